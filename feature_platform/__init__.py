@@ -1,0 +1,37 @@
+"""Turn any Feast feature repo into a Dagster asset graph.
+
+The public names are imported when they are first used: ``import feature_platform`` costs neither
+Feast nor Dagster, so the command line answers at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from feature_platform.builder import build_feast_definitions
+    from feature_platform.component import FeastRepoComponent
+    from feature_platform.errors import FeaturePlatformError
+    from feature_platform.store.project import FeastProject
+    from feature_platform.translator import DagsterFeastTranslator
+
+__all__ = [
+    "DagsterFeastTranslator",
+    "FeastProject",
+    "FeastRepoComponent",
+    "FeaturePlatformError",
+    "build_feast_definitions",
+]
+
+_HOMES = {
+    "DagsterFeastTranslator": "feature_platform.translator",
+    "FeastProject": "feature_platform.store.project",
+    "FeastRepoComponent": "feature_platform.component",
+    "FeaturePlatformError": "feature_platform.errors",
+    "build_feast_definitions": "feature_platform.builder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'feature_platform' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
