@@ -1,0 +1,381 @@
+"""One source table's SQL for one window: rendered for a warehouse, or run on DuckDB into Parquet.
+
+The SQL is DuckDB's and names its window by parameters: ``$window_start``, ``$window_end``, and
+``$computed_at`` for the time of the build. SQLGlot reads it, fills them in and writes the dialect
+of whoever runs it.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, SqlglotError
+from sqlglot.optimizer.annotate_types import annotate_types
+
+from feature_platform.errors import FeaturePlatformError, SourceError
+from feature_platform.store.window_files import file_name, files_inside, publish
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import duckdb
+
+Dialect = Literal["duckdb", "bigquery", "postgres"]
+DIALECTS: tuple[Dialect, ...] = ("duckdb", "bigquery", "postgres")
+PARAMETERS = ("window_start", "window_end", "computed_at")
+
+# For what does not depend on a window, such as a table's column types.
+_ANY_WINDOW = Window(datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class BuiltWindow:
+    """One window of an embedded source table, as it now lies on disk.
+
+    Attributes:
+        path: The Parquet file that holds exactly this window.
+        window: The window.
+        rows: Rows in it; zero is a window in which nothing happened.
+        replaced: Files of smaller windows that this one took the place of.
+    """
+
+    path: Path
+    window: Window
+    rows: int
+    replaced: tuple[Path, ...] = ()
+
+
+def render(
+    sql: str,
+    dialect: Dialect,
+    window: Window,
+    computed_at: datetime,
+    *,
+    name: str = "the source SQL",
+) -> str:
+    """The query for one window in a warehouse's dialect, times as UTC literals.
+
+    Args:
+        sql: One DuckDB query, with ``$window_start``, ``$window_end`` and ``$computed_at``.
+        dialect: Whose SQL to write.
+        window: What the parameters stand for.
+        computed_at: When the window is computed, aware.
+        name: What errors call the SQL, such as its file.
+
+    Raises:
+        SourceError: The SQL does not parse, is not one query, names an unknown parameter, or says
+            what the dialect cannot; or ``computed_at`` is naive.
+    """
+    return _generate(_filled(sql, window, computed_at, name), dialect, name)
+
+
+def insert_statements(  # noqa: PLR0917  the window and its two times belong at the end
+    sql: str,
+    dialect: Dialect,
+    table: str,
+    event_timestamp_column: str,
+    window: Window,
+    computed_at: datetime,
+    *,
+    name: str = "the source SQL",
+) -> list[str]:
+    """What replaces exactly one window of an existing table, all of it or nothing.
+
+    Each string is one script that brings its own transaction: rows with an event time in the window
+    go, the query's rows come. Repeating it leaves the same rows. Two that run at once on one table
+    wait for each other on PostgreSQL; on BigQuery the later one is cancelled and can be retried.
+
+    Args:
+        sql: As for `render`; it must name its columns.
+        dialect: Whose SQL to write.
+        table: The table's dotted name, such as ``ml_data.merchant_statistics``.
+        event_timestamp_column: The column whose time decides what belongs to the window.
+        window: The window to replace.
+        computed_at: When the window is computed, aware.
+        name: What errors call the SQL, such as its file.
+
+    Raises:
+        SourceError: As for `render`, or the query does not name the event timestamp column.
+    """
+    query = _filled(sql, window, computed_at, name)
+    columns = _columns(query, event_timestamp_column, name)
+    target = _table(table, dialect, name)
+    moment = exp.column(event_timestamp_column)
+    delete = exp.delete(target).where(
+        exp.and_(moment >= _moment(window.start), moment.copy() < _moment(window.end))
+    )
+    insert = exp.insert(query, target.copy(), columns=[exp.to_identifier(c) for c in columns])
+    steps = [_generate(step, dialect, name) for step in (delete, insert)]
+    if dialect == "bigquery":
+        steps = ["BEGIN TRANSACTION", *steps, "COMMIT TRANSACTION"]
+    elif dialect == "postgres":
+        # Without the lock two builds of one window would each delete the rows they see, and both
+        # insert. Readers are not held up.
+        lock = f"LOCK TABLE {target.sql(dialect)} IN SHARE ROW EXCLUSIVE MODE"
+        steps = ["BEGIN", lock, *steps, "COMMIT"]
+    else:
+        steps = ["BEGIN TRANSACTION", *steps, "COMMIT"]
+    return [";\n".join(steps) + ";"]
+
+
+def create_table_statement(
+    sql: str,
+    dialect: Dialect,
+    table: str,
+    event_timestamp_column: str,
+    *,
+    name: str = "the source SQL",
+) -> str:
+    """The table that `insert_statements` fills, if it is not there; on BigQuery a partition a day.
+
+    Column types are those of the query's outermost casts.
+
+    Raises:
+        SourceError: As for `render`, or a column's type cannot be told from the SQL.
+    """
+    query = _filled(sql, _ANY_WINDOW, _ANY_WINDOW.end, name)
+    _columns(query, event_timestamp_column, name)
+    definitions = [
+        exp.ColumnDef(this=exp.to_identifier(column.output_name), kind=_type(column, name))
+        for column in query.selects
+    ]
+    properties = None
+    if dialect == "bigquery":
+        day = exp.Anonymous(
+            this="TIMESTAMP_TRUNC", expressions=[exp.column(event_timestamp_column), exp.var("DAY")]
+        )
+        properties = exp.Properties(expressions=[exp.PartitionedByProperty(this=day)])
+    create = exp.Create(
+        this=exp.Schema(this=_table(table, dialect, name), expressions=definitions),
+        kind="TABLE",
+        exists=True,
+        properties=properties,
+    )
+    return _generate(create, dialect, name)
+
+
+def build_parquet_window(
+    connection_setup: "Callable[[duckdb.DuckDBPyConnection, Window], object]",
+    sql_path: Path,
+    target_folder: Path,
+    window: Window,
+    computed_at: datetime,
+    *,
+    event_timestamp_column: str = "event_timestamp",
+) -> BuiltWindow:
+    """Run a source's SQL on DuckDB for one window and put its rows into the table's folder.
+
+    The file appears complete or not at all, whatever kills the process, and takes the place of the
+    window's earlier file and of files of windows inside it.
+
+    Args:
+        connection_setup: Gives the connection, an in-memory DuckDB in UTC, the window's raw tables.
+        sql_path: The source's SQL.
+        target_folder: The table: Parquet files, one a window; created if missing.
+        window: What to build.
+        computed_at: What ``$computed_at`` stands for, aware.
+        event_timestamp_column: Must be a TIMESTAMPTZ inside the window in every row.
+
+    Raises:
+        SourceError: The SQL is missing, wrong or fails; a row lies outside the window; another
+            file of the folder overlaps the window without being part of it; or the folder cannot
+            be written. Nothing is written then.
+    """
+    import duckdb
+
+    subject = f"source SQL '{sql_path}', window {window}"
+    query = render(_read(sql_path), "duckdb", window, computed_at, name=str(sql_path))
+    replaced = files_inside(target_folder, window)
+    path = target_folder / file_name(window)
+    # Not *.parquet: whatever a crash leaves behind is invisible to readers of the folder.
+    unfinished = target_folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        target_folder.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect(":memory:") as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection_setup(connection, window)
+            connection.execute(
+                f"COPY ({query}) TO '{_quoted(unfinished)}' "
+                "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+            )
+            rows = _validated_rows(connection, unfinished, window, event_timestamp_column, subject)
+        publish(unfinished, path, replaced)
+    except FeaturePlatformError:
+        raise
+    except duckdb.Error as error:
+        raise SourceError(
+            subject, f"DuckDB cannot run it: {error}", "fix the SQL or its raw tables and rerun"
+        ) from error
+    except OSError as error:
+        raise SourceError(
+            subject,
+            f"cannot write '{path}': {error.strerror or error}",
+            "check the folder's permissions and free space, then rerun",
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return BuiltWindow(path, window, rows, tuple(replaced))
+
+
+def _filled(sql: str, window: Window, computed_at: datetime, name: str) -> exp.Query:
+    """The parsed query with every parameter replaced by its time."""
+    if computed_at.utcoffset() is None:
+        raise SourceError(
+            name,
+            f"computed_at {computed_at} has no time zone",
+            "give an aware datetime, for example datetime.now(UTC)",
+        )
+    try:
+        statements = [one for one in sqlglot.parse(sql, read="duckdb") if one is not None]
+    except SqlglotError as error:
+        raise SourceError(
+            name, f"does not parse as DuckDB SQL: {_first_line(error)}", "fix the SQL there"
+        ) from error
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        kinds = ", ".join(type(one).__name__.upper() for one in statements) or "nothing"
+        raise SourceError(
+            name, f"is not one query but {kinds}", "leave a single SELECT, helpers in its WITH"
+        )
+    values = dict(
+        zip(PARAMETERS, map(_moment, (window.start, window.end, computed_at)), strict=True)
+    )
+
+    def fill(node: exp.Expression) -> exp.Expression:
+        if not isinstance(node, (exp.Placeholder, exp.Parameter)):
+            return node
+        if node.name not in values:
+            known = ", ".join(f"${known}" for known in PARAMETERS)
+            raise SourceError(name, f"unknown parameter '${node.name}'", f"use one of {known}")
+        return values[node.name].copy()
+
+    query: exp.Query = statements[0].transform(fill)
+    return query
+
+
+def _generate(tree: exp.Expression, dialect: Dialect, name: str) -> str:
+    if dialect not in DIALECTS:
+        raise SourceError(name, f"unknown dialect '{dialect}'", f"use one of {', '.join(DIALECTS)}")
+    if dialect == "bigquery":
+        tree = tree.transform(_epoch_for_bigquery)
+    try:
+        # Without comments, which speak of the parameters that are gone.
+        text: str = tree.sql(
+            dialect, pretty=True, comments=False, unsupported_level=ErrorLevel.RAISE
+        )
+    except SqlglotError as error:
+        raise SourceError(
+            name,
+            f"cannot be said in {dialect}: {_first_line(error)}",
+            "write it with functions both dialects have",
+        ) from error
+    return text
+
+
+def _epoch_for_bigquery(node: exp.Expression) -> exp.Expression:
+    # SQLGlot has no BigQuery form of DuckDB's EPOCH, which is seconds with their fraction.
+    if isinstance(node, exp.TimeToUnix):
+        micros = exp.func("UNIX_MICROS", node.this, dialect="bigquery")
+        return exp.paren(exp.Div(this=micros, expression=exp.Literal.number(1_000_000)))
+    return node
+
+
+def _columns(query: exp.Query, event_timestamp_column: str, name: str) -> list[str]:
+    columns = [column.output_name for column in query.selects]
+    if "*" in columns or not all(columns):
+        raise SourceError(
+            name, "its outermost SELECT leaves columns unnamed", "name each: CAST(x AS t) AS name"
+        )
+    if event_timestamp_column not in columns:
+        raise SourceError(
+            name,
+            f"has no column '{event_timestamp_column}' among {', '.join(columns)}",
+            "select the event timestamp under the name the Feast source gives it",
+        )
+    return columns
+
+
+def _type(column: exp.Expression, name: str) -> exp.DataType:
+    kind = annotate_types(column.copy(), dialect="duckdb").type
+    if kind is None or kind.this in (exp.DataType.Type.UNKNOWN, exp.DataType.Type.NULL):
+        raise SourceError(
+            name,
+            f"the type of column '{column.output_name}' cannot be told",
+            f"cast it: CAST(... AS BIGINT) AS {column.output_name}",
+        )
+    return kind.copy()
+
+
+def _table(table: str, dialect: Dialect, name: str) -> exp.Table:
+    try:
+        return exp.to_table(table, dialect=dialect)
+    except SqlglotError as error:
+        raise SourceError(
+            name, f"its table '{table}' is not a table name", "use schema.table"
+        ) from error
+
+
+def _moment(moment: datetime) -> exp.Cast:
+    return exp.cast(
+        exp.Literal.string(moment.astimezone(UTC).isoformat(sep=" ")),
+        exp.DataType.Type.TIMESTAMPTZ,
+    )
+
+
+def _read(sql_path: Path) -> str:
+    try:
+        return sql_path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(
+            f"source SQL '{sql_path}'",
+            f"cannot be read: {error}",
+            "name the file after the Feast batch source it builds, in the repo's sql/",
+        ) from error
+
+
+def _validated_rows(
+    connection: "duckdb.DuckDBPyConnection", path: Path, window: Window, column: str, subject: str
+) -> int:
+    """The number of rows, once every event timestamp is known to lie in the window."""
+    file = f"read_parquet('{_quoted(path)}')"
+    types = {row[0]: row[1] for row in _fetch(connection, f"DESCRIBE SELECT * FROM {file}")}
+    if types.get(column) != "TIMESTAMP WITH TIME ZONE":
+        raise SourceError(
+            subject,
+            f"column '{column}' is {types.get(column, 'missing')}, not TIMESTAMP WITH TIME ZONE",
+            f"select it as CAST(... AS TIMESTAMPTZ) AS {column}",
+        )
+    moment = '"' + column.replace('"', '""') + '"'
+    ((rows, outside, first, last),) = _fetch(
+        connection,
+        f"SELECT count(*), count_if({moment} IS NULL OR {moment} < $start OR {moment} >= $end), "
+        f"min({moment})::VARCHAR, max({moment})::VARCHAR FROM {file}",
+        {"start": window.start, "end": window.end},
+    )
+    if outside:
+        raise SourceError(
+            subject,
+            f"{outside} of {rows} rows have '{column}' outside the window or null "
+            f"(earliest {first}, latest {last})",
+            "derive it from $window_end, as $window_end - INTERVAL 1 MICROSECOND, and rebuild",
+        )
+    return int(rows)
+
+
+def _fetch(
+    connection: "duckdb.DuckDBPyConnection", sql: str, values: dict[str, datetime] | None = None
+) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = connection.execute(sql, values or {}).fetchall()
+    return rows
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
