@@ -1,0 +1,90 @@
+"""Feature view assets: a partition puts exactly one window online, behind its gate."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from feature_platform.assets.retries import RETRIES, one_line_failures
+from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, combined_hash
+from feature_platform.assets.windows import run_windows
+from feature_platform.store.windows import Window
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
+
+if TYPE_CHECKING:
+    from feature_platform.checks.gate import SourceGate
+
+
+class FeatureViewConfig(dg.Config):
+    """What a run of a feature view may be told."""
+
+    allow_failed_checks: bool = False
+
+
+def build_feature_view_asset(
+    data: FeastTranslatorData,
+    translator: DagsterFeastTranslator,
+    gate: "SourceGate",
+) -> dg.AssetsDefinition:
+    """The asset of one feature view.
+
+    Args:
+        data: The feature view.
+        translator: Gives the spec.
+        gate: Decides which windows of its source may be served.
+    """
+    spec = translator.get_asset_spec(data)
+    partitions, project, view = data.partitions, data.project, data.name
+    assert partitions is not None  # noqa: S101 - only views that can be materialized come here
+
+    @dg.multi_asset(
+        specs=[spec],
+        name=spec.key.to_python_identifier(),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
+        # One view never writes twice at once, while others go on.
+        pool=f"{project.name}/feature_views/{view}",
+    )
+    def feature_view_asset(
+        context: dg.AssetExecutionContext, config: FeatureViewConfig
+    ) -> dg.MaterializeResult[Any]:
+        from feature_platform.store.materialize import materialize_window
+        from feature_platform.store.registry_apply import ensure_registered
+
+        windows = run_windows(context.run.tags, partitions)
+        spans = list(windows.values())
+        whole = Window(spans[0].start, spans[-1].end)
+        with one_line_failures():
+            store = project.store()
+            if change := ensure_registered(store, project.contents, view):
+                context.log.info("'%s' was not in the registry; applied the repo: %s", view, change)
+            passed = gate.require(
+                context.instance,
+                store,
+                whole,
+                allow_failed=config.allow_failed_checks,
+                log=context.log,
+            )
+            result = materialize_window(store, view, whole.start, whole.end)
+        for key, window in windows.items():
+            inside = [digest for digest in passed if window.overlaps(digest.window)]
+            context.add_asset_metadata(
+                {
+                    ROW_COUNT: sum(digest.rows for digest in inside),
+                    CONTENT_HASH: combined_hash([digest.content_hash for digest in inside]),
+                },
+                asset_key=spec.key,
+                partition_key=key,
+            )
+        return dg.MaterializeResult(
+            asset_key=spec.key,
+            metadata={
+                "feature_platform/window": str(whole),
+                "feature_platform/rows_read": result.rows_read,
+                "feature_platform/keys_written": result.keys_written,
+                "feature_platform/seconds": round(result.seconds, 3),
+                "feature_platform/path": result.path,
+                "dagster/column_lineage": translator.column_lineage(data),
+            },
+        )
+
+    return feature_view_asset

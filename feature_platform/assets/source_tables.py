@@ -1,0 +1,206 @@
+"""Who builds a source table from the repo's SQL: DuckDB into Parquet, PostgreSQL, or BigQuery."""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from feature_platform.errors import MissingPackageError, SourceError
+from feature_platform.store.project import FeastProject
+from feature_platform.store.windows import Window
+
+
+class TableBuilder(Protocol):
+    """Builds one window of a source table.
+
+    Attributes:
+        resources: Dagster resources it brings along, by key; a user's own of that key wins.
+    """
+
+    resources: Mapping[str, Any]
+
+    def build(
+        self, project: FeastProject, source: str, window: Window, now: datetime, resources: Any
+    ) -> str:
+        """Replace exactly that window of the table; give back where the rows went.
+
+        Raises:
+            SourceError: The SQL is wrong, or the warehouse refused it; nothing was written.
+        """
+        ...
+
+
+def table_builder_for(project: FeastProject) -> TableBuilder | None:
+    """The builder for a project's offline store; None where the repo has no SQL for any source.
+
+    Raises:
+        SourceError: The repo has SQL, but nobody builds tables in this kind of offline store.
+        MissingPackageError: dagster-gcp is not installed and BigQuery has to build.
+    """
+    if not any(project.sql_file(name) for name in project.sources):
+        return None
+    kind = str(project.config.offline_store.type)
+    if kind == "bigquery":
+        return BigQueryBuilder(resources={"bigquery": _bigquery_resource(project)})
+    if kind == "postgres":
+        return PostgresBuilder()
+    if all(hasattr(source, "file_format") for source in project.sources.values()):
+        return ParquetBuilder()
+    raise SourceError(
+        f"project '{project.name}'",
+        f"has SQL for its sources, but nothing here builds tables in offline store '{kind}'",
+        "remove the sql folder and let your warehouse build them",
+    )
+
+
+@dataclass(frozen=True)
+class ParquetBuilder:
+    """DuckDB reads the raw tables that ``raw_tables.py`` binds, and writes one file a window."""
+
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(
+        self, project: FeastProject, source: str, window: Window, now: datetime, resources: Any
+    ) -> str:
+        """Write the window's Parquet file; see :class:`TableBuilder`."""
+        from feature_platform.store.source_sql import build_parquet_window
+
+        del resources
+        feast_source = project.sources[source]
+        sql = project.sql_file(source)
+        assert sql is not None  # noqa: S101 - only sources with SQL are built
+        if "://" in feast_source.path:
+            raise SourceError(
+                f"source '{source}'",
+                f"its table {feast_source.path} is not a folder of this machine",
+                "let the job that owns the bucket build it, and remove its SQL from the repo",
+            )
+        folder = (project.repo_dir / feast_source.path).parent.resolve()
+        built = build_parquet_window(
+            _binder(project.repo_dir / "raw_tables.py"),
+            sql,
+            folder,
+            window,
+            now,
+            event_timestamp_column=feast_source.timestamp_field,
+        )
+        return f"{built.rows} rows in {built.path}"
+
+
+@dataclass(frozen=True)
+class PostgresBuilder:
+    """PostgreSQL runs the SQL in one transaction, where Feast's offline store lives."""
+
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(
+        self, project: FeastProject, source: str, window: Window, now: datetime, resources: Any
+    ) -> str:
+        """Replace the window's rows; see :class:`TableBuilder`."""
+        import psycopg
+
+        del resources
+        store = project.config.offline_store
+        statements = _warehouse_statements(project, source, window, now, "postgres")
+        try:
+            with psycopg.connect(
+                host=store.host,
+                port=store.port,
+                dbname=store.database,
+                user=store.user,
+                password=store.password,
+                autocommit=True,
+            ) as connection:
+                for statement in statements:
+                    connection.execute(statement)
+        except psycopg.Error as error:
+            raise SourceError(
+                f"source '{source}'",
+                f"PostgreSQL at {store.host}:{store.port} could not build window {window}: "
+                f"{str(error).splitlines()[0]}",
+                "check the server and the raw tables, then rerun",
+            ) from error
+        return f"window {window} of {project.sources[source].table}"
+
+
+@dataclass(frozen=True)
+class BigQueryBuilder:
+    """BigQuery runs the SQL in one transaction, through dagster-gcp's resource ``bigquery``."""
+
+    resources: Mapping[str, Any]
+
+    def build(
+        self, project: FeastProject, source: str, window: Window, now: datetime, resources: Any
+    ) -> str:
+        """Replace the window's rows; see :class:`TableBuilder`."""
+        from google.api_core.exceptions import GoogleAPIError
+
+        try:
+            with resources.bigquery.get_client() as client:
+                for statement in _warehouse_statements(project, source, window, now, "bigquery"):
+                    client.query_and_wait(statement)
+        except GoogleAPIError as error:
+            raise SourceError(
+                f"source '{source}'",
+                f"BigQuery could not build window {window}: {str(error).splitlines()[0]}",
+                "check the raw tables and the permissions of the credentials, then rerun",
+            ) from error
+        return f"window {window} of {project.sources[source].table}"
+
+
+def _warehouse_statements(
+    project: FeastProject, source: str, window: Window, now: datetime, dialect: Any
+) -> list[str]:
+    from feature_platform.store.source_sql import create_table_statement, insert_statements
+
+    path, feast_source = project.sql_file(source), project.sources[source]
+    assert path is not None  # noqa: S101 - only sources with SQL are built
+    sql, table, moment = path.read_text(), feast_source.table, feast_source.timestamp_field
+    return [
+        create_table_statement(sql, dialect, table, moment, name=str(path)),
+        *insert_statements(sql, dialect, table, moment, window, now, name=str(path)),
+    ]
+
+
+def _bigquery_resource(project: FeastProject) -> Any:
+    try:
+        from dagster_gcp import BigQueryResource
+    except ImportError as error:
+        raise MissingPackageError(
+            f"configuration '{project.config_path.name}'",
+            "building source tables in BigQuery needs the package dagster-gcp, "
+            "which is not installed",
+            "pip install 'feature-platform[gcp]'",
+        ) from error
+    store = project.config.offline_store
+    return BigQueryResource(project=store.project_id, location=store.location)
+
+
+def _binder(path: Path) -> Callable[[Any, Window], object]:
+    """The ``bind(connection, window)`` of the repo's ``raw_tables.py``."""
+    if not path.is_file():
+        return lambda _connection, _window: None
+    bind = getattr(_module(path), "bind", None)
+    if bind is None:
+        raise SourceError(
+            f"raw tables '{path}'",
+            "has no function bind(connection, window)",
+            "define it: it gives the DuckDB connection the tables that the SQL reads",
+        )
+    return bind  # type: ignore[no-any-return]
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("feature_platform_raw_tables", path)
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - the file is there
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"raw tables '{path.name}'", f"needs {error.name}", f"pip install {error.name}"
+        ) from error
+    return module

@@ -1,0 +1,103 @@
+"""Schedules: each view's newest complete partition, at the hour its tags ask for."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from feature_platform.errors import RepoError
+from feature_platform.translator import FeastTranslatorData
+
+DEFAULT_CRON = {"daily": "0 6 * * *", "hourly": "15 * * * *"}
+
+
+def build_schedules(
+    project: str,
+    views: Sequence[FeastTranslatorData],
+    upstream: Mapping[str, Sequence[dg.AssetKey]],
+    default_status: dg.DefaultScheduleStatus,
+) -> tuple[list[Any], list[dg.ScheduleDefinition]]:
+    """One job and one schedule for each cadence and cron that the views ask for.
+
+    Args:
+        project: Feast's name of the project; names begin with it.
+        views: The views that can be materialized.
+        upstream: For each view, its own key and the keys a run of it takes along.
+        default_status: Whether the schedules start switched on.
+
+    Raises:
+        RepoError: A ``dagster/cron`` tag is not a cron expression.
+    """
+    groups: dict[tuple[str, str], list[FeastTranslatorData]] = defaultdict(list)
+    for view in views:
+        assert view.settings is not None  # noqa: S101 - views always carry settings
+        cadence = view.settings.partitions
+        groups[cadence, view.settings.cron or DEFAULT_CRON[cadence]].append(view)
+    jobs, schedules = [], []
+    for (cadence, cron), members in sorted(groups.items()):
+        default = cron == DEFAULT_CRON[cadence]
+        name = _name(project, cadence, "" if default else cron)
+        keys = {key for view in members for key in upstream[view.name]}
+        job = dg.define_asset_job(
+            name,
+            # Assets and their checks: a blocking check gates only where it is selected.
+            selection=dg.AssetSelection.assets(*keys),
+            description=f"Sources, checks and feature views of {project}, {cadence}.",
+        )
+        jobs.append(job)
+        try:
+            schedules.append(
+                _schedule(
+                    name=name,
+                    job=job,
+                    cadence=cadence,
+                    cron=cron,
+                    view=members[0],
+                    default_status=default_status,
+                )
+            )
+        except dg.DagsterInvalidDefinitionError as error:
+            raise RepoError(
+                f"feature view '{members[0].name}'",
+                f"tag 'dagster/cron' is '{cron}', which is not a cron expression",
+                "use five fields, such as '0 6 * * *' (UTC)",
+            ) from error
+    return jobs, schedules
+
+
+def _schedule(
+    *,
+    name: str,
+    job: Any,
+    cadence: str,
+    cron: str,
+    view: FeastTranslatorData,
+    default_status: dg.DefaultScheduleStatus,
+) -> dg.ScheduleDefinition:
+    partitions = view.partitions
+    assert partitions is not None  # noqa: S101 - a scheduled view is partitioned
+
+    @dg.schedule(
+        name=f"{name}_schedule",
+        job=job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=default_status,
+        description=f"The newest complete {cadence} partition, at '{cron}' UTC.",
+    )
+    def newest_complete_partition(
+        context: dg.ScheduleEvaluationContext,
+    ) -> dg.RunRequest | dg.SkipReason:
+        moment = context.scheduled_execution_time
+        key = partitions.get_last_partition_key(current_time=moment)
+        if key is None:
+            return dg.SkipReason(f"no {cadence} partition is complete at {moment.isoformat()}")
+        return dg.RunRequest(run_key=key, partition_key=key)
+
+    return newest_complete_partition
+
+
+def _name(project: str, cadence: str, cron: str) -> str:
+    suffix = "".join(char if char.isalnum() else "_" for char in cron.replace("*", "x"))
+    return "_".join(part for part in (project, cadence, suffix) if part)

@@ -1,0 +1,90 @@
+"""The gate before the online write: what failed its checks is not served, whatever was selected.
+
+A blocking check stops a run only if the run selected it. So the feature view's own step asks, for
+each window it is about to write: does the source, as it is at this moment, have a verdict? A
+verdict counts only for the content it was given for (the window's hash). Where there is none, the
+checks are run here and now, and their results recorded.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from feature_platform.assets.windows import partitions_within
+from feature_platform.checks.source_checks import SourceChecks
+from feature_platform.errors import GateError
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from feature_platform.engine.sources import WindowDigest
+
+
+@dataclass(frozen=True)
+class SourceGate:
+    """Decides which windows of a source may be served.
+
+    Attributes:
+        view: The feature view that waits behind the gate.
+        checks: The checks of its source.
+    """
+
+    view: str
+    checks: SourceChecks
+
+    def require(
+        self,
+        instance: dg.DagsterInstance,
+        store: "FeatureStore",
+        span: Window,
+        *,
+        allow_failed: bool,
+        log: logging.Logger,
+    ) -> "list[WindowDigest]":
+        """Raise unless every source window inside `span` has passed.
+
+        Returns:
+            What passed, oldest window first.
+
+        Raises:
+            GateError: A window failed a check; names view, window, check, and what was observed.
+        """
+        windows = partitions_within(self.checks.partitions, span)
+        digests = self.checks.digests(store, list(windows.values()))
+        said = self.checks.recorded(
+            instance, {key: digests[window].content_hash for key, window in windows.items()}
+        )
+        unknown = {key: window for key, window in windows.items() if said[key] is None}
+        if unknown:
+            log.info("%d windows of '%s' have no verdict: checking", len(unknown), self.checks.name)
+            verdicts = list(self.checks.run(instance, store, unknown, digests))
+            self.checks.record(instance, verdicts)
+            for verdict in verdicts:
+                said[verdict.partition] = "; ".join(
+                    f"check '{outcome.name}' ({outcome.sentence})"
+                    for outcome in verdict.outcomes
+                    if outcome.blocks
+                )
+        failed = [(windows[key], sentence) for key, sentence in said.items() if sentence]
+        if failed:
+            self._refuse(failed, allow_failed=allow_failed, log=log)
+        return [digests[window] for window in windows.values()]
+
+    def _refuse(
+        self, failed: Sequence[tuple[Window, str]], *, allow_failed: bool, log: logging.Logger
+    ) -> None:
+        window, sentence = failed[0]
+        others = f" and {len(failed) - 1} more windows" if len(failed) > 1 else ""
+        problem = f"window {window} failed {sentence}{others}"
+        if allow_failed:
+            log.warning("feature view '%s': %s; served all the same, as asked", self.view, problem)
+            return
+        raise GateError(
+            f"feature view '{self.view}'",
+            problem,
+            f"fix source '{self.checks.name}' and rerun, or materialize with --allow-failed-checks",
+        )

@@ -1,0 +1,332 @@
+"""Source checks in Dagster: Great Expectations on each window, blocking, verdicts on record."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from feature_platform.assets.retries import one_line_failures
+from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT
+from feature_platform.assets.windows import partitions_within, run_windows
+from feature_platform.store.windows import Window
+from feature_platform.translator import FeastTranslatorData
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from feature_platform.checks.expectations import CheckOutcome
+    from feature_platform.engine.sources import WindowDigest
+
+VERDICTS = "feature_platform/verdicts"
+_TRAILING_WINDOWS = 14
+# How many evaluations back a verdict is looked for; past that the checks are simply run again.
+_HISTORY = 50
+
+_DESCRIPTIONS = {
+    "schema": "Columns and types that the feature views declare are there.",
+    "keys": "Entity keys are not null; key, event time and created time are unique together.",
+    "event_time": "Event times lie inside the window and not in the future.",
+    "numbers": "Numbers are finite; nulls are allowed.",
+    "row_count": "The window is not empty, and not far from the trailing median.",
+    "suite": "The repo's own expectations on this source.",
+}
+
+
+@dataclass(frozen=True)
+class WindowVerdict:
+    """What the checks said of one partition.
+
+    Attributes:
+        partition: The partition key.
+        window: Its window.
+        content_hash: Of the content that was checked.
+        outcomes: One for each check.
+    """
+
+    partition: str
+    window: Window
+    content_hash: str
+    outcomes: "tuple[CheckOutcome, ...]"
+
+
+@dataclass(frozen=True)
+class SourceChecks:
+    """The checks of one source: which they are, how they run, and what they said before."""
+
+    data: FeastTranslatorData
+    key: dg.AssetKey
+
+    @property
+    def name(self) -> str:
+        """The source's Feast name."""
+        return self.data.name
+
+    @property
+    def partitions(self) -> dg.TimeWindowPartitionsDefinition:
+        """The source's partitions."""
+        assert self.data.partitions is not None  # noqa: S101 - sources are always partitioned
+        return self.data.partitions
+
+    @cached_property
+    def specs(self) -> list[dg.AssetCheckSpec]:
+        """Specs of the checks, all blocking; ``suite`` only where the repo has one."""
+        has_suite = self.data.project.suite_file(self.name) is not None
+        return [
+            dg.AssetCheckSpec(name=name, asset=self.key, blocking=True, description=description)
+            for name, description in _DESCRIPTIONS.items()
+            if name != "suite" or has_suite
+        ]
+
+    def digests(
+        self, store: "FeatureStore", windows: Sequence[Window]
+    ) -> "Mapping[Window, WindowDigest]":
+        """Row count and content hash of each window, as the source now is."""
+        from feature_platform.engine.sources import window_digests
+
+        columns = [column.name for column in self.data.columns]
+        digests = window_digests(store, self.data.obj, windows, columns)
+        return {digest.window: digest for digest in digests}
+
+    def run(
+        self,
+        instance: dg.DagsterInstance,
+        store: "FeatureStore",
+        windows: Mapping[str, Window],
+        digests: "Mapping[Window, WindowDigest]",
+    ) -> Iterator[WindowVerdict]:
+        """Check each window, oldest first, holding one of them in memory at a time."""
+        from feature_platform.checks.expectations import SourceValidator, load_suite
+        from feature_platform.engine.sources import read_window_table
+
+        suite_file = self.data.project.suite_file(self.name)
+        schema = self._schema()
+        suite = load_suite(suite_file, schema) if suite_file else ()
+        counts = self._recorded_counts(instance, windows)
+        counts |= {window: digest.rows for window, digest in digests.items()}
+        validator = SourceValidator(schema, suite)
+        now = datetime.now(UTC)
+        for key, window in windows.items():
+            trailing = [counts[each] for each in sorted(counts) if each.end <= window.start]
+            outcomes = validator.validate(
+                read_window_table(store, self.data.obj, window),
+                window,
+                now=now,
+                trailing_row_counts=trailing[-_TRAILING_WINDOWS:],
+            )
+            yield WindowVerdict(key, window, digests[window].content_hash, outcomes)
+
+    def results(self, verdicts: Sequence[WindowVerdict]) -> Iterator[dg.AssetCheckResult]:
+        """One result a check, over the windows of the run."""
+        for spec in self.specs:
+            per_window = [
+                (verdict, outcome)
+                for verdict in verdicts
+                for outcome in verdict.outcomes
+                if outcome.name == spec.name
+            ]
+            failed = [(verdict, outcome) for verdict, outcome in per_window if not outcome.passed]
+            blocks = any(outcome.blocks for _, outcome in failed)
+            yield dg.AssetCheckResult(
+                asset_key=self.key,
+                check_name=spec.name,
+                passed=not failed,
+                severity=dg.AssetCheckSeverity.ERROR
+                if blocks or not failed
+                else dg.AssetCheckSeverity.WARN,
+                description=_describe(per_window, failed),
+                metadata=_metadata(per_window),
+            )
+
+    def record(self, instance: dg.DagsterInstance, verdicts: Sequence[WindowVerdict]) -> None:
+        """Put verdicts that no check step gave on record, for the UI and for the next gate."""
+        for result in self.results(verdicts):
+            assert result.check_name is not None  # noqa: S101 - results() names every check
+            instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=self.key,
+                    check_name=result.check_name,
+                    passed=result.passed,
+                    severity=result.severity,
+                    description=result.description,
+                    metadata=result.metadata,
+                    blocking=True,
+                )
+            )
+
+    def recorded(
+        self, instance: dg.DagsterInstance, contents: Mapping[str, str]
+    ) -> dict[str, str | None]:
+        """What every check last said of each partition, if it saw just this content.
+
+        Args:
+            instance: Where checks are recorded.
+            contents: Partition key to content hash.
+
+        Returns:
+            The empty string where all passed, a sentence where one failed, None where one of them
+            has not seen this content.
+        """
+        said: dict[str, list[str] | None] = {key: [] for key in contents}
+        for spec in self.specs:
+            verdicts = self._history(instance, spec, contents)
+            for key, sentences in said.items():
+                if key not in verdicts:
+                    said[key] = None
+                elif sentences is not None and verdicts[key]:
+                    sentences.append(verdicts[key])
+        return {key: None if each is None else "; ".join(each) for key, each in said.items()}
+
+    def _history(
+        self, instance: dg.DagsterInstance, spec: dg.AssetCheckSpec, contents: Mapping[str, str]
+    ) -> dict[str, str]:
+        found: dict[str, str] = {}
+        records = instance.event_log_storage.get_asset_check_execution_history(
+            spec.key, limit=_HISTORY
+        )
+        for record in records:
+            evaluation = record.evaluation
+            value = evaluation.metadata.get(VERDICTS) if evaluation else None
+            said = value.value if isinstance(value, dg.JsonMetadataValue) else None
+            if not isinstance(said, dict):
+                continue
+            for key, verdict in said.items():
+                # Newest first: the first record that saw this partition decides.
+                if contents.get(key) == verdict["content_hash"] and key not in found:
+                    found[key] = verdict["blocks"]
+            if len(found) == len(contents):
+                break
+        return found
+
+    def _schema(self) -> Any:
+        from feature_platform.checks.expectations import SourceSchema
+
+        source = self.data.obj
+        renamed = {new: old for old, new in source.field_mapping.items()}
+        keys: dict[str, None] = {}
+        for view in self.data.project.views.values():
+            if view.batch_source is not None and view.batch_source.name == self.name:
+                keys |= {renamed.get(key, key): None for key in view.join_keys}
+        keys.pop("__dummy_id", None)
+        return SourceSchema(
+            source=self.name,
+            join_keys=tuple(keys),
+            timestamp_field=source.timestamp_field,
+            created_timestamp_column=source.created_timestamp_column or None,
+            columns=tuple((column.name, column.type) for column in self.data.columns),
+        )
+
+    def _recorded_counts(
+        self, instance: dg.DagsterInstance, windows: Mapping[str, Window]
+    ) -> dict[Window, int]:
+        """Row counts of the windows before these, as their materializations recorded them."""
+        if not windows:
+            return {}
+        first = next(iter(windows.values()))
+        length = first.end - first.start
+        before = partitions_within(
+            self.partitions, Window(first.start - _TRAILING_WINDOWS * length, first.start)
+        )
+        if not before:
+            return {}
+        records = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=self.key, asset_partitions=list(before)),
+            limit=4 * _TRAILING_WINDOWS,
+        ).records
+        counts: dict[Window, int] = {}
+        for record in records:
+            materialization = record.asset_materialization
+            rows = materialization.metadata.get(ROW_COUNT) if materialization else None
+            if record.partition_key and rows is not None:
+                counts.setdefault(before[record.partition_key], int(str(rows.value)))
+        return counts
+
+
+def build_source_checks(checks: SourceChecks) -> dg.AssetChecksDefinition:
+    """The checks of one source as a Dagster definition: one step, all of them together."""
+
+    @dg.multi_asset_check(
+        name=f"{checks.key.to_python_identifier()}__checks",
+        specs=checks.specs,
+        description=f"Great Expectations on the windows of '{checks.name}'.",
+    )
+    def source_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        windows = run_windows(context.run.tags, checks.partitions)
+        with one_line_failures():
+            store = checks.data.project.store()
+            digests = checks.digests(store, list(windows.values()))
+            verdicts = list(checks.run(context.instance, store, windows, digests))
+        yield from checks.results(verdicts)
+
+    return source_checks
+
+
+def _describe(
+    per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]",
+    failed: "Sequence[tuple[WindowVerdict, CheckOutcome]]",
+) -> str:
+    if not failed:
+        windows = [verdict.window for verdict, _ in per_window]
+        count = f" ({len(windows)} windows)" if len(windows) > 1 else ""
+        return f"passed on {Window(windows[0].start, windows[-1].end)}{count}"
+    lines = [f"{verdict.window}: {outcome.sentence}" for verdict, outcome in failed[:5]]
+    more = len(failed) - len(lines)
+    return "\n".join(lines) + (f"\nand {more} more windows" if more else "")
+
+
+def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dict[str, Any]:
+    records = [
+        dg.TableRecord(
+            {
+                "window": str(verdict.window),
+                "expectation": result.expectation,
+                "column": result.column or "",
+                "passed": result.passed,
+                "expected": str(result.expected),
+                "observed": str(result.observed),
+                "unexpected rows": str(result.unexpected_count),
+                "for example": "; ".join(str(row) for row in result.unexpected_rows),
+            }
+        )
+        for verdict, outcome in per_window
+        for result in sorted(outcome.results, key=lambda result: result.passed)
+        # A run of many windows shows what failed; a run of one shows everything.
+        if len(per_window) == 1 or not result.passed
+    ]
+    metadata: dict[str, Any] = {
+        VERDICTS: dg.JsonMetadataValue(
+            {
+                verdict.partition: {
+                    "content_hash": verdict.content_hash,
+                    "blocks": f"check '{outcome.name}' ({outcome.sentence})"
+                    if outcome.blocks
+                    else "",
+                }
+                for verdict, outcome in per_window
+            }
+        )
+    }
+    if records:
+        metadata["results"] = dg.TableMetadataValue(records=records, schema=_RESULTS)
+    if len(per_window) == 1:
+        metadata[CONTENT_HASH] = per_window[0][0].content_hash
+    return metadata
+
+
+_RESULTS = dg.TableSchema(
+    columns=[
+        dg.TableColumn(name, "bool" if name == "passed" else "string")
+        for name in (
+            "window",
+            "expectation",
+            "column",
+            "passed",
+            "expected",
+            "observed",
+            "unexpected rows",
+            "for example",
+        )
+    ]
+)

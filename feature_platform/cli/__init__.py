@@ -1,0 +1,124 @@
+"""The command line ``feature-platform``; commands import what they need when they run."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from feature_platform.errors import FeaturePlatformError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="feature-platform")
+def main() -> None:
+    """Any Feast feature repo as a Dagster asset graph.
+
+    Exit code 0 means that all is well; errors say what to do next.
+    """
+
+
+def _command(*options: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+    """A subcommand with the options every command has; errors become one line and exit code 2."""
+
+    def decorate(function: Callable[..., int]) -> click.Command:
+        @wraps(function)
+        def run(**arguments: Any) -> None:
+            try:
+                code = function(**arguments)
+            except FeaturePlatformError as error:
+                if arguments.get("as_json"):
+                    problem = {
+                        "subject": error.subject,
+                        "problem": error.problem,
+                        "remedy": error.remedy,
+                    }
+                    click.echo(json.dumps({"error": problem}))
+                else:
+                    click.secho(f"error: {error}", fg="red", err=True)
+                code = 2
+            sys.exit(code)
+
+        wrapped: Any = run
+        for option in reversed((*options, _REPO, _PROFILE, _START_DATE, _JSON)):
+            wrapped = option(wrapped)
+        return main.command(name or function.__name__.replace("_", "-"))(wrapped)
+
+    return decorate
+
+
+_VIEWS = click.option(
+    "--view", "views", multiple=True, help="Feature view; may be repeated; all if left out."
+)
+_REPO = click.option(
+    "--repo",
+    default="feature_repo",
+    show_default=True,
+    envvar="FEATURE_PLATFORM_REPO",
+    help="Folder of the Feast repo.",
+)
+_PROFILE = click.option(
+    "--profile",
+    envvar="FEATURE_PLATFORM_PROFILE",
+    help="Read feature_store.PROFILE.yaml instead of feature_store.yaml.",
+)
+_START_DATE = click.option(
+    "--start-date",
+    default="2026-01-01",
+    show_default=True,
+    envvar="FEATURE_PLATFORM_START_DATE",
+    help="First day of the partitions, UTC.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+@_command(
+    click.option("--days", default=30, show_default=True, help="How many days to build."),
+)
+def demo(**arguments: Any) -> int:
+    """Build the last days of the fraud repo on real transactions and put them online."""
+    from feature_platform.cli.demo import run
+
+    return run(**arguments)
+
+
+@_command(
+    click.option(
+        "--view", "views", multiple=True, help="Feature view; repeatable; all if left out."
+    ),
+    click.option(
+        "--start", required=True, help="First moment, UTC: 2026-03-01 or 2026-03-01T06:00."
+    ),
+    click.option("--end", required=True, help="Moment after the last one (half-open)."),
+    click.option(
+        "--allow-failed-checks", is_flag=True, help="Serve windows that failed their checks."
+    ),
+)
+def materialize(**arguments: Any) -> int:
+    """Build, check, and put windows online through the asset graph, in one run."""
+    from feature_platform.cli.materialize import run
+
+    return run(**arguments)
+
+
+@_command(
+    click.option(
+        "--view", "views", multiple=True, help="Feature view; repeatable; all if left out."
+    ),
+    click.option("--windows", default=30, show_default=True, help="How many windows to show."),
+)
+def status(**arguments: Any) -> int:
+    """Show for each view which windows are complete, missing, failed or stale, and the lag."""
+    from feature_platform.cli.status import run
+
+    return run(**arguments)
+
+
+@_command()
+def doctor(**arguments: Any) -> int:
+    """Check versions, configuration, and what can be reached; say how to repair the rest."""
+    from feature_platform.cli.doctor import run
+
+    return run(**arguments)

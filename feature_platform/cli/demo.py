@@ -1,0 +1,94 @@
+"""``feature-platform demo``: the fraud repo on real transactions, from raw tables to a vector."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from feature_platform.cli.context import dagster_instance
+from feature_platform.cli.materialize import choose_views, print_report
+from feature_platform.cli.run import run_views
+from feature_platform.errors import RepoError
+from feature_platform.graph import FeastGraph
+from feature_platform.store.project import FeastProject
+from feature_platform.store.windows import Window
+
+SERVICE = "fraud_detection_v2"
+
+
+def run(*, days: int, repo: str, profile: str | None, start_date: str, as_json: bool) -> int:
+    """Build the last `days` complete days, put them online, and read one vector back."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if days < 1:
+        raise RepoError("option --days", f"is {days}", "give at least 1")
+    window = Window(today - timedelta(days=days), today)
+    # A demo on January 2nd still shows its days.
+    start_date = min(start_date, window.start.date().isoformat())
+    project = FeastProject(repo, profile)
+    if SERVICE not in project.services:
+        raise RepoError(
+            f"project '{project.name}'",
+            f"has no feature service '{SERVICE}', which the demo reads",
+            "run the demo on the repo it is made for, or use `feature-platform materialize`",
+        )
+    graph = FeastGraph(project, start_date)
+    if not as_json:
+        click.echo(f"Building {window} of '{project.name}' and putting it online:", err=True)
+    with dagster_instance() as instance:
+        report = run_views(graph, choose_views(graph, ()), window, instance, quiet=as_json)
+    vector = _vector(graph) if report.succeeded else None
+    if as_json:
+        click.echo(json.dumps({"run": asdict(report), "vector": vector}, default=str))
+    else:
+        print_report([report])
+        if vector:
+            _print_vector(vector)
+            _print_next(repo)
+    passed = all(check.passed for check in report.checks)
+    return 0 if report.succeeded and passed and vector else 1
+
+
+def _vector(graph: FeastGraph) -> dict[str, Any]:
+    """The features of the first user and merchant that have any, read from the online store."""
+    from feature_platform.engine.sources import read_window
+
+    store = graph.project.store()
+    row: dict[str, Any] = {}
+    for name in choose_views(graph, ()):
+        view = graph.project.view(name)
+        newest = graph.project.store().get_feature_view(name).materialization_intervals[-1]
+        last_day = Window(max(newest[0], newest[1] - timedelta(days=1)), newest[1])
+        for batch in read_window(store, view.batch_source, last_day, list(view.join_keys)):
+            if batch.num_rows:
+                row |= {key: batch.column(key)[0].as_py() for key in view.join_keys}
+                break
+    answer = store.get_online_features(
+        features=store.get_feature_service(SERVICE), entity_rows=[row]
+    ).to_dict()
+    return {name: values[0] for name, values in answer.items()}
+
+
+def _print_vector(vector: dict[str, Any]) -> None:
+    entities = {key: value for key, value in vector.items() if key in ("user_id", "merchant_id")}
+    click.secho("\nOnline features, as a model asks for them:", bold=True)
+    click.echo(
+        f"  store.get_online_features(\n"
+        f'      features=store.get_feature_service("{SERVICE}"),\n'
+        f"      entity_rows=[{entities}],\n"
+        f"  ).to_dict()\n"
+    )
+    for name, value in vector.items():
+        click.echo(f"  {name:<32} {value}")
+
+
+def _print_next(repo: str) -> None:
+    click.secho("\nNext:", bold=True)
+    click.echo(
+        "  make dev                                  the same graph in the Dagster UI\n"
+        "  .venv/bin/feature-platform status         what is online, what is missing\n"
+        f"  {repo}/sql/                         the SQL that builds the source tables\n"
+        "  your own repo: feature-platform materialize --repo PATH --start 2026-03-01 "
+        "--end 2026-03-02"
+    )

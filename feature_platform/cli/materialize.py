@@ -1,0 +1,101 @@
+"""``feature-platform materialize``: windows of views, through the asset graph."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from feature_platform.cli.context import dagster_instance
+from feature_platform.cli.moments import parse_window
+from feature_platform.cli.run import RunReport, run_views
+from feature_platform.errors import RepoError
+from feature_platform.graph import FeastGraph
+from feature_platform.store.project import FeastProject
+
+
+def run(
+    *,
+    views: Sequence[str],
+    start: str,
+    end: str,
+    allow_failed_checks: bool,
+    repo: str,
+    profile: str | None,
+    start_date: str,
+    as_json: bool,
+) -> int:
+    """Run it; 0 if everything was put online and every check passed, else 1."""
+    window = parse_window(start, end)
+    graph = FeastGraph(FeastProject(repo, profile), start_date)
+    chosen = choose_views(graph, views)
+    reports: list[RunReport] = []
+    with dagster_instance() as instance:
+        for cadence in ("daily", "hourly"):
+            names = [name for name in chosen if graph.settings(name).partitions == cadence]
+            if names:
+                reports.append(
+                    run_views(
+                        graph,
+                        names,
+                        window,
+                        instance,
+                        allow_failed_checks=allow_failed_checks,
+                        quiet=as_json,
+                    )
+                )
+    well = all(report.succeeded for report in reports)
+    passed = all(check.passed for report in reports for check in report.checks)
+    if as_json:
+        click.echo(json.dumps([asdict(report) for report in reports], default=str))
+    else:
+        print_report(reports)
+    return 0 if well and passed else 1
+
+
+def choose_views(graph: FeastGraph, names: Sequence[str]) -> list[str]:
+    """The named views, or every one that can be materialized.
+
+    Raises:
+        RepoError: A view is unknown or cannot be materialized, or there is none at all.
+    """
+    for name in names:
+        graph.project.view(name)
+        if refusal := graph.views[name].refusal:
+            raise RepoError(
+                f"feature view '{name}'", f"cannot be materialized: {refusal}", "choose another"
+            )
+    chosen = list(names) or [name for name, view in graph.views.items() if not view.refusal]
+    if not chosen:
+        raise RepoError(
+            f"project '{graph.project.name}'",
+            "has no feature view that can be materialized",
+            "define one with a batch source and online=True",
+        )
+    return chosen
+
+
+def print_report(reports: Sequence[RunReport]) -> None:
+    """A table of assets and checks, then what failed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("asset", "partitions", "checks", title_justify="left")
+    for report in reports:
+        for asset, partitions in report.assets.items():
+            checks = [check for check in report.checks if check.asset == asset]
+            lines = [
+                f"[green]passed[/] {check.check}"
+                if check.passed
+                else f"[red]{check.severity.lower()}[/] {check.check}"
+                for check in checks
+            ]
+            table.add_row(asset, str(partitions), "\n".join(lines) or "-")
+    console.print(table)
+    for report in reports:
+        for check in report.checks:
+            if not check.passed:
+                console.print(f"[red]{check.asset} {check.check}[/]: {check.description}")
+        for failure in report.failures:
+            console.print(f"[red]failed[/]: {failure}", highlight=False)

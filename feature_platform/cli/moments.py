@@ -1,0 +1,35 @@
+"""Times as people type them."""
+
+from datetime import UTC, datetime
+
+from feature_platform.errors import WindowError
+from feature_platform.store.windows import Window
+
+
+def parse_window(start: str, end: str) -> Window:
+    """The half-open window between two typed moments; without a zone they are UTC.
+
+    Raises:
+        WindowError: One is not a moment, the end is not after the start, or lies in the future.
+    """
+    window = Window(_moment("start", start), _moment("end", end))
+    now = datetime.now(UTC)
+    if window.end > now:
+        raise WindowError(
+            f"window {window}",
+            f"its end is in the future (now is {now.isoformat(timespec='seconds')})",
+            "choose an end that has passed",
+        )
+    return window
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise WindowError(
+            f"{name} '{text}'",
+            "is not a moment",
+            "write 2026-03-01, or 2026-03-01T06:00, or with a zone 2026-03-01T06:00+09:00",
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,178 @@
+"""Running the asset graph in this process, with a line a step."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import click
+import dagster as dg
+
+from feature_platform.builder import build_feast_definitions
+from feature_platform.errors import WindowError
+from feature_platform.graph import FeastGraph
+from feature_platform.store.windows import Window
+from feature_platform.translator import DagsterFeastTranslator
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """A check's result in a run."""
+
+    asset: str
+    check: str
+    passed: bool
+    severity: str
+    description: str
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did.
+
+    Attributes:
+        succeeded: Whether every step did.
+        assets: Asset to the number of partitions that were materialized.
+        metadata: Asset to the text of its metadata.
+        checks: Results of the checks.
+        failures: What failed steps said.
+    """
+
+    succeeded: bool
+    assets: Mapping[str, int]
+    metadata: Mapping[str, Mapping[str, object]]
+    checks: Sequence[CheckReport]
+    failures: Sequence[str]
+
+
+def partition_range(
+    partitions: dg.TimeWindowPartitionsDefinition, window: Window
+) -> tuple[str, str]:
+    """First and last partition key of `window`.
+
+    Raises:
+        WindowError: It does not begin and end where partitions do, or is outside of them.
+    """
+    keys = partitions.get_partition_keys_in_time_window(dg.TimeWindow(window.start, window.end))
+    if not keys:
+        first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
+        raise WindowError(
+            f"window {window}",
+            f"has no complete partition (partitions run from {first} to {last})",
+            "choose a window inside, or an earlier --start-date",
+        )
+    spans = [partitions.time_window_for_partition_key(key) for key in (keys[0], keys[-1])]
+    whole = Window(spans[0].start, spans[-1].end)
+    if whole != window:
+        raise WindowError(
+            f"window {window}",
+            "does not begin and end with partitions",
+            f"use {whole.start.isoformat()} to {whole.end.isoformat()}",
+        )
+    return keys[0], keys[-1]
+
+
+def run_views(
+    graph: FeastGraph,
+    views: Sequence[str],
+    window: Window,
+    instance: dg.DagsterInstance,
+    *,
+    allow_failed_checks: bool = False,
+    quiet: bool = False,
+) -> RunReport:
+    """Materialize `window` of `views` with registry, sources and checks, in one run.
+
+    Raises:
+        WindowError: The window does not fit the partitions.
+    """
+    translator = DagsterFeastTranslator()
+    selected = [graph.views[name] for name in views]
+    partitions = selected[0].partitions
+    assert partitions is not None  # noqa: S101 - the caller passes views that materialize
+    first, last = partition_range(partitions, window)
+    keys = {translator.get_asset_spec(graph.registry).key}
+    for view in selected:
+        keys |= {translator.get_asset_spec(each).key for each in (*view.upstream, view)}
+    definitions = dg.Definitions.merge(
+        build_feast_definitions(graph.project, graph.start_date, schedules=False),
+        dg.Definitions(
+            jobs=[dg.define_asset_job("materialize", dg.AssetSelection.assets(*keys))],
+            loggers={"console": _progress if not quiet else _silent},
+        ),
+    )
+    names = {translator.get_asset_spec(view).key.to_python_identifier(): view for view in selected}
+    result = definitions.get_job_def("materialize").execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        tags={
+            "dagster/asset_partition_range_start": first,
+            "dagster/asset_partition_range_end": last,
+        },
+        run_config={
+            # The command line is for people who wait: it fails now, and they decide.
+            "execution": {"config": {"retries": {"disabled": {}}}},
+            "ops": {
+                name: {"config": {"allow_failed_checks": allow_failed_checks}} for name in names
+            },
+        },
+    )
+    return _report(result)
+
+
+def _report(result: dg.ExecuteInProcessResult) -> RunReport:
+    assets: dict[str, int] = {}
+    metadata: dict[str, dict[str, object]] = {}
+    for event in result.get_asset_materialization_events():
+        name = event.asset_key.to_user_string() if event.asset_key else ""
+        assets[name] = assets.get(name, 0) + 1
+        found = event.step_materialization_data.materialization.metadata
+        metadata[name] = {key: value.value for key, value in found.items()}
+    checks = [
+        CheckReport(
+            asset=evaluation.asset_key.to_user_string(),
+            check=evaluation.check_name,
+            passed=evaluation.passed,
+            severity=evaluation.severity.value,
+            description=evaluation.description or "",
+        )
+        for evaluation in result.get_asset_check_evaluations()
+    ]
+    failures = []
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.error:
+            failure = event.step_failure_data
+            described = failure.user_failure_data and failure.user_failure_data.description
+            failures.append(described or failure.error.cls_name or str(failure.error.message))
+    return RunReport(result.success, assets, metadata, checks, failures)
+
+
+class _StepLines(logging.Handler):
+    """One line for each step that ends, and for each failed one what it says."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "dagster_event", None)
+        if event is None or event.step_key is None:
+            return
+        if event.event_type_value == "STEP_SUCCESS":
+            seconds = event.event_specific_data.duration_ms / 1000
+            click.echo(
+                f"  {click.style('done', fg='green')}  {event.step_key}  {seconds:.1f} s", err=True
+            )
+        elif event.event_type_value == "STEP_FAILURE":
+            click.echo(f"  {click.style('failed', fg='red')}  {event.step_key}", err=True)
+
+
+@dg.logger(description="A line a step, for people at a terminal.")
+def _progress(init_context: dg.InitLoggerContext) -> logging.Logger:
+    del init_context
+    logger = logging.Logger("progress")  # noqa: LOG001 - belongs to one run, not to the process
+    logger.addHandler(_StepLines())
+    return logger
+
+
+@dg.logger(description="Nothing, for machines.")
+def _silent(init_context: dg.InitLoggerContext) -> logging.Logger:
+    del init_context
+    logger = logging.Logger("silent")  # noqa: LOG001 - belongs to one run, not to the process
+    logger.addHandler(logging.NullHandler())
+    return logger

@@ -1,0 +1,103 @@
+"""``feature-platform status``: an interval strip a view."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from feature_platform.cli.context import dagster_instance
+from feature_platform.cli.materialize import choose_views
+from feature_platform.graph import FeastGraph
+from feature_platform.status import State, ViewStatus, view_status
+from feature_platform.store.project import FeastProject
+
+# A letter as well as a colour: the strip is read without colour too.
+_CELLS: dict[State, tuple[str, str]] = {
+    "complete": ("█", "green"),
+    "stale": ("s", "yellow"),
+    "failed": ("F", "red"),
+    "running": ("r", "blue"),
+    "missing": ("·", "white"),
+}
+
+
+def run(
+    *,
+    views: Sequence[str],
+    windows: int,
+    repo: str,
+    profile: str | None,
+    start_date: str,
+    as_json: bool,
+) -> int:
+    """Print it; 0 if every shown window is complete, else 1."""
+    graph = FeastGraph(FeastProject(repo, profile), start_date)
+    names = choose_views(graph, views)
+    store, now = graph.project.store(), datetime.now(UTC)
+    with dagster_instance() as instance:
+        found = [
+            view_status(graph, graph.views[name], store, instance, now=now, count=windows)
+            for name in names
+        ]
+    if as_json:
+        click.echo(json.dumps([_plain(each) for each in found]))
+    else:
+        _print(found)
+    return 0 if all(each.well for each in found) else 1
+
+
+def _print(found: Sequence[ViewStatus]) -> None:
+    width = max(len(each.view) for each in found)
+    for each in found:
+        strip = "".join(
+            click.style(_CELLS[window.state][0], fg=_CELLS[window.state][1])
+            for window in each.windows
+        )
+        click.echo(f"{each.view:<{width}}  {strip}  {_lag(each)}")
+    shown = found[0].windows
+    if shown:
+        click.echo(f"{'':<{width}}  {shown[0].key} to {shown[-1].key}")
+    legend = "  ".join(
+        f"{click.style(char, fg=colour)} {state}" for state, (char, colour) in _CELLS.items()
+    )
+    click.echo(f"\n{legend}")
+    for each in found:
+        for state in ("failed", "stale", "missing"):
+            keys = [window.key for window in each.windows if window.state == state]
+            if keys:
+                click.echo(f"{each.view}: {state}: {_spans(keys)}")
+
+
+def _lag(status: ViewStatus) -> str:
+    if status.newest is None or status.lag is None:
+        return "nothing online"
+    if not status.lag:
+        return "up to date"
+    return f"{_duration(status.lag)} behind (newest window ends {status.newest:%Y-%m-%d %H:%M} UTC)"
+
+
+def _duration(length: timedelta) -> str:
+    hours = int(length.total_seconds() // 3600)
+    return f"{hours // 24} d" if hours and hours % 24 == 0 else f"{hours} h"
+
+
+def _spans(keys: list[str]) -> str:
+    return ", ".join(keys) if len(keys) <= 4 else f"{len(keys)} windows, {keys[0]} to {keys[-1]}"  # noqa: PLR2004 - as many as a line holds
+
+
+def _plain(status: ViewStatus) -> dict[str, object]:
+    return {
+        "view": status.view,
+        "newest": status.newest.isoformat() if status.newest else None,
+        "lag_seconds": status.lag.total_seconds() if status.lag is not None else None,
+        "windows": [
+            {
+                "key": window.key,
+                "start": window.window.start.isoformat(),
+                "end": window.window.end.isoformat(),
+                "state": window.state,
+            }
+            for window in status.windows
+        ],
+    }

@@ -1,0 +1,40 @@
+"""FeastRepoComponent: the asset graph of a Feast repo from a ``defs.yaml``."""
+
+import dagster as dg
+
+from feature_platform.builder import build_feast_definitions
+from feature_platform.store.project import FeastProject
+from feature_platform.translator import DagsterFeastTranslator
+
+
+class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
+    """A Feast feature repo as Dagster assets, checks, jobs, and schedules.
+
+    Attributes:
+        repo_dir: The folder that holds ``feature_store.yaml``, relative to ``defs.yaml``.
+        start_date: First day of the partitions, ``YYYY-MM-DD``, UTC.
+        profile: ``p`` reads ``feature_store.p.yaml``; none reads ``feature_store.yaml``.
+        schedules: Whether to add jobs and schedules.
+        schedules_running: Whether the schedules start switched on.
+    """
+
+    repo_dir: str
+    start_date: str
+    profile: str | None = None
+    schedules: bool = True
+    schedules_running: bool = False
+
+    def get_translator(self) -> DagsterFeastTranslator:
+        """The translator; override it in a subclass to change keys, owners, or metadata."""
+        return DagsterFeastTranslator()
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Build the definitions; a relative `repo_dir` is taken from the ``defs.yaml``."""
+        status = dg.DefaultScheduleStatus
+        return build_feast_definitions(
+            FeastProject(context.path / self.repo_dir, profile=self.profile),
+            start_date=self.start_date,
+            translator=self.get_translator(),
+            schedules=self.schedules,
+            default_schedule_status=status.RUNNING if self.schedules_running else status.STOPPED,
+        )

@@ -1,0 +1,24 @@
+"""The code location that ``workspace.yaml`` names: the fraud repo, on the profile of your choice.
+
+``FEATURE_PLATFORM_REPO``, ``FEATURE_PLATFORM_PROFILE`` and ``FEATURE_PLATFORM_START_DATE`` choose
+another repo, profile, or first day of the partitions.
+"""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from feature_platform.builder import build_feast_definitions
+from feature_platform.store.project import FeastProject
+
+_REPO = Path(__file__).parent.parent / "feature_repo"
+
+defs = build_feast_definitions(
+    FeastProject(
+        os.environ.get("FEATURE_PLATFORM_REPO", _REPO),
+        profile=os.environ.get("FEATURE_PLATFORM_PROFILE") or None,
+    ),
+    start_date=os.environ.get("FEATURE_PLATFORM_START_DATE", "2026-01-01"),
+    default_schedule_status=dg.DefaultScheduleStatus.RUNNING,
+)

@@ -1,0 +1,158 @@
+"""What is online, what is missing, and what has changed since: one strip of windows a view."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+import dagster as dg
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+
+from feature_platform.assets.sources import CONTENT_HASH, combined_hash
+from feature_platform.assets.windows import partitions_within, window_of
+from feature_platform.graph import FeastGraph
+from feature_platform.store.registry import materialized_windows
+from feature_platform.store.windows import Window, covers
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+State = Literal["complete", "missing", "failed", "stale", "running"]
+
+
+@dataclass(frozen=True)
+class WindowStatus:
+    """One partition of a view.
+
+    Attributes:
+        key: The partition key.
+        window: Its window.
+        state: ``complete``: online. ``stale``: online, but its source has changed since.
+            ``failed``: the last attempt failed. ``running``: under way. ``missing``: none of these.
+    """
+
+    key: str
+    window: Window
+    state: State
+
+
+@dataclass(frozen=True)
+class ViewStatus:
+    """How far a feature view is.
+
+    Attributes:
+        view: Its name.
+        windows: The newest complete partitions, oldest first.
+        newest: End of the newest window online; None where nothing is.
+        lag: From `newest` to the end of the newest complete partition; None where nothing is.
+    """
+
+    view: str
+    windows: tuple[WindowStatus, ...]
+    newest: datetime | None
+    lag: timedelta | None
+
+    @property
+    def well(self) -> bool:
+        """Whether every shown window is complete."""
+        return all(window.state == "complete" for window in self.windows)
+
+
+def view_status(
+    graph: FeastGraph,
+    view: FeastTranslatorData,
+    store: "FeatureStore",
+    instance: dg.DagsterInstance,
+    *,
+    now: datetime,
+    count: int,
+    translator: DagsterFeastTranslator | None = None,
+) -> ViewStatus:
+    """The status of a view that can be materialized.
+
+    Args:
+        graph: The repo's graph.
+        view: The view.
+        store: Asked for the intervals that the registry holds.
+        instance: Asked for runs that failed or are under way, and for changed sources.
+        now: Up to when partitions are expected.
+        count: How many of the newest partitions to show.
+        translator: The one that the definitions were built with.
+    """
+    assert view.partitions is not None  # noqa: S101 - the caller passes views that materialize
+    translator = translator or DagsterFeastTranslator()
+    keys = view.partitions.get_partition_keys(current_time=now)[-count:]
+    windows = {key: window_of(view.partitions, key) for key in keys}
+    online = materialized_windows(store, view.name)
+    view_key = translator.get_asset_spec(view).key
+    source = graph.sources[view.obj.batch_source.name]
+    assert source.partitions is not None  # noqa: S101 - sources are always partitioned
+    states = instance.get_status_by_partition(view_key, keys, view.partitions) or {}
+    changed = _changed(
+        instance, view_key, translator.get_asset_spec(source).key, source.partitions, windows
+    )
+    found = tuple(
+        WindowStatus(
+            key,
+            window,
+            _state(states.get(key), online=covers(online, window), changed=key in changed),
+        )
+        for key, window in windows.items()
+    )
+    newest = max((window.end for window in online), default=None)
+    due = max((window.end for window in windows.values()), default=None)
+    lag = max(due - newest, timedelta(0)) if due and newest else None
+    return ViewStatus(view.name, found, newest, lag)
+
+
+def _state(status: AssetPartitionStatus | None, *, online: bool, changed: bool) -> State:
+    if status == AssetPartitionStatus.IN_PROGRESS:
+        return "running"
+    if status == AssetPartitionStatus.FAILED:
+        return "failed"
+    if not online:
+        return "missing"
+    return "stale" if changed else "complete"
+
+
+def _changed(
+    instance: dg.DagsterInstance,
+    view: dg.AssetKey,
+    source: dg.AssetKey,
+    source_partitions: dg.TimeWindowPartitionsDefinition,
+    windows: Mapping[str, Window],
+) -> set[str]:
+    """Partitions whose source now has another content than the one put online."""
+    parts = {key: list(partitions_within(source_partitions, w)) for key, w in windows.items()}
+    served = _content_hashes(instance, view, list(windows))
+    built = _content_hashes(instance, source, [part for each in parts.values() for part in each])
+    return {
+        key
+        for key, within in parts.items()
+        if key in served
+        and all(part in built for part in within)
+        and served[key] != combined_hash([built[part] for part in within])
+    }
+
+
+def _content_hashes(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, keys: list[str]
+) -> Mapping[str, str]:
+    """The content hash in the newest materialization of each partition."""
+    found: dict[str, str] = {}
+    cursor: str | None = None
+    wanted = set(keys)
+    while wanted - found.keys():
+        page = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=asset, asset_partitions=keys), limit=1000, cursor=cursor
+        )
+        for record in page.records:
+            materialization = record.asset_materialization
+            value = materialization.metadata.get(CONTENT_HASH) if materialization else None
+            if record.partition_key and value is not None:
+                found.setdefault(record.partition_key, str(value.value))
+        if not page.has_more:
+            break
+        cursor = page.cursor
+    return found

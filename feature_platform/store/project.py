@@ -1,0 +1,390 @@
+"""A Feast repo on disk: its configuration, what it defines, and where its SQL and suites lie."""
+
+import ast
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.errors import MissingPackageError, RepoError
+
+if TYPE_CHECKING:
+    from feast import FeatureService, FeatureStore, FeatureView
+    from feast.data_source import DataSource
+    from feast.repo_config import RepoConfig
+    from feast.repo_contents import RepoContents
+
+# What a store type imports first, and the extra of this package that brings it.
+_PACKAGES_OF_STORES = {
+    "redis": (("redis",), "redis"),
+    "postgres": (("psycopg",), "postgres"),
+    "dynamodb": (("boto3",), "aws"),
+    "bigquery": (("google.cloud.bigquery",), "gcp"),
+    "duckdb": (("ibis", "duckdb"), ""),
+    "gs": (("google.cloud.storage",), "gcp"),
+    "s3": (("boto3",), "aws"),
+}
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+@dataclass(frozen=True)
+class CodeLocation:
+    """Where an object of the repo is defined: file and line, counted from one."""
+
+    path: Path
+    line: int
+
+
+class FeastProject:
+    """A Feast feature repo and one of its profiles.
+
+    Args:
+        repo_dir: The folder that holds ``feature_store.yaml``.
+        profile: ``p`` reads ``feature_store.p.yaml``; None reads ``feature_store.yaml``.
+
+    Raises:
+        RepoError: The folder or the profile does not exist.
+    """
+
+    def __init__(self, repo_dir: str | os.PathLike[str], profile: str | None = None) -> None:
+        self.repo_dir = Path(repo_dir).expanduser().resolve()
+        self.profile = profile
+        if not self.repo_dir.is_dir():
+            raise RepoError(
+                f"feature repo '{repo_dir}'",
+                f"there is no folder {self.repo_dir}",
+                "give the folder that holds feature_store.yaml",
+            )
+        if not self.config_path.is_file():
+            raise self._no_config()
+
+    def __repr__(self) -> str:
+        return f"FeastProject({str(self.repo_dir)!r}, profile={self.profile!r})"
+
+    def __reduce__(self) -> tuple[type, tuple[str, str | None]]:
+        return type(self), (str(self.repo_dir), self.profile)
+
+    @property
+    def config_path(self) -> Path:
+        """The YAML file of the profile."""
+        name = f"feature_store.{self.profile}.yaml" if self.profile else "feature_store.yaml"
+        return self.repo_dir / name
+
+    @property
+    def profiles(self) -> list[str]:
+        """The named profiles that the folder has, sorted."""
+        return sorted(
+            path.name.split(".")[1] for path in self.repo_dir.glob("feature_store.*.yaml")
+        )
+
+    @property
+    def name(self) -> str:
+        """Feast's name of the project."""
+        return str(self.config.project)
+
+    @cached_property
+    def config(self) -> "RepoConfig":
+        """The profile as Feast reads it, relative SQLite paths resolved against the repo.
+
+        Raises:
+            RepoError: The YAML is broken, not a Feast configuration, or names unset variables.
+            MissingPackageError: A configured store needs a package that is not installed.
+        """
+        import yaml
+
+        text = self.config_path.read_text()
+        try:
+            raw = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            raise RepoError(
+                f"configuration '{self.config_path.name}'",
+                f"is not YAML{where} ({getattr(error, 'problem', error)})",
+                f"correct {self.config_path}",
+            ) from error
+        if not isinstance(raw, dict) or "project" not in raw:
+            raise RepoError(
+                f"configuration '{self.config_path.name}'",
+                "names no project",
+                f"add 'project: <name>' to {self.config_path}",
+            )
+        if unset := self.unset_variables():
+            raise RepoError(
+                f"configuration '{self.config_path.name}'",
+                f"needs the environment variable{'s' * (len(unset) > 1)} {', '.join(unset)}",
+                "export them, or choose another profile",
+            )
+        self._require_packages(raw)
+        return self._load_config()
+
+    def _load_config(self) -> "RepoConfig":
+        os.environ.setdefault("FEAST_USAGE", "False")
+        from feast.errors import FeastError
+        from feast.repo_config import load_repo_config
+
+        try:
+            with self._as_feast_would():
+                config = load_repo_config(self.repo_dir, self.config_path)
+                # Feast checks a store's own options only when they are first read.
+                _ = config.online_store, config.offline_store, config.registry
+        except (FeastError, ValueError, TypeError) as error:
+            raise RepoError(
+                f"configuration '{self.config_path.name}'",
+                f"Feast refuses it: {_first_line(error)}",
+                f"correct {self.config_path}",
+            ) from error
+        _anchor_registry(config, self.repo_dir)
+        return config
+
+    def unset_variables(self) -> list[str]:
+        """Environment variables that the profile names and nobody has set, in order."""
+        lines = (line.split("#", 1)[0] for line in self.config_path.read_text().splitlines())
+        names = (a or b for line in lines for a, b in _VARIABLE.findall(line))
+        return [name for name in dict.fromkeys(names) if name not in os.environ]
+
+    @cached_property
+    def contents(self) -> "RepoContents":
+        """What the repo's Python files define; the registry is not touched.
+
+        Raises:
+            RepoError: A file cannot be imported, or two objects of a kind share a name.
+        """
+        from feast.repo_operations import parse_repo
+
+        _ = self.config  # a broken configuration is named before its consequences
+        try:
+            with self._as_feast_would(), _own_modules(self.repo_dir):
+                contents = parse_repo(self.repo_dir)
+        except Exception as error:
+            raise RepoError(
+                f"feature repo '{self.repo_dir.name}'",
+                f"its definitions cannot be imported: {_where(error, self.repo_dir)}"
+                f"{type(error).__name__}: {_first_line(error)}",
+                "correct the file; `feast plan` shows the same error",
+            ) from error
+        self._refuse_duplicates(contents)
+        return contents
+
+    def store(self) -> "FeatureStore":
+        """A new Feast ``FeatureStore`` on this configuration."""
+        from feast import FeatureStore
+
+        return FeatureStore(config=self.config.model_copy(deep=True))
+
+    @cached_property
+    def views(self) -> "Mapping[str, FeatureView]":
+        """Feature views with a batch source (batch and stream), by name."""
+        found = [*self.contents.feature_views, *self.contents.stream_feature_views]
+        return {view.name: view for view in sorted(found, key=lambda view: str(view.name))}
+
+    @cached_property
+    def sources(self) -> "Mapping[str, DataSource]":
+        """The batch sources that the views read, by name."""
+        read = (view.batch_source for view in self.views.values() if view.batch_source is not None)
+        return {source.name: source for source in sorted(read, key=lambda source: source.name)}
+
+    @cached_property
+    def services(self) -> "Mapping[str, FeatureService]":
+        """Feature services by name."""
+        return {service.name: service for service in self.contents.feature_services}
+
+    def view(self, name: str) -> "FeatureView":
+        """The feature view of that name.
+
+        Raises:
+            RepoError: There is none; the nearest names are in the message.
+        """
+        try:
+            return self.views[name]
+        except KeyError:
+            near = get_close_matches(name, self.views, n=3) or sorted(self.views)[:5]
+            raise RepoError(
+                f"feature view '{name}'",
+                f"project '{self.name}' does not define it",
+                f"choose one of: {', '.join(near) or '(the repo has none)'}",
+            ) from None
+
+    def sql_file(self, source: str) -> Path | None:
+        """The SQL that builds a source table, if the repo has it: ``sql/<source>.sql``."""
+        path = self.repo_dir / "sql" / f"{source}.sql"
+        return path if path.is_file() else None
+
+    def suite_file(self, source: str) -> Path | None:
+        """The repo's own expectations on a source: ``expectations/<source>.json`` or ``.yaml``."""
+        folder = self.repo_dir / "expectations"
+        paths = [folder / f"{source}{end}" for end in (".json", ".yaml", ".yml")]
+        found = [path for path in paths if path.is_file()]
+        if len(found) > 1:
+            raise RepoError(
+                f"source '{source}'",
+                f"has {len(found)} suites: {', '.join(path.name for path in found)}",
+                "keep one of them",
+            )
+        return found[0] if found else None
+
+    @cached_property
+    def code_locations(self) -> Mapping[str, CodeLocation]:
+        """Where each named object is defined, found by reading the files, not by running them."""
+        from feast.repo_operations import get_repo_files
+
+        found: dict[str, CodeLocation] = {}
+        for path in get_repo_files(self.repo_dir):
+            for node in ast.walk(ast.parse(path.read_text())):
+                for name in _names_defined_by(node):
+                    found.setdefault(name, CodeLocation(path, getattr(node, "lineno", 1)))
+        return found
+
+    def _refuse_duplicates(self, contents: "RepoContents") -> None:
+        kinds: tuple[tuple[str, Sequence[Any]], ...] = (
+            (
+                "feature view",
+                [
+                    *contents.feature_views,
+                    *contents.stream_feature_views,
+                    *contents.on_demand_feature_views,
+                    *contents.label_views,
+                ],
+            ),
+            ("entity", contents.entities),
+            ("feature service", contents.feature_services),
+        )
+        for kind, objects in kinds:
+            seen: set[str] = set()
+            for each in objects:
+                # Feast compares view names without regard to case, for stores that fold it.
+                name = each.name.lower() if kind == "feature view" else each.name
+                if name in seen:
+                    raise RepoError(
+                        f"{kind} '{each.name}'",
+                        f"project '{self.name}' defines it more than once",
+                        "rename one of them (feature view names differ by more than case)",
+                    )
+                seen.add(name)
+
+    def _require_packages(self, raw: Mapping[str, Any]) -> None:
+        for section in ("offline_store", "online_store", "registry"):
+            chosen = raw.get(section)
+            kind = chosen.get("type") if isinstance(chosen, dict) else chosen
+            if section == "registry":
+                address = chosen.get("path", "") if isinstance(chosen, dict) else str(chosen or "")
+                kind = "postgres" if address.startswith("postgresql") else address.split(":")[0]
+            modules, extra = _PACKAGES_OF_STORES.get(str(kind), ((), ""))
+            for module in modules:
+                if not _installed(module):
+                    package = f"feature-platform[{extra}]" if extra else "feature-platform"
+                    raise MissingPackageError(
+                        f"configuration '{self.config_path.name}'",
+                        f"{section} '{kind}' needs the package {module}, which is not installed",
+                        f"pip install '{package}'",
+                    )
+
+    def _no_config(self) -> RepoError:
+        if self.profile is None:
+            return RepoError(
+                f"feature repo '{self.repo_dir}'",
+                "it has no feature_store.yaml",
+                "give the folder that holds it",
+            )
+        near = get_close_matches(self.profile, self.profiles, n=1) or self.profiles
+        return RepoError(
+            f"profile '{self.profile}'",
+            f"{self.repo_dir} has no {self.config_path.name}",
+            f"choose one of: {', '.join(near) or '(none; feature_store.yaml is the default)'}",
+        )
+
+    @contextmanager
+    def _as_feast_would(self) -> Iterator[None]:
+        """The surroundings in which the `feast` command line reads a repo.
+
+        Feast imports a repo's modules relative to the working directory, and a repo may ask
+        ``FEAST_FS_YAML_FILE_PATH`` which profile is read.
+        """
+        variable = "FEAST_FS_YAML_FILE_PATH"
+        before, cwd = os.environ.get(variable), Path.cwd()
+        os.environ[variable] = str(self.config_path)
+        os.chdir(self.repo_dir)
+        try:
+            yield
+        finally:
+            os.chdir(cwd)
+            if before is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = before
+
+
+@contextmanager
+def _own_modules(folder: Path) -> Iterator[None]:
+    """Let a repo's top-level modules be imported, and forget them: the next repo has its own.
+
+    Two repos in one process may both have a ``features.py``.
+    """
+    before = dict(sys.modules)
+    for name, module in before.items():
+        path = folder / f"{name}.py"
+        if path.is_file() and getattr(module, "__file__", None) != str(path):
+            del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file and Path(file).is_relative_to(folder) and name not in before:
+                del sys.modules[name]
+        sys.modules.update(before)
+
+
+def _anchor_registry(config: "RepoConfig", repo_dir: Path) -> None:
+    """Feast resolves a relative SQLite registry against the working directory; use the repo."""
+    prefix = "sqlite:///"
+    registry = config.registry
+    path = getattr(registry, "path", "")
+    if path.startswith(prefix) and not path.startswith(f"{prefix}/") and path != prefix:
+        file = repo_dir / path.removeprefix(prefix)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        registry.path = f"{prefix}{file}"
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _where(error: BaseException, folder: Path) -> str:
+    """``file:line: `` of the innermost frame inside `folder`, or nothing."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno}: "
+    found = ""
+    trace = error.__traceback__
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if path.is_relative_to(folder):
+            found = f"{path.relative_to(folder)}:{trace.tb_lineno}: "
+        trace = trace.tb_next
+    return found
+
+
+def _names_defined_by(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Call):
+        for keyword in node.keywords:
+            if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
+                yield str(keyword.value.value)
+    elif isinstance(node, ast.FunctionDef) and node.decorator_list:
+        yield node.name

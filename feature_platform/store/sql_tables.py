@@ -1,0 +1,31 @@
+"""Which tables a query reads."""
+
+from pathlib import Path
+
+from feature_platform.errors import SourceError
+
+
+def tables_read(path: Path) -> list[str]:
+    """Dotted names of the tables that the DuckDB SQL in `path` reads, sorted; CTEs are none.
+
+    Raises:
+        SourceError: The file is not SQL.
+    """
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(path.read_text(), read="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        raise SourceError(
+            f"source '{path.stem}'",
+            f"{path.name} is not SQL that DuckDB reads: {str(error).splitlines()[0]}",
+            f"correct {path}",
+        ) from error
+    own = {cte.alias for cte in tree.find_all(exp.CTE)}
+    tables = {
+        ".".join(part.name for part in table.parts)
+        for table in tree.find_all(exp.Table)
+        if isinstance(table.this, exp.Identifier)
+    }
+    return sorted(tables - own)

@@ -1,0 +1,232 @@
+"""How an object of a Feast repo appears in Dagster: one method over one record."""
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+
+from feature_platform.store.project import FeastProject
+from feature_platform.store.view_settings import PREFIX, ViewSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ObjectKind = Literal[
+    "raw_table", "source", "registry", "feature_view", "on_demand_feature_view", "feature_service"
+]
+_FOLDERS = {
+    "source": "sources",
+    "feature_view": "feature_views",
+    "on_demand_feature_view": "feature_views",
+    "feature_service": "feature_services",
+}
+_TAG_KEY = re.compile(r"^[\w.\-]{1,63}(/[\w.\-]{1,63})?$")
+_TAG_VALUE = re.compile(r"^[\w.\-]{0,63}$")
+_EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$")
+
+
+@dataclass(frozen=True)
+class FeastTranslatorData:
+    """One object of a Feast repo, with what its asset spec is made of.
+
+    Attributes:
+        kind: What the object is.
+        name: Its Feast name; for a raw table the dotted name in the SQL.
+        project: The repo it belongs to.
+        obj: The Feast object itself; None for the registry and for raw tables.
+        upstream: The objects it depends on.
+        settings: What its ``dagster/...`` tags say; None where tags mean nothing.
+        partitions: Its partitions; None where it has none.
+        refusal: Why it cannot be materialized; None where it can.
+        columns: Its columns, with their types in Feast's or the source's own words.
+        lineage: For each column, the columns of upstream objects it is made from.
+    """
+
+    kind: ObjectKind
+    name: str
+    project: FeastProject
+    obj: Any = None
+    upstream: "Sequence[FeastTranslatorData]" = ()
+    settings: ViewSettings | None = None
+    partitions: dg.TimeWindowPartitionsDefinition | None = None
+    refusal: str | None = None
+    columns: "Sequence[dg.TableColumn]" = ()
+    lineage: "Mapping[str, Sequence[tuple[FeastTranslatorData, str]]]" = field(default_factory=dict)
+
+
+class DagsterFeastTranslator:
+    """Turns an object of a Feast repo into a Dagster ``AssetSpec``.
+
+    Subclass it and override :meth:`get_asset_spec` to change keys, groups, owners, tags, metadata
+    or freshness: take ``super().get_asset_spec(data)`` and ``replace_attributes`` on it. Everything
+    downstream follows, since dependencies are built through the same method.
+    """
+
+    def get_asset_spec(self, data: FeastTranslatorData) -> dg.AssetSpec:
+        """The spec of one object; its key is what other objects depend on."""
+        settings, obj = data.settings, data.obj
+        if data.kind == "raw_table":
+            return dg.AssetSpec(
+                key=dg.AssetKey(data.name.split(".")),
+                group_name="raw",
+                description="A raw table that the repo's SQL reads.",
+                kinds={"table"},
+            )
+        return dg.AssetSpec(
+            key=self._key(data),
+            deps=[self.get_asset_spec(upstream).key for upstream in data.upstream],
+            group_name=re.sub(r"\W", "_", data.project.name),
+            description=_description(data),
+            kinds=_kinds(data),
+            owners=_owners(
+                settings.owner if settings else None,
+                getattr(obj, "owner", ""),
+                (getattr(obj, "tags", None) or {}).get("owner"),
+            ),
+            tags=_tags(getattr(obj, "tags", None) or {}),
+            metadata=self._metadata(data),
+            partitions_def=data.partitions,
+            freshness_policy=(
+                dg.FreshnessPolicy.time_window(fail_window=settings.freshness)
+                if settings and settings.freshness and not data.refusal
+                else None
+            ),
+        )
+
+    def _key(self, data: FeastTranslatorData) -> dg.AssetKey:
+        if data.kind == "registry":
+            return dg.AssetKey([data.project.name, "registry"])
+        return dg.AssetKey([data.project.name, _FOLDERS[data.kind], _key_part(data.name)])
+
+    def _metadata(self, data: FeastTranslatorData) -> dict[str, Any]:
+        obj = data.obj
+        metadata: dict[str, Any] = {"feast/project": data.project.name}
+        if data.kind != "registry":
+            metadata["feast/name"] = data.name
+        if data.columns:
+            metadata["dagster/column_schema"] = dg.TableSchema(columns=list(data.columns))
+        if data.lineage:
+            metadata["dagster/column_lineage"] = self.column_lineage(data)
+        if data.kind == "source":
+            metadata |= _source_metadata(data)
+        if data.kind == "feature_view":
+            metadata |= {
+                "feast/ttl": str(obj.ttl) if obj.ttl else "none: values never expire",
+                "feast/entities": list(obj.entities),
+                "feast/online": obj.online,
+            }
+        odd_tags = {
+            key: value
+            for key, value in (getattr(obj, "tags", None) or {}).items()
+            if not key.startswith(PREFIX) and not (_TAG_KEY.match(key) and _TAG_VALUE.match(value))
+        }
+        if odd_tags:
+            # Dagster restricts the characters of a tag; Feast does not. Nothing is dropped.
+            metadata["feast/tags"] = odd_tags
+        location = data.project.code_locations.get(data.name)
+        if data.kind == "registry":
+            metadata["feast/registry"] = _registry_address(data.project)
+        elif sql := (data.project.sql_file(data.name) if data.kind == "source" else None):
+            metadata["dagster/code_references"] = _code_reference(sql, 1, "the SQL that builds it")
+        elif location:
+            metadata["dagster/code_references"] = _code_reference(
+                location.path, location.line, "its definition"
+            )
+        return metadata
+
+    def column_lineage(self, data: FeastTranslatorData) -> dg.TableColumnLineage:
+        """Column lineage of `data`, in terms of the keys this translator gives."""
+        return dg.TableColumnLineage(
+            {
+                column: [
+                    dg.TableColumnDep(asset_key=self.get_asset_spec(origin).key, column_name=name)
+                    for origin, name in origins
+                ]
+                for column, origins in data.lineage.items()
+            }
+        )
+
+
+def _key_part(name: str) -> str:
+    """A source without a name is called by its path in Feast; its key is the file's stem."""
+    last = name.rstrip("/*").rsplit("/", 1)[-1] if "/" in name else name
+    stem = last.removesuffix(".parquet") if "/" in name else last
+    return re.sub(r"[^\w.\-]+", "_", stem).strip("_") or "unnamed"
+
+
+def _description(data: FeastTranslatorData) -> str:
+    own = str(getattr(data.obj, "description", "") or "")
+    default = {
+        "source": "One window of the source table: built by the repo's SQL."
+        if data.project.sql_file(data.name)
+        else "One window of the source table, built elsewhere; read and profiled here.",
+        "registry": "The Feast registry: `feast apply` of the repo's definitions.",
+        "feature_view": "Puts one window of the source online.",
+        "on_demand_feature_view": "Computed at request time; nothing to materialize.",
+        "feature_service": "The features one model asks for.",
+    }[data.kind]
+    lines = [own or default]
+    if data.refusal:
+        lines.append(f"Cannot be materialized: {data.refusal}.")
+    return "\n\n".join(lines)
+
+
+def _kinds(data: FeastTranslatorData) -> set[str]:
+    config = data.project.config
+    if data.kind == "source":
+        return {"feast", str(config.offline_store.type).rsplit(".", 1)[-1].lower()[:32]}
+    if data.kind == "feature_view" and not data.refusal:
+        return {"feast", str(config.online_store.type).rsplit(".", 1)[-1].lower()[:32]}
+    return {"feast"}
+
+
+def _owners(*candidates: str | None) -> list[str] | None:
+    """The first owner that somebody named; Dagster takes e-mail addresses and teams."""
+    owner = next((each.strip() for each in candidates if each and each.strip()), None)
+    if owner is None:
+        return None
+    if _EMAIL.match(owner) or owner.startswith("team:"):
+        return [owner]
+    return [f"team:{owner}"]
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in tags.items()
+        if not key.startswith(PREFIX) and _TAG_KEY.match(key) and _TAG_VALUE.match(value)
+    }
+
+
+def _source_metadata(data: FeastTranslatorData) -> dict[str, Any]:
+    source = data.obj
+    table = getattr(source, "table", None) or getattr(source, "path", None) or source.name
+    metadata = {
+        "dagster/table_name": str(table),
+        "feast/timestamp_field": source.timestamp_field,
+        "feast/source_type": type(source).__name__,
+    }
+    if source.created_timestamp_column:
+        metadata["feast/created_timestamp_column"] = source.created_timestamp_column
+    if source.field_mapping:
+        metadata["feast/field_mapping"] = dict(source.field_mapping)
+    return metadata
+
+
+def _registry_address(project: FeastProject) -> str:
+    """Where the registry is, without the credentials its URL may hold."""
+    return re.sub(r"//[^/@]*@", "//***@", str(project.config.registry.path))
+
+
+def _code_reference(path: Path, line: int, label: str) -> dg.CodeReferencesMetadataValue:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(file_path=str(path), line_number=line, label=label)
+            ]
+        )
