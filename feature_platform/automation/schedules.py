@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 
 from feature_platform.errors import RepoError
+from feature_platform.store.view_settings import Cadence
 from feature_platform.translator import FeastTranslatorData
 
-DEFAULT_CRON = {"daily": "0 6 * * *", "hourly": "15 * * * *"}
+DEFAULT_CRON: Mapping[Cadence, str] = {"daily": "0 6 * * *", "hourly": "15 * * * *"}
 
 
 def build_schedules(
@@ -29,7 +30,7 @@ def build_schedules(
     Raises:
         RepoError: A ``dagster/cron`` tag is not a cron expression.
     """
-    groups: dict[tuple[str, str], list[FeastTranslatorData]] = defaultdict(list)
+    groups: dict[tuple[Cadence, str], list[FeastTranslatorData]] = defaultdict(list)
     for view in views:
         assert view.settings is not None  # noqa: S101 - views always carry settings
         cadence = view.settings.partitions
@@ -90,10 +91,10 @@ def _schedule(
         context: dg.ScheduleEvaluationContext,
     ) -> dg.RunRequest | dg.SkipReason:
         moment = context.scheduled_execution_time
-        key = partitions.get_last_partition_key(current_time=moment)
-        if key is None:
+        keys = partitions.get_partition_keys(current_time=moment)
+        if not keys:
             return dg.SkipReason(f"no {cadence} partition is complete at {moment.isoformat()}")
-        return dg.RunRequest(run_key=key, partition_key=key)
+        return dg.RunRequest(run_key=keys[-1], partition_key=keys[-1])
 
     return newest_complete_partition
 

@@ -139,10 +139,10 @@ def _report(result: dg.ExecuteInProcessResult) -> RunReport:
     ]
     failures = []
     for event in result.all_events:
-        if event.is_step_failure and event.step_failure_data.error:
-            failure = event.step_failure_data
+        failure = event.step_failure_data if event.is_step_failure else None
+        if failure and failure.error:
             described = failure.user_failure_data and failure.user_failure_data.description
-            failures.append(described or failure.error.cls_name or str(failure.error.message))
+            failures.append(described or failure.error.message.strip())
     return RunReport(result.success, assets, metadata, checks, failures)
 
 
@@ -162,7 +162,7 @@ class _StepLines(logging.Handler):
             click.echo(f"  {click.style('failed', fg='red')}  {event.step_key}", err=True)
 
 
-@dg.logger(description="A line a step, for people at a terminal.")
+@dg.logger(config_schema=None, description="A line a step, for people at a terminal.")
 def _progress(init_context: dg.InitLoggerContext) -> logging.Logger:
     del init_context
     logger = logging.Logger("progress")  # noqa: LOG001 - belongs to one run, not to the process
@@ -170,7 +170,7 @@ def _progress(init_context: dg.InitLoggerContext) -> logging.Logger:
     return logger
 
 
-@dg.logger(description="Nothing, for machines.")
+@dg.logger(config_schema=None, description="Nothing, for machines.")
 def _silent(init_context: dg.InitLoggerContext) -> logging.Logger:
     del init_context
     logger = logging.Logger("silent")  # noqa: LOG001 - belongs to one run, not to the process

@@ -177,6 +177,10 @@ class FeastProject:
         """A new Feast ``FeatureStore`` on this configuration."""
         from feast import FeatureStore
 
+        address = str(self.config.registry.path)
+        if address.startswith("sqlite:///"):
+            # Feast makes the folder of a file registry, SQLite does not make its own.
+            Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         return FeatureStore(config=self.config.model_copy(deep=True))
 
     @cached_property
@@ -351,7 +355,6 @@ def _anchor_registry(config: "RepoConfig", repo_dir: Path) -> None:
     path = getattr(registry, "path", "")
     if path.startswith(prefix) and not path.startswith(f"{prefix}/") and path != prefix:
         file = repo_dir / path.removeprefix(prefix)
-        file.parent.mkdir(parents=True, exist_ok=True)
         registry.path = f"{prefix}{file}"
 
 
