@@ -1,0 +1,342 @@
+"""A Feast batch source as a DuckDB view of the rows of some windows, whatever it is stored in."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from feature_platform.errors import SourceError
+from feature_platform.store.windows import Window, merge
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.data_source import DataSource
+    from feast.infra.offline_stores.file_source import FileSource
+
+VIEW = "source_rows"
+"""The name of the view inside `Relation.connection`."""
+
+# DuckDB spills past this, so that the memory of a materialization does not follow the source.
+_MEMORY_LIMIT = "384MB"
+_GLOB = frozenset("*?[")
+_NANOSECONDS = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS"})
+
+
+@dataclass(frozen=True)
+class Relation:
+    """The rows of some windows of a source, as the view `source_rows` of a DuckDB connection.
+
+    Attributes:
+        connection: An in-memory DuckDB whose time zone is UTC.
+        source: Name of the batch source.
+        columns: Source column names and their DuckDB types, in source order.
+        timestamp: The event time column; a TIMESTAMP WITH TIME ZONE of microseconds in the view.
+        created: The created time column, of the same type, if the source has one.
+        pushed_down: Whether DuckDB reads the files itself, so that only what is asked is read.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    source: str
+    columns: dict[str, str]
+    timestamp: str
+    created: str | None
+    pushed_down: bool
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run SQL on the view and return all rows of its (small) result.
+
+        Raises:
+            SourceError: DuckDB could not read or compute it.
+        """
+        try:
+            return list(self.connection.execute(sql).fetchall())
+        except duckdb.Error as error:
+            raise _unreadable(self.source, error) from error
+
+    def schema(self, sql: str) -> pa.Schema:
+        """The Arrow schema of a query's result."""
+        return _reader(self.connection.sql(f"{sql} LIMIT 0"), 1).schema
+
+    def batches(self, sql: str, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+        """Run SQL on the view and stream its result.
+
+        Yields:
+            Record batches of at most `rows` rows (rounded up to DuckDB's vectors).
+
+        Raises:
+            SourceError: DuckDB could not read or compute it.
+        """
+        try:
+            reader = _reader(self.connection.sql(sql), rows)
+            yield from (batch for batch in reader if batch.num_rows)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise _unreadable(self.source, error) from error
+
+
+@contextmanager
+def open_relation(
+    store: "FeatureStore",
+    source: "DataSource",
+    windows: Sequence[Window],
+    columns: Sequence[str] | None = None,
+) -> Iterator[Relation]:
+    """Open the rows of `source` whose event time lies in one of `windows`.
+
+    Parquet files are read by DuckDB itself, with the filter pushed into them, whichever offline
+    store is configured. Everything else goes through the offline store's own
+    ``pull_all_from_table_or_query``, and the rows at the (there inclusive) end are cut off.
+
+    Args:
+        store: The Feast store; relative paths start at its repo.
+        source: A batch source.
+        windows: Half-open windows of event time; they may overlap.
+        columns: Source columns that are needed; None means all.
+
+    Raises:
+        SourceError: The table, a column, or a file of it is missing or unreadable.
+    """
+    with tempfile.TemporaryDirectory(prefix="feature-platform-") as spill:
+        connection = duckdb.connect(":memory:")
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+            connection.execute(f"SET temp_directory = {literal(spill)}")
+            connection.execute("SET preserve_insertion_order = false")
+            connection.execute("SET enable_progress_bar = false")
+            yield _open(connection, store, source, merge(windows), columns)
+        finally:
+            connection.close()
+
+
+def identifier(name: str) -> str:
+    """`name` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """`text` as a quoted SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def instant(moment: datetime) -> str:
+    """An aware datetime as a SQL literal of TIMESTAMP WITH TIME ZONE."""
+    return f"TIMESTAMPTZ {literal(moment.isoformat())}"
+
+
+def inside(column: str, windows: Sequence[Window]) -> str:
+    """SQL condition: the event time in `column` of the view lies in one of the windows."""
+    name = identifier(column)
+    ranges = [f"({name} >= {instant(w.start)} AND {name} < {instant(w.end)})" for w in windows]
+    return "(" + " OR ".join(ranges or ["false"]) + ")"
+
+
+def parquet_source(source: "DataSource") -> "FileSource | None":
+    """`source` if it is a file source of Parquet, else None."""
+    from feast.data_format import ParquetFormat
+    from feast.infra.offline_stores.file_source import FileSource
+
+    if isinstance(source, FileSource) and (
+        source.file_format is None or isinstance(source.file_format, ParquetFormat)
+    ):
+        return source
+    return None
+
+
+def _open(
+    connection: duckdb.DuckDBPyConnection,
+    store: "FeatureStore",
+    source: "DataSource",
+    windows: list[Window],
+    columns: Sequence[str] | None,
+) -> Relation:
+    parquet = parquet_source(source)
+    if parquet is not None:
+        origin = _register_parquet(connection, store, parquet)
+    else:
+        origin = _register_pulled(connection, store, source, windows, columns)
+    types = _columns_of(connection, source.name, origin)
+    created = source.created_timestamp_column or None
+    needed = list(types) if columns is None else list(dict.fromkeys(columns))
+    times = [source.timestamp_field, *([created] if created else [])]
+    _require(source.name, types, [*needed, *times])
+    chosen = list(dict.fromkeys([*needed, *times]))
+    selected = [_selected(name, types[name], is_time=name in times) for name in chosen]
+    where = " OR ".join(
+        _raw_range(source.name, source.timestamp_field, types[source.timestamp_field], window)
+        for window in windows
+    )
+    connection.execute(
+        f"CREATE TEMP VIEW {VIEW} AS SELECT {', '.join(selected)} FROM {origin} "
+        f"WHERE {where or 'false'}"
+    )
+    return Relation(
+        connection=connection,
+        source=source.name,
+        columns={name: types[name] for name in chosen},
+        timestamp=source.timestamp_field,
+        created=created,
+        pushed_down=parquet is not None,
+    )
+
+
+def _register_parquet(
+    connection: duckdb.DuckDBPyConnection, store: "FeatureStore", source: "FileSource"
+) -> str:
+    from feast.infra.offline_stores.file_source import FileSource
+
+    path = FileSource.get_uri_for_file_path(store.config.repo_path, source.path)
+    if "://" in path and not path.startswith("file://"):
+        connection.register("remote_rows", _remote_dataset(source, path))
+        return "remote_rows"
+    local = Path(path.removeprefix("file://"))
+    many = local.is_dir() or (bool(_GLOB & set(str(local))) and not local.exists())
+    pattern = str(local / "**" / "*.parquet") if local.is_dir() else str(local)
+    globbed = f"SELECT 1 FROM glob({literal(pattern)}) LIMIT 1"
+    if not (connection.execute(globbed).fetchall() if many else local.exists()):
+        raise SourceError(
+            f"source '{source.name}'",
+            f"there is no Parquet file at '{source.path}' (resolved to {local})",
+            "build the source table, or correct the path in its FileSource",
+        )
+    return (
+        f"read_parquet({literal(pattern)}, union_by_name = true, "
+        f"hive_partitioning = {'true' if many else 'false'})"
+    )
+
+
+def _remote_dataset(source: "FileSource", path: str) -> Any:
+    import pyarrow.dataset as ds
+    from feast.infra.offline_stores.file_source import FileSource
+
+    try:
+        credentials = source.resolve_credentials() if source.connection_ref else None
+        filesystem, inner = FileSource.create_filesystem_and_path(
+            path, source.s3_endpoint_override, credentials
+        )
+        if filesystem is None:
+            return ds.dataset(path, format="parquet", partitioning="hive")
+        return ds.dataset(inner, filesystem=filesystem, format="parquet", partitioning="hive")
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(
+            f"source '{source.name}'",
+            f"'{source.path}' cannot be opened ({error})",
+            "check the path and the credentials of its object store",
+        ) from error
+
+
+def _register_pulled(
+    connection: duckdb.DuckDBPyConnection,
+    store: "FeatureStore",
+    source: "DataSource",
+    windows: list[Window],
+    columns: Sequence[str] | None,
+) -> str:
+    from feast.infra.offline_stores.offline_utils import get_offline_store_from_config
+
+    times = {source.timestamp_field, source.created_timestamp_column}
+    try:
+        offline = get_offline_store_from_config(store.config.offline_store)
+        if columns is None:
+            listed = source.get_table_column_names_and_types(store.config)
+            columns = [name for name, _ in listed]
+        plain = [name for name in dict.fromkeys(columns) if name not in times]
+        tables = [
+            offline.pull_all_from_table_or_query(
+                config=store.config,
+                data_source=source,
+                join_key_columns=[],
+                feature_name_columns=plain,
+                timestamp_field=source.timestamp_field,
+                created_timestamp_column=source.created_timestamp_column or None,
+                start_date=window.start,
+                end_date=window.end,
+            ).to_arrow()
+            for window in windows
+        ]
+    except Exception as error:  # every offline store raises its own
+        raise SourceError(
+            f"source '{source.name}'",
+            f"the offline store could not read it ({_first_line(error)})",
+            "check that the table, its columns and the connection exist",
+        ) from error
+    table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+    connection.register("pulled_rows", table)
+    return "pulled_rows"
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, source: str, origin: str) -> dict[str, str]:
+    try:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {origin}").fetchall()
+    except (duckdb.Error, OSError) as error:
+        raise _unreadable(source, error) from error
+    return {str(row[0]): str(row[1]) for row in described}
+
+
+def _require(source: str, types: dict[str, str], needed: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in types]
+    if missing:
+        raise SourceError(
+            f"source '{source}'",
+            f"it has no column {', '.join(repr(name) for name in missing)} "
+            f"(it has {', '.join(sorted(types))})",
+            "add the column to the table, or map its name in the source's field_mapping",
+        )
+
+
+def _selected(name: str, kind: str, *, is_time: bool) -> str:
+    column = identifier(name)
+    if kind in _NANOSECONDS:
+        # Cut, not rounded: rounding up would move a row into the next window.
+        nanos = f"epoch_ns({column})"
+        cut = f"make_timestamp(({nanos} - (({nanos} % 1000) + 1000) % 1000) // 1000)"
+        zone = " AT TIME ZONE 'UTC'" if is_time or kind == "TIMESTAMPTZ_NS" else ""
+        return f"({cut}{zone}) AS {column}"
+    if is_time and kind != "TIMESTAMP WITH TIME ZONE":
+        return f"({column}::TIMESTAMP AT TIME ZONE 'UTC') AS {column}"
+    return column
+
+
+def _raw_range(source: str, name: str, kind: str, window: Window) -> str:
+    """The window on the column as it is stored, so that Parquet statistics prune row groups."""
+    column = identifier(name)
+    if kind in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"):
+        cast, form = kind, "%Y-%m-%d %H:%M:%S.%f+00"
+    elif kind.startswith("TIMESTAMP") or kind == "DATE":
+        cast, form = ("TIMESTAMP" if kind == "DATE" else kind), "%Y-%m-%d %H:%M:%S.%f"
+    elif kind == "VARCHAR":
+        column, cast, form = f"{column}::TIMESTAMP", "TIMESTAMP", "%Y-%m-%d %H:%M:%S.%f"
+    else:
+        raise SourceError(
+            f"source '{source}'",
+            f"its event time column '{name}' is of type {kind}",
+            "store it as a timestamp (microseconds, UTC)",
+        )
+    start, end = (
+        f"{literal(moment.strftime(form))}::{cast}" for moment in (window.start, window.end)
+    )
+    return f"({column} >= {start} AND {column} < {end})"
+
+
+def _reader(result: Any, rows: int) -> Any:
+    # DuckDB 2 renamed it and the older name warns.
+    stream = getattr(result, "to_arrow_reader", None) or result.fetch_record_batch
+    return stream(rows)
+
+
+def _unreadable(source: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"source '{source}'",
+        f"it cannot be read ({_first_line(error)})",
+        "check that every file of it is whole and that the columns have the declared types",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"

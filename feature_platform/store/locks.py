@@ -1,0 +1,157 @@
+"""Locks between processes, kept where the registry is kept."""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.errors import RegistryError
+from feature_platform.store.registry_address import (
+    is_postgres,
+    local_registry_file,
+    registry_subject,
+)
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_POLL_SECONDS = 0.02
+DEFAULT_TIMEOUT = 3600.0
+"""Seconds a process waits for another one that holds the same lock."""
+
+
+@contextmanager
+def view_lock(store: "FeatureStore", view: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
+    """Let one process at a time materialize a view; others wait.
+
+    Beside a local registry (a file, or a SQLite database) it is a file lock; on PostgreSQL a
+    session advisory lock. Any other registry gets a file lock in the temporary folder, which
+    holds among the processes of one machine. All of them end with the process that holds them.
+
+    Args:
+        store: The Feast store.
+        view: Name of the feature view.
+        timeout: Seconds to wait.
+
+    Raises:
+        RegistryError: The lock was not free within `timeout`, or its folder cannot be written.
+    """
+    with _lock(store, f"{store.project}/{view}", timeout):
+        yield
+
+
+@contextmanager
+def registry_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
+    """Let one process at a time edit the registry as a whole; see `view_lock`.
+
+    Raises:
+        RegistryError: The lock was not free within `timeout`, or its folder cannot be written.
+    """
+    with _lock(store, "*registry*", timeout):
+        yield
+
+
+@contextmanager
+def _lock(store: "FeatureStore", name: str, timeout: float) -> Iterator[None]:
+    if is_postgres(store):
+        with _advisory_lock(store, name, timeout):
+            yield
+        return
+    registry = local_registry_file(store)
+    digest = hashlib.sha256(f"{registry or registry_subject(store)}\0{name}".encode()).hexdigest()
+    if registry is not None:
+        path = registry.with_name(f".{registry.name}.{digest[:16]}.lock")
+    else:
+        path = Path(tempfile.gettempdir()) / f"feature-platform-{digest[:24]}.lock"
+    with file_lock(path, registry_subject(store), timeout):
+        yield
+
+
+@contextmanager
+def file_lock(path: Path, subject: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
+    """Hold an exclusive lock on a file, which is made if it is not there and left in place.
+
+    Args:
+        path: The lock file.
+        subject: What is locked, for the error.
+        timeout: Seconds to wait.
+
+    Raises:
+        RegistryError: It was not free within `timeout`, or cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise RegistryError(
+            subject, f"its lock file {path} cannot be made ({error})", "make the folder writable"
+        ) from error
+    try:
+        _until(lambda: _try_flock(handle), subject, timeout)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try_flock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _advisory_lock(store: "FeatureStore", name: str, timeout: float) -> Iterator[None]:
+    from sqlalchemy import text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    digest = hashlib.sha256(f"feature-platform\0{name}".encode()).digest()
+    key = int.from_bytes(digest[:8], "big", signed=True)
+    subject = registry_subject(store)
+    try:
+        connection = store.registry.write_engine.connect()
+    except SQLAlchemyError as error:
+        raise unreachable(store, error) from error
+    with connection.execution_options(isolation_level="AUTOCOMMIT") as session:
+
+        def attempt() -> bool:
+            found = session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})
+            return bool(found.scalar())
+
+        try:
+            _until(attempt, subject, timeout)
+            try:
+                yield
+            finally:
+                session.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+        except SQLAlchemyError as error:
+            session.invalidate()  # closing it for good is what frees the lock now
+            raise unreachable(store, error) from error
+
+
+def _until(attempt: Any, subject: str, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while not attempt():
+        if time.monotonic() > deadline:
+            raise RegistryError(
+                subject,
+                f"another process held its lock for more than {timeout:g} s",
+                "wait for that process to end, or stop it, and run again",
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def unreachable(store: "FeatureStore", error: Exception) -> RegistryError:
+    """The error for a registry that does not answer, its address without credentials."""
+    reason = type(getattr(error, "orig", None) or error).__name__
+    return RegistryError(
+        registry_subject(store),
+        f"it cannot be reached or refused the request ({reason})",
+        "check that it runs, its address, and the credentials in feature_store.yaml",
+    )

@@ -1,0 +1,56 @@
+"""Where a registry is kept, said without its credentials."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+def registry_address(store: "FeatureStore") -> str:
+    """Path or URL of the registry without user, password and parameters."""
+    path = str(store.config.registry.path or "")
+    if "://" not in path:
+        return path
+    parts = urlsplit(path)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def registry_subject(store: "FeatureStore") -> str:
+    """How errors call it."""
+    return f"registry '{registry_address(store)}'"
+
+
+def is_sql(store: "FeatureStore") -> bool:
+    """Whether it is Feast's SQL registry."""
+    return str(store.config.registry.registry_type) == "sql"
+
+
+def is_postgres(store: "FeatureStore") -> bool:
+    """Whether it is a SQL registry on PostgreSQL."""
+    return is_sql(store) and str(store.config.registry.path).startswith("postgres")
+
+
+def local_registry_file(store: "FeatureStore") -> Path | None:
+    """The file of a local registry: Feast's own format, or a SQLite database; else None."""
+    path = str(store.config.registry.path or "")
+    if is_sql(store):
+        return _sqlite_file(path)
+    kind = str(store.config.registry.registry_type or "file")
+    if kind != "file" or ("://" in path and not path.startswith("file://")):
+        return None
+    plain = Path(path.removeprefix("file://"))
+    root = store.repo_path if store.repo_path is not None else store.config.repo_path
+    return plain if plain.is_absolute() or root is None else Path(root) / plain
+
+
+def _sqlite_file(url: str) -> Path | None:
+    from sqlalchemy.engine import make_url
+
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return None if parsed.database == ":memory:" else Path(parsed.database).absolute()

@@ -1,0 +1,233 @@
+"""`feast apply` that other writers of the registry cannot be lost to."""
+
+import copy
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.errors import FeaturePlatformError, RegistryError
+from feature_platform.store.locks import registry_lock, unreachable
+from feature_platform.store.registry_address import is_sql, registry_subject
+from feature_platform.store.registry_edit import ATTEMPTS
+from feature_platform.store.registry_files import RegistryFile, registry_file
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.repo_contents import RepoContents
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class RegistryChange:
+    """What `apply` changes in the registry, or would.
+
+    Attributes:
+        added: Objects that are new, such as ``feature view driver_stats``.
+        updated: Objects whose definition differs.
+        deleted: Objects the repo no longer defines.
+        text: Feast's own account of it, without colours.
+    """
+
+    added: tuple[str, ...]
+    updated: tuple[str, ...]
+    deleted: tuple[str, ...]
+    text: str
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.updated or self.deleted)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class _ConflictError(Exception):
+    """Another process wrote the registry's object since it was read."""
+
+
+def plan(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
+    """What `apply` would change; nothing is.
+
+    Args:
+        store: The Feast store.
+        repo_contents: What the repo defines, from ``feast.repo_operations.parse_repo``.
+
+    Raises:
+        RegistryError: The registry cannot be reached.
+    """
+    contents = _prepared(store, repo_contents)
+    with _registry_errors(store):
+        _refresh(store)
+        difference, _, _ = store.plan(contents)
+    return _change(difference)
+
+
+def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
+    """Make the registry, and the online store's tables, what the repo defines: ``feast apply``.
+
+    It runs Feast's own plan and apply, under the lock that recording a window takes too, so that
+    neither loses the other's work; the windows that are online are kept.
+
+    Args:
+        store: The Feast store.
+        repo_contents: What the repo defines, from ``feast.repo_operations.parse_repo``.
+
+    Returns:
+        What was changed.
+
+    Raises:
+        RegistryError: The registry cannot be reached, or other writers were always faster.
+    """
+    with registry_lock(store), _registry_errors(store):
+        for attempt in range(ATTEMPTS):
+            try:
+                with _conditional_writes(store):
+                    return _apply(store, repo_contents)
+            except _ConflictError:
+                time.sleep(min(0.05 * (attempt + 1), 1.0))
+    raise RegistryError(
+        registry_subject(store),
+        f"other writers were faster {ATTEMPTS} times in a row",
+        "run again when fewer runs write it, or use a SQL registry",
+    )
+
+
+def ensure_registered(
+    store: "FeatureStore", repo_contents: "RepoContents", view: str
+) -> RegistryChange | None:
+    """Apply the repo if the registry does not have the view yet.
+
+    Returns:
+        What was changed; None if the view was there.
+
+    Raises:
+        RegistryError: The registry cannot be reached.
+    """
+    from feast.errors import FeatureViewNotFoundException
+
+    with _registry_errors(store):
+        try:
+            store.registry.get_any_feature_view(view, store.project, allow_cache=False)
+        except FeatureViewNotFoundException:
+            pass
+        else:
+            return None
+    return apply(store, repo_contents)
+
+
+def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
+    from feast.repo_operations import extract_objects_for_apply_delete
+
+    _refresh(store)
+    contents = _prepared(store, repo_contents)
+    for view in (*contents.feature_views, *contents.stream_feature_views):
+        # Feast copies the registry's windows into the object only when it has none, and an object
+        # that was applied before has those of that time.
+        view.materialization_intervals = []
+    difference, infra_difference, infra = store.plan(contents)
+    if store._should_use_plan():  # noqa: SLF001 - as feast apply decides
+        store._apply_diffs(difference, infra_difference, infra)  # noqa: SLF001
+    else:
+        kept, deleted, _, _ = extract_objects_for_apply_delete(
+            store.project, store.registry, contents
+        )
+        store.apply(kept, objects_to_delete=deleted, partial=False)
+    return _change(difference)
+
+
+def _prepared(store: "FeatureStore", contents: "RepoContents") -> "RepoContents":
+    """A copy of the contents with a project, as ``feast apply`` adds one.
+
+    Feast infers into the objects it is given, and the second time it does a view without entities
+    gets the dummy key as a feature; so the caller's objects stay as the repo made them.
+    """
+    from feast.project import Project
+
+    copied = copy.deepcopy(contents)
+    if not copied.projects:
+        copied.projects.append(Project(name=store.project))
+    return copied
+
+
+def _refresh(store: "FeatureStore") -> None:
+    if not is_sql(store):  # Feast edits files in its cache; SQL it reads again by itself
+        store.registry.refresh(store.project)
+
+
+@contextmanager
+def _conditional_writes(store: "FeatureStore") -> Iterator[None]:
+    """Let Feast write the registry's file as a whole, and only over what it has read."""
+    target = None if is_sql(store) else registry_file(store)
+    if target is None:
+        yield
+        return
+    registry = store.registry
+    stock = registry._registry_store  # noqa: SLF001 - the one seam Feast has here
+    registry._registry_store = _ConditionalStore(target, stock)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        registry._registry_store = stock  # noqa: SLF001
+
+
+class _ConditionalStore:
+    """Feast's registry store over a `RegistryFile`."""
+
+    def __init__(self, target: RegistryFile, stock: Any) -> None:
+        self._target = target
+        self._stock = stock
+        self._version: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stock, name)
+
+    def get_registry_proto(self) -> Any:
+        from feast.protos.feast.core.Registry_pb2 import Registry
+
+        content, self._version = self._target.read()
+        return Registry.FromString(content)
+
+    def update_registry_proto(self, registry_proto: Any) -> None:
+        import uuid
+        from datetime import UTC, datetime
+
+        registry_proto.version_id = str(uuid.uuid4())
+        registry_proto.last_updated.FromDatetime(datetime.now(UTC))
+        content = registry_proto.SerializeToString()
+        if not self._target.write(content, self._version):
+            raise _ConflictError
+        written, self._version = self._target.read()
+        if written != content:
+            raise _ConflictError
+
+
+@contextmanager
+def _registry_errors(store: "FeatureStore") -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (FeaturePlatformError, _ConflictError):
+        raise
+    except (SQLAlchemyError, OSError) as error:
+        raise unreachable(store, error) from error
+
+
+def _change(difference: Any) -> RegistryChange:
+    from feast.diff.property_diff import TransitionType
+    from feast.feature_view import DUMMY_ENTITY_NAME
+
+    names: dict[Any, list[str]] = {}
+    for each in difference.feast_object_diffs:
+        if each.name != DUMMY_ENTITY_NAME:
+            kind = each.feast_object_type.value
+            names.setdefault(each.transition_type, []).append(f"{kind} {each.name}")
+    return RegistryChange(
+        added=tuple(sorted(names.get(TransitionType.CREATE, []))),
+        updated=tuple(sorted(names.get(TransitionType.UPDATE, []))),
+        deleted=tuple(sorted(names.get(TransitionType.DELETE, []))),
+        text=_COLOURS.sub("", difference.to_string()).strip(),
+    )
