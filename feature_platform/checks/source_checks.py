@@ -98,7 +98,8 @@ class SourceChecks:
         digests: "Mapping[Window, WindowDigest]",
     ) -> Iterator[WindowVerdict]:
         """Check each window, oldest first, holding one of them in memory at a time."""
-        from feature_platform.checks.expectations import SourceValidator, load_suite
+        from feature_platform.checks.expectations import SourceValidator
+        from feature_platform.checks.suites import load_suite
         from feature_platform.engine.sources import read_window_table
 
         suite_file = self.data.project.suite_file(self.name)
@@ -106,17 +107,17 @@ class SourceChecks:
         suite = load_suite(suite_file, schema) if suite_file else ()
         counts = self._recorded_counts(instance, windows)
         counts |= {window: digest.rows for window, digest in digests.items()}
-        validator = SourceValidator(schema, suite)
         now = datetime.now(UTC)
-        for key, window in windows.items():
-            trailing = [counts[each] for each in sorted(counts) if each.end <= window.start]
-            outcomes = validator.validate(
-                read_window_table(store, self.data.obj, window),
-                window,
-                now=now,
-                trailing_row_counts=trailing[-_TRAILING_WINDOWS:],
-            )
-            yield WindowVerdict(key, window, digests[window].content_hash, outcomes)
+        with SourceValidator(schema, suite) as validator:
+            for key, window in windows.items():
+                trailing = [counts[each] for each in sorted(counts) if each.end <= window.start]
+                outcomes = validator.validate(
+                    read_window_table(store, self.data.obj, window),
+                    window,
+                    now=now,
+                    trailing_row_counts=trailing[-_TRAILING_WINDOWS:],
+                )
+                yield WindowVerdict(key, window, digests[window].content_hash, outcomes)
 
     def results(self, verdicts: Sequence[WindowVerdict]) -> Iterator[dg.AssetCheckResult]:
         """One result a check, over the windows of the run."""

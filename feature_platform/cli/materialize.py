@@ -78,10 +78,10 @@ def choose_views(graph: FeastGraph, names: Sequence[str]) -> list[str]:
 def print_report(reports: Sequence[RunReport]) -> None:
     """A table of assets and checks, then what failed."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console()
-    table = Table("asset", "partitions", "checks", title_justify="left")
+    table = Table(Column("asset", no_wrap=True), Column("partitions", justify="right"), "checks")
     for report in reports:
         for asset, partitions in report.assets.items():
             checks = [check for check in report.checks if check.asset == asset]

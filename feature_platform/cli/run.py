@@ -109,6 +109,7 @@ def run_views(
             "dagster/asset_partition_range_end": last,
         },
         run_config={
+            "loggers": {"console": {}},
             # The command line is for people who wait: it fails now, and they decide.
             "execution": {"config": {"retries": {"disabled": {}}}},
             "ops": {
