@@ -40,7 +40,8 @@ WHERE transaction_timestamp >= $start AND transaction_timestamp < $stop
 GROUP BY basket_id, household_id, store_id, transaction_timestamp
 """
 
-# Three uniform draws in [0, 1) from MD5, which, unlike DuckDB's own hash, no release will change.
+# Three uniform draws in [0, 1) from MD5, which, unlike DuckDB's own hash, no release will change;
+# 13 hex digits are the 52 bits that a double holds exactly.
 # A store is always the same half to eight times as risky as the base rate of 0.3 %. An amount of
 # 100 USD doubles the risk, 400 USD multiply it by five and so does more. Where nothing was paid
 # nothing is charged back.
@@ -51,9 +52,9 @@ WITH drawn AS (
         transaction_id,
         transaction_timestamp,
         amount,
-        md5_number_lower('store ' || merchant_id) / pow(2, 64) AS store_draw,
-        md5_number_lower('chargeback ' || transaction_id) / pow(2, 64) AS draw,
-        md5_number_lower('delay ' || transaction_id) / pow(2, 64) AS delay_draw
+        ('0x' || left(md5('store ' || merchant_id), 13))::BIGINT / pow(16, 13) AS store_draw,
+        ('0x' || left(md5('chargeback ' || transaction_id), 13))::BIGINT / pow(16, 13) AS draw,
+        ('0x' || left(md5('delay ' || transaction_id), 13))::BIGINT / pow(16, 13) AS delay_draw
     FROM raw.transactions
 )
 SELECT

@@ -14,9 +14,13 @@ HERE = Path(__file__).resolve().parent
 def profile() -> dict[str, Any]:
     """The profile in use: `feast -f`, else FEAST_FS_YAML_FILE_PATH, else feature_store.yaml."""
     command = click.get_current_context(silent=True)
-    given = (command.obj or {}).get("FS_YAML_FILE") if command else None
-    given = given or os.environ.get("FEAST_FS_YAML_FILE_PATH") or HERE / "feature_store.yaml"
-    settings: dict[str, Any] = yaml.safe_load(Path(given).read_text())
+    options = command.obj if command and isinstance(command.obj, dict) else {}
+    file = (
+        options.get("FS_YAML_FILE")
+        or os.environ.get("FEAST_FS_YAML_FILE_PATH")
+        or HERE / "feature_store.yaml"
+    )
+    settings: dict[str, Any] = yaml.safe_load(Path(file).read_text())
     return settings
 
 
