@@ -6,6 +6,7 @@ of whoever runs it.
 """
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -218,7 +219,8 @@ def build_parquet_window(
             "check the folder's permissions and free space, then rerun",
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
     return BuiltWindow(path, window, rows, tuple(replaced))
 
 
@@ -250,7 +252,9 @@ def _filled(sql: str, window: Window, computed_at: datetime, name: str) -> exp.Q
             return node
         if node.name not in values:
             known = ", ".join(f"${known}" for known in PARAMETERS)
-            raise SourceError(name, f"unknown parameter '${node.name}'", f"use one of {known}")
+            raise SourceError(
+                name, f"unknown parameter '{node.sql('duckdb')}'", f"use one of {known}"
+            )
         return values[node.name].copy()
 
     query: exp.Query = statements[0].transform(fill)
