@@ -1,0 +1,324 @@
+"""Which Arrow types carry a Feast type, and which of their values would not survive the change.
+
+Feast converts a column value by value, in Python. It refuses some types, and others it bends
+without a word: a list in a scalar column becomes null, a null in a list of strings the empty
+string, an integer column with nulls the strings "1.0" and "2.0". What is accepted here keeps its
+value.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from feature_platform.errors import SourceError
+
+Mask = npt.NDArray[np.bool_]
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT64_MAX = float(np.finfo(np.float64).max)
+# Beyond this, a whole number that came as a double may have been another whole number before.
+_EXACT_IN_DOUBLE = 2**53
+_INTEGERS = {"Int32": (-(2**31), 2**31 - 1), "Int64": (-(2**63), 2**63 - 1)}
+_COLLECTION = re.compile(r"(Array|Set)\((.+)\)")
+
+
+@dataclass(frozen=True)
+class FeastType:
+    """A Feast type by name.
+
+    Attributes:
+        name: As Feast writes it, such as ``Int64`` or ``Array(String)``.
+        base: ``Array``, ``Set``, ``Struct`` or the primitive's own name.
+        item: The type of an array's or set's elements.
+    """
+
+    name: str
+    base: str
+    item: "FeastType | None" = None
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why a column cannot be served as its Feast type.
+
+    Attributes:
+        problem: What an offending row holds.
+        expected: What it should hold.
+        rows: True where a row offends.
+    """
+
+    problem: str
+    expected: str
+    rows: Mask
+
+
+def feast_type(name: str) -> FeastType:
+    """Read the name of a Feast type, as ``str(field.dtype)`` gives it.
+
+    Raises:
+        SourceError: There is no such type.
+    """
+    found = _COLLECTION.fullmatch(name)
+    if found:
+        return FeastType(name, found[1], feast_type(found[2]))
+    base = "Struct" if name.startswith("Struct(") else name
+    if base not in _CARRIERS:
+        raise SourceError(
+            f"Feast type '{name}'",
+            "there is no such type",
+            f"use one of {', '.join(_CARRIERS)}, Array(...) or Set(...) of them",
+        )
+    return FeastType(name, base)
+
+
+def misfit(column: pa.ChunkedArray, declared: FeastType) -> Misfit | None:
+    """What keeps a column from being served as its Feast type, or None.
+
+    A column of nulls alone fits every type. Rounding a number to the precision of a float is not
+    counted as loss; a value out of range is.
+
+    Args:
+        column: A column of the source.
+        declared: What the feature view says it is.
+    """
+    column = unpacked(column)
+    kind = column.type
+    if pt.is_null(kind) or declared.base == "Invalid":
+        return None
+    if not _carries(kind, declared):
+        # Every row that holds something offends; where none does, nothing is lost.
+        rows = _mask(pc.is_valid(column))
+        return Misfit(f"of type {kind}", _carriers(declared), rows) if rows.any() else None
+    for problem, expected, test in _value_rules(kind, declared):
+        rows = by_chunk(column, test)
+        if rows.any():
+            return Misfit(problem, expected, rows)
+    return None
+
+
+def unpacked(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column in the plain type of its values: no dictionary, no extension type."""
+    kind = column.type
+    if pt.is_dictionary(kind):
+        return column.cast(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type)
+    return column
+
+
+def is_instant(kind: pa.DataType) -> bool:
+    """Whether values are moments or days; what has no zone is UTC, as everywhere in Feast."""
+    return bool(pt.is_timestamp(kind) or pt.is_date(kind))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values are strings, however they are laid out."""
+    return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values are lists, of fixed width or not."""
+    return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind))
+
+
+def holds_floats(kind: pa.DataType) -> bool:
+    """Whether values are floating-point numbers or (lists of) lists of them."""
+    return bool(pt.is_floating(kind) or (is_list(kind) and holds_floats(_item_type(kind))))
+
+
+def not_finite(values: pa.Array, limit: float) -> Mask:
+    """True where a row of a floating or list column holds NaN, an infinity, or more than `limit`.
+
+    Nulls are neither.
+    """
+    if is_list(values.type):
+        return _in_lists(values, lambda items: not_finite(items, limit))
+    wide = values.cast(pa.float64())
+    return _mask(pc.invert(pc.less_equal(pc.abs(wide), limit)))
+
+
+def by_chunk(column: pa.ChunkedArray, test: Callable[[pa.Array], Mask]) -> Mask:
+    """Apply a test of arrays to a column; one mask for all of its rows."""
+    parts = [test(chunk) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.zeros(0, np.bool_)
+
+
+def _item_type(kind: pa.DataType) -> pa.DataType:
+    item = kind.value_type
+    return item.value_type if pt.is_dictionary(item) else item
+
+
+def _carries(kind: pa.DataType, declared: FeastType) -> bool:
+    if declared.item is None:
+        return pt.is_null(kind) or any(test(kind) for test in _CARRIERS[declared.base][1])
+    if is_list(kind):
+        return declared.item.base == "Invalid" or _carries(_item_type(kind), declared.item)
+    # Feast reads JSON out of bytes for lists of primitives, and out of text for lists of maps.
+    if declared.item.base in {"Map", "Struct"}:
+        return is_text(kind)
+    return _is_bytes(kind) and declared.item.item is None and not _is_bytes_type(declared.item)
+
+
+def _carriers(declared: FeastType) -> str:
+    """What may carry a Feast type, in words."""
+    if declared.item is None:
+        return f"{declared.name}: {_CARRIERS[declared.base][0]}"
+    return f"{declared.name}: lists of {_CARRIERS.get(declared.item.base, ('lists', ()))[0]}"
+
+
+_ValueRule = tuple[str, str, Callable[[pa.Array], Mask]]
+
+
+def _value_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
+    """Tests that find values which do not survive, each with the words for what it finds."""
+    if is_list(kind):
+        return _list_rules(kind, declared)
+    name, base = declared.name, declared.base
+    if base in _INTEGERS:
+        return _integer_rules(kind, declared)
+    if base == "Bool" and pt.is_integer(kind):
+        return [("neither 0 nor 1", f"{name}: true, false, 0 or 1", lambda a: _outside(a, 0, 1))]
+    if pt.is_integer(kind) and base in {"String", "UnixTimestamp"}:
+        # Feast sees integers with nulls as floats: "1.0" for 1, and no time at all for a time.
+        return [("null in a column of integers", f"{name}: integers without nulls", _nulls)]
+    return []
+
+
+def _integer_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
+    name = declared.name
+    low, high = _INTEGERS[declared.base]
+    if pt.is_integer(kind):
+        least, greatest = _bounds(kind)
+        if low <= least and greatest <= high:
+            return []
+        words = f"{name}: from {low} to {high}"
+        return [(f"beyond {name}", words, lambda a: _outside(a, low, high))]
+    problem = f"not whole, or beyond {name}"
+    if pt.is_floating(kind):
+        limit = min(high, _EXACT_IN_DOUBLE)
+        words = f"{name}: whole numbers up to {limit}"
+        return [(problem, words, lambda a: _not_whole(a, limit))]
+    if pt.is_decimal(kind):
+        words = f"{name}: whole numbers from {low} to {high}"
+        return [(problem, words, lambda a: _inexact(a, low, high))]
+    return []
+
+
+def _list_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
+    if declared.item is None or declared.item.base in {"Struct", "Map", "Json", "Invalid"}:
+        return []
+    null = "holding a null among its elements"
+    rules: list[_ValueRule] = [
+        (null, f"{declared.name}: lists without nulls in them", lambda a: _in_lists(a, _nulls))
+    ]
+    for problem, expected, test in _value_rules(_item_type(kind), declared.item):
+        rules.append(
+            (
+                f"holding an element {problem}",
+                f"{declared.name}: {expected}",
+                # The default binds this turn's test, not the last one's.
+                lambda a, test=test: _in_lists(a, test),  # type: ignore[misc]
+            )
+        )
+    return rules
+
+
+def _in_lists(lists: pa.Array, test: Callable[[pa.Array], Mask]) -> Mask:
+    """True where a list holds an element that the test finds."""
+    found = np.zeros(len(lists), np.bool_)
+    items = pc.list_flatten(lists)
+    if pt.is_dictionary(items.type):
+        items = items.cast(items.type.value_type)
+    parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    found[parents[test(items)]] = True
+    return found
+
+
+def _nulls(values: pa.Array) -> Mask:
+    return _mask(pc.is_null(values))
+
+
+def _outside(values: pa.Array, low: int, high: int) -> Mask:
+    kind = values.type
+    least, greatest = _bounds(kind)
+    below = pc.less(values, pa.scalar(max(low, least), kind))
+    above = pc.greater(values, pa.scalar(min(high, greatest), kind))
+    return _mask(pc.or_(below, above))
+
+
+def _bounds(kind: pa.DataType) -> tuple[int, int]:
+    bits = kind.bit_width
+    signed = pt.is_signed_integer(kind)
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+def _not_whole(values: pa.Array, limit: int) -> Mask:
+    wide = values.cast(pa.float64())
+    lost = pc.or_(pc.not_equal(pc.floor(wide), wide), pc.greater(pc.abs(wide), float(limit)))
+    # NaN and the infinities are the business of the check on numbers.
+    return _mask(pc.and_(lost, pc.is_finite(wide)))
+
+
+def _inexact(values: pa.Array, low: int, high: int) -> Mask:
+    broken = pc.not_equal(pc.floor(values), values)
+    wide = values.cast(pa.float64())
+    beyond = pc.or_(pc.less(wide, float(low)), pc.greater(wide, float(high)))
+    return _mask(pc.or_(broken, beyond))
+
+
+def _mask(condition: Any) -> Mask:
+    filled = pc.fill_null(condition, fill_value=False)
+    return np.asarray(
+        filled.to_numpy()
+        if isinstance(filled, pa.ChunkedArray)
+        else filled.to_numpy(zero_copy_only=False),
+        np.bool_,
+    )
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    binary = pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_binary_view(kind)
+    return bool(binary or pt.is_fixed_size_binary(kind))
+
+
+def _is_bytes_type(declared: FeastType) -> bool:
+    return declared.base in {"Bytes", "PdfBytes", "ImageBytes"}
+
+
+_Tests = tuple[Callable[[pa.DataType], bool], ...]
+_NUMBERS: _Tests = (pt.is_integer, pt.is_floating, pt.is_decimal, pt.is_boolean)
+_BYTES: tuple[str, _Tests] = ("bytes", (_is_bytes,))
+_OBJECTS: tuple[str, _Tests] = ("structs, maps or JSON text", (pt.is_struct, pt.is_map, is_text))
+_IDS: tuple[str, _Tests] = ("strings", (is_text,))
+# For each primitive Feast type: the words for what carries it, and the tests for it.
+_CARRIERS: dict[str, tuple[str, _Tests]] = {
+    "Int32": ("integers, or whole numbers as floats or decimals", _NUMBERS),
+    "Int64": ("integers, or whole numbers as floats or decimals", _NUMBERS),
+    "Float32": ("numbers", _NUMBERS),
+    "Float64": ("numbers", _NUMBERS),
+    "String": (
+        "strings, or what has one spelling: integers, decimals, true and false",
+        (is_text, pt.is_integer, pt.is_decimal, pt.is_boolean),
+    ),
+    "Bytes": _BYTES,
+    "PdfBytes": _BYTES,
+    "ImageBytes": _BYTES,
+    "Bool": ("true and false, or 1 and 0", (pt.is_boolean, pt.is_integer)),
+    "UnixTimestamp": ("timestamps, dates, or seconds since 1970", (is_instant, pt.is_integer)),
+    "ZonedTimestamp": ("timestamps", (pt.is_timestamp,)),
+    "Uuid": _IDS,
+    "TimeUuid": _IDS,
+    "Decimal": ("decimals or strings", (pt.is_decimal, is_text)),
+    "Json": _OBJECTS,
+    "Map": _OBJECTS,
+    "Struct": _OBJECTS,
+    "ScalarMap": ("maps", (pt.is_map,)),
+    "Invalid": ("anything", (lambda _: True,)),
+}

@@ -1,0 +1,254 @@
+"""Validation of one window of a source table with Great Expectations; no Dagster."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from feature_platform.checks.arrow_types import unpacked
+from feature_platform.checks.defaults import (
+    EXISTS,
+    UNIQUE,
+    UNIQUE_TOGETHER,
+    Expected,
+    SourceSchema,
+    expect_event_time,
+    expect_keys,
+    expect_numbers,
+    expect_row_count,
+    expect_schema,
+    expect_suite,
+)
+from feature_platform.checks.frames import expectation_frame
+from feature_platform.checks.gx import ExpectationRunner, ExpectationSpec, SpecResult
+from feature_platform.checks.outcomes import (
+    MAX_ROWS,
+    CheckOutcome,
+    ExpectationOutcome,
+    Severity,
+    row_as_text,
+    rows_as_json,
+    value_as_json,
+)
+from feature_platform.checks.suites import load_suite, load_suites, suite_file
+from feature_platform.errors import SourceError, WindowError
+from feature_platform.store.windows import Window
+
+__all__ = [
+    "CHECK_NAMES",
+    "CheckOutcome",
+    "ExpectationOutcome",
+    "ExpectationSpec",
+    "Severity",
+    "SourceSchema",
+    "SourceValidator",
+    "load_suite",
+    "load_suites",
+    "suite_file",
+    "validate_window",
+]
+
+CHECK_NAMES = ("schema", "keys", "event_time", "numbers", "row_count", "suite")
+"""The checks, in the order of `SourceValidator.validate`; ``suite`` only where there is one."""
+
+
+class SourceValidator:
+    """Validates windows of one source, one after the other, in one Great Expectations context.
+
+    Keep one for all windows of a run: the first window pays for importing Great Expectations. It
+    holds no data between windows. Not for use by several threads. As a context manager it lets go
+    of the context at the end.
+
+    Args:
+        schema: What Feast says of the source.
+        suite: The repo's own expectations, from `load_suite`; without any there is no ``suite``
+            among the outcomes.
+        row_count_factor: A window may have so many times fewer or more rows than the median of
+            the windows before it.
+        trailing_windows_needed: With fewer windows before it the median is not looked at.
+    """
+
+    def __init__(
+        self,
+        schema: SourceSchema,
+        suite: Sequence[ExpectationSpec] = (),
+        *,
+        row_count_factor: float = 4.0,
+        trailing_windows_needed: int = 5,
+    ) -> None:
+        self.schema = schema
+        self.suite = tuple(suite)
+        self.row_count_factor = row_count_factor
+        self.trailing_windows_needed = trailing_windows_needed
+        self._runner = ExpectationRunner()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._runner.close()
+
+    def validate(
+        self,
+        frame: pa.Table,
+        window: Window,
+        *,
+        now: datetime,
+        trailing_row_counts: Sequence[int] = (),
+    ) -> tuple[CheckOutcome, ...]:
+        """Validate one window.
+
+        Args:
+            frame: All rows of the window, under the source's column names. Times without a zone
+                are UTC.
+            window: The half-open window of event time that the rows should lie in.
+            now: The present, aware; a later event time is in the future.
+            trailing_row_counts: Rows of earlier windows of the same length.
+
+        Returns:
+            One outcome for each of `CHECK_NAMES`, in that order. What is wrong with the data is an
+            outcome, not an error.
+
+        Raises:
+            WindowError: `now` has no time zone.
+            SourceError: Two columns of the table have the same name, or the schema names a type
+                that Feast does not have.
+        """
+        _require_unambiguous(frame, self.schema.source)
+        if now.utcoffset() is None:
+            raise WindowError(
+                f"window {window}",
+                f"the present it is compared with, {now}, has no time zone",
+                "give an aware datetime, for example datetime.now(UTC)",
+            )
+        plan = [
+            *expect_schema(frame, self.schema),
+            *expect_keys(frame, self.schema),
+            *expect_event_time(frame, self.schema, window, now.astimezone(UTC)),
+            *expect_numbers(frame, self.schema),
+            *expect_row_count(
+                trailing_row_counts,
+                factor=self.row_count_factor,
+                needed=self.trailing_windows_needed,
+            ),
+            *expect_suite(frame, self.suite),
+        ]
+        results = self._evaluate(frame, plan)
+        outcomes = [
+            (each.check, _outcome(frame, each, result))
+            for each, result in zip(plan, results, strict=True)
+        ]
+        return tuple(
+            CheckOutcome(name, tuple(outcome for check, outcome in outcomes if check == name))
+            for name in CHECK_NAMES
+            if name != "suite" or self.suite
+        )
+
+    def _evaluate(self, frame: pa.Table, plan: Sequence[Expected]) -> list[SpecResult]:
+        """The results of a plan, all that need Great Expectations in one run."""
+        specs = [each.spec for each in plan if each.result is None]
+        found = iter(
+            self._runner.run(expectation_frame(frame, self._contents(frame, specs)), specs)
+        )
+        return [next(found) if each.result is None else each.result for each in plan]
+
+    def _contents(self, frame: pa.Table, specs: Sequence[ExpectationSpec]) -> set[str]:
+        """The columns whose values an expectation may read."""
+        read = {name for spec in specs if spec.type != EXISTS for name in spec.columns}
+        if self.suite:
+            # A row condition may name any column, and in more ways than one.
+            read |= {field.name for field in frame.schema if not pt.is_nested(field.type)}
+        return read
+
+
+def validate_window(
+    frame: pa.Table,
+    schema: SourceSchema,
+    window: Window,
+    *,
+    now: datetime,
+    trailing_row_counts: Sequence[int] = (),
+    suite: Sequence[ExpectationSpec] = (),
+) -> tuple[CheckOutcome, ...]:
+    """Validate a single window; see `SourceValidator` for many, and for what is returned."""
+    with SourceValidator(schema, suite) as validator:
+        return validator.validate(frame, window, now=now, trailing_row_counts=trailing_row_counts)
+
+
+def _require_unambiguous(frame: pa.Table, source: str) -> None:
+    names = frame.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SourceError(
+            f"source '{source}'",
+            f"has more than one column '{twice[0]}'",
+            "give each column of the table or query a name of its own",
+        )
+
+
+def _outcome(frame: pa.Table, each: Expected, result: SpecResult) -> ExpectationOutcome:
+    positions = result.positions
+    if positions and each.spec.type in {UNIQUE, UNIQUE_TOGETHER}:
+        positions = _with_twins(frame, each.spec.columns, positions)
+    rows = rows_as_json(frame, positions) if not result.passed else ()
+    return ExpectationOutcome(
+        expectation=each.spec.type,
+        column=", ".join(each.spec.columns) or None,
+        passed=result.passed,
+        observed=_observed(each, result),
+        expected=each.expected,
+        sentence=_sentence(each, result, rows),
+        unexpected_count=result.unexpected,
+        unexpected_rows=rows,
+        severity=each.spec.severity,
+    )
+
+
+def _observed(each: Expected, result: SpecResult) -> Any:
+    if each.observed is not None:
+        return each.observed
+    if result.observed is not None or result.counted is None:
+        return value_as_json(result.observed)
+    return f"{result.unexpected} of {result.counted} rows {each.offence}"
+
+
+def _sentence(each: Expected, result: SpecResult, rows: Sequence[Any]) -> str:
+    subject = ", ".join(each.spec.columns) or "table"
+    start = f"{subject}: {each.spec.type}"
+    if result.passed:
+        return f"{start} held"
+    if result.exception:
+        return f"{start} failed: {result.exception}"
+    if result.counted is None:
+        return f"{start} failed: found {_observed(each, result)}, expected {each.expected}"
+    example = f", e.g. {row_as_text(rows[0])}" if rows else ""
+    count = f"{result.unexpected} of {result.counted} rows"
+    return f"{start} failed: {count} {each.offence}{example}"
+
+
+def _with_twins(
+    frame: pa.Table, columns: Sequence[str], positions: Sequence[int]
+) -> tuple[int, ...]:
+    """Put the rows that share a key next to each other: one alone does not show what is wrong."""
+    shown: list[int] = []
+    for position in positions:
+        if position in shown or len(shown) >= MAX_ROWS:
+            continue
+        same = np.ones(frame.num_rows, np.bool_)
+        for name in columns:
+            column = unpacked(frame.column(name))
+            value = column[position]
+            match = pc.is_null(column) if not value.is_valid else pc.equal(column, value)
+            same &= pc.fill_null(match, fill_value=False).to_numpy()
+        shown += [int(row) for row in np.flatnonzero(same)]
+    return tuple(shown[:MAX_ROWS])
