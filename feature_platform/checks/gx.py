@@ -22,6 +22,7 @@ _SETTINGS = {
     "result_format", "severity", "windows",
 }  # fmt: skip
 _SLOT = "feature_platform/slot"
+_SOURCE = "windows"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class ExpectationRunner:
     The context lives in memory: nothing is written or sent. Not for use by several threads.
     """
 
-    _batches: Any = field(default=None, init=False, repr=False)
+    _context: Any = field(default=None, init=False, repr=False)
 
     def run(self, frame: "pd.DataFrame", specs: Sequence[ExpectationSpec]) -> list[SpecResult]:
         """Evaluate specs on a data frame whose index numbers its rows from 0.
@@ -86,16 +87,17 @@ class ExpectationRunner:
         """
         if not specs:
             return []
-        import pandas as pd
-
         gx = _great_expectations()
-        if self._batches is None:
-            self._batches = _batch_definition()
+        if self._context is None:
+            self._context = _new_context(gx)
+        source = self._context.data_sources.add_pandas(_SOURCE)
         try:
-            return self._run(gx, self._batches.get_batch({"dataframe": frame}), specs)
+            asset = source.add_dataframe_asset("window")
+            batches = asset.add_batch_definition_whole_dataframe("all")
+            return self._run(gx, batches.get_batch({"dataframe": frame}), specs)
         finally:
-            # The context keeps its last batch; without this the window would stay in memory.
-            self._batches.get_batch({"dataframe": pd.DataFrame()})
+            # A data source keeps its last batch, and with it the window, in memory.
+            self._context.data_sources.delete(_SOURCE)
 
     @staticmethod
     def _run(gx: Any, batch: Any, specs: Sequence[ExpectationSpec]) -> list[SpecResult]:
@@ -111,7 +113,7 @@ class ExpectationRunner:
 
     def close(self) -> None:
         """Let go of the context; the next run makes a new one."""
-        self._batches = None
+        self._context = None
 
 
 def make_expectation(spec: ExpectationSpec, meta: Mapping[str, Any] | None = None) -> Any:
@@ -196,11 +198,19 @@ def _validate(
     return {each.expectation_config.meta[_SLOT]: _result(each) for each in found.results}
 
 
-def _batch_definition() -> Any:
-    context = _great_expectations().get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    source = context.data_sources.add_pandas("windows")
-    return source.add_dataframe_asset("window").add_batch_definition_whole_dataframe("all")
+def _new_context(gx: Any) -> Any:
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+    )
+
+    config = DataContextConfig(
+        # Without this it makes a temporary directory for documents that nobody asks for.
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars={"globally": False},
+        analytics_enabled=False,
+    )
+    return gx.get_context(project_config=config, mode="ephemeral")
 
 
 def _aware(moment: date) -> datetime:

@@ -124,7 +124,8 @@ def _cells(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_timestamp(kind):
         # By way of Arrow, because Python's datetime ends with the year 9999.
         texts = column.cast(pa.timestamp(kind.unit)).cast(pa.string()).to_pylist()
-        return [text and f"{text.replace(' ', 'T')}Z" for text in texts]
+        # Past the year 32767 Arrow too says no more than "<value out of range: ...>".
+        return [f"{text.replace(' ', 'T')}Z" if text and text[0] != "<" else text for text in texts]
     try:
         return [_plain(value) for value in column.to_pylist()]
     except (ValueError, OverflowError):
