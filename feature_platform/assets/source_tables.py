@@ -1,6 +1,7 @@
 """Who builds a source table from the repo's SQL: DuckDB into Parquet, PostgreSQL, or BigQuery."""
 
 import importlib.util
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,13 +15,12 @@ from feature_platform.store.windows import Window
 
 
 class TableBuilder(Protocol):
-    """Builds one window of a source table.
+    """Builds one window of a source table."""
 
-    Attributes:
-        resources: Dagster resources it brings along, by key; a user's own of that key wins.
-    """
-
-    resources: Mapping[str, Any]
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """Dagster resources it brings along, by key; a user's own of that key wins."""
+        ...
 
     def build(
         self, project: FeastProject, source: str, window: Window, now: datetime, resources: Any
@@ -42,6 +42,8 @@ def table_builder_for(project: FeastProject) -> TableBuilder | None:
     """
     if not any(project.sql_file(name) for name in project.sources):
         return None
+    if all("://" in getattr(source, "path", "") for source in project.sources.values()):
+        return None  # files in a bucket are built by whoever owns the bucket
     kind = str(project.config.offline_store.type)
     if kind == "bigquery":
         return BigQueryBuilder(resources={"bigquery": _bigquery_resource(project)})
@@ -72,17 +74,17 @@ class ParquetBuilder:
         feast_source = project.sources[source]
         sql = project.sql_file(source)
         assert sql is not None  # noqa: S101 - only sources with SQL are built
-        if "://" in feast_source.path:
+        path = project.repo_dir / feast_source.path
+        if "://" in feast_source.path or path.name != "*.parquet":
             raise SourceError(
                 f"source '{source}'",
-                f"its table {feast_source.path} is not a folder of this machine",
-                "let the job that owns the bucket build it, and remove its SQL from the repo",
+                f"its path {feast_source.path} is not a folder of Parquet files here",
+                "give it a local path that ends in /*.parquet, or remove its SQL from the repo",
             )
-        folder = (project.repo_dir / feast_source.path).parent.resolve()
         built = build_parquet_window(
             _binder(project.repo_dir / "raw_tables.py"),
             sql,
-            folder,
+            path.parent.resolve(),
             window,
             now,
             event_timestamp_column=feast_source.timestamp_field,
@@ -112,6 +114,7 @@ class PostgresBuilder:
                 dbname=store.database,
                 user=store.user,
                 password=store.password,
+                sslmode=store.sslmode or "prefer",
                 autocommit=True,
             ) as connection:
                 for statement in statements:
@@ -123,7 +126,7 @@ class PostgresBuilder:
                 f"{str(error).splitlines()[0]}",
                 "check the server and the raw tables, then rerun",
             ) from error
-        return f"window {window} of {project.sources[source].table}"
+        return f"window {window} of {_table(project, source)}"
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class BigQueryBuilder:
                 f"BigQuery could not build window {window}: {str(error).splitlines()[0]}",
                 "check the raw tables and the permissions of the credentials, then rerun",
             ) from error
-        return f"window {window} of {project.sources[source].table}"
+        return f"window {window} of {_table(project, source)}"
 
 
 def _warehouse_statements(
@@ -158,11 +161,35 @@ def _warehouse_statements(
 
     path, feast_source = project.sql_file(source), project.sources[source]
     assert path is not None  # noqa: S101 - only sources with SQL are built
-    sql, table, moment = path.read_text(), feast_source.table, feast_source.timestamp_field
+    sql, table, moment = path.read_text(), _table(project, source), feast_source.timestamp_field
     return [
         create_table_statement(sql, dialect, table, moment, name=str(path)),
         *insert_statements(sql, dialect, table, moment, window, now, name=str(path)),
     ]
+
+
+def _table(project: FeastProject, source: str) -> str:
+    """The dotted name of a source's table.
+
+    Raises:
+        SourceError: The source is a query, which nobody can write to.
+    """
+    options = project.sources[source].to_proto()
+    for kind in ("bigquery_options", "custom_options"):
+        if options.HasField(kind) and (found := _table_of(getattr(options, kind))):
+            return found
+    raise SourceError(
+        f"source '{source}'",
+        "is a query, and the repo has SQL that builds its table",
+        f"name a table in the source, or remove {project.sql_file(source)}",
+    )
+
+
+def _table_of(options: Any) -> str:
+    if hasattr(options, "table"):
+        return str(options.table)
+    # Feast keeps the options of its PostgreSQL source as JSON.
+    return str(json.loads(options.configuration).get("table") or "")
 
 
 def _bigquery_resource(project: FeastProject) -> Any:
