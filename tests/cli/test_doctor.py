@@ -1,0 +1,125 @@
+"""What `feature-platform doctor` says of profiles whose servers are, or are not, there."""
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from feature_platform.cli import main
+
+FRAUD_REPO = Path(__file__).parents[2] / "feature_repo"
+POSTGRES = {
+    "PGHOST": "127.0.0.1",
+    "PGDATABASE": "features",
+    "PGUSER": "feast",
+    "PGPASSWORD": "the-secret-word",
+    "PGSSLMODE": "disable",
+}
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    copy = tmp_path / "feature_repo"
+    shutil.copytree(FRAUD_REPO, copy, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    return copy
+
+
+def doctor(repo: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, findings by subject, and everything that was printed."""
+    result = CliRunner().invoke(main, ["doctor", "--repo", str(repo), "--json", *options])
+    findings = json.loads(result.stdout)
+    return result.exit_code, {each["subject"]: each for each in findings}, result.output
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port that nothing listens on, and that nobody else is given meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def test_the_embedded_profile_is_well_before_anything_is_built(repo: Path) -> None:
+    code, findings, _ = doctor(repo)
+    assert code == 0, findings
+    assert findings["configuration"]["said"] == "feature_store.yaml is read"
+    assert findings["definitions"]["said"] == "2 sources, 2 feature views, 1 services"
+    assert findings["source user_transactions"]["said"] == "not built yet; the repo has its SQL"
+    assert findings["feast"]["well"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "variables"),
+    [
+        ("gcp", ["FEAST_REGISTRY_BUCKET", "GOOGLE_CLOUD_PROJECT", "REDIS_CLUSTER_NODES"]),
+        ("aws", ["FEAST_S3_BUCKET", "AWS_DEFAULT_REGION"]),
+        ("postgres", ["PGPORT", *POSTGRES]),
+    ],
+)
+def test_every_unset_variable_of_a_profile_is_named(
+    repo: Path, profile: str, variables: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in variables:
+        monkeypatch.delenv(name, raising=False)
+    code, findings, _ = doctor(repo, "--profile", profile)
+    assert code == 1
+    for name in variables:
+        found = findings[f"environment variable {name}"]
+        assert not found["well"]
+        assert found["remedy"] == f"export {name}=..."
+
+
+def test_servers_that_do_not_answer_are_named_with_their_address_and_no_secret(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed_port() as port:
+        for name, value in {**POSTGRES, "PGPORT": str(port)}.items():
+            monkeypatch.setenv(name, value)
+        code, findings, printed = doctor(repo, "--profile", "postgres")
+    assert code == 1
+    for subject in ("registry", "online store", "offline store"):
+        assert not findings[subject]["well"]
+        assert f"127.0.0.1:{port}: nothing answers within 3 s" in findings[subject]["said"]
+        assert findings[subject]["remedy"] == "start the server, or correct the address"
+    assert POSTGRES["PGPASSWORD"] not in printed
+
+
+def test_each_node_of_a_redis_cluster_is_tried(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closed_port() as dead, socket.create_server(("127.0.0.1", 0)) as alive:
+        nodes = f"127.0.0.1:{alive.getsockname()[1]},127.0.0.1:{dead}"
+        monkeypatch.setenv("FEAST_REGISTRY_BUCKET", "a-bucket")
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "a-project")
+        monkeypatch.setenv("REDIS_CLUSTER_NODES", nodes)
+        # Google's library then answers from the environment alone, without a metadata server.
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(repo / "no-such-key.json"))
+        code, findings, _ = doctor(repo, "--profile", "gcp")
+    assert code == 1
+    assert f"127.0.0.1:{dead}" in findings["online store"]["said"]
+    assert "no-such-key.json" in findings["offline store"]["said"]
+
+
+def test_a_source_that_nobody_builds_is_named_with_its_path(repo: Path) -> None:
+    shutil.rmtree(repo / "sql")
+    code, findings, _ = doctor(repo)
+    assert code == 1
+    assert "*.parquet is missing" in findings["source merchant_stats"]["said"]
+
+
+def test_a_repo_that_is_not_there_ends_the_examination(tmp_path: Path) -> None:
+    code, findings, _ = doctor(tmp_path / "nowhere")
+    assert code == 1
+    assert "there is no folder" in findings["feature repo"]["said"]
+    assert "registry" not in findings
+
+
+def test_a_broken_configuration_is_named_with_line_and_column(repo: Path) -> None:
+    (repo / "feature_store.yaml").write_text("project: x\nregistry: [unclosed\n")
+    code, findings, _ = doctor(repo)
+    assert code == 1
+    assert "is not YAML at line 3" in findings["configuration"]["said"]
