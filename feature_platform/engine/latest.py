@@ -23,22 +23,22 @@ def latest_rows(
     relation: Relation,
     layout: ViewLayout,
     window: Window,
-    served: Sequence[Window],
+    later: Sequence[Window] = (),
     *,
     not_before: datetime | None = None,
     batch_rows: int = 65_536,
 ) -> Iterator[pa.RecordBatch]:
-    """Stream, for the keys with a row in `window`, the latest row over all `served` windows.
+    """Stream the latest row of `window` for every key that has no row in the `later` windows.
 
     The latest row has the greatest (event time, created time), a missing created time being the
     least. Rows equal in both are told apart by their content, the greater one winning, so that
     the result does not depend on the order of rows or files. Rows without a key are left out.
 
     Args:
-        relation: The source's rows of `served`, opened with `source_columns`.
+        relation: The source's rows of `window` and `later`, opened with `source_columns`.
         layout: The view.
-        window: Half-open; its keys are the ones returned.
-        served: Half-open windows whose rows count; `window` is covered by them.
+        window: Half-open.
+        later: Half-open windows after it whose rows are served already.
         not_before: Leave out latest rows with an earlier event time (TTL).
         batch_rows: Rows a batch at most, roughly.
 
@@ -46,17 +46,45 @@ def latest_rows(
         Record batches with the view's keys and features under their served names, then
         `EVENT_TIME` and `CREATED_TIME` (UTC, microseconds; all null without a created column).
     """
-    condition = ""
-    if list(served) != [window]:
-        # Only keys of the window: the rest of the served rows is not this window's business.
-        time, in_window = identifier(relation.timestamp), inside(relation.timestamp, [window])
-        condition = f"{time} >= {instant(window.start)} AND {inside(relation.timestamp, served)}"
+    conditions = [inside(relation.timestamp, [window])]
+    if later:
+        after = f"{inside(relation.timestamp, later)} AND {_present(layout)}"
         if layout.source_keys:
             keys = _key_list(layout)
-            condition += f" AND ({keys}) IN (SELECT ({keys}) FROM {VIEW} WHERE {in_window})"
+            conditions.append(f"({keys}) NOT IN (SELECT ({keys}) FROM {VIEW} WHERE {after})")
         else:
-            condition += f" AND EXISTS (SELECT 1 FROM {VIEW} WHERE {in_window})"
+            conditions.append(f"NOT EXISTS (SELECT 1 FROM {VIEW} WHERE {after})")
+    condition = " AND ".join(conditions)
     yield from relation.batches(_latest(relation, layout, condition, not_before), batch_rows)
+
+
+def latest_rows_of(
+    relation: Relation,
+    layout: ViewLayout,
+    keys: pa.Table,
+    *,
+    not_before: datetime | None = None,
+    batch_rows: int = 65_536,
+) -> Iterator[pa.RecordBatch]:
+    """Stream the latest row of some keys over all rows of the relation.
+
+    Args:
+        relation: The source's rows, opened with `source_columns`.
+        layout: A view that has keys.
+        keys: The keys, in columns named as the view names them.
+        not_before: Leave out latest rows with an earlier event time (TTL).
+        batch_rows: Rows a batch at most, roughly.
+
+    Yields:
+        Batches as those of `latest_rows`; keys without a row are missing.
+    """
+    relation.connection.register("wanted_keys", keys)
+    try:
+        named = ", ".join(identifier(key.name) for key in layout.keys if key.source is not None)
+        condition = f"({_key_list(layout)}) IN (SELECT ({named}) FROM wanted_keys)"
+        yield from relation.batches(_latest(relation, layout, condition, not_before), batch_rows)
+    finally:
+        relation.connection.unregister("wanted_keys")
 
 
 def sampled_latest_rows(
@@ -125,6 +153,15 @@ def _present(layout: ViewLayout) -> str:
     return " AND ".join(f"{identifier(key)} IS NOT NULL" for key in layout.source_keys) or "true"
 
 
+def distinct_keys(
+    relation: Relation, layout: ViewLayout, window: Window, batch_rows: int = 65_536
+) -> Iterator[pa.RecordBatch]:
+    """Stream the keys that have a row in the window, in columns named as the view names them."""
+    named = ", ".join(f"{_column(key.source, '')} AS {identifier(key.name)}" for key in layout.keys)
+    met = f"{inside(relation.timestamp, [window])} AND {_present(layout)}"
+    yield from relation.batches(f"SELECT DISTINCT {named} FROM {VIEW} WHERE {met}", batch_rows)
+
+
 def count_rows(relation: Relation, layout: ViewLayout, window: Window) -> tuple[int, int]:
     """Rows of the window, and how many of them lack a part of their key."""
     found = relation.rows(
@@ -135,11 +172,15 @@ def count_rows(relation: Relation, layout: ViewLayout, window: Window) -> tuple[
 
 
 def _served(relation: Relation, layout: ViewLayout) -> str:
-    columns = []
-    for column in (*layout.keys, *layout.features):
-        value = "''" if column.source is None else f"r.{identifier(column.source)}"
-        columns.append(f"{value} AS {identifier(column.name)}")
+    columns = [
+        f"{_column(column.source, 'r.')} AS {identifier(column.name)}"
+        for column in (*layout.keys, *layout.features)
+    ]
     columns.append(f"r.{identifier(relation.timestamp)} AS {identifier(EVENT_TIME)}")
     created = f"r.{identifier(relation.created)}" if relation.created else "NULL::TIMESTAMPTZ"
     columns.append(f"{created} AS {identifier(CREATED_TIME)}")
     return ", ".join(columns)
+
+
+def _column(source: str | None, prefix: str) -> str:
+    return "''" if source is None else f"{prefix}{identifier(source)}"

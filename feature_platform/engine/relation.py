@@ -61,7 +61,7 @@ class Relation:
 
     def schema(self, sql: str) -> pa.Schema:
         """The Arrow schema of a query's result."""
-        return _reader(self.connection.sql(f"{sql} LIMIT 0"), 1).schema
+        return record_batches(self.connection, f"{sql} LIMIT 0", 1).schema
 
     def batches(self, sql: str, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
         """Run SQL on the view and stream its result.
@@ -73,7 +73,7 @@ class Relation:
             SourceError: DuckDB could not read or compute it.
         """
         try:
-            reader = _reader(self.connection.sql(sql), rows)
+            reader = record_batches(self.connection, sql, rows)
             yield from (batch for batch in reader if batch.num_rows)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise _unreadable(self.source, error) from error
@@ -101,6 +101,13 @@ def open_relation(
     Raises:
         SourceError: The table, a column, or a file of it is missing or unreadable.
     """
+    with spilling_connection() as connection:
+        yield _open(connection, store, source, merge(windows), columns)
+
+
+@contextmanager
+def spilling_connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory DuckDB in UTC that moves to a temporary folder what does not fit its limit."""
     with tempfile.TemporaryDirectory(prefix="feature-platform-") as spill:
         connection = duckdb.connect(":memory:")
         try:
@@ -109,9 +116,17 @@ def open_relation(
             connection.execute(f"SET temp_directory = {literal(spill)}")
             connection.execute("SET preserve_insertion_order = false")
             connection.execute("SET enable_progress_bar = false")
-            yield _open(connection, store, source, merge(windows), columns)
+            yield connection
         finally:
             connection.close()
+
+
+def record_batches(connection: duckdb.DuckDBPyConnection, sql: str, rows: int) -> Any:
+    """A ``pyarrow.RecordBatchReader`` over a query's result."""
+    result = connection.sql(sql)
+    # DuckDB 2 renamed it and the older name warns.
+    stream = getattr(result, "to_arrow_reader", None) or result.fetch_record_batch
+    return stream(rows)
 
 
 def identifier(name: str) -> str:
@@ -321,12 +336,6 @@ def _raw_range(source: str, name: str, kind: str, window: Window) -> str:
         f"{literal(moment.strftime(form))}::{cast}" for moment in (window.start, window.end)
     )
     return f"({column} >= {start} AND {column} < {end})"
-
-
-def _reader(result: Any, rows: int) -> Any:
-    # DuckDB 2 renamed it and the older name warns.
-    stream = getattr(result, "to_arrow_reader", None) or result.fetch_record_batch
-    return stream(rows)
 
 
 def _unreadable(source: str, error: Exception) -> SourceError:

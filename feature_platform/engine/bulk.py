@@ -1,0 +1,234 @@
+"""Rows ready for an online store: serialized keys and values, by column, with their times."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feature_platform.engine.encoding import encode_values, value_texts
+from feature_platform.engine.entity_keys import encode_keys
+from feature_platform.engine.latest import CREATED_TIME, EVENT_TIME
+from feature_platform.engine.layout import ViewLayout
+from feature_platform.store.windows import Window
+
+NO_TIME = -(2**63)
+"""The number of a created time that is not there: less than any other."""
+
+
+@dataclass(frozen=True)
+class EncodedFeature:
+    """One feature of all rows.
+
+    Attributes:
+        name: Its name in the view.
+        values: Serialized values; empty for null.
+        texts: Makes the readable texts that SQL stores keep, None where there is none.
+    """
+
+    name: str
+    values: pa.Array
+    texts: Callable[[], list[str | None]]
+
+    def take(self, places: npt.NDArray[np.int64]) -> "EncodedFeature":
+        """The feature of some of the rows."""
+
+        def texts() -> list[str | None]:
+            every = self.texts()
+            return [every[place] for place in places]
+
+        return EncodedFeature(self.name, self.values.take(pa.array(places)), texts)
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Rows of a view, at most one a key unless they came from Feast.
+
+    Attributes:
+        keys: Serialized entity keys.
+        features: The features, all of the length of `keys`.
+        event_us: Event times, microseconds since 1970 in UTC.
+        created_us: Created times likewise; `NO_TIME` where there is none.
+    """
+
+    keys: pa.Array
+    features: tuple[EncodedFeature, ...]
+    event_us: npt.NDArray[np.int64]
+    created_us: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def latest(self) -> "EncodedRows":
+        """One row a key: the latest, and of equally late ones the last."""
+        keys = self.keys.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+        order = np.lexsort((np.arange(len(keys)), self.created_us, self.event_us, keys))
+        last = np.append(keys[order][1:] != keys[order][:-1], True)
+        kept = np.sort(order[last])
+        if len(kept) == len(keys):
+            return self
+        return EncodedRows(
+            keys=self.keys.take(pa.array(kept)),
+            features=tuple(feature.take(kept) for feature in self.features),
+            event_us=self.event_us[kept],
+            created_us=self.created_us[kept],
+        )
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Which rows of the online store a write may replace.
+
+    A row replaces one whose (event time, created time) is not greater than its own. On equal event
+    times a row of a source without created times wins: the rerun is right. Where the batch source
+    alone feeds a view, it also replaces what came from the windows it was read over, whatever the
+    time: a row that is newer there, and not in the source any more, was removed or corrected.
+
+    Attributes:
+        governed: Half-open windows of event time whose stored rows are replaced anyway.
+        compares_created: Whether the source has created times.
+    """
+
+    governed: tuple[Window, ...] = ()
+    compares_created: bool = True
+
+    @property
+    def governed_us(self) -> list[tuple[int, int]]:
+        """The governed windows in microseconds since 1970."""
+        return [(microseconds(window.start), microseconds(window.end)) for window in self.governed]
+
+
+class OnlineWriter(Protocol):
+    """Bulk access to one kind of online store, in the tables and keys that Feast uses.
+
+    Implementations raise whatever their client library does; callers name the store.
+    """
+
+    def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
+        """Put rows in, each whole or not at all, where the guard lets them."""
+
+    def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
+        """Stream the keys whose stored event time lies in the window, as Arrow binary arrays.
+
+        A key may come more than once.
+        """
+
+    def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
+        """Remove the view's row of each key if its event time still lies in the window."""
+
+    def attempts(self, view: Any) -> list[Window]:
+        """Windows whose materialization began and has not ended, as `set_attempts` left them."""
+
+    def set_attempts(self, view: Any, windows: Sequence[Window]) -> None:
+        """Remember, in the store itself, which windows may be there in part."""
+
+    def close(self) -> None:
+        """Give back the connection, unless it belongs to Feast."""
+
+
+def windows_to_text(windows: Sequence[Window]) -> str:
+    """Windows as JSON, for `OnlineWriter.set_attempts`."""
+    return json.dumps([[window.start.isoformat(), window.end.isoformat()] for window in windows])
+
+
+def windows_from_text(text: str | bytes | None) -> list[Window]:
+    """Windows out of `windows_to_text`; none out of None."""
+    return [
+        Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
+        for start, end in json.loads(text or "[]")
+    ]
+
+
+def encode_batch(batch: pa.RecordBatch, layout: ViewLayout, version: int) -> EncodedRows:
+    """Encode a batch of `feature_platform.engine.latest.latest_rows`.
+
+    Args:
+        batch: Served names, then event and created time.
+        layout: The view.
+        version: ``entity_key_serialization_version`` of the repo.
+
+    Raises:
+        ValueError: A value does not fit its Feast type.
+        TypeError: Likewise.
+    """
+    return EncodedRows(
+        keys=encode_keys(
+            [key.name for key in layout.keys],
+            [batch.column(key.name) for key in layout.keys],
+            [key.value_type for key in layout.keys],
+            version,
+        ),
+        features=tuple(
+            _feature(feature.name, batch.column(feature.name), feature.value_type)
+            for feature in layout.features
+        ),
+        event_us=_microsecond_column(batch.column(EVENT_TIME)),
+        created_us=_microsecond_column(batch.column(CREATED_TIME)),
+    )
+
+
+def encode_feast_rows(rows: Sequence[Any], version: int) -> list[EncodedRows]:
+    """Encode the rows that Feast hands to ``online_write_batch``.
+
+    Args:
+        rows: Entity key, feature name to value, event time, created time or None.
+        version: ``entity_key_serialization_version`` of the repo.
+
+    Returns:
+        One for each run of rows that have the same features; nearly always one.
+    """
+    encoded: list[EncodedRows] = []
+    start = 0
+    for end in range(1, len(rows) + 1):
+        if end == len(rows) or list(rows[end][1]) != list(rows[start][1]):
+            encoded.append(_encode_run(rows[start:end], version))
+            start = end
+    return encoded
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970 of a moment; naive is UTC, as everywhere in Feast."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _feature(name: str, column: pa.Array, value_type: Any) -> EncodedFeature:
+    return EncodedFeature(
+        name, encode_values(column, value_type), lambda: value_texts(column, value_type)
+    )
+
+
+def _microsecond_column(column: pa.Array) -> npt.NDArray[np.int64]:
+    numbers = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).fill_null(NO_TIME)
+    found: npt.NDArray[np.int64] = numbers.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _encode_run(rows: Sequence[Any], version: int) -> EncodedRows:
+    from feast.infra.key_encoding_utils import serialize_entity_key
+
+    names = list(rows[0][1])
+    keys = [serialize_entity_key(key, entity_key_serialization_version=version) for key, *_ in rows]
+    return EncodedRows(
+        keys=pa.array(keys, pa.binary()),
+        features=tuple(_feast_feature(name, [row[1][name] for row in rows]) for name in names),
+        event_us=np.array([microseconds(row[2]) for row in rows], np.int64),
+        created_us=np.array(
+            [NO_TIME if row[3] is None else microseconds(row[3]) for row in rows], np.int64
+        ),
+    )
+
+
+def _feast_feature(name: str, values: Sequence[Any]) -> EncodedFeature:
+    from feast.infra.online_stores.helpers import extract_text_and_num
+
+    return EncodedFeature(
+        name,
+        pa.array([value.SerializeToString() for value in values], pa.binary()),
+        lambda: [extract_text_and_num(value, compute_num=False)[0] for value in values],
+    )

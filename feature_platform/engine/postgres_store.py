@@ -1,0 +1,102 @@
+"""Feast's PostgreSQL online store with guarded bulk writes and time-outs."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Literal
+
+from feast.infra.online_stores.postgres_online_store.postgres import (
+    PostgreSQLOnlineStore,
+    PostgreSQLOnlineStoreConfig,
+)
+
+from feature_platform.engine.bulk import encode_feast_rows
+from feature_platform.engine.postgres_writer import PostgresWriter
+from feature_platform.engine.sqlite_store import is_plain
+from feature_platform.engine.view_guard import guard_of
+
+CONNECT_SECONDS = 10
+
+
+class GuardedPostgreSQLOnlineStoreConfig(PostgreSQLOnlineStoreConfig):  # type: ignore[misc]
+    """Configuration of `GuardedPostgreSQLOnlineStore`: the fields of Feast's PostgreSQL store."""
+
+    type: Literal["feature_platform.engine.postgres_store.GuardedPostgreSQLOnlineStore"] = (
+        "feature_platform.engine.postgres_store.GuardedPostgreSQLOnlineStore"
+    )
+    """Online store type selector"""
+
+
+class GuardedPostgreSQLOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]
+    """Feast's PostgreSQL online store, with the same tables, that never goes back in time.
+
+    A row replaces what is there only if its (event time, created time) is not older, compared and
+    written by one statement, whoever writes: ``feast materialize``, ``push``, any compute engine.
+    Stores with vectors or with the OpenAI-compatible columns are written by Feast's own code.
+    """
+
+    _own: PostgresWriter | None = None
+
+    @contextmanager
+    def _get_conn(self, config: Any, autocommit: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - Feast's signature
+        with super()._get_conn(_as_feast_knows_it(config), autocommit) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _get_conn_async(self, config: Any, autocommit: bool = False) -> AsyncIterator[Any]:  # noqa: FBT001, FBT002 - Feast's signature
+        async with super()._get_conn_async(_as_feast_knows_it(config), autocommit) as connection:
+            yield connection
+
+    def online_write_batch(
+        self,
+        config: Any,
+        table: Any,
+        data: list[Any],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write rows where the guard lets them; see Feast's ``OnlineStore``."""
+        if not is_plain(config):
+            super().online_write_batch(config, table, data, progress)
+            return
+        writer = self.writer(config)
+        for rows in encode_feast_rows(data, config.entity_key_serialization_version):
+            writer.write(table, rows, guard_of(table))
+        if progress:
+            progress(len(data))
+
+    def writer(self, config: Any) -> PostgresWriter:
+        """The bulk writer, over a connection of its own."""
+        if self._own is None or self._own.is_closed():
+            self._own = postgres_writer(config)
+        return self._own
+
+
+def postgres_writer(config: Any) -> PostgresWriter:
+    """The writer for a repo's configuration, over a new connection."""
+    import psycopg
+    from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs, _get_conninfo
+
+    connection = psycopg.connect(
+        _get_conninfo(config.online_store),
+        connect_timeout=CONNECT_SECONDS,
+        **_get_conn_kwargs(config.online_store),
+    )
+    return PostgresWriter(
+        connection,
+        config.project,
+        versioning=config.registry.enable_online_feature_view_versioning,
+    )
+
+
+class _Renamed:
+    """A configuration under the type name that Feast's own store asks for."""
+
+    def __init__(self, inner: Any, **replaced: Any) -> None:
+        self.__dict__.update(replaced)
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _as_feast_knows_it(config: Any) -> Any:
+    return _Renamed(config, online_store=_Renamed(config.online_store, type="postgres"))

@@ -1,0 +1,219 @@
+"""Guarded bulk writes into the tables of Feast's PostgreSQL online store."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_platform.engine.buffers import constant, fixed_width, join
+from feature_platform.engine.bulk import (
+    NO_TIME,
+    EncodedRows,
+    Guard,
+    windows_from_text,
+    windows_to_text,
+)
+from feature_platform.engine.deadline import deadline
+from feature_platform.store.windows import Window
+
+ANSWER_SECONDS = 60.0
+"""How long the server may take over one batch or one scan's page."""
+_STAGE = "feature_platform_rows"
+_ATTEMPTS = "feature_platform_attempts"
+_ATTEMPTS_TABLE = f"CREATE TABLE IF NOT EXISTS {_ATTEMPTS} (view text PRIMARY KEY, windows text)"
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
+_COPY_END = struct.pack(">h", -1)
+_NULL = struct.pack(">i", -1)
+_EPOCH_2000 = 946_684_800_000_000
+_SCAN_ROWS = 50_000
+_COPY_BYTES = 1 << 20
+
+
+class PostgresWriter:
+    """Writes and scans a Feast PostgreSQL online store over one connection.
+
+    A batch is copied in PostgreSQL's binary format into a temporary table, one row a key, and from
+    there inserted by one statement that compares and writes.
+
+    Args:
+        connection: A ``psycopg.Connection`` of its own.
+        project: Feast project.
+        versioning: ``registry.enable_online_feature_view_versioning``.
+        seconds: How long one batch may take.
+    """
+
+    def __init__(
+        self, connection: Any, project: str, *, versioning: bool, seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self._connection = connection
+        self._project = project
+        self._versioning = versioning
+        self._seconds = seconds
+
+    def is_closed(self) -> bool:
+        """Whether the connection is gone and a new writer is needed."""
+        return bool(self._connection.closed or self._connection.broken)
+
+    def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
+        """Put rows in, in one transaction, where the guard lets them."""
+        unique = rows.latest()
+        table, count = self._table(view), len(unique.features)
+        cells = ", ".join(f"v{n} bytea, t{n} text" for n in range(count))
+        stage = (
+            f"CREATE TEMP TABLE {_STAGE} (entity_key bytea, event_ts timestamp, "
+            f"created_ts timestamp, {cells}) ON COMMIT DROP"
+        )
+        with self._transaction() as cursor:
+            cursor.execute(stage)
+            with cursor.copy(f"COPY {_STAGE} FROM STDIN (FORMAT BINARY)") as copy:
+                for piece in _copy_stream(unique):
+                    copy.write(piece)
+            cursor.execute(_upsert(table, unique, guard))
+
+    def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
+        """Stream the keys whose stored event time lies in the window."""
+        select = f"SELECT DISTINCT entity_key FROM {self._table(view)} WHERE {_inside('', window)}"
+        with self._transaction() as cursor:
+            cursor.execute(f"DECLARE keys CURSOR FOR {select}")
+            while keys := cursor.execute(f"FETCH {_SCAN_ROWS} FROM keys").fetchall():
+                yield pa.array([bytes(key) for (key,) in keys], pa.binary())
+
+    def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
+        """Remove the view's rows of each key whose event time still lies in the window."""
+        with self._transaction() as cursor:
+            cursor.execute(
+                f"DELETE FROM {self._table(view)} "
+                f"WHERE entity_key = ANY(%s) AND {_inside('', window)}",
+                (list(keys),),
+            )
+
+    def attempts(self, view: Any) -> list[Window]:
+        """Windows whose materialization began and has not ended."""
+        with self._transaction() as cursor:
+            cursor.execute(_ATTEMPTS_TABLE)
+            select = f"SELECT windows FROM {_ATTEMPTS} WHERE view = %s"
+            found = cursor.execute(select, (self._table(view),)).fetchone()
+        return windows_from_text(found[0] if found else None)
+
+    def set_attempts(self, view: Any, windows: Sequence[Window]) -> None:
+        """Remember which windows may be there in part."""
+        with self._transaction() as cursor:
+            cursor.execute(_ATTEMPTS_TABLE)
+            cursor.execute(
+                f"INSERT INTO {_ATTEMPTS} VALUES (%s, %s) "
+                "ON CONFLICT (view) DO UPDATE SET windows = EXCLUDED.windows",
+                (self._table(view), windows_to_text(windows)),
+            )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _table(self, view: Any) -> str:
+        from feast.infra.online_stores.helpers import compute_table_id
+
+        return _identifier(compute_table_id(self._project, view, self._versioning))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        """A cursor in a transaction that ends in an error when the server does not answer."""
+        connection = self._connection
+        with (
+            deadline(self._seconds, lambda: int(connection.pgconn.socket)),
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
+            yield cursor
+
+
+def _upsert(table: str, rows: EncodedRows, guard: Guard) -> str:
+    cells = ", ".join(
+        f"({_literal(feature.name)}, s.v{n}, s.t{n})" for n, feature in enumerate(rows.features)
+    )
+    # Feast sends naive UTC times, which the server reads in the session's time zone; so do these.
+    # In the order of keys, so that two writers cannot wait for each other.
+    return (
+        f"INSERT INTO {table} AS t "
+        "(entity_key, feature_name, value, value_text, event_ts, created_ts) "
+        "SELECT s.entity_key, f.name, f.value, f.text, s.event_ts::timestamptz, "
+        f"s.created_ts::timestamptz FROM {_STAGE} AS s "
+        f"CROSS JOIN LATERAL (VALUES {cells}) AS f(name, value, text) "
+        "ORDER BY s.entity_key, f.name "
+        "ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = EXCLUDED.value, "
+        "value_text = EXCLUDED.value_text, event_ts = EXCLUDED.event_ts, "
+        f"created_ts = EXCLUDED.created_ts WHERE {_allowed(guard)}"
+    )
+
+
+def _allowed(guard: Guard) -> str:
+    newer = (
+        "t.event_ts IS NULL OR EXCLUDED.event_ts > t.event_ts OR (EXCLUDED.event_ts = t.event_ts"
+    )
+    if guard.compares_created:
+        never = "'-infinity'::timestamptz"
+        newer += f" AND coalesce(EXCLUDED.created_ts, {never}) >= coalesce(t.created_ts, {never})"
+    newer += ")"
+    return newer + "".join(f" OR ({_inside('t.', window)})" for window in guard.governed)
+
+
+def _inside(prefix: str, window: Window) -> str:
+    start, end = (
+        f"'{moment.replace(tzinfo=None).isoformat(sep=' ')}'::timestamp::timestamptz"
+        for moment in (window.start, window.end)
+    )
+    return f"{prefix}event_ts >= {start} AND {prefix}event_ts < {end}"
+
+
+def _copy_stream(rows: EncodedRows) -> Iterator[bytes]:
+    """The rows in PostgreSQL's binary copy format, built by column."""
+    order = pc.sort_indices(rows.keys)
+    places = order.to_numpy(zero_copy_only=False)
+    fields = [
+        _sized(rows.keys.take(order)),
+        _times(rows.event_us[places]),
+        _times(rows.created_us[places]),
+    ]
+    for feature in rows.features:
+        texts = pa.array(feature.texts(), pa.string()).take(order)
+        fields += [_sized(feature.values.take(order)), _sized(texts.cast(pa.binary()))]
+    width = constant(struct.pack(">h", len(fields)), len(rows))
+    data = memoryview(join(width, *fields).buffers()[2])
+    yield _COPY_HEADER
+    for start in range(0, len(data), _COPY_BYTES):
+        yield bytes(data[start : start + _COPY_BYTES])
+    yield _COPY_END
+
+
+def _sized(column: pa.Array) -> pa.Array:
+    filled = column.fill_null(b"")
+    lengths = pc.binary_length(filled).to_numpy(zero_copy_only=False)
+    framed = join(_big_endian(lengths.astype(np.int32)), filled)
+    if not column.null_count:
+        return framed
+    return pc.if_else(column.is_valid(), framed, pa.scalar(_NULL, pa.binary()))
+
+
+def _times(times: npt.NDArray[np.int64]) -> pa.Array:
+    present = times != NO_TIME
+    since_2000 = np.where(present, times, _EPOCH_2000) - _EPOCH_2000
+    framed = join(constant(struct.pack(">i", 8), len(times)), _big_endian(since_2000))
+    if present.all():
+        return framed
+    return pc.if_else(pa.array(present), framed, pa.scalar(_NULL, pa.binary()))
+
+
+def _big_endian(numbers: npt.NDArray[Any]) -> pa.Array:
+    return fixed_width(np.ascontiguousarray(numbers).byteswap())
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,299 @@
+"""Guarded bulk writes into the hashes of Feast's Redis online store, single or cluster."""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feature_platform.engine.buffers import constant, join
+from feature_platform.engine.bulk import (
+    EncodedRows,
+    Guard,
+    microseconds,
+    windows_from_text,
+    windows_to_text,
+)
+from feature_platform.engine.redis_script import (
+    DELETE,
+    SCAN,
+    WRITE,
+    encode_times,
+    seconds_and_nanos,
+)
+from feature_platform.store.windows import Window
+
+_CELLS_A_CALL = 1024  # a call blocks the server, and so every reader, for about two milliseconds
+_CALLS_IN_FLIGHT = 16
+_SCAN_KEYS = 500
+_CACHED_LENGTHS = 4096
+_MOVES = 5
+
+
+class RedisWriter:
+    """Writes and scans a Feast Redis online store.
+
+    Rows go to a script that compares and writes in one step on the server. The calls are put
+    together by column, without a Python object a value.
+
+    Args:
+        client: ``redis.Redis`` or ``redis.cluster.RedisCluster``.
+        project: Feast project.
+        versioning: ``registry.enable_online_feature_view_versioning``.
+        ttl: ``key_ttl_seconds``; 0 keeps keys for ever.
+    """
+
+    def __init__(self, client: Any, project: str, *, versioning: bool, ttl: int = 0) -> None:
+        self._client = client
+        self._project = project.encode()
+        self._versioning = versioning
+        self._ttl = ttl
+
+    def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
+        """Put rows in, each in one step, where the guard lets them."""
+        fields = [self._field(view, feature.name) for feature in rows.features]
+        ranges = [number for window in guard.governed for number in _range(window)]
+        head: list[Any] = [len(fields), self._time_field(view), self._ttl]
+        head += [int(guard.compares_created), len(guard.governed), *ranges, *fields]
+        keys = join(rows.keys, constant(self._project, len(rows)))
+        values = join(
+            _bulk(encode_times(rows.event_us, rows.created_us)),
+            *(_bulk(feature.values) for feature in rows.features),
+        )
+        self._run(WRITE, keys, head, values, max(1, _CELLS_A_CALL // (len(fields) + 1)))
+
+    def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
+        """Stream the keys whose stored event time lies in the window."""
+        head = [self._time_field(view), *_range(window)]
+        pattern = _escaped(_key_prefix(view)) + b"*" + _escaped(self._project)
+        for node in self._nodes():
+            cursor: bytes = b"0"
+            while True:
+                cursor, *found = node.eval(SCAN, 0, *head, cursor, pattern, _SCAN_KEYS)
+                keys = [key[: -len(self._project)] for key in found if self._is_ours(key)]
+                if keys:
+                    yield pa.array(keys, pa.binary())
+                if cursor == b"0":
+                    break
+
+    def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
+        """Remove the view's fields of each key if its event time still lies in the window."""
+        fields = [self._field(view, feature.name) for feature in view.features]
+        head: list[Any] = [
+            self._time_field(view),
+            *_range(window),
+            *fields,
+        ]
+        stored = join(pa.array(keys, pa.binary()), constant(self._project, len(keys)))
+        self._run(DELETE, stored, head, constant(b"", len(keys)), _CELLS_A_CALL)
+
+    def attempts(self, view: Any) -> list[Window]:
+        """Windows whose materialization began and has not ended."""
+        return windows_from_text(self._client.get(self._attempts_key(view)))
+
+    def set_attempts(self, view: Any, windows: Sequence[Window]) -> None:
+        """Remember which windows may be there in part."""
+        if windows:
+            self._client.set(self._attempts_key(view), windows_to_text(windows))
+        else:
+            self._client.delete(self._attempts_key(view))
+
+    def close(self) -> None:
+        """Close the client's connections."""
+        self._client.close()
+
+    def _attempts_key(self, view: Any) -> bytes:
+        return b"feature_platform:attempts:" + self._project + b":" + self._name(view).encode()
+
+    def _run(
+        self, script: str, keys: pa.Array, head: list[Any], values: pa.Array, at_once: int
+    ) -> None:
+        """Call the script for every `at_once` keys; in a cluster, for keys of one slot at a time.
+
+        `values` holds each key's own arguments, already framed; a script without any counts on
+        `head` alone.
+        """
+        if not len(keys):
+            return
+        sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        per_key = 0 if script == DELETE else int(head[0]) + 1
+        from redis.exceptions import AskError, ClusterDownError, MovedError
+
+        for attempt in range(_MOVES):
+            try:
+                for node, part_keys, part_values, ends in self._by_node(keys, values, at_once):
+                    _send(node, script, _Calls(sha, head, part_keys, part_values, ends, per_key))
+            except (AskError, ClusterDownError, MovedError):
+                # Slots are moving between nodes: the same rows again do no harm.
+                if attempt == _MOVES - 1:
+                    raise
+                time.sleep(0.2 * (attempt + 1))
+                self._client.nodes_manager.initialize()
+            else:
+                return
+
+    def _by_node(self, keys: pa.Array, values: pa.Array, at_once: int) -> Iterator[Any]:
+        if not self._is_cluster():
+            ends = [*range(at_once, len(keys), at_once), len(keys)]
+            yield self._client, keys, values, ends
+            return
+        slots = np.array([self._client.keyslot(key) for key in keys.to_pylist()], np.int64)
+        order = np.argsort(slots, kind="stable")
+        nodes: dict[Any, list[int]] = {}
+        for place in order:
+            node = self._client.nodes_manager.get_node_from_slot(int(slots[place]))
+            nodes.setdefault(node, []).append(int(place))
+        for node, places in nodes.items():
+            taken = pa.array(places, pa.int64())
+            connected = self._client.get_redis_connection(node)
+            ends = _ends_of_slots(slots[places], at_once)
+            yield connected, keys.take(taken), values.take(taken), ends
+
+    def _nodes(self) -> list[Any]:
+        if not self._is_cluster():
+            return [self._client]
+        return [self._client.get_redis_connection(node) for node in self._client.get_primaries()]
+
+    def _is_cluster(self) -> bool:
+        return hasattr(self._client, "nodes_manager")
+
+    def _is_ours(self, key: bytes) -> bool:
+        """Whether the key is an entity key and this project, not one whose name ends alike."""
+        end = len(key) - len(self._project)
+        return key[end:] == self._project and _is_entity_key(memoryview(key)[:end])
+
+    def _name(self, view: Any) -> str:
+        from feast.infra.online_stores.helpers import compute_versioned_name
+
+        return str(compute_versioned_name(view, self._versioning))
+
+    def _time_field(self, view: Any) -> bytes:
+        return f"_ts:{self._name(view)}".encode()
+
+    def _field(self, view: Any, feature: str) -> bytes:
+        from feast.infra.online_stores.helpers import _mmh3
+
+        return bytes(_mmh3(f"{self._name(view)}:{feature}"))
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """Calls of one script over slices of the keys."""
+
+    sha: str
+    head: list[Any]
+    keys: pa.Array
+    values: pa.Array
+    ends: list[int]
+    per_key: int
+
+    def framed(self) -> Iterator[list[bytes | memoryview]]:
+        """Each call as Redis takes it off the wire."""
+        keys = _bulk(self.keys)
+        key_ends, key_data = _buffers(keys)
+        value_ends, value_data = _buffers(self.values)
+        head = b"".join(_argument(each) for each in self.head)
+        start = 0
+        for end in self.ends:
+            count = end - start
+            arguments = 3 + count + len(self.head) + count * self.per_key
+            opening = f"*{arguments}\r\n$7\r\nEVALSHA\r\n$40\r\n{self.sha}\r\n".encode()
+            yield [
+                opening + _argument(count),
+                key_data[key_ends[start] : key_ends[end]],
+                head,
+                value_data[value_ends[start] : value_ends[end]],
+            ]
+            start = end
+
+
+def _send(node: Any, script: str, calls: _Calls) -> None:
+    """Keep some calls under way at a time; the answers are only counts."""
+    node.script_load(script)  # once a batch: a restarted server has forgotten it
+    connection = node.connection_pool.get_connection()
+    waiting = 0
+    try:
+        for call in calls.framed():
+            connection.send_packed_command([b"".join(call)])
+            waiting += 1
+            if waiting == _CALLS_IN_FLIGHT:
+                connection.read_response()
+                waiting -= 1
+        while waiting:
+            waiting -= 1
+            connection.read_response()
+    except BaseException:
+        connection.disconnect()  # answers may be under way that nobody will read
+        raise
+    finally:
+        node.connection_pool.release(connection)
+
+
+def _bulk(column: pa.Array) -> pa.Array:
+    """Each byte string framed as a Redis argument."""
+    lengths = pa.compute.binary_length(column).to_numpy(zero_copy_only=False)
+    if len(lengths) and int(lengths.max()) < _CACHED_LENGTHS:
+        sizes = _sizes().take(pa.array(lengths, pa.int32()))
+    else:
+        sizes = pa.array([b"$%d\r\n" % length for length in lengths], pa.binary())
+    return join(sizes, column, constant(b"\r\n", len(column)))
+
+
+@cache
+def _sizes() -> pa.Array:
+    return pa.array([b"$%d\r\n" % length for length in range(_CACHED_LENGTHS)], pa.binary())
+
+
+def _argument(value: Any) -> bytes:
+    text = value if isinstance(value, bytes) else str(value).encode()
+    return b"$%d\r\n%s\r\n" % (len(text), text)
+
+
+def _buffers(column: pa.Array) -> tuple[npt.NDArray[np.int32], memoryview]:
+    _, ends, data = column.buffers()
+    offsets = np.frombuffer(ends, np.int32, len(column) + 1, column.offset * 4)
+    return offsets, memoryview(data) if data is not None else memoryview(b"")
+
+
+def _ends_of_slots(slots: npt.NDArray[np.int64], at_once: int) -> list[int]:
+    """Where calls end: at every change of slot, and after `at_once` keys of one."""
+    changes = (np.flatnonzero(np.diff(slots)) + 1).tolist()
+    ends: list[int] = []
+    start = 0
+    for change in [*changes, len(slots)]:
+        ends += [*range(start + at_once, change, at_once), change]
+        start = change
+    return ends
+
+
+def _range(window: Window) -> tuple[int, int, int, int]:
+    start, end = microseconds(window.start), microseconds(window.end)
+    return (*seconds_and_nanos(start), *seconds_and_nanos(end))
+
+
+def _key_prefix(view: Any) -> bytes:
+    from feast.infra.key_encoding_utils import serialize_entity_key_prefix
+
+    return bytes(serialize_entity_key_prefix(list(view.join_keys), 3))
+
+
+def _escaped(literal: bytes) -> bytes:
+    return b"".join(
+        b"\\" + bytes([byte]) if byte in b"*?[]\\^" else bytes([byte]) for byte in literal
+    )
+
+
+def _is_entity_key(body: memoryview) -> bool:
+    """Whether the bytes are one whole serialized entity key: names, then as many values."""
+    names = int.from_bytes(body[:4], "little")
+    at = 4
+    for _ in range(2 * names):
+        if at + 8 > len(body):
+            return False
+        at += 8 + int.from_bytes(body[at + 4 : at + 8], "little")
+    return at == len(body)

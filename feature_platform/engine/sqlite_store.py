@@ -1,0 +1,83 @@
+"""Feast's SQLite online store with guarded bulk writes."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal
+
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
+
+from feature_platform.engine.bulk import encode_feast_rows
+from feature_platform.engine.sqlite_writer import SqliteWriter
+from feature_platform.engine.view_guard import guard_of
+
+_log = logging.getLogger(__name__)
+
+
+class GuardedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):  # type: ignore[misc]
+    """Configuration of `GuardedSqliteOnlineStore`: the fields of Feast's SQLite store, and one."""
+
+    type: Literal["feature_platform.engine.sqlite_store.GuardedSqliteOnlineStore"] = (
+        "feature_platform.engine.sqlite_store.GuardedSqliteOnlineStore"
+    )
+    """Online store type selector"""
+
+    wal: bool = True
+    """Keep the database in write-ahead logging, so that readers go on while rows are written. Set
+    it to false where the file lies on a network file system."""
+
+
+class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
+    """Feast's SQLite online store, with the same tables, that never goes back in time.
+
+    A row replaces what is there only if its (event time, created time) is not older, whoever
+    writes: ``feast materialize``, ``push``, any compute engine. Stores with vectors or with the
+    OpenAI-compatible columns are written by Feast's own code, without the guard.
+    """
+
+    _writer: SqliteWriter | None = None
+
+    def online_write_batch(
+        self,
+        config: Any,
+        table: Any,
+        data: list[Any],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write rows where the guard lets them; see Feast's ``OnlineStore``."""
+        if not is_plain(config):
+            _log.warning("vector columns are written by Feast, without the guard against old rows")
+            super().online_write_batch(config, table, data, progress)
+            return
+        writer = self.writer(config)
+        for rows in encode_feast_rows(data, config.entity_key_serialization_version):
+            writer.write(table, rows, guard_of(table))
+            if progress:
+                progress(len(rows))
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Make and drop tables as Feast does, and forget what was known of them."""
+        super().update(*args, **kwargs)
+        self._writer = None
+
+    def writer(self, config: Any) -> SqliteWriter:
+        """The bulk writer over this store's connection."""
+        if self._writer is None:
+            self._writer = sqlite_writer(self._get_conn(config), config)
+        return self._writer
+
+
+def is_plain(config: Any) -> bool:
+    """Whether the store has only the columns that bulk writes fill."""
+    return not config.online_store.vector_enabled and not getattr(
+        config.online_store, "enable_openai_compatible_store", False
+    )
+
+
+def sqlite_writer(connection: Any, config: Any) -> SqliteWriter:
+    """The writer for a repo's configuration."""
+    return SqliteWriter(
+        connection,
+        config.project,
+        versioning=config.registry.enable_online_feature_view_versioning,
+        wal=getattr(config.online_store, "wal", True),
+    )

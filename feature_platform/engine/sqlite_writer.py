@@ -1,0 +1,235 @@
+"""Guarded bulk writes into the tables of Feast's SQLite online store."""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_platform.engine.bulk import (
+    NO_TIME,
+    EncodedRows,
+    Guard,
+    microseconds,
+    windows_from_text,
+    windows_to_text,
+)
+from feature_platform.store.windows import Window
+
+_SECOND = 1_000_000
+_BUSY_SECONDS = 60
+_OLDEST = -62_000_000_000
+_SCAN_ROWS = 50_000
+_ATTEMPTS = "feature_platform_attempts"
+_ATTEMPTS_TABLE = f"CREATE TABLE IF NOT EXISTS {_ATTEMPTS} (view TEXT PRIMARY KEY, windows TEXT)"
+
+
+class SqliteWriter:
+    """Writes and scans a Feast SQLite online store through a connection of Feast's.
+
+    Feast keeps event and created time in whole seconds. Two columns, which Feast itself neither
+    reads nor writes, hold them in microseconds, so that the guard tells apart what happened within
+    one second; a row that Feast wrote since is recognized by their disagreeing.
+
+    Args:
+        connection: To the database.
+        project: Feast project.
+        versioning: ``registry.enable_online_feature_view_versioning``.
+        wal: Whether to switch the database to write-ahead logging, so that readers go on while
+            rows are written.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, project: str, *, versioning: bool, wal: bool = True
+    ) -> None:
+        self._connection = connection
+        self._project = project
+        self._versioning = versioning
+        self._ready: set[str] = set()
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+        connection.execute("PRAGMA cache_size = -65536")
+        if wal:
+            connection.execute("PRAGMA journal_mode = wal").fetchone()
+            connection.execute("PRAGMA wal_autocheckpoint = 16384")
+
+    def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
+        """Put rows in, in one transaction, where the guard lets them."""
+        table = self._table(view)
+        statement, parameters = _upsert(table, rows, guard)
+        with self._transaction() as connection:
+            connection.executemany(statement, parameters)
+
+    def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
+        """Stream the keys whose stored event time lies in the window."""
+        table = self._table(view)
+        low, high = microseconds(window.start), microseconds(window.end)
+        shift = _zone_shift(window)
+        cursor = self._connection.execute(
+            f"SELECT DISTINCT entity_key FROM {table} AS t WHERE {_EVENT} >= ? AND {_EVENT} < ?",
+            (low + shift, high + shift),
+        )
+        while keys := cursor.fetchmany(_SCAN_ROWS):
+            yield pa.array([key for (key,) in keys], pa.binary())
+
+    def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
+        """Remove the view's rows of each key whose event time still lies in the window."""
+        table = self._table(view)
+        shift = _zone_shift(window)
+        low, high = microseconds(window.start) + shift, microseconds(window.end) + shift
+        with self._transaction() as connection:
+            connection.executemany(
+                f"DELETE FROM {table} AS t WHERE entity_key = ? AND {_EVENT} >= ? AND {_EVENT} < ?",
+                ((key, low, high) for key in keys),
+            )
+
+    def attempts(self, view: Any) -> list[Window]:
+        """Windows whose materialization began and has not ended."""
+        self._connection.execute(_ATTEMPTS_TABLE)
+        found = self._connection.execute(
+            f"SELECT windows FROM {_ATTEMPTS} WHERE view = ?", (self._table(view),)
+        ).fetchone()
+        return windows_from_text(found[0] if found else None)
+
+    def set_attempts(self, view: Any, windows: Sequence[Window]) -> None:
+        """Remember which windows may be there in part."""
+        table = self._table(view)
+        with self._transaction() as connection:
+            connection.execute(_ATTEMPTS_TABLE)
+            connection.execute(f"DELETE FROM {_ATTEMPTS} WHERE view = ?", (table,))
+            if windows:
+                row = (table, windows_to_text(windows))
+                connection.execute(f"INSERT INTO {_ATTEMPTS} VALUES (?, ?)", row)
+
+    def close(self) -> None:
+        """The connection belongs to Feast."""
+
+    def _table(self, view: Any) -> str:
+        from feast.infra.online_stores.helpers import compute_table_id
+
+        name: str = compute_table_id(self._project, view, self._versioning)
+        quoted = '"' + name.replace('"', '""') + '"'
+        if quoted not in self._ready:
+            found = self._connection.execute(f"PRAGMA table_info({quoted})").fetchall()
+            for column in {"event_us", "created_us"} - {row[1] for row in found}:
+                _add_column(self._connection, quoted, column)
+            self._ready.add(quoted)
+        return quoted
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        # Immediate: a transaction that begins by reading cannot wait for another writer later.
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+
+def _exact(moment: str) -> str:
+    """SQL of a stored time in microseconds, as exact as its writer left it."""
+    exact, seconds = f"t.{moment}_us", f"t.{moment}_ts"
+    return (
+        f"(CASE WHEN abs({exact} - {seconds} * {_SECOND}) < {_SECOND} "
+        f"THEN {exact} ELSE {seconds} * {_SECOND} END)"
+    )
+
+
+_EVENT = _exact("event")
+_CREATED = _exact("created")
+
+
+def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[tuple[Any, ...]]]:
+    """One statement that writes all features of a key, and its parameters key by key.
+
+    Keys go in their order in the table, so that pages are met once. Byte strings go as bytearray,
+    which the driver binds as it is; for bytes it would look for an adapter every time.
+    """
+    order = pc.sort_indices(rows.keys)
+    places = order.to_numpy(zero_copy_only=False)
+    parameters: list[Iterable[Any]] = []
+
+    def bound(values: Iterable[Any]) -> str:
+        parameters.append(values)
+        return f"?{len(parameters)}"
+
+    key = bound(map(bytearray, rows.keys.take(order).to_pylist()))
+    event = bound(_local(rows.event_us[places]).tolist())
+    created_us = rows.created_us[places]
+    present = created_us != NO_TIME
+    created = "NULL" if not present.any() else bound(_with_none(_local(created_us), present))
+    times = f"{event} / {_SECOND}, {created} / {_SECOND}, {event}, {created}"
+    cells = []
+    for feature in rows.features:
+        value = bound(map(bytearray, feature.values.take(order).to_pylist()))
+        texts = feature.texts()
+        has_text = any(text is not None for text in texts)
+        text = bound([texts[place] for place in places]) if has_text else "NULL"
+        cells.append(f"({key}, {_quoted(feature.name)}, {value}, {text}, {times})")
+    columns = "entity_key, feature_name, value, value_text, event_ts, created_ts"
+    columns += ", event_us, created_us"
+    changed = ", ".join(f"{name} = excluded.{name}" for name in columns.split(", ")[2:])
+    statement = f"INSERT INTO {table} AS t ({columns}) VALUES {', '.join(cells)} "
+    statement += f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET {changed} "
+    statement += f"WHERE {_allowed(guard)}"
+    return statement, zip(*parameters, strict=True)
+
+
+def _allowed(guard: Guard) -> str:
+    """SQL condition: the row that is there may be replaced by the one that comes."""
+    newer = f"excluded.event_us > {_EVENT} OR (excluded.event_us = {_EVENT}"
+    if guard.compares_created:
+        newer += f" AND ifnull(excluded.created_us, {NO_TIME}) >= ifnull({_CREATED}, {NO_TIME})"
+    newer += ")"
+    for window, (low, high) in zip(guard.governed, guard.governed_us, strict=True):
+        shift = _zone_shift(window)
+        newer += f" OR ({_EVENT} >= {low + shift} AND {_EVENT} < {high + shift})"
+    return newer
+
+
+def _local(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Microseconds on the clock of Feast's seconds: a UTC time read as if it were local."""
+    if not (time.timezone or time.daylight):
+        return times
+    seconds, where = np.unique(times // _SECOND, return_inverse=True)
+    shifts = np.array([_shift(int(second)) for second in seconds], np.int64)[where]
+    return times + shifts * _SECOND
+
+
+def _with_none(numbers: npt.NDArray[np.int64], present: npt.NDArray[np.bool_]) -> list[int | None]:
+    if present.all():
+        return list(numbers.tolist())
+    objects = numbers.astype(object)
+    objects[~present] = None
+    return list(objects)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _shift(second: int) -> int:
+    """Seconds between the local reading of a UTC time, as Feast stores it, and the time."""
+    if second < _OLDEST:  # a missing time, or one before any calendar
+        return 0
+    naive = datetime.fromtimestamp(second, UTC).replace(tzinfo=None)
+    return int(naive.timestamp()) - second
+
+
+def _zone_shift(window: Window) -> int:
+    return _shift(microseconds(window.start) // _SECOND) * _SECOND
+
+
+def _add_column(connection: sqlite3.Connection, table: str, column: str) -> None:
+    try:
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER")
+    except sqlite3.OperationalError as error:
+        if "duplicate column" not in str(error):  # another process was first
+            raise

@@ -1,0 +1,59 @@
+"""Which bulk writer serves a configured online store."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from feature_platform.engine.bulk import OnlineWriter
+
+
+def writer_for(store: "FeatureStore") -> "OnlineWriter | None":
+    """The guarded bulk writer for the store's online store, of Feast's own types and of ours.
+
+    Args:
+        store: The Feast store.
+
+    Returns:
+        None where the online store is of another type, or has columns that bulk writes do not
+        fill; it is then written through Feast's interface.
+    """
+    config = store.config
+    online = store._get_provider().online_store  # noqa: SLF001 - the instance that serves
+    kind = f"{type(online).__module__}.{type(online).__name__}"
+    # By name: asking for a class would import the client library of every store.
+    if kind in (
+        "feast.infra.online_stores.sqlite.SqliteOnlineStore",
+        "feature_platform.engine.sqlite_store.GuardedSqliteOnlineStore",
+    ):
+        return _sqlite(online, config)
+    if kind in (
+        "feast.infra.online_stores.redis.RedisOnlineStore",
+        "feature_platform.engine.redis_store.GuardedRedisOnlineStore",
+    ):
+        return _redis(config)
+    if kind in (
+        "feast.infra.online_stores.postgres_online_store.postgres.PostgreSQLOnlineStore",
+        "feature_platform.engine.postgres_store.GuardedPostgreSQLOnlineStore",
+    ):
+        return _postgres(config)
+    return None
+
+
+def _sqlite(online: Any, config: Any) -> "OnlineWriter | None":
+    from feature_platform.engine.sqlite_store import is_plain, sqlite_writer
+
+    return sqlite_writer(online._get_conn(config), config) if is_plain(config) else None  # noqa: SLF001
+
+
+def _redis(config: Any) -> "OnlineWriter":
+    from feature_platform.engine.redis_store import redis_client, redis_writer
+
+    return redis_writer(redis_client(config.online_store), config)
+
+
+def _postgres(config: Any) -> "OnlineWriter | None":
+    from feature_platform.engine.postgres_store import postgres_writer
+    from feature_platform.engine.sqlite_store import is_plain
+
+    return postgres_writer(config) if is_plain(config) else None

@@ -1,0 +1,186 @@
+"""The work of materializing one window: read, write, and clear away what has vanished."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+
+from feature_platform.engine.bulk import EncodedRows, Guard, encode_batch, encode_feast_rows
+from feature_platform.engine.generic_writer import GenericWriter
+from feature_platform.engine.latest import count_rows, latest_rows, source_columns
+from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.relation import open_relation
+from feature_platform.engine.rows import feast_rows
+from feature_platform.engine.transformed import compute_rows, why_transformed
+from feature_platform.engine.writers import writer_for
+from feature_platform.store.vanished import remaining_rows, vanished_keys
+from feature_platform.store.windows import Window, merge, missing
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_BATCH_ROWS = 50_000
+_GENERIC_ROWS = 2_000
+
+
+class Materialization:
+    """One view's connection to its online store, and what was done through it.
+
+    Args:
+        store: The Feast store.
+        layout: The view.
+
+    Attributes:
+        rows_read: Source rows read.
+        keys_written: Keys sent to the online store.
+        rows_without_key: Source rows that lack a part of their key.
+        keys_vanished: Keys that were replaced or deleted because their rows have left the source.
+        reason: Why Feast's own code was used; empty when it was not.
+        rebuild_due: Whether keys may have vanished that this online store cannot name.
+    """
+
+    def __init__(self, store: "FeatureStore", layout: ViewLayout) -> None:
+        self._store = store
+        self._layout = layout
+        self._writer = writer_for(store)
+        self._generic = GenericWriter(store)
+        self._version = store.config.entity_key_serialization_version
+        self.rows_read = 0
+        self.keys_written = 0
+        self.rows_without_key = 0
+        self.keys_vanished = 0
+        self.rebuild_due = False
+        self.reason = (
+            ""
+            if self._writer is not None
+            else f"online store '{store.config.online_store.type}' is written through Feast"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def run(
+        self,
+        window: Window,
+        materialized: Sequence[Window],
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Put one window online.
+
+        Args:
+            window: Half-open, in the past.
+            materialized: What the registry says is online.
+            progress: Called with the number of keys just written.
+        """
+        attempts = self._begin(window)
+        served = merge([*materialized, window])
+        # Rows that came from a batch are the batch's to take back; where a stream writes too, a
+        # newer row may be the stream's, and stays.
+        is_streamed = self._layout.view.stream_source is not None
+        guard = Guard(
+            governed=() if is_streamed else tuple(merge([*served, *attempts])),
+            compares_created=bool(self._layout.source.created_timestamp_column),
+        )
+        transformed = why_transformed(self._layout.view)
+        if transformed:
+            self.reason = f"Feast computes it: {transformed}"
+            self._run_transformed(window, guard, progress)
+            return
+        later = [part for part in missing(materialized, [window]) if part.start >= window.end]
+        with open_relation(
+            self._store, self._layout.source, [window, *later], source_columns(self._layout)
+        ) as relation:
+            rows, keyless = count_rows(relation, self._layout, window)
+            self.rows_read += rows
+            self.rows_without_key += keyless
+            batches = latest_rows(
+                relation,
+                self._layout,
+                window,
+                later,
+                not_before=self._not_before(),
+                batch_rows=_GENERIC_ROWS if self._writer is None else _BATCH_ROWS,
+            )
+            for batch in batches:
+                self._write(batch, guard, progress)
+        again = [
+            part
+            for other in merge([*materialized, *attempts])
+            if (part := window.intersection(other)) is not None
+        ]
+        if again and not is_streamed:
+            self._clear_vanished(again, served, guard)
+
+    def finish(self, window: Window) -> None:
+        """Forget that the window was begun, after it has been recorded."""
+        if self._writer is not None:
+            begun = self._writer.attempts(self._layout.view)
+            self._writer.set_attempts(self._layout.view, missing(begun, [window]))
+
+    def _begin(self, window: Window) -> list[Window]:
+        """Note the window in the store, so that a crash is known of; returns earlier crashes."""
+        if self._writer is None:
+            return []
+        begun = self._writer.attempts(self._layout.view)
+        self._writer.set_attempts(self._layout.view, merge([*begun, window]))
+        return begun
+
+    def _not_before(self) -> datetime | None:
+        return datetime.now(UTC) - self._layout.ttl if self._layout.ttl else None
+
+    def _write(
+        self, batch: pa.RecordBatch, guard: Guard, progress: Callable[[int], None] | None
+    ) -> None:
+        if self._writer is None:
+            self._generic.write(self._layout.view, feast_rows(batch, self._layout), guard)
+        else:
+            self._put(encode_batch(batch, self._layout, self._version), guard)
+        self.keys_written += batch.num_rows
+        if progress is not None:
+            progress(batch.num_rows)
+
+    def _put(self, rows: EncodedRows, guard: Guard) -> None:
+        if self._writer is not None:
+            self._writer.write(self._layout.view, rows, guard)
+
+    def _clear_vanished(
+        self, again: Sequence[Window], served: Sequence[Window], guard: Guard
+    ) -> None:
+        if self._writer is None:
+            self.rebuild_due = True
+            return
+        for part in again:
+            for keys in vanished_keys(self._store, self._writer, self._layout, part):
+                self._replace_vanished(keys, part, served, guard)
+
+    def _replace_vanished(
+        self, keys: list[bytes], part: Window, served: Sequence[Window], guard: Guard
+    ) -> None:
+        if self._writer is None:
+            return
+        for batch in remaining_rows(self._store, self._layout, keys, served, self._not_before()):
+            self._put(encode_batch(batch, self._layout, self._version), guard)
+        # What got a row of another window has left this one, and stays.
+        self._writer.delete(self._layout.view, keys, part)
+        self.keys_vanished += len(keys)
+
+    def _run_transformed(
+        self, window: Window, guard: Guard, progress: Callable[[int], None] | None
+    ) -> None:
+        def write(data: list[Any]) -> None:
+            self.rows_read += len(data)
+            if self._writer is None:
+                self._generic.write(self._layout.view, data, guard)
+            else:
+                for rows in encode_feast_rows(data, self._version):
+                    self._put(rows, guard)
+            self.keys_written += len(data)
+            if progress is not None:
+                progress(len(data))
+
+        compute_rows(self._store, self._layout.view, window, write)

@@ -1,0 +1,119 @@
+"""Keys that are online from a window whose rows have left the source."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from feature_platform.engine.bulk import OnlineWriter
+from feature_platform.engine.entity_keys import encode_keys, key_columns_of
+from feature_platform.engine.latest import (
+    distinct_keys,
+    latest_rows,
+    latest_rows_of,
+    source_columns,
+)
+from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.relation import (
+    open_relation,
+    record_batches,
+    spilling_connection,
+)
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from feast import FeatureStore
+
+_ONLINE = "online_keys"
+_SOURCE = "window_keys"
+_AT_ONCE = 20_000
+
+
+def vanished_keys(
+    store: "FeatureStore", writer: OnlineWriter, layout: ViewLayout, window: Window
+) -> Iterator[list[bytes]]:
+    """Find keys whose online row lies in `window` and that have no row there any more.
+
+    Both sides go into DuckDB, which spills when there are many.
+
+    Args:
+        store: The Feast store.
+        writer: Of its online store.
+        layout: The view.
+        window: A window that was, or may have been, online before.
+
+    Yields:
+        Serialized keys, some thousand at a time.
+    """
+    with spilling_connection() as connection:
+        for table in (_ONLINE, _SOURCE):
+            connection.execute(f"CREATE TABLE {table} (entity_key BLOB)")
+        found = 0
+        for keys in writer.keys_within(layout.view, window):
+            _insert(connection, _ONLINE, keys)
+            found += len(keys)
+        if not found:
+            return
+        for keys in _source_keys(store, layout, window):
+            _insert(connection, _SOURCE, keys)
+        gone = f"SELECT DISTINCT entity_key FROM {_ONLINE} ANTI JOIN {_SOURCE} USING (entity_key)"
+        for batch in record_batches(connection, gone, _AT_ONCE):
+            if batch.num_rows:
+                yield batch.column(0).to_pylist()
+
+
+def remaining_rows(
+    store: "FeatureStore",
+    layout: ViewLayout,
+    keys: Sequence[bytes],
+    served: Sequence[Window],
+    not_before: "datetime | None",
+) -> Iterator[pa.RecordBatch]:
+    """Stream the latest row that the source still has of some keys, over all served windows.
+
+    Args:
+        store: The Feast store.
+        layout: The view.
+        keys: Serialized keys.
+        served: The materialized windows.
+        not_before: Leave out rows with an earlier event time (TTL).
+    """
+    with open_relation(store, layout.source, served, source_columns(layout)) as relation:
+        if not layout.source_keys:
+            for window in reversed(served):
+                rows = list(latest_rows(relation, layout, window, not_before=not_before))
+                if rows:
+                    yield from rows
+                    return
+            return
+        names = [key.name for key in layout.keys]
+        wanted = pa.table(_typed(key_columns_of(keys, names), layout))
+        yield from latest_rows_of(relation, layout, wanted, not_before=not_before)
+
+
+def _source_keys(store: "FeatureStore", layout: ViewLayout, window: Window) -> Iterator[pa.Array]:
+    names = [key.name for key in layout.keys]
+    kinds = [key.value_type for key in layout.keys]
+    version = store.config.entity_key_serialization_version
+    with open_relation(store, layout.source, [window], layout.source_keys) as relation:
+        for batch in distinct_keys(relation, layout, window):
+            yield encode_keys(names, [batch.column(name) for name in names], kinds, version)
+
+
+def _insert(connection: Any, table: str, keys: pa.Array) -> None:
+    connection.register("new_keys", pa.table({"entity_key": keys}))
+    connection.execute(f"INSERT INTO {table} SELECT entity_key FROM new_keys")
+    connection.unregister("new_keys")
+
+
+def _typed(columns: dict[str, list[Any]], layout: ViewLayout) -> dict[str, pa.Array]:
+    typed = {}
+    for key in layout.keys:
+        values = columns[key.name]
+        if key.value_type.name == "UNIX_TIMESTAMP":
+            typed[key.name] = pa.array(values, pa.timestamp("s", tz="UTC"))
+        else:
+            typed[key.name] = pa.array(values)
+    return typed
