@@ -51,23 +51,27 @@ def run(*, days: int, repo: str, profile: str | None, start_date: str, as_json: 
 
 
 def _vector(graph: FeastGraph) -> dict[str, Any]:
-    """The features of the first user and merchant that have any, read from the online store."""
-    from feature_platform.engine.sources import read_window
+    """The features of the busiest user and merchant of the newest day, as the store serves them."""
+    from feature_platform.engine.sources import read_window_table
+    from feature_platform.store.registry import materialized_windows
 
     store = graph.project.store()
     row: dict[str, Any] = {}
+    order: list[str] = []
     for name in choose_views(graph, ()):
         view = graph.project.view(name)
-        newest = graph.project.store().get_feature_view(name).materialization_intervals[-1]
-        last_day = Window(max(newest[0], newest[1] - timedelta(days=1)), newest[1])
-        for batch in read_window(store, view.batch_source, last_day, list(view.join_keys)):
-            if batch.num_rows:
-                row |= {key: batch.column(key)[0].as_py() for key in view.join_keys}
-                break
+        end = materialized_windows(store, name)[-1].end
+        newest = Window(end - timedelta(days=1), end)
+        count = next(each.name for each in view.features if "Int" in str(each.dtype))
+        table = read_window_table(store, view.batch_source, newest, [*view.join_keys, count])
+        keys = [(key, "ascending") for key in view.join_keys]
+        busiest = table.sort_by([(count, "descending"), *keys])
+        row |= {key: busiest.column(key)[0].as_py() for key in view.join_keys}
+        order += [each.name for each in view.features]
     answer = store.get_online_features(
         features=store.get_feature_service(SERVICE), entity_rows=[row]
     ).to_dict()
-    return {name: values[0] for name, values in answer.items()}
+    return {name: answer[name][0] for name in [*row, *order]}
 
 
 def _print_vector(vector: dict[str, Any]) -> None:

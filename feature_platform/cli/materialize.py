@@ -77,21 +77,32 @@ def choose_views(graph: FeastGraph, names: Sequence[str]) -> list[str]:
 
 def print_report(reports: Sequence[RunReport]) -> None:
     """A table of assets and checks, then what failed."""
+    from rich import box
     from rich.console import Console
     from rich.table import Column, Table
 
     console = Console()
-    table = Table(Column("asset", no_wrap=True), Column("partitions", justify="right"), "checks")
+    if not console.is_terminal:
+        console = Console(width=100)
+    table = Table(
+        Column("asset", no_wrap=True),
+        Column("windows", justify="right"),
+        Column("check", no_wrap=True),
+        "",
+        box=box.SIMPLE_HEAD,
+    )
     for report in reports:
         for asset, partitions in report.assets.items():
+            # The project's name is the same in every row.
+            name = asset.partition("/")[2] or asset
             checks = [check for check in report.checks if check.asset == asset]
-            lines = [
-                f"[green]passed[/] {check.check}"
-                if check.passed
-                else f"[red]{check.severity.lower()}[/] {check.check}"
-                for check in checks
-            ]
-            table.add_row(asset, str(partitions), "\n".join(lines) or "-")
+            table.add_section()
+            for row, check in enumerate(checks):
+                said = "[green]passed" if check.passed else f"[red]{check.severity.lower()}"
+                first = (name, str(partitions)) if row == 0 else ("", "")
+                table.add_row(*first, check.check, said)
+            if not checks:
+                table.add_row(name, str(partitions), "-", "")
     console.print(table)
     for report in reports:
         for check in report.checks:
