@@ -6,7 +6,6 @@ Nothing else in the package imports it: the import takes seconds, and a release 
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
@@ -126,7 +125,7 @@ def make_expectation(spec: ExpectationSpec, meta: Mapping[str, Any] | None = Non
     from great_expectations.expectations.registry import get_expectation_impl
 
     kind = get_expectation_impl(spec.type)
-    kwargs = deepcopy({key: value for key, value in spec.kwargs.items() if key not in _SETTINGS})
+    kwargs = {key: value for key, value in spec.kwargs.items() if key not in _SETTINGS}
     settings = {
         "severity": "critical" if spec.severity == "error" else "warning",
         "meta": dict(meta or {}),

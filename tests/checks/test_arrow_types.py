@@ -126,7 +126,8 @@ def comparable(value: Any, declared: str) -> Any:
     """A value in the one form that what goes in and what comes out have in common."""
     if isinstance(value, list | set | tuple):
         inner = declared[declared.index("(") + 1 : -1] if "(" in declared else declared
-        return [comparable(item, inner) for item in value]
+        items = [comparable(item, inner) for item in value]
+        return sorted(items, key=str) if declared.startswith("Set") else items
     if isinstance(value, date):
         naive = value if isinstance(value, datetime) else datetime(*value.timetuple()[:3])  # noqa: DTZ001
         return int((naive if naive.tzinfo else naive.replace(tzinfo=UTC)).timestamp())

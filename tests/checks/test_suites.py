@@ -1,9 +1,11 @@
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 import yaml
@@ -17,6 +19,7 @@ from feature_platform.checks.expectations import (
     validate_window,
 )
 from feature_platform.errors import FeaturePlatformError, RepoError
+from feature_platform.store.source_sql import render
 from feature_platform.store.windows import Window
 
 OURS = Path(__file__).parents[2] / "feature_repo" / "expectations"
@@ -347,3 +350,42 @@ def test_a_wave_of_chargebacks_is_a_warning():
 
     assert (outcome.passed, outcome.blocks) == (False, False)
     assert "one transaction in five charged back" in outcome.sentence
+
+
+@pytest.mark.parametrize(
+    "day", [datetime(2017, 1, 2, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)]
+)
+@pytest.mark.parametrize(
+    ("source", "key", "created"),
+    [
+        ("user_transactions", "user_id", "created_timestamp"),
+        ("merchant_stats", "merchant_id", None),
+    ],
+)
+def test_the_windows_that_the_fraud_repo_builds_pass_its_suites(
+    source: str, key: str, created: str | None, day: datetime
+):
+    window = Window(day, day + timedelta(days=1))
+    table = built_window(source, window)
+    schema = SourceSchema(source, (key,), "event_timestamp", created, ((key, "String"),))
+    specs = load_suite(OURS / f"{source}.json", table.column_names)
+
+    outcomes = validate_window(table, schema, window, now=window.end, suite=specs)
+
+    assert table.num_rows > 10
+    assert [outcome.sentence for outcome in outcomes if not outcome.passed] == []
+
+
+def built_window(source: str, window: Window) -> pa.Table:
+    """A window of real transactions, by the repo's own SQL."""
+    repo = OURS.parent
+    spec = importlib.util.spec_from_file_location("raw_tables_of_suites", repo / "raw_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    raw_tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(raw_tables)
+    sql = (repo / "sql" / f"{source}.sql").read_text()
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        raw_tables.bind(connection, window)
+        return connection.sql(render(sql, "duckdb", window, window.end)).to_arrow_table()
