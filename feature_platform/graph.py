@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from feature_platform.errors import RepoError
-from feature_platform.store.project import FeastProject
+from feature_platform.store.inference import UNKNOWN, type_name
+from feature_platform.store.project import FeastProject, source_of
 from feature_platform.store.sql_tables import tables_read
 from feature_platform.store.view_settings import ViewSettings, read_settings
 from feature_platform.translator import FeastTranslatorData
@@ -27,10 +29,23 @@ class FeastGraph:
     Args:
         project: The repo.
         start_date: First day of the partitions, ``YYYY-MM-DD``, UTC.
+
+    Raises:
+        RepoError: The start date is not a day.
     """
 
     project: FeastProject
     start_date: str
+
+    def __post_init__(self) -> None:
+        try:
+            valid = date.fromisoformat(self.start_date).isoformat() == self.start_date
+        except ValueError:
+            valid = False
+        if not valid:
+            raise RepoError(
+                "start date", f"'{self.start_date}' is not a day", "write it as YYYY-MM-DD"
+            )
 
     @cached_property
     def registry(self) -> FeastTranslatorData:
@@ -42,8 +57,8 @@ class FeastGraph:
         """Batch sources that views read, each once however many views share it."""
         readers: dict[str, list[FeatureView]] = {}
         for view in self.project.views.values():
-            if view.batch_source is not None:
-                readers.setdefault(view.batch_source.name, []).append(view)
+            if source := source_of(view):
+                readers.setdefault(source.name, []).append(view)
         return {name: self._source(views) for name, views in sorted(readers.items())}
 
     @cached_property
@@ -103,7 +118,11 @@ class FeastGraph:
                     f"feature views '{views[0].name}' and '{view.name}' define it differently",
                     "define it once and import it, or rename one of them",
                 )
-        cadences = {self.settings(view.name).partitions for view in views}
+        cadences = {
+            self.settings(view.name).partitions
+            for view in views
+            if not why_not_materializable(view)
+        }
         sql = self.project.sql_file(source.name)
         raw = [
             FeastTranslatorData(kind="raw_table", name=name, project=self.project)
@@ -116,6 +135,7 @@ class FeastGraph:
             obj=source,
             upstream=raw,
             partitions=self._partitions("hourly" if "hourly" in cadences else "daily"),
+            refusal=None if source.timestamp_field else _NO_TIME,
             columns=[
                 dg.TableColumn(name, kind) for name, kind in source_columns(views, source).items()
             ],
@@ -123,26 +143,41 @@ class FeastGraph:
 
     def _view(self, view: "FeatureView") -> FeastTranslatorData:
         settings = self.settings(view.name)
-        source = self.sources[view.batch_source.name] if view.batch_source else None
-        renamed = {new: old for old, new in (source.obj.field_mapping if source else {}).items()}
-        lineage: Lineage = (
-            {field.name: [(source, renamed.get(field.name, field.name))] for field in view.features}
-            if source
-            else {}
-        )
         refusal = why_not_materializable(view)
+        upstream, lineage = self._origins(view)
         return FeastTranslatorData(
             kind="feature_view",
             name=view.name,
             project=self.project,
             obj=view,
-            upstream=[source, self.registry] if source else [self.registry],
+            upstream=[*upstream, self.registry],
             settings=settings,
             partitions=self._partitions(settings.partitions) if not refusal else None,
             refusal=refusal,
             columns=_columns([*view.entity_columns, *view.features]),
             lineage=lineage,
         )
+
+    def _origins(self, view: "FeatureView") -> tuple[list[FeastTranslatorData], Lineage]:
+        """What a view is made from: the views it derives from, or its source; and column by column.
+
+        What a transformation makes of its input is not recorded: there only a feature of the same
+        name as an input column is traced.
+        """
+        source = source_of(view)
+        if source is None:
+            parents = [self._view(self.project.view(each.name)) for each in view.source_views]
+            return parents, {
+                field.name: found
+                for field in view.features
+                if (found := [(each, field.name) for each in parents if _has(each, field.name)])
+            }
+        data = self.sources[source.name]
+        renamed = {new: old for old, new in source.field_mapping.items()}
+        origins = {field.name: renamed.get(field.name, field.name) for field in view.features}
+        if _computed(view):
+            origins = {name: column for name, column in origins.items() if _has(data, column)}
+        return [data], {name: [(data, column)] for name, column in origins.items()}
 
     def _on_demand(self, view: Any) -> FeastTranslatorData:
         projections = view.source_feature_view_projections.values()
@@ -171,15 +206,15 @@ class FeastGraph:
         parents: dict[str, FeastTranslatorData] = {}
         lineage: dict[str, list[tuple[FeastTranslatorData, str]]] = {}
         kinds: dict[str, str] = {}
-        for name, features in _requested(service):
+        for name, alias, features in _requested(service):
             parent = self._known_view(name, f"feature service '{service.name}'")
             parents[name] = parent
             types = {column.name: column.type for column in parent.columns}
             entities = {column.name for column in getattr(parent.obj, "entity_columns", ())}
             for feature in features or [name for name in types if name not in entities]:
-                column = feature if feature not in lineage else f"{name}__{feature}"
+                column = feature if feature not in lineage else f"{alias}__{feature}"
                 lineage[column] = [(parent, feature)]
-                kinds[column] = types.get(feature, "unknown")
+                kinds[column] = types.get(feature, UNKNOWN)
         return FeastTranslatorData(
             kind="feature_service",
             name=service.name,
@@ -205,6 +240,9 @@ class FeastGraph:
         return found
 
 
+_NO_TIME = "no timestamp_field is declared, and there is no table yet to find it in"
+
+
 def why_not_materializable(view: "FeatureView") -> str | None:
     """Why a feature view cannot be put online from its batch source; None where it can."""
     if view.batch_source is None:
@@ -213,30 +251,57 @@ def why_not_materializable(view: "FeatureView") -> str | None:
         return "it is disabled (enabled=False)"
     if not view.online:
         return "it is not served online (online=False)"
-    if getattr(view, "source_views", None):
-        names = ", ".join(parent.name for parent in view.source_views)
-        return f"it is derived from feature views ({names}), which a compute engine has to run"
+    if how := _derived(view) or _computed(view):
+        return f"{how}, which a compute engine has to run"
+    if not view.batch_source.timestamp_field:
+        return f"source '{view.batch_source.name}': {_NO_TIME}"
     return None
 
 
+def _derived(view: "FeatureView") -> str | None:
+    names = ", ".join(parent.name for parent in getattr(view, "source_views", None) or ())
+    return f"it is derived from feature views ({names})" if names else None
+
+
+def _computed(view: "FeatureView") -> str | None:
+    """What computes a view's features from its source; None where the source holds them."""
+    transformation = getattr(view, "feature_transformation", None)
+    if transformation is not None:
+        name = getattr(getattr(transformation, "udf", None), "__name__", None)
+        return f"its features come out of a transformation{f' ({name})' if name else ''}"
+    aggregations = getattr(view, "aggregations", None)
+    return "its features come out of aggregations" if aggregations else None
+
+
 def source_columns(views: "Iterable[FeatureView]", source: "DataSource") -> dict[str, str]:
-    """Columns a source table must have for its views, with Feast's type; field mappings undone."""
+    """Columns a source table must have for its views, with Feast's type; field mappings undone.
+
+    None at all where a view's features are not known yet: then every column of the table counts.
+    A view whose features are computed only needs its keys to be there.
+    """
     renamed = {new: old for old, new in source.field_mapping.items()}
     columns: dict[str, str] = {}
     for view in views:
-        for field in [*view.entity_columns, *view.features]:
-            columns[renamed.get(field.name, field.name)] = str(field.dtype)
-    columns[source.timestamp_field] = "UnixTimestamp"
-    if source.created_timestamp_column:
-        columns[source.created_timestamp_column] = "UnixTimestamp"
+        computed = _computed(view)
+        if not view.features and not computed:
+            return {}
+        for field in [*view.entity_columns, *(() if computed else view.features)]:
+            columns[renamed.get(field.name, field.name)] = type_name(field.dtype)
+    for name in (source.timestamp_field, source.created_timestamp_column):
+        if name:
+            columns[name] = "UnixTimestamp"
     return columns
+
+
+def _has(data: FeastTranslatorData, column: str) -> bool:
+    return any(each.name == column for each in data.columns)
 
 
 def _columns(fields: Iterable[Any]) -> list[dg.TableColumn]:
     return [
         dg.TableColumn(
             name=field.name,
-            type=str(field.dtype),
+            type=type_name(field.dtype),
             description=getattr(field, "description", "") or None,
             tags=dict(field.tags or {}),
         )
@@ -244,14 +309,15 @@ def _columns(fields: Iterable[Any]) -> list[dg.TableColumn]:
     ]
 
 
-def _requested(service: "FeatureService") -> list[tuple[str, list[str]]]:
-    """Views a service asks for with the features it names; an empty list means all of them."""
+def _requested(service: "FeatureService") -> list[tuple[str, str, list[str]]]:
+    """View, what the service calls it, and the features it names; no features means all of them."""
     found = [
-        (projection.name, [field.name for field in projection.features])
+        (projection.name, projection.name_to_use(), [field.name for field in projection.features])
         for projection in service.feature_view_projections
     ]
     for item in getattr(service, "_features", ()):
         if isinstance(item, str):
             view, _, feature = item.partition(":")
-            found.append((view.split("@")[0], [feature] if feature else []))
+            name = view.split("@")[0]
+            found.append((name, name, [feature] if feature else []))
     return found

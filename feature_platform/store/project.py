@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import MissingPackageError, RepoError
+from feature_platform.store.inference import inferred, with_all_keys
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore, FeatureView
@@ -31,6 +32,8 @@ _PACKAGES_OF_STORES = {
     "gs": (("google.cloud.storage",), "gcp"),
     "s3": (("boto3",), "aws"),
 }
+# What takes a name but makes no asset.
+_OTHER_MAKERS = frozenset({"Entity", "Feature", "Field", "Project"})
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
@@ -152,7 +155,9 @@ class FeastProject:
 
     @cached_property
     def contents(self) -> "RepoContents":
-        """What the repo's Python files define; the registry is not touched.
+        """What the repo's Python files define, completed from tables that are at hand.
+
+        The registry is not touched.
 
         Raises:
             RepoError: A file cannot be imported, or two objects of a kind share a name.
@@ -171,6 +176,8 @@ class FeastProject:
                 "correct the file; `feast plan` shows the same error",
             ) from error
         self._refuse_duplicates(contents)
+        for views in (contents.feature_views, contents.stream_feature_views):
+            views[:] = [inferred(view, contents.entities, self.config) for view in views]
         return contents
 
     def store(self) -> "FeatureStore":
@@ -181,18 +188,22 @@ class FeastProject:
         if address.startswith("sqlite:///"):
             # Feast makes the folder of a file registry, SQLite does not make its own.
             Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return FeatureStore(config=self.config.model_copy(deep=True))
+        # Without the repo's path Feast looks for a file registry below the working directory.
+        return FeatureStore(repo_path=str(self.repo_dir), config=self.config.model_copy(deep=True))
 
     @cached_property
     def views(self) -> "Mapping[str, FeatureView]":
-        """Feature views with a batch source (batch and stream), by name."""
+        """Feature views, batch and stream, by name, with all their join keys."""
         found = [*self.contents.feature_views, *self.contents.stream_feature_views]
-        return {view.name: view for view in sorted(found, key=lambda view: str(view.name))}
+        return {
+            view.name: with_all_keys(view, self.contents.entities)
+            for view in sorted(found, key=lambda view: str(view.name))
+        }
 
     @cached_property
     def sources(self) -> "Mapping[str, DataSource]":
         """The batch sources that the views read, by name."""
-        read = (view.batch_source for view in self.views.values() if view.batch_source is not None)
+        read = filter(None, map(source_of, self.views.values()))
         return {source.name: source for source in sorted(read, key=lambda source: source.name)}
 
     @cached_property
@@ -234,16 +245,33 @@ class FeastProject:
             )
         return found[0] if found else None
 
+    def code_location(self, kind: str, name: str) -> CodeLocation | None:
+        """Where an object is defined, found by reading the files, not by running them.
+
+        Args:
+            kind: ``source``, ``feature_view``, ``on_demand_feature_view`` or ``feature_service``:
+                objects of different kinds may share a name.
+            name: Its name.
+        """
+        ending = {"source": "source", "feature_service": "service"}.get(kind, "view")
+        places = self._definitions.get(name, ())
+        for place, maker in places:
+            if maker.lower().rstrip("_").endswith(ending):
+                return place
+        # A helper of the repo's own, whose name says nothing.
+        return next((place for place, maker in places if maker not in _OTHER_MAKERS), None)
+
     @cached_property
-    def code_locations(self) -> Mapping[str, CodeLocation]:
-        """Where each named object is defined, found by reading the files, not by running them."""
+    def _definitions(self) -> Mapping[str, Sequence[tuple[CodeLocation, str]]]:
+        """For each name the calls and decorated functions it is given to, and what they call."""
         from feast.repo_operations import get_repo_files
 
-        found: dict[str, CodeLocation] = {}
+        found: dict[str, list[tuple[CodeLocation, str]]] = {}
         for path in get_repo_files(self.repo_dir):
             for node in ast.walk(ast.parse(path.read_text())):
-                for name in _names_defined_by(node):
-                    found.setdefault(name, CodeLocation(path, getattr(node, "lineno", 1)))
+                for name, maker in _names_defined_by(node):
+                    place = CodeLocation(path, getattr(node, "lineno", 1))
+                    found.setdefault(name, []).append((place, maker))
         return found
 
     def _refuse_duplicates(self, contents: "RepoContents") -> None:
@@ -325,6 +353,11 @@ class FeastProject:
                 os.environ[variable] = before
 
 
+def source_of(view: "FeatureView") -> "DataSource | None":
+    """The batch source a view reads; None for a derived view, whose source is where it writes."""
+    return None if getattr(view, "source_views", None) else view.batch_source
+
+
 @contextmanager
 def _own_modules(folder: Path) -> Iterator[None]:
     """Let a repo's top-level modules be imported, and forget them: the next repo has its own.
@@ -367,6 +400,8 @@ def _installed(module: str) -> bool:
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 2 and "validation error" in lines[0]:  # noqa: PLR2004 - pydantic: count, field, what
+        return f"{lines[1]}: {lines[2].split(' [type=')[0]}"
     return lines[0] if lines else type(error).__name__
 
 
@@ -384,10 +419,25 @@ def _where(error: BaseException, folder: Path) -> str:
     return found
 
 
-def _names_defined_by(node: ast.AST) -> Iterator[str]:
+def _names_defined_by(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Names of objects with the name of the callable that makes them."""
     if isinstance(node, ast.Call):
-        for keyword in node.keywords:
-            if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
-                yield str(keyword.value.value)
-    elif isinstance(node, ast.FunctionDef) and node.decorator_list:
-        yield node.name
+        given = {
+            keyword.arg: str(keyword.value.value)
+            for keyword in node.keywords
+            if isinstance(keyword.value, ast.Constant)
+        }
+        # A source without a name is called by its path or table.
+        name = given.get("name") or given.get("path") or given.get("table")
+        if name:
+            yield name, _called(node.func)
+    elif isinstance(node, ast.FunctionDef):
+        for decorator in node.decorator_list:
+            yield (
+                node.name,
+                _called(decorator.func if isinstance(decorator, ast.Call) else decorator),
+            )
+
+
+def _called(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
