@@ -103,8 +103,9 @@ def view_layout(view: "FeatureView") -> ViewLayout:
                 field.name, origin.get(field.name, field.name), field.dtype.to_value_type()
             )
             for field in view.features
-            # Feast adds it as a feature when it infers the same object twice.
-            if field.name != DUMMY_ENTITY_ID
+            # When Feast infers keys it may list them among the features as well: those of stream
+            # feature views, and the dummy key when it infers the same object twice.
+            if field.name != DUMMY_ENTITY_ID and field.name not in {key.name for key in keys}
         ),
         ttl=view.ttl or None,
     )
