@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.errors import FeaturePlatformError, RegistryError
+from feature_platform.errors import FeaturePlatformError, RegistryError, SourceError
 from feature_platform.store.locks import registry_lock, unreachable
 from feature_platform.store.registry_address import is_sql, registry_subject
 from feature_platform.store.registry_edit import ATTEMPTS
@@ -80,6 +80,7 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
 
     Raises:
         RegistryError: The registry cannot be reached, or other writers were always faster.
+        SourceError: A table that types have to be inferred from is not there.
     """
     with registry_lock(store), _registry_errors(store):
         for attempt in range(ATTEMPTS):
@@ -212,8 +213,27 @@ def _registry_errors(store: "FeatureStore") -> Iterator[None]:
         yield
     except (FeaturePlatformError, _ConflictError):
         raise
+    except FileNotFoundError as error:
+        if not _in_inference(error):
+            raise unreachable(store, error) from error
+        path = error.filename or (error.args[0] if error.args else "unknown path")
+        raise SourceError(
+            f"source table '{path}'",
+            "there is no such file, and Feast looks there for what the repo does not say",
+            "build the table, or declare every join key's type and every feature in the schema",
+        ) from error
     except (SQLAlchemyError, OSError) as error:
         raise unreachable(store, error) from error
+
+
+def _in_inference(error: BaseException) -> bool:
+    """Whether it was raised while Feast looked up types in a source table."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") == "feast.inference":
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _change(difference: Any) -> RegistryChange:
