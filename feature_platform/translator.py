@@ -1,9 +1,12 @@
 """How an object of a Feast repo appears in Dagster: one method over one record."""
 
+import hashlib
 import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,8 +27,10 @@ _FOLDERS = {
     "on_demand_feature_view": "feature_views",
     "feature_service": "feature_services",
 }
-_TAG_KEY = re.compile(r"^[\w.\-]{1,63}(/[\w.\-]{1,63})?$")
-_TAG_VALUE = re.compile(r"^[\w.\-]{0,63}$")
+# What Feast calls the entity of a view without entities.
+_NO_ENTITY = "__dummy"
+_TAG_KEY = re.compile(r"^[\w.\-]{1,63}(/[\w.\-]{1,63})?$", re.ASCII)
+_TAG_VALUE = re.compile(r"^[\w.\-]{0,63}$", re.ASCII)
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$")
 
 
@@ -69,17 +74,19 @@ class DagsterFeastTranslator:
     def get_asset_spec(self, data: FeastTranslatorData) -> dg.AssetSpec:
         """The spec of one object; its key is what other objects depend on."""
         settings, obj = data.settings, data.obj
+        # One group a project: with a second one the UI draws closed boxes instead of the graph.
+        group = re.sub(r"\W", "_", data.project.name, flags=re.ASCII)
         if data.kind == "raw_table":
             return dg.AssetSpec(
                 key=dg.AssetKey(data.name.split(".")),
-                group_name="raw",
+                group_name=group,
                 description="A raw table that the repo's SQL reads.",
                 kinds={"table"},
             )
         return dg.AssetSpec(
             key=self._key(data),
-            deps=[self.get_asset_spec(upstream).key for upstream in data.upstream],
-            group_name=re.sub(r"\W", "_", data.project.name),
+            deps=[self.key_of(upstream) for upstream in data.upstream],
+            group_name=group,
             description=_description(data),
             kinds=_kinds(data),
             owners=_owners(
@@ -97,10 +104,25 @@ class DagsterFeastTranslator:
             ),
         )
 
+    def key_of(self, data: FeastTranslatorData) -> dg.AssetKey:
+        """The key that :meth:`get_asset_spec` gives an object; asked once for each."""
+        # The record is kept beside its key, so that no other one can get its id meanwhile.
+        found = self._keys.get(id(data))
+        if found is None:
+            found = self._keys[id(data)] = (data, self.get_asset_spec(data).key)
+        return found[1]
+
+    @cached_property
+    def _keys(self) -> dict[int, tuple[FeastTranslatorData, dg.AssetKey]]:
+        return {}
+
     def _key(self, data: FeastTranslatorData) -> dg.AssetKey:
         if data.kind == "registry":
             return dg.AssetKey([data.project.name, "registry"])
-        return dg.AssetKey([data.project.name, _FOLDERS[data.kind], _key_part(data.name)])
+        name = data.name
+        if data.kind == "source":
+            name = _without_path(name, data.project.repo_dir)
+        return dg.AssetKey([data.project.name, _FOLDERS[data.kind], _key_part(name)])
 
     def _metadata(self, data: FeastTranslatorData) -> dict[str, Any]:
         obj = data.obj
@@ -115,8 +137,8 @@ class DagsterFeastTranslator:
             metadata |= _source_metadata(data)
         if data.kind == "feature_view":
             metadata |= {
-                "feast/ttl": str(obj.ttl) if obj.ttl else "none: values never expire",
-                "feast/entities": list(obj.entities),
+                "feast/ttl": _duration(obj.ttl) if obj.ttl else "none: values never expire",
+                "feast/entities": [name for name in obj.entities if name != _NO_ENTITY],
                 "feast/online": obj.online,
             }
         odd_tags = {
@@ -127,7 +149,7 @@ class DagsterFeastTranslator:
         if odd_tags:
             # Dagster restricts the characters of a tag; Feast does not. Nothing is dropped.
             metadata["feast/tags"] = odd_tags
-        location = data.project.code_locations.get(data.name)
+        location = data.project.code_location(data.kind, data.name)
         if data.kind == "registry":
             metadata["feast/registry"] = _registry_address(data.project)
         elif sql := (data.project.sql_file(data.name) if data.kind == "source" else None):
@@ -143,7 +165,7 @@ class DagsterFeastTranslator:
         return dg.TableColumnLineage(
             {
                 column: [
-                    dg.TableColumnDep(asset_key=self.get_asset_spec(origin).key, column_name=name)
+                    dg.TableColumnDep(asset_key=self.key_of(origin), column_name=name)
                     for origin, name in origins
                 ]
                 for column, origins in data.lineage.items()
@@ -151,11 +173,31 @@ class DagsterFeastTranslator:
         )
 
 
+def op_name(key: dg.AssetKey) -> str:
+    """A name for the op of an asset: Dagster takes ASCII letters, digits and underscores.
+
+    Keys that differ only in other characters still get different names.
+    """
+    plain = "__".join(key.path)
+    name = re.sub(r"[^A-Za-z0-9_]", "_", plain)
+    if name == plain:
+        return name
+    return f"{name}_{hashlib.sha256(plain.encode()).hexdigest()[:6]}"
+
+
+def _without_path(name: str, repo_dir: Path) -> str:
+    """A source without a name is called by its path in Feast: ``data/stats.parquet``.
+
+    Folders stay part of it, since ``eu/stats.parquet`` and ``asia/stats.parquet`` are two sources.
+    """
+    if "/" not in name:
+        return name
+    path = name.partition("://")[2] or name.removeprefix(f"{repo_dir}/")
+    return path.rstrip("/*").removesuffix(".parquet").replace("/", "_")
+
+
 def _key_part(name: str) -> str:
-    """A source without a name is called by its path in Feast; its key is the file's stem."""
-    last = name.rstrip("/*").rsplit("/", 1)[-1] if "/" in name else name
-    stem = last.removesuffix(".parquet") if "/" in name else last
-    return re.sub(r"[^\w.\-]+", "_", stem).strip("_") or "unnamed"
+    return re.sub(r"[^\w.\-]+", "_", name).strip("_") or "unnamed"
 
 
 def _description(data: FeastTranslatorData) -> str:
@@ -171,7 +213,8 @@ def _description(data: FeastTranslatorData) -> str:
     }[data.kind]
     lines = [own or default]
     if data.refusal:
-        lines.append(f"Cannot be materialized: {data.refusal}.")
+        verb = "read" if data.kind == "source" else "materialized"
+        lines.append(f"Cannot be {verb}: {data.refusal}.")
     return "\n\n".join(lines)
 
 
@@ -200,6 +243,17 @@ def _tags(tags: Mapping[str, str]) -> dict[str, str]:
         for key, value in tags.items()
         if not key.startswith(PREFIX) and _TAG_KEY.match(key) and _TAG_VALUE.match(value)
     }
+
+
+def _duration(span: timedelta) -> str:
+    """``7 days``, ``1 day 12 hours``: as people say it, not as Python does."""
+    seconds = round(span.total_seconds())
+    said = []
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        count, seconds = divmod(seconds, length)
+        if count:
+            said.append(f"{count} {unit}{'' if count == 1 else 's'}")
+    return " ".join(said) or "0 seconds"
 
 
 def _source_metadata(data: FeastTranslatorData) -> dict[str, Any]:

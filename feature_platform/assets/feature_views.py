@@ -8,7 +8,7 @@ from feature_platform.assets.retries import RETRIES, one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, combined_hash
 from feature_platform.assets.windows import run_windows
 from feature_platform.store.windows import Window
-from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
 if TYPE_CHECKING:
     from feature_platform.checks.gate import SourceGate
@@ -24,6 +24,7 @@ def build_feature_view_asset(
     data: FeastTranslatorData,
     translator: DagsterFeastTranslator,
     gate: "SourceGate",
+    retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
     """The asset of one feature view.
 
@@ -31,6 +32,7 @@ def build_feature_view_asset(
         data: The feature view.
         translator: Gives the spec.
         gate: Decides which windows of its source may be served.
+        retry_policy: When a failed step is tried again.
     """
     spec = translator.get_asset_spec(data)
     partitions, project, view = data.partitions, data.project, data.name
@@ -38,11 +40,11 @@ def build_feature_view_asset(
 
     @dg.multi_asset(
         specs=[spec],
-        name=spec.key.to_python_identifier(),
+        name=op_name(spec.key),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=RETRIES,
+        retry_policy=retry_policy,
         # One view never writes twice at once, while others go on.
-        pool=f"{project.name}/feature_views/{view}",
+        pool="/".join(spec.key.path),
     )
     def feature_view_asset(
         context: dg.AssetExecutionContext, config: FeatureViewConfig

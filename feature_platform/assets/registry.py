@@ -5,11 +5,13 @@ from typing import Any
 import dagster as dg
 
 from feature_platform.assets.retries import RETRIES, one_line_failures
-from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
 
 def build_registry_asset(
-    data: FeastTranslatorData, translator: DagsterFeastTranslator
+    data: FeastTranslatorData,
+    translator: DagsterFeastTranslator,
+    retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
     """The asset of a project's registry."""
     spec = translator.get_asset_spec(data)
@@ -17,9 +19,9 @@ def build_registry_asset(
 
     @dg.multi_asset(
         specs=[spec],
-        name=spec.key.to_python_identifier(),
-        retry_policy=RETRIES,
-        pool=f"{project.name}/registry",
+        name=op_name(spec.key),
+        retry_policy=retry_policy,
+        pool="/".join(spec.key.path),
     )
     def registry_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from feature_platform.store.registry_apply import apply

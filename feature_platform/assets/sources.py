@@ -10,7 +10,7 @@ import dagster as dg
 from feature_platform.assets.retries import RETRIES, one_line_failures
 from feature_platform.assets.windows import run_windows
 from feature_platform.store.windows import Window
-from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
 if TYPE_CHECKING:
     from feature_platform.assets.source_tables import TableBuilder
@@ -23,6 +23,7 @@ def build_source_asset(
     data: FeastTranslatorData,
     translator: DagsterFeastTranslator,
     table_builder: "TableBuilder | None",
+    retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
     """The asset of one source table.
 
@@ -30,19 +31,21 @@ def build_source_asset(
         data: The source.
         translator: Gives the spec.
         table_builder: Builds windows of the table; None where somebody else does.
+        retry_policy: When a failed step is tried again.
     """
     spec = translator.get_asset_spec(data)
     partitions, source, project = data.partitions, data.obj, data.project
     assert partitions is not None  # noqa: S101 - sources are always partitioned
-    columns = [column.name for column in data.columns]
+    # None where a view's schema is not known: then every column of the table counts.
+    columns = [column.name for column in data.columns] or None
 
     @dg.multi_asset(
         specs=[spec],
-        name=spec.key.to_python_identifier(),
+        name=op_name(spec.key),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=RETRIES,
+        retry_policy=retry_policy,
         required_resource_keys=set(table_builder.resources) if table_builder else set(),
-        pool=f"{project.name}/sources/{data.name}" if table_builder else None,
+        pool="/".join(spec.key.path) if table_builder else None,
     )
     def source_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from feature_platform.engine.sources import window_digests

@@ -1,5 +1,6 @@
 """Schedules: each view's newest complete partition, at the hour its tags ask for."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,7 +35,8 @@ def build_schedules(
     for view in views:
         assert view.settings is not None  # noqa: S101 - views always carry settings
         cadence = view.settings.partitions
-        groups[cadence, view.settings.cron or DEFAULT_CRON[cadence]].append(view)
+        cron = " ".join((view.settings.cron or DEFAULT_CRON[cadence]).split())
+        groups[cadence, cron].append(view)
     jobs, schedules = [], []
     for (cadence, cron), members in sorted(groups.items()):
         default = cron == DEFAULT_CRON[cadence]
@@ -100,5 +102,8 @@ def _schedule(
 
 
 def _name(project: str, cadence: str, cron: str) -> str:
-    suffix = "".join(char if char.isalnum() else "_" for char in cron.replace("*", "x"))
-    return "_".join(part for part in (project, cadence, suffix) if part)
+    """A name for the job of a cron; crons that differ get names that differ."""
+    words = {"*": "x", "-": "to", ",": "and", "/": "by"}
+    suffix = "".join(char if char.isalnum() else words.get(char, "_") for char in cron)
+    parts = (re.sub(r"[^A-Za-z0-9_]", "_", project), cadence, suffix)
+    return "_".join(part for part in parts if part)

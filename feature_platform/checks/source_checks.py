@@ -11,13 +11,16 @@ import dagster as dg
 from feature_platform.assets.retries import one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT
 from feature_platform.assets.windows import partitions_within, run_windows
+from feature_platform.checks.outcomes import row_as_text
+from feature_platform.store.inference import UNKNOWN
+from feature_platform.store.project import source_of
 from feature_platform.store.windows import Window
-from feature_platform.translator import FeastTranslatorData
+from feature_platform.translator import FeastTranslatorData, op_name
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from feature_platform.checks.expectations import CheckOutcome
+    from feature_platform.checks.expectations import CheckOutcome, ExpectationOutcome
     from feature_platform.engine.sources import WindowDigest
 
 VERDICTS = "feature_platform/verdicts"
@@ -86,7 +89,7 @@ class SourceChecks:
         """Row count and content hash of each window, as the source now is."""
         from feature_platform.engine.sources import window_digests
 
-        columns = [column.name for column in self.data.columns]
+        columns = [column.name for column in self.data.columns] or None
         digests = window_digests(store, self.data.obj, windows, columns)
         return {digest.window: digest for digest in digests}
 
@@ -208,15 +211,16 @@ class SourceChecks:
         renamed = {new: old for old, new in source.field_mapping.items()}
         keys: dict[str, None] = {}
         for view in self.data.project.views.values():
-            if view.batch_source is not None and view.batch_source.name == self.name:
+            if (read := source_of(view)) and read.name == self.name:
                 keys |= {renamed.get(key, key): None for key in view.join_keys}
-        keys.pop("__dummy_id", None)
         return SourceSchema(
             source=self.name,
             join_keys=tuple(keys),
             timestamp_field=source.timestamp_field,
             created_timestamp_column=source.created_timestamp_column or None,
-            columns=tuple((column.name, column.type) for column in self.data.columns),
+            columns=tuple(
+                (column.name, column.type) for column in self.data.columns if column.type != UNKNOWN
+            ),
         )
 
     def _recorded_counts(
@@ -249,7 +253,7 @@ def build_source_checks(checks: SourceChecks) -> dg.AssetChecksDefinition:
     """The checks of one source as a Dagster definition: one step, all of them together."""
 
     @dg.multi_asset_check(
-        name=f"{checks.key.to_python_identifier()}__checks",
+        name=f"{op_name(checks.key)}__checks",
         specs=checks.specs,
         description=f"Great Expectations on the windows of '{checks.name}'.",
     )
@@ -278,23 +282,13 @@ def _describe(
 
 
 def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dict[str, Any]:
-    records = [
-        dg.TableRecord(
-            {
-                "window": str(verdict.window),
-                "expectation": result.expectation,
-                "column": result.column or "",
-                "passed": result.passed,
-                "expected": str(result.expected),
-                "observed": str(result.observed),
-                "unexpected rows": str(result.unexpected_count),
-                "for example": "; ".join(str(row) for row in result.unexpected_rows),
-            }
-        )
+    several = len(per_window) > 1
+    shown = [
+        (verdict, result)
         for verdict, outcome in per_window
         for result in sorted(outcome.results, key=lambda result: result.passed)
         # A run of many windows shows what failed; a run of one shows everything.
-        if len(per_window) == 1 or not result.passed
+        if not several or not result.passed
     ]
     metadata: dict[str, Any] = {
         VERDICTS: dg.JsonMetadataValue(
@@ -309,25 +303,38 @@ def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dic
             }
         )
     }
-    if records:
-        metadata["results"] = dg.TableMetadataValue(records=records, schema=_RESULTS)
+    if shown:
+        metadata["results"] = _table(shown, several=several)
     if len(per_window) == 1:
         metadata[CONTENT_HASH] = per_window[0][0].content_hash
     return metadata
 
 
-_RESULTS = dg.TableSchema(
-    columns=[
-        dg.TableColumn(name, "bool" if name == "passed" else "string")
-        for name in (
-            "window",
-            "expectation",
-            "column",
-            "passed",
-            "expected",
-            "observed",
-            "unexpected rows",
-            "for example",
-        )
+def _table(
+    shown: "Sequence[tuple[WindowVerdict, ExpectationOutcome]]", *, several: bool
+) -> dg.TableMetadataValue:
+    """Expectations, a row each: with the columns that say something, so that it fits the page."""
+    offended = any(result.unexpected_rows for _, result in shown)
+    columns = [
+        *(["window"] if several else []),
+        *("column", "expectation", "passed", "expected", "observed"),
+        *(["offending rows"] if offended else []),
     ]
-)
+    rows: list[dict[str, Any]] = [
+        {
+            "window": str(verdict.window),
+            "column": result.column or "",
+            "expectation": result.expectation,
+            "passed": result.passed,
+            "expected": str(result.expected),
+            "observed": str(result.observed),
+            "offending rows": "\n".join(row_as_text(row) for row in result.unexpected_rows),
+        }
+        for verdict, result in shown
+    ]
+    return dg.TableMetadataValue(
+        records=[dg.TableRecord({name: row[name] for name in columns}) for row in rows],
+        schema=dg.TableSchema(
+            [dg.TableColumn(name, "bool" if name == "passed" else "string") for name in columns]
+        ),
+    )
