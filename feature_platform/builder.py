@@ -7,6 +7,7 @@ import dagster as dg
 
 from feature_platform.assets.feature_views import build_feature_view_asset
 from feature_platform.assets.registry import build_registry_asset
+from feature_platform.assets.retries import RETRIES
 from feature_platform.assets.source_tables import table_builder_for
 from feature_platform.assets.sources import build_source_asset
 from feature_platform.automation.schedules import build_schedules
@@ -15,9 +16,10 @@ from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.registry import build_registry_check
 from feature_platform.checks.source_checks import SourceChecks, build_source_checks
 from feature_platform.errors import RepoError
+from feature_platform.executor import preloaded_executor
 from feature_platform.graph import FeastGraph
 from feature_platform.store.project import FeastProject
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
 
 
 def build_feast_definitions(
@@ -27,6 +29,7 @@ def build_feast_definitions(
     translator: DagsterFeastTranslator | None = None,
     resources: Mapping[str, Any] | None = None,
     schedules: bool = True,
+    retry_policy: dg.RetryPolicy | None = RETRIES,
     default_schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
 ) -> dg.Definitions:
     """Build the asset graph of a Feast repo: assets, checks, jobs, and schedules.
@@ -39,24 +42,29 @@ def build_feast_definitions(
             the default one (project of the offline store, credentials of the environment) is not
             the right one.
         schedules: Whether to add jobs and schedules.
+        retry_policy: When a failed step is tried again: three times, five minutes apart, where
+            that can help. None is for people who wait for the result.
         default_schedule_status: Whether the schedules start switched on.
 
     Raises:
         RepoError: The repo, a tag, or `start_date` is not what it should be.
     """
-    _require_date(start_date)
     translator = translator or DagsterFeastTranslator()
     graph = FeastGraph(project, start_date)
+    _refuse_shared_keys(graph, translator)
     builder = table_builder_for(project)
 
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
-        build_registry_asset(graph.registry, translator)
+        build_registry_asset(graph.registry, translator, retry_policy)
     ]
     checks: list[dg.AssetChecksDefinition] = [build_registry_check(graph.registry, translator)]
     source_checks: dict[str, SourceChecks] = {}
     for name, source in graph.sources.items():
+        if source.refusal:
+            assets.append(translator.get_asset_spec(source))
+            continue
         has_sql = project.sql_file(name) is not None
-        asset = build_source_asset(source, translator, builder if has_sql else None)
+        asset = build_source_asset(source, translator, builder if has_sql else None, retry_policy)
         source_checks[name] = SourceChecks(source, asset.key)
         assets.append(asset)
         checks.append(build_source_checks(source_checks[name]))
@@ -66,11 +74,15 @@ def build_feast_definitions(
         if view.refusal:
             assets.append(translator.get_asset_spec(view))
             continue
-        gate = SourceGate(name, source_checks[view.obj.batch_source.name])
-        asset = build_feature_view_asset(view, translator, gate)
+        gate = SourceGate(name, source_checks[view.upstream[0].name])
+        asset = build_feature_view_asset(view, translator, gate, retry_policy)
         assets.append(asset)
         checks.append(build_online_check(view, asset.key))
-        closures[name] = [translator.get_asset_spec(graph.registry).key, gate.checks.key, asset.key]
+        closures[name] = [translator.key_of(graph.registry), asset.key]
+        if gate.checks.partitions == view.partitions:
+            # A source with hourly partitions has its own job; a daily view on it is checked, hour
+            # by hour, at its gate.
+            closures[name].append(gate.checks.key)
 
     lineage_only = [
         *graph.raw_tables.values(),
@@ -95,18 +107,26 @@ def build_feast_definitions(
         jobs=jobs,
         schedules=crons,
         resources={**(builder.resources if builder else {}), **(resources or {})},
-        # Steps are forked from a server that has imported the code location once: a step
+        # Steps are forked from a server that has imported everything once: a step
         # does not pay for importing Feast and Great Expectations again.
-        executor=dg.multiprocess_executor.configured({"start_method": {"forkserver": {}}}),
+        executor=preloaded_executor,
     )
 
 
-def _require_date(text: str) -> None:
-    from datetime import date
-
-    try:
-        valid = date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        valid = False
-    if not valid:
-        raise RepoError("start date", f"'{text}' is not a day", "write it as YYYY-MM-DD")
+def _refuse_shared_keys(graph: FeastGraph, translator: DagsterFeastTranslator) -> None:
+    """Two objects under one asset key would be one asset with half of each."""
+    seen: dict[dg.AssetKey, FeastTranslatorData] = {}
+    for each in (
+        *graph.sources.values(),
+        *graph.views.values(),
+        *graph.on_demand_views.values(),
+        *graph.services.values(),
+    ):
+        other = seen.setdefault(translator.key_of(each), each)
+        if other is not each:
+            raise RepoError(
+                f"{each.kind.replace('_', ' ')} '{each.name}'",
+                f"has the same asset key as '{other.name}', "
+                f"{translator.key_of(each).to_user_string()}",
+                "rename one of them, or give it another key in a translator",
+            )

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import click
 import dagster as dg
@@ -11,7 +12,7 @@ from feature_platform.builder import build_feast_definitions
 from feature_platform.errors import WindowError
 from feature_platform.graph import FeastGraph
 from feature_platform.store.windows import Window
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.translator import DagsterFeastTranslator, op_name
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ def run_views(
 ) -> RunReport:
     """Materialize `window` of `views` with registry, sources and checks, in one run.
 
+    Sources whose partitions are of another length, as under an hourly and a daily view, are
+    brought up to date in a run of their own before.
+
     Raises:
         WindowError: The window does not fit the partitions.
     """
@@ -89,35 +93,91 @@ def run_views(
     selected = [graph.views[name] for name in views]
     partitions = selected[0].partitions
     assert partitions is not None  # noqa: S101 - the caller passes views that materialize
-    first, last = partition_range(partitions, window)
-    keys = {translator.get_asset_spec(graph.registry).key}
+    together = {translator.key_of(graph.registry)}
+    sources: set[dg.AssetKey] = set()
+    apart: dict[dg.AssetKey, dg.TimeWindowPartitionsDefinition] = {}
     for view in selected:
-        keys |= {translator.get_asset_spec(each).key for each in (*view.upstream, view)}
+        together.add(translator.key_of(view))
+        for source in view.upstream:
+            if source.kind != "source" or source.partitions is None:
+                continue
+            sources.add(translator.key_of(source))
+            if source.partitions == partitions:
+                together.add(translator.key_of(source))
+            else:
+                apart[translator.key_of(source)] = source.partitions
+    jobs = [_Job("materialize", together, partition_range(partitions, window))]
+    if apart:
+        found = partition_range(next(iter(apart.values())), window)
+        jobs.insert(0, _Job("sources", set(apart), found))
     definitions = dg.Definitions.merge(
-        build_feast_definitions(graph.project, graph.start_date, schedules=False),
+        # The command line is for people who wait: it fails now, and they decide.
+        build_feast_definitions(
+            graph.project, graph.start_date, schedules=False, retry_policy=None
+        ),
         dg.Definitions(
-            jobs=[dg.define_asset_job("materialize", dg.AssetSelection.assets(*keys))],
+            jobs=[job.define(sources if allow_failed_checks else set()) for job in jobs],
             loggers={"console": _progress if not quiet else _silent},
         ),
     )
-    names = {translator.get_asset_spec(view).key.to_python_identifier(): view for view in selected}
-    result = definitions.get_job_def("materialize").execute_in_process(
-        instance=instance,
-        raise_on_error=False,
-        tags={
-            "dagster/asset_partition_range_start": first,
-            "dagster/asset_partition_range_end": last,
-        },
-        run_config={
-            "loggers": {"console": {}},
-            # The command line is for people who wait: it fails now, and they decide.
-            "execution": {"config": {"retries": {"disabled": {}}}},
-            "ops": {
-                name: {"config": {"allow_failed_checks": allow_failed_checks}} for name in names
+    config = {
+        op_name(translator.key_of(view)): {"config": {"allow_failed_checks": allow_failed_checks}}
+        for view in selected
+    }
+    reports = []
+    for job in jobs:
+        result = definitions.resolve_job_def(job.name).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={
+                "dagster/asset_partition_range_start": job.partitions[0],
+                "dagster/asset_partition_range_end": job.partitions[1],
             },
-        },
+            run_config={
+                "loggers": {"console": {}},
+                "ops": config if job.name == "materialize" else {},
+            },
+        )
+        reports.append(_report(result))
+        if not result.success and not allow_failed_checks:
+            break
+    return _merged(reports)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Assets to run together.
+
+    Attributes:
+        name: The job's.
+        keys: Of the assets.
+        partitions: First and last partition key.
+    """
+
+    name: str
+    keys: set[dg.AssetKey]
+    partitions: tuple[str, str]
+
+    def define(self, unchecked: set[dg.AssetKey]) -> Any:
+        """The job without the checks of some assets, where failing they would end the run.
+
+        They are sources; the views check them themselves then, and go on.
+        """
+        selection: dg.AssetSelection = dg.AssetSelection.assets(*self.keys)
+        if unchecked:
+            selection = selection - dg.AssetSelection.checks_for_assets(*unchecked)
+        return dg.define_asset_job(self.name, selection)
+
+
+def _merged(reports: Sequence[RunReport]) -> RunReport:
+    """Several runs as one."""
+    return RunReport(
+        succeeded=all(report.succeeded for report in reports),
+        assets={key: count for each in reports for key, count in each.assets.items()},
+        metadata={key: found for each in reports for key, found in each.metadata.items()},
+        checks=[check for each in reports for check in each.checks],
+        failures=[failure for each in reports for failure in each.failures],
     )
-    return _report(result)
 
 
 def _report(result: dg.ExecuteInProcessResult) -> RunReport:
@@ -148,10 +208,14 @@ def _report(result: dg.ExecuteInProcessResult) -> RunReport:
 
 
 class _StepLines(logging.Handler):
-    """One line for each step that ends, and for each failed one what it says."""
+    """One line for each step that ends, and for each warning."""
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "dagster_event", None)
+        if event is None and record.levelno == logging.WARNING:
+            # Such as a window that is served though it failed a check, because somebody asked.
+            said = getattr(record, "dagster_meta", {}).get("orig_message") or record.getMessage()
+            click.echo(f"  {click.style('warning', fg='yellow')}  {said}", err=True)
         if event is None or event.step_key is None:
             return
         if event.event_type_value == "STEP_SUCCESS":
