@@ -258,17 +258,32 @@ def _duration(span: timedelta) -> str:
 
 def _source_metadata(data: FeastTranslatorData) -> dict[str, Any]:
     source = data.obj
-    table = getattr(source, "table", None) or getattr(source, "path", None) or source.name
-    metadata = {
-        "dagster/table_name": str(table),
+    table, query = _table_and_query(source)
+    metadata: dict[str, Any] = {
+        "dagster/table_name": table,
         "feast/timestamp_field": source.timestamp_field,
         "feast/source_type": type(source).__name__,
     }
+    if query:
+        metadata["feast/query"] = dg.MetadataValue.md(f"```sql\n{query}\n```")
     if source.created_timestamp_column:
         metadata["feast/created_timestamp_column"] = source.created_timestamp_column
     if source.field_mapping:
         metadata["feast/field_mapping"] = dict(source.field_mapping)
     return metadata
+
+
+def _table_and_query(source: Any) -> tuple[str, str | None]:
+    """The table's name or path; and the query, where the source is one."""
+    if path := getattr(source, "path", None):
+        return str(path), None
+    try:
+        said = str(source.get_table_query_string())
+    except NotImplementedError:
+        return str(source.name), None
+    if said.startswith("("):
+        return str(source.name), said[1:-1]
+    return said.strip('`"'), None
 
 
 def _registry_address(project: FeastProject) -> str:
