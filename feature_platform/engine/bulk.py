@@ -120,22 +120,22 @@ class OnlineWriter(Protocol):
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
         """Remove the view's row of each key if its event time still lies in the window."""
 
-    def attempts(self, view: Any) -> list[Window]:
-        """Windows whose materialization began and has not ended, as `set_attempts` left them."""
+    def note(self, view: Any, topic: str) -> str | None:
+        """What `set_note` left about a view in the store itself; None when there is nothing."""
 
-    def set_attempts(self, view: Any, windows: Sequence[Window]) -> None:
-        """Remember, in the store itself, which windows may be there in part."""
+    def set_note(self, view: Any, topic: str, text: str | None) -> None:
+        """Leave something about a view in the store itself; None takes it away."""
 
     def close(self) -> None:
         """Give back the connection, unless it belongs to Feast."""
 
 
 def windows_to_text(windows: Sequence[Window]) -> str:
-    """Windows as JSON, for `OnlineWriter.set_attempts`."""
+    """Windows as JSON, for `OnlineWriter.set_note`."""
     return json.dumps([[window.start.isoformat(), window.end.isoformat()] for window in windows])
 
 
-def windows_from_text(text: str | bytes | None) -> list[Window]:
+def windows_from_text(text: str | None) -> list[Window]:
     """Windows out of `windows_to_text`; none out of None."""
     return [
         Window(datetime.fromisoformat(start), datetime.fromisoformat(end))

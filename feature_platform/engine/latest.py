@@ -14,6 +14,10 @@ CREATED_TIME = "__created_time"
 """Names the two times have in the batches below; features cannot begin with two underscores."""
 
 
+KEYS_A_PART = 300_000
+"""How many keys are ranked at a time."""
+
+
 def source_columns(layout: ViewLayout) -> list[str]:
     """The columns of the source that serving the view takes, times left out."""
     return list(dict.fromkeys([*layout.source_keys, *layout.source_features]))
@@ -27,6 +31,7 @@ def latest_rows(
     *,
     not_before: datetime | None = None,
     batch_rows: int = 65_536,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[pa.RecordBatch]:
     """Stream the latest row of `window` for every key that has no row in the `later` windows.
 
@@ -41,12 +46,15 @@ def latest_rows(
         later: Half-open windows after it whose rows are served already.
         not_before: Leave out latest rows with an earlier event time (TTL).
         batch_rows: Rows a batch at most, roughly.
+        part: Number and count of parts; only keys of that part are returned. Memory follows the
+            number of keys in a part, see `parts_of`.
 
     Yields:
         Record batches with the view's keys and features under their served names, then
         `EVENT_TIME` and `CREATED_TIME` (UTC, microseconds; all null without a created column).
     """
     conditions = [inside(relation.timestamp, [window])]
+    conditions.append(_in_part(layout, part))
     if later:
         after = f"{inside(relation.timestamp, later)} AND {_present(layout)}"
         if layout.source_keys:
@@ -56,6 +64,37 @@ def latest_rows(
             conditions.append(f"NOT EXISTS (SELECT 1 FROM {VIEW} WHERE {after})")
     condition = " AND ".join(conditions)
     yield from relation.batches(_latest(relation, layout, condition, not_before), batch_rows)
+
+
+def latest_rows_of_all(
+    relation: Relation,
+    layout: ViewLayout,
+    *,
+    not_before: datetime | None = None,
+    batch_rows: int = 65_536,
+    part: tuple[int, int] = (0, 1),
+) -> Iterator[pa.RecordBatch]:
+    """Stream the latest row of every key over all rows of the relation; see `latest_rows`."""
+    statement = _latest(relation, layout, _in_part(layout, part), not_before)
+    yield from relation.batches(statement, batch_rows)
+
+
+def _in_part(layout: ViewLayout, part: tuple[int, int]) -> str:
+    """SQL condition: the key falls into that part; without keys all is in the first."""
+    number, count = part
+    if layout.source_keys and count > 1:
+        return f"hash({_key_list(layout)}) % {count} = {number}"
+    return "true" if number == 0 else "false"
+
+
+def parts_of(relation: Relation, layout: ViewLayout, windows: Sequence[Window]) -> int:
+    """Into how many parts the keys of some windows fall that memory stays the same."""
+    if not layout.source_keys:
+        return 1
+    keys = _key_list(layout)
+    counted = f"approx_count_distinct(({keys}))"
+    met = inside(relation.timestamp, windows)
+    return int(relation.rows(f"SELECT {counted} FROM {VIEW} WHERE {met}")[0][0]) // KEYS_A_PART + 1
 
 
 def latest_rows_of(

@@ -15,8 +15,6 @@ from feature_platform.engine.bulk import (
     NO_TIME,
     EncodedRows,
     Guard,
-    windows_from_text,
-    windows_to_text,
 )
 from feature_platform.engine.deadline import deadline
 from feature_platform.store.windows import Window
@@ -24,8 +22,8 @@ from feature_platform.store.windows import Window
 ANSWER_SECONDS = 60.0
 """How long the server may take over one batch or one scan's page."""
 _STAGE = "feature_platform_rows"
-_ATTEMPTS = "feature_platform_attempts"
-_ATTEMPTS_TABLE = f"CREATE TABLE IF NOT EXISTS {_ATTEMPTS} (view text PRIMARY KEY, windows text)"
+_NOTES = "feature_platform_notes"
+_NOTES_TABLE = f"CREATE TABLE IF NOT EXISTS {_NOTES} (subject text PRIMARY KEY, note text)"
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 _COPY_END = struct.pack(">h", -1)
 _NULL = struct.pack(">i", -1)
@@ -92,23 +90,26 @@ class PostgresWriter:
                 (list(keys),),
             )
 
-    def attempts(self, view: Any) -> list[Window]:
-        """Windows whose materialization began and has not ended."""
+    def note(self, view: Any, topic: str) -> str | None:
+        """What `set_note` left about a view."""
+        subject = f"{self._table(view)} {topic}"
         with self._transaction() as cursor:
-            cursor.execute(_ATTEMPTS_TABLE)
-            select = f"SELECT windows FROM {_ATTEMPTS} WHERE view = %s"
-            found = cursor.execute(select, (self._table(view),)).fetchone()
-        return windows_from_text(found[0] if found else None)
+            if cursor.execute("SELECT to_regclass(%s)", (_NOTES,)).fetchone() == (None,):
+                return None
+            select = f"SELECT note FROM {_NOTES} WHERE subject = %s"
+            found = cursor.execute(select, (subject,)).fetchone()
+        return str(found[0]) if found else None
 
-    def set_attempts(self, view: Any, windows: Sequence[Window]) -> None:
-        """Remember which windows may be there in part."""
+    def set_note(self, view: Any, topic: str, text: str | None) -> None:
+        """Leave something about a view in a table beside the views'."""
+        subject = f"{self._table(view)} {topic}"
         with self._transaction() as cursor:
-            cursor.execute(_ATTEMPTS_TABLE)
-            cursor.execute(
-                f"INSERT INTO {_ATTEMPTS} VALUES (%s, %s) "
-                "ON CONFLICT (view) DO UPDATE SET windows = EXCLUDED.windows",
-                (self._table(view), windows_to_text(windows)),
-            )
+            # Two processes that make the same table at once would fail one of them.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (_NOTES,))
+            cursor.execute(_NOTES_TABLE)
+            cursor.execute(f"DELETE FROM {_NOTES} WHERE subject = %s", (subject,))
+            if text is not None:
+                cursor.execute(f"INSERT INTO {_NOTES} VALUES (%s, %s)", (subject, text))
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,13 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from feature_platform.engine.buffers import constant, join
-from feature_platform.engine.bulk import (
-    EncodedRows,
-    Guard,
-    microseconds,
-    windows_from_text,
-    windows_to_text,
-)
+from feature_platform.engine.bulk import EncodedRows, Guard, microseconds
 from feature_platform.engine.redis_script import (
     DELETE,
     SCAN,
@@ -92,23 +86,25 @@ class RedisWriter:
         stored = join(pa.array(keys, pa.binary()), constant(self._project, len(keys)))
         self._run(DELETE, stored, head, constant(b"", len(keys)), _CELLS_A_CALL)
 
-    def attempts(self, view: Any) -> list[Window]:
-        """Windows whose materialization began and has not ended."""
-        return windows_from_text(self._client.get(self._attempts_key(view)))
+    def note(self, view: Any, topic: str) -> str | None:
+        """What `set_note` left about a view."""
+        found = self._client.get(self._note_key(view, topic))
+        return None if found is None else str(found, "utf8")
 
-    def set_attempts(self, view: Any, windows: Sequence[Window]) -> None:
-        """Remember which windows may be there in part."""
-        if windows:
-            self._client.set(self._attempts_key(view), windows_to_text(windows))
+    def set_note(self, view: Any, topic: str, text: str | None) -> None:
+        """Leave something about a view under a key beside the rows'."""
+        if text is None:
+            self._client.delete(self._note_key(view, topic))
         else:
-            self._client.delete(self._attempts_key(view))
+            self._client.set(self._note_key(view, topic), text)
 
     def close(self) -> None:
         """Close the client's connections."""
         self._client.close()
 
-    def _attempts_key(self, view: Any) -> bytes:
-        return b"feature_platform:attempts:" + self._project + b":" + self._name(view).encode()
+    def _note_key(self, view: Any, topic: str) -> bytes:
+        subject = f":{self._name(view)}:{topic}".encode()
+        return b"feature_platform:" + self._project + subject
 
     def _run(
         self, script: str, keys: pa.Array, head: list[Any], values: pa.Array, at_once: int

@@ -15,9 +15,9 @@ from feature_platform.errors import SourceError
 from feature_platform.store.windows import Window, merge
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
     from feast.data_source import DataSource
     from feast.infra.offline_stores.file_source import FileSource
+    from feast.repo_config import RepoConfig
 
 VIEW = "source_rows"
 """The name of the view inside `Relation.connection`."""
@@ -81,7 +81,7 @@ class Relation:
 
 @contextmanager
 def open_relation(
-    store: "FeatureStore",
+    config: "RepoConfig",
     source: "DataSource",
     windows: Sequence[Window],
     columns: Sequence[str] | None = None,
@@ -93,7 +93,7 @@ def open_relation(
     ``pull_all_from_table_or_query``, and the rows at the (there inclusive) end are cut off.
 
     Args:
-        store: The Feast store; relative paths start at its repo.
+        config: The repo's configuration; relative paths start at its repo.
         source: A batch source.
         windows: Half-open windows of event time; they may overlap.
         columns: Source columns that are needed; None means all.
@@ -102,7 +102,7 @@ def open_relation(
         SourceError: The table, a column, or a file of it is missing or unreadable.
     """
     with spilling_connection() as connection:
-        yield _open(connection, store, source, merge(windows), columns)
+        yield _open(connection, config, source, merge(windows), columns)
 
 
 @contextmanager
@@ -165,16 +165,16 @@ def parquet_source(source: "DataSource") -> "FileSource | None":
 
 def _open(
     connection: duckdb.DuckDBPyConnection,
-    store: "FeatureStore",
+    config: "RepoConfig",
     source: "DataSource",
     windows: list[Window],
     columns: Sequence[str] | None,
 ) -> Relation:
     parquet = parquet_source(source)
     if parquet is not None:
-        origin = _register_parquet(connection, store, parquet)
+        origin = _register_parquet(connection, config, parquet)
     else:
-        origin = _register_pulled(connection, store, source, windows, columns)
+        origin = _register_pulled(connection, config, source, windows, columns)
     types = _columns_of(connection, source.name, origin)
     created = source.created_timestamp_column or None
     needed = list(types) if columns is None else list(dict.fromkeys(columns))
@@ -201,11 +201,11 @@ def _open(
 
 
 def _register_parquet(
-    connection: duckdb.DuckDBPyConnection, store: "FeatureStore", source: "FileSource"
+    connection: duckdb.DuckDBPyConnection, config: "RepoConfig", source: "FileSource"
 ) -> str:
     from feast.infra.offline_stores.file_source import FileSource
 
-    path = FileSource.get_uri_for_file_path(store.config.repo_path, source.path)
+    path = FileSource.get_uri_for_file_path(config.repo_path, source.path)
     if "://" in path and not path.startswith("file://"):
         connection.register("remote_rows", _remote_dataset(source, path))
         return "remote_rows"
@@ -247,7 +247,7 @@ def _remote_dataset(source: "FileSource", path: str) -> Any:
 
 def _register_pulled(
     connection: duckdb.DuckDBPyConnection,
-    store: "FeatureStore",
+    config: "RepoConfig",
     source: "DataSource",
     windows: list[Window],
     columns: Sequence[str] | None,
@@ -256,14 +256,14 @@ def _register_pulled(
 
     times = {source.timestamp_field, source.created_timestamp_column}
     try:
-        offline = get_offline_store_from_config(store.config.offline_store)
+        offline = get_offline_store_from_config(config.offline_store)
         if columns is None:
-            listed = source.get_table_column_names_and_types(store.config)
+            listed = source.get_table_column_names_and_types(config)
             columns = [name for name, _ in listed]
         plain = [name for name in dict.fromkeys(columns) if name not in times]
         tables = [
             offline.pull_all_from_table_or_query(
-                config=store.config,
+                config=config,
                 data_source=source,
                 join_key_columns=[],
                 feature_name_columns=plain,

@@ -94,7 +94,7 @@ def read_window(
         SourceError: The table, a column, or a file of it is missing or unreadable.
     """
     source = batch_source(store, source_or_view)
-    with open_relation(store, source, [window], columns) as relation:
+    with open_relation(store.config, source, [window], columns) as relation:
         yield from relation.batches(f"SELECT {_names(relation, columns)} FROM {VIEW}")
 
 
@@ -109,7 +109,7 @@ def read_window_table(
     Args and errors are those of `read_window`.
     """
     source = batch_source(store, source_or_view)
-    with open_relation(store, source, [window], columns) as relation:
+    with open_relation(store.config, source, [window], columns) as relation:
         names = _names(relation, columns)
         empty = relation.schema(f"SELECT {names} FROM {VIEW}")
         return pa.Table.from_batches(relation.batches(f"SELECT {names} FROM {VIEW}"), empty)
@@ -157,7 +157,7 @@ def window_digests(
         return []
     read = batch_source(store, source)
     dropped = {read.created_timestamp_column} if exclude is None else set(exclude)
-    with open_relation(store, read, windows, columns) as relation:
+    with open_relation(store.config, read, windows, columns) as relation:
         counted = sorted(
             name
             for name in (relation.columns if columns is None else columns)

@@ -17,8 +17,6 @@ from feature_platform.engine.bulk import (
     EncodedRows,
     Guard,
     microseconds,
-    windows_from_text,
-    windows_to_text,
 )
 from feature_platform.store.windows import Window
 
@@ -26,8 +24,8 @@ _SECOND = 1_000_000
 _BUSY_SECONDS = 60
 _OLDEST = -62_000_000_000
 _SCAN_ROWS = 50_000
-_ATTEMPTS = "feature_platform_attempts"
-_ATTEMPTS_TABLE = f"CREATE TABLE IF NOT EXISTS {_ATTEMPTS} (view TEXT PRIMARY KEY, windows TEXT)"
+_NOTES = "feature_platform_notes"
+_NOTES_TABLE = f"CREATE TABLE IF NOT EXISTS {_NOTES} (subject TEXT PRIMARY KEY, note TEXT)"
 
 
 class SqliteWriter:
@@ -88,23 +86,22 @@ class SqliteWriter:
                 ((key, low, high) for key in keys),
             )
 
-    def attempts(self, view: Any) -> list[Window]:
-        """Windows whose materialization began and has not ended."""
-        self._connection.execute(_ATTEMPTS_TABLE)
+    def note(self, view: Any, topic: str) -> str | None:
+        """What `set_note` left about a view."""
+        self._connection.execute(_NOTES_TABLE)
         found = self._connection.execute(
-            f"SELECT windows FROM {_ATTEMPTS} WHERE view = ?", (self._table(view),)
+            f"SELECT note FROM {_NOTES} WHERE subject = ?", (f"{self._table(view)} {topic}",)
         ).fetchone()
-        return windows_from_text(found[0] if found else None)
+        return str(found[0]) if found else None
 
-    def set_attempts(self, view: Any, windows: Sequence[Window]) -> None:
-        """Remember which windows may be there in part."""
-        table = self._table(view)
+    def set_note(self, view: Any, topic: str, text: str | None) -> None:
+        """Leave something about a view in a table beside the views'."""
+        subject = f"{self._table(view)} {topic}"
         with self._transaction() as connection:
-            connection.execute(_ATTEMPTS_TABLE)
-            connection.execute(f"DELETE FROM {_ATTEMPTS} WHERE view = ?", (table,))
-            if windows:
-                row = (table, windows_to_text(windows))
-                connection.execute(f"INSERT INTO {_ATTEMPTS} VALUES (?, ?)", row)
+            connection.execute(_NOTES_TABLE)
+            connection.execute(f"DELETE FROM {_NOTES} WHERE subject = ?", (subject,))
+            if text is not None:
+                connection.execute(f"INSERT INTO {_NOTES} VALUES (?, ?)", (subject, text))
 
     def close(self) -> None:
         """The connection belongs to Feast."""

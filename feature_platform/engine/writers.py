@@ -3,23 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast.repo_config import RepoConfig
 
     from feature_platform.engine.bulk import OnlineWriter
 
 
-def writer_for(store: "FeatureStore") -> "OnlineWriter | None":
-    """The guarded bulk writer for the store's online store, of Feast's own types and of ours.
+def writer_for(online: Any, config: "RepoConfig") -> "OnlineWriter | None":
+    """The guarded bulk writer for an online store, of Feast's own types and of ours.
 
     Args:
-        store: The Feast store.
+        online: The ``OnlineStore`` instance that serves.
+        config: The repo's configuration.
 
     Returns:
         None where the online store is of another type, or has columns that bulk writes do not
         fill; it is then written through Feast's interface.
     """
-    config = store.config
-    online = store._get_provider().online_store  # noqa: SLF001 - the instance that serves
     kind = f"{type(online).__module__}.{type(online).__name__}"
     # By name: asking for a class would import the client library of every store.
     if kind in (

@@ -6,9 +6,22 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from feature_platform.engine.bulk import EncodedRows, Guard, encode_batch, encode_feast_rows
+from feature_platform.engine.bulk import (
+    EncodedRows,
+    Guard,
+    encode_batch,
+    encode_feast_rows,
+    windows_from_text,
+    windows_to_text,
+)
 from feature_platform.engine.generic_writer import GenericWriter
-from feature_platform.engine.latest import count_rows, latest_rows, source_columns
+from feature_platform.engine.latest import (
+    count_rows,
+    latest_rows,
+    latest_rows_of_all,
+    parts_of,
+    source_columns,
+)
 from feature_platform.engine.layout import ViewLayout
 from feature_platform.engine.relation import open_relation
 from feature_platform.engine.rows import feast_rows
@@ -22,6 +35,7 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 50_000
 _GENERIC_ROWS = 2_000
+_ATTEMPTS = "attempts"
 
 
 class Materialization:
@@ -43,7 +57,8 @@ class Materialization:
     def __init__(self, store: "FeatureStore", layout: ViewLayout) -> None:
         self._store = store
         self._layout = layout
-        self._writer = writer_for(store)
+        online = store._get_provider().online_store  # noqa: SLF001 - the instance that serves
+        self._writer = writer_for(online, store.config)
         self._generic = GenericWriter(store)
         self._version = store.config.entity_key_serialization_version
         self.rows_read = 0
@@ -93,21 +108,24 @@ class Materialization:
             return
         later = [part for part in missing(materialized, [window]) if part.start >= window.end]
         with open_relation(
-            self._store, self._layout.source, [window, *later], source_columns(self._layout)
+            self._store.config, self._layout.source, [window, *later], source_columns(self._layout)
         ) as relation:
             rows, keyless = count_rows(relation, self._layout, window)
             self.rows_read += rows
             self.rows_without_key += keyless
-            batches = latest_rows(
-                relation,
-                self._layout,
-                window,
-                later,
-                not_before=self._not_before(),
-                batch_rows=_GENERIC_ROWS if self._writer is None else _BATCH_ROWS,
-            )
-            for batch in batches:
-                self._write(batch, guard, progress)
+            count = parts_of(relation, self._layout, [window])
+            for number in range(count):
+                batches = latest_rows(
+                    relation,
+                    self._layout,
+                    window,
+                    later,
+                    not_before=self._not_before(),
+                    batch_rows=_GENERIC_ROWS if self._writer is None else _BATCH_ROWS,
+                    part=(number, count),
+                )
+                for batch in batches:
+                    self._write(batch, guard, progress)
         again = [
             part
             for other in merge([*materialized, *attempts])
@@ -118,17 +136,72 @@ class Materialization:
 
     def finish(self, window: Window) -> None:
         """Forget that the window was begun, after it has been recorded."""
+        self._note_attempts(missing(self._attempts(), [window]))
+
+    def parts(self, windows: Sequence[Window]) -> int:
+        """Into how many parts the keys of some windows are divided for `write_all`."""
+        if not windows:
+            return 0
+        with open_relation(
+            self._store.config, self._layout.source, windows, self._layout.source_keys
+        ) as relation:
+            return parts_of(relation, self._layout, windows)
+
+    def write_all(
+        self, windows: Sequence[Window], part: tuple[int, int], governed: Sequence[Window]
+    ) -> None:
+        """Write the latest row over all windows of the keys of one part.
+
+        Args:
+            windows: Merged windows.
+            part: Number and count of parts.
+            governed: Windows whose rows online are replaced, newer or not.
+        """
+        is_streamed = self._layout.view.stream_source is not None
+        guard = Guard(
+            governed=() if is_streamed else tuple(governed),
+            compares_created=bool(self._layout.source.created_timestamp_column),
+        )
+        with open_relation(
+            self._store.config, self._layout.source, windows, source_columns(self._layout)
+        ) as relation:
+            for batch in latest_rows_of_all(
+                relation,
+                self._layout,
+                not_before=self._not_before(),
+                batch_rows=_GENERIC_ROWS if self._writer is None else _BATCH_ROWS,
+                part=part,
+            ):
+                self._write(batch, guard, None)
+
+    def clear(self, window: Window, served: Sequence[Window]) -> None:
+        """Take out what is still online from a window that is served no more."""
+        if self._writer is None:
+            self.rebuild_due = True
+            return
+        for keys in self._writer.keys_within(self._layout.view, window):
+            self._replace_vanished(keys.to_pylist(), window, served, Guard(governed=(window,)))
+
+    def note(self, topic: str) -> str | None:
+        """What the online store remembers of the view; nothing where it has no bulk writer."""
+        return None if self._writer is None else self._writer.note(self._layout.view, topic)
+
+    def set_note(self, topic: str, text: str | None) -> None:
+        """Let the online store remember something of the view, where it has a bulk writer."""
         if self._writer is not None:
-            begun = self._writer.attempts(self._layout.view)
-            self._writer.set_attempts(self._layout.view, missing(begun, [window]))
+            self._writer.set_note(self._layout.view, topic, text)
 
     def _begin(self, window: Window) -> list[Window]:
         """Note the window in the store, so that a crash is known of; returns earlier crashes."""
-        if self._writer is None:
-            return []
-        begun = self._writer.attempts(self._layout.view)
-        self._writer.set_attempts(self._layout.view, merge([*begun, window]))
+        begun = self._attempts()
+        self._note_attempts(merge([*begun, window]))
         return begun
+
+    def _attempts(self) -> list[Window]:
+        return windows_from_text(self.note(_ATTEMPTS))
+
+    def _note_attempts(self, windows: list[Window]) -> None:
+        self.set_note(_ATTEMPTS, windows_to_text(windows) if windows else None)
 
     def _not_before(self) -> datetime | None:
         return datetime.now(UTC) - self._layout.ttl if self._layout.ttl else None

@@ -83,7 +83,7 @@ def compare_online(
     served = windows_of(found) if windows is None else merge(windows)
     compared, total = 0, 0
     mismatches: list[Mismatch] = []
-    with open_relation(store, layout.source, served, source_columns(layout)) as relation:
+    with open_relation(store.config, layout.source, served, source_columns(layout)) as relation:
         total, batches = sampled_latest_rows(relation, layout, limit=limit, seed=seed)
         for batch in batches:
             for part in _parts(batch):

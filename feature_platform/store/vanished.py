@@ -1,6 +1,7 @@
 """Keys that are online from a window whose rows have left the source."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -47,15 +48,15 @@ def vanished_keys(
     Yields:
         Serialized keys, some thousand at a time.
     """
+    online = writer.keys_within(layout.view, window)
+    first = next(online, None)
+    if first is None:
+        return
     with spilling_connection() as connection:
         for table in (_ONLINE, _SOURCE):
             connection.execute(f"CREATE TABLE {table} (entity_key BLOB)")
-        found = 0
-        for keys in writer.keys_within(layout.view, window):
+        for keys in chain([first], online):
             _insert(connection, _ONLINE, keys)
-            found += len(keys)
-        if not found:
-            return
         for keys in _source_keys(store, layout, window):
             _insert(connection, _SOURCE, keys)
         gone = f"SELECT DISTINCT entity_key FROM {_ONLINE} ANTI JOIN {_SOURCE} USING (entity_key)"
@@ -80,7 +81,7 @@ def remaining_rows(
         served: The materialized windows.
         not_before: Leave out rows with an earlier event time (TTL).
     """
-    with open_relation(store, layout.source, served, source_columns(layout)) as relation:
+    with open_relation(store.config, layout.source, served, source_columns(layout)) as relation:
         if not layout.source_keys:
             for window in reversed(served):
                 rows = list(latest_rows(relation, layout, window, not_before=not_before))
@@ -97,7 +98,7 @@ def _source_keys(store: "FeatureStore", layout: ViewLayout, window: Window) -> I
     names = [key.name for key in layout.keys]
     kinds = [key.value_type for key in layout.keys]
     version = store.config.entity_key_serialization_version
-    with open_relation(store, layout.source, [window], layout.source_keys) as relation:
+    with open_relation(store.config, layout.source, [window], layout.source_keys) as relation:
         for batch in distinct_keys(relation, layout, window):
             yield encode_keys(names, [batch.column(name) for name in names], kinds, version)
 

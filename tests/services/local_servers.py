@@ -234,7 +234,7 @@ def _postgres_answers(port: int) -> bool:
 
 def _http_answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2):
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - loopback
             return True
     except urllib.error.HTTPError:
         return True
@@ -259,8 +259,9 @@ def aws(aws_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("FEAST_S3_ENDPOINT_URL", aws_server)
-    request = urllib.request.Request(f"{aws_server}/moto-api/reset", method="POST")
-    urllib.request.urlopen(request, timeout=10).close()
+    reset = f"{aws_server}/moto-api/reset"
+    request = urllib.request.Request(reset, method="POST")  # noqa: S310 - loopback
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - loopback
     return aws_server
 
 

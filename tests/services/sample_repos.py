@@ -115,3 +115,37 @@ def served(store: FeatureStore, *users: int, view: str = "user_stats") -> list[f
         features=[f"{view}:amount"], entity_rows=[{"user_id": user} for user in users]
     ).to_dict()
     return list(answer["amount"])
+
+
+GUARDED = {
+    "sqlite": "feature_platform.engine.sqlite_store.GuardedSqliteOnlineStore",
+    "redis": "feature_platform.engine.redis_store.GuardedRedisOnlineStore",
+    "postgres": "feature_platform.engine.postgres_store.GuardedPostgreSQLOnlineStore",
+}
+
+
+def online_config(kind: str, request: Any) -> dict[str, Any]:
+    """The ``online_store`` section for a kind of store, its server started.
+
+    Kinds are ``sqlite``, ``redis``, ``redis_cluster``, ``postgres``, ``dynamodb``; with
+    ``guarded_`` before it, the class of this package.
+    """
+    plain = kind.removeprefix("guarded_")
+    server = plain.removesuffix("_cluster")
+    type_name = GUARDED[server] if kind.startswith("guarded_") else server
+    if plain == "sqlite":
+        return {"type": type_name}
+    if plain == "redis":
+        address = request.getfixturevalue("redis_server").address
+        return {"type": type_name, "connection_string": address}
+    if plain == "redis_cluster":
+        address = request.getfixturevalue("redis_cluster").address
+        return {"type": type_name, "redis_type": plain, "connection_string": address}
+    if plain == "postgres":
+        running = request.getfixturevalue("postgres_server")
+        return running.online(running.new_database(), type_name)
+    return {
+        "type": "dynamodb",
+        "region": "us-east-1",
+        "endpoint_url": request.getfixturevalue("aws"),
+    }

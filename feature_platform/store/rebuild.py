@@ -1,0 +1,138 @@
+"""The online store of a view, from empty to the state of all its materialized windows."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from feature_platform.engine.layout import view_layout
+from feature_platform.errors import WindowError
+from feature_platform.store.locks import view_lock
+from feature_platform.store.materialization import Materialization
+from feature_platform.store.materialize import online_store_errors
+from feature_platform.store.registry import change_windows, load_view, windows_of
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_TOPIC = "rebuild"
+
+
+@dataclass(frozen=True)
+class RebuildResult:
+    """What `rebuild_online` did.
+
+    Attributes:
+        view: Name of the feature view.
+        windows: The merged windows that are online now.
+        keys_written: Keys written by this call.
+        keys_deleted: Keys that were online from after `as_of` and have no earlier row.
+        parts: Into how many parts the keys were divided.
+        resumed_at: The part it went on from; 0 when it began anew.
+        seconds: Wall time.
+    """
+
+    view: str
+    windows: tuple[Window, ...]
+    keys_written: int
+    keys_deleted: int
+    parts: int
+    resumed_at: int
+    seconds: float
+
+
+def rebuild_online(
+    store: "FeatureStore",
+    view: str,
+    *,
+    as_of: datetime | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> RebuildResult:
+    """Write the latest row of every key over all materialized windows, in one pass a view.
+
+    The keys are divided into parts, and the online store itself remembers which are done, so that
+    a call after a crash goes on where that one ended.
+
+    Args:
+        store: The Feast store.
+        view: Name of the feature view.
+        as_of: Put online what was the latest then: rows from that moment on do not count, are taken
+            out, and their windows count as missing. Aware; None takes everything.
+        progress: Called after each part with the number of parts done and of all.
+
+    Raises:
+        WindowError: `as_of` is naive.
+        RegistryError: There is no such view, or the registry cannot be reached.
+        SourceError: The source is missing, unreadable, or lacks a column.
+        OnlineStoreError: The view is not served online, or the online store failed.
+    """
+    began = time.monotonic()
+    if as_of is not None and as_of.utcoffset() is None:
+        raise WindowError(
+            f"feature view '{view}'",
+            f"the moment {as_of} has no time zone",
+            "give an aware datetime, for example 2026-03-01T00:00:00+00:00",
+        )
+    with view_lock(store, view):
+        found = load_view(store, view)
+        layout = view_layout(found)
+        before = windows_of(found)
+        windows = _until(before, as_of)
+        undone = _until_undone(before, as_of)
+        if undone:
+            # First of all: a crash then leaves windows that count as missing, and are.
+            change_windows(store, view, lambda present: _until(present, as_of))
+        with online_store_errors(store, view), Materialization(store, layout) as work:
+            plan = json.dumps([str(windows), duckdb.__version__, _ended(as_of)])
+            done, count = _resumed(work.note(_TOPIC), plan)
+            count = count or work.parts(windows)
+            for number in range(done, count):
+                work.write_all(windows, (number, count), governed=before)
+                work.set_note(_TOPIC, json.dumps([plan, number + 1, count]))
+                if progress is not None:
+                    progress(number + 1, count)
+            for window in undone:
+                work.clear(window, windows)
+            work.set_note(_TOPIC, None)
+    return RebuildResult(
+        view=view,
+        windows=tuple(windows),
+        keys_written=work.keys_written,
+        keys_deleted=work.keys_vanished,
+        parts=count,
+        resumed_at=done,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _until(windows: Iterable[Window], as_of: datetime | None) -> list[Window]:
+    if as_of is None:
+        return list(windows)
+    return [
+        Window(window.start, min(window.end, as_of)) for window in windows if window.start < as_of
+    ]
+
+
+def _until_undone(windows: Iterable[Window], as_of: datetime | None) -> list[Window]:
+    if as_of is None:
+        return []
+    return [
+        Window(max(window.start, as_of), window.end) for window in windows if window.end > as_of
+    ]
+
+
+def _ended(as_of: datetime | None) -> str:
+    return "" if as_of is None else as_of.astimezone(UTC).isoformat()
+
+
+def _resumed(note: str | None, plan: str) -> tuple[int, int]:
+    """Parts done and parts in all of an unfinished rebuild of the same plan."""
+    if note is None:
+        return 0, 0
+    noted, done, count = json.loads(note)
+    return (int(done), int(count)) if noted == plan else (0, 0)
