@@ -11,7 +11,6 @@ import dagster as dg
 from feature_platform.assets.retries import one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT
 from feature_platform.assets.windows import partitions_within, run_windows
-from feature_platform.checks.outcomes import row_as_text
 from feature_platform.store.inference import UNKNOWN
 from feature_platform.store.project import source_of
 from feature_platform.store.windows import Window
@@ -27,6 +26,8 @@ VERDICTS = "feature_platform/verdicts"
 _TRAILING_WINDOWS = 14
 # How many evaluations back a verdict is looked for; past that the checks are simply run again.
 _HISTORY = 50
+# Expectations shown on a page, failures first.
+_MAX_SHOWN = 100
 
 _DESCRIPTIONS = {
     "schema": "Columns and types that the feature views declare are there.",
@@ -191,8 +192,10 @@ class SourceChecks:
             spec.key, limit=_HISTORY
         )
         for record in records:
-            evaluation = record.evaluation
-            value = evaluation.metadata.get(VERDICTS) if evaluation else None
+            # A record that was planned and never came to its verdict holds the plan instead.
+            evaluation: Any = record.evaluation
+            checked = isinstance(evaluation, dg.AssetCheckEvaluation)
+            value = evaluation.metadata.get(VERDICTS) if checked else None
             said = value.value if isinstance(value, dg.JsonMetadataValue) else None
             if not isinstance(said, dict):
                 continue
@@ -304,8 +307,20 @@ def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dic
         )
     }
     if shown:
-        metadata["results"] = _table(shown, several=several)
-    if len(per_window) == 1:
+        metadata["results"] = _table(shown[:_MAX_SHOWN], several=several)
+    # Not in the table: a whole row of a source makes it wider than any page.
+    if offending := [
+        {
+            "window": str(verdict.window),
+            "column": result.column,
+            "expectation": result.expectation,
+            "rows": [dict(row) for row in result.unexpected_rows],
+        }
+        for verdict, result in shown[:_MAX_SHOWN]
+        if result.unexpected_rows
+    ]:
+        metadata["offending_rows"] = dg.JsonMetadataValue(offending)
+    if not several:
         metadata[CONTENT_HASH] = per_window[0][0].content_hash
     return metadata
 
@@ -313,12 +328,10 @@ def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dic
 def _table(
     shown: "Sequence[tuple[WindowVerdict, ExpectationOutcome]]", *, several: bool
 ) -> dg.TableMetadataValue:
-    """Expectations, a row each: with the columns that say something, so that it fits the page."""
-    offended = any(result.unexpected_rows for _, result in shown)
+    """Expectations, a row each."""
     columns = [
         *(["window"] if several else []),
         *("column", "expectation", "passed", "expected", "observed"),
-        *(["offending rows"] if offended else []),
     ]
     rows: list[dict[str, Any]] = [
         {
@@ -328,7 +341,6 @@ def _table(
             "passed": result.passed,
             "expected": str(result.expected),
             "observed": str(result.observed),
-            "offending rows": "\n".join(row_as_text(row) for row in result.unexpected_rows),
         }
         for verdict, result in shown
     ]

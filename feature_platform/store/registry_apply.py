@@ -61,7 +61,7 @@ def plan(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange
     contents = _prepared(store, repo_contents)
     with _registry_errors(store):
         _refresh(store)
-        difference, _, _ = store.plan(contents)
+        difference = _real(store.plan(contents)[0])
     return _change(difference)
 
 
@@ -129,6 +129,7 @@ def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChan
         # that was applied before has those of that time.
         view.materialization_intervals = []
     difference, infra_difference, infra = store.plan(contents)
+    difference = _real(difference)
     if store._should_use_plan():  # noqa: SLF001 - as feast apply decides
         store._apply_diffs(difference, infra_difference, infra)  # noqa: SLF001
     else:
@@ -234,6 +235,38 @@ def _in_inference(error: BaseException) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+def _real(difference: Any) -> Any:
+    """The difference without objects that differ in nothing a repo can say.
+
+    Feast finds a view changed when windows of it were materialized, and then shows the times at
+    which its sources were registered.
+    """
+    from feast.diff.property_diff import TransitionType
+
+    difference.feast_object_diffs = [
+        each
+        for each in difference.feast_object_diffs
+        if each.transition_type != TransitionType.UPDATE
+        or any(
+            _said(prop.val_existing) != _said(prop.val_declared)
+            for prop in each.feast_object_property_diffs
+        )
+    ]
+    return difference
+
+
+def _said(value: Any) -> Any:
+    """A property without the times at which it was registered."""
+    if not hasattr(value, "HasField"):
+        return value
+    plain = copy.deepcopy(value)
+    fields = plain.DESCRIPTOR.fields_by_name
+    for part in [plain, *([plain.batch_source] if "batch_source" in fields else [])]:
+        if "meta" in part.DESCRIPTOR.fields_by_name:
+            part.ClearField("meta")
+    return plain
 
 
 def _change(difference: Any) -> RegistryChange:
