@@ -65,21 +65,15 @@ def code(spec: dg.AssetSpec) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_repo_of_any_shape_loads_with_every_job_and_schedule(
+def test_a_repo_of_any_shape_loads_with_every_job_and_writes_nothing(
     shape: str, make_sample: Callable[..., "Sample"]
 ):
     sample = make_sample(shape)
+    before = sample.files()
     repository = sample.definitions().get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs()}
     assert {schedule.job_name for schedule in repository.schedule_defs} <= jobs
-    assert repository.asset_graph.get_all_asset_keys()
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_loading_a_repo_writes_nothing_into_it(shape: str, make_sample: Callable[..., "Sample"]):
-    sample = make_sample(shape)
-    before = sample.files()
-    sample.definitions().get_repository_def().get_all_jobs()
+    assert len(repository.asset_graph.get_all_asset_keys()) > 1
     assert sample.files() == before
 
 
@@ -186,7 +180,7 @@ def test_query_and_table_sources_of_a_warehouse_load_without_reaching_it(specs: 
     assert "SELECT borrower_id" in found["sources/repayments"].metadata["feast/query"].value
     # Nobody says of what type the key is, and no server is asked.
     assert columns(found["sources/repayments"])["borrower_id"] == "unknown"
-    assert found["feature_views/repayment_history"].metadata["feast/ttl"] == "90 days, 0:00:00"
+    assert found["feature_views/repayment_history"].metadata["feast/ttl"] == "90 days"
 
 
 def test_no_password_is_shown_anywhere(specs: Any):
@@ -415,7 +409,7 @@ def test_the_templates_view_shows_types_key_tags_and_ttl(template: Mapping[str, 
         "driver_profile": "Struct({name: String, age: String})",
     }
     assert view.tags["team"] == "driver_performance"
-    assert view.metadata["feast/ttl"] == "1 day, 0:00:00"
+    assert view.metadata["feast/ttl"] == "1 day"
     assert deps(view) == {"sources/driver_hourly_stats_source", "registry"}
     # The pushed view reads the same table.
     assert deps(template["feature_views/driver_hourly_stats_fresh"]) == deps(view)
