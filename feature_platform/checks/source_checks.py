@@ -328,16 +328,12 @@ def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dic
 def _table(
     shown: "Sequence[tuple[WindowVerdict, ExpectationOutcome]]", *, several: bool
 ) -> dg.TableMetadataValue:
-    """Expectations, a row each."""
-    columns = [
-        *(["window"] if several else []),
-        *("column", "expectation", "passed", "expected", "observed"),
-    ]
+    """Expectations, a row each; four columns are what a page holds."""
+    columns = [*(["window"] if several else []), "expectation", "passed", "expected", "observed"]
     rows: list[dict[str, Any]] = [
         {
             "window": str(verdict.window),
-            "column": result.column or "",
-            "expectation": result.expectation,
+            "expectation": f"{result.column or 'table'}: {result.expectation}",
             "passed": result.passed,
             "expected": str(result.expected),
             "observed": str(result.observed),
