@@ -1,6 +1,7 @@
 """The windows of event time that a run is about."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import dagster as dg
 
@@ -34,5 +35,11 @@ def partitions_within(
     partitions: dg.TimeWindowPartitionsDefinition, window: Window
 ) -> dict[str, Window]:
     """The partitions that have moments in `window`, oldest first; none before the first one."""
-    keys = partitions.get_partition_keys_in_time_window(dg.TimeWindow(window.start, window.end))
-    return {key: window_of(partitions, key) for key in keys}
+    moments = (window.start, window.end - timedelta(microseconds=1))
+    first, last = (
+        window_of(partitions, partitions.get_partition_key_for_timestamp(moment.timestamp()))
+        for moment in moments
+    )
+    keys = partitions.get_partition_keys_in_time_window(dg.TimeWindow(first.start, last.end))
+    found = {key: window_of(partitions, key) for key in keys}
+    return {key: each for key, each in found.items() if each.start >= partitions.start}
