@@ -122,3 +122,18 @@ def doctor(**arguments: Any) -> int:
     from feature_platform.cli.doctor import run
 
     return run(**arguments)
+
+
+@_command(
+    _VIEWS,
+    click.option("--as-of", help="Put online what was the latest at this moment, UTC."),
+    click.option(
+        "--allow-failed-checks", is_flag=True, help="Serve windows that failed their checks."
+    ),
+    name="rebuild-online",
+)
+def rebuild_online(**arguments: Any) -> int:
+    """Write every materialized window online again, in one pass a view; resumes after a crash."""
+    from feature_platform.cli.rebuild_online import run
+
+    return run(**arguments)

@@ -12,7 +12,7 @@ def parse_window(start: str, end: str) -> Window:
     Raises:
         WindowError: One is not a moment, the end is not after the start, or lies in the future.
     """
-    window = Window(_moment("start", start), _moment("end", end))
+    window = Window(parse_moment("start", start), parse_moment("end", end))
     now = datetime.now(UTC)
     if window.end > now:
         raise WindowError(
@@ -23,7 +23,12 @@ def parse_window(start: str, end: str) -> Window:
     return window
 
 
-def _moment(name: str, text: str) -> datetime:
+def parse_moment(name: str, text: str) -> datetime:
+    """One typed moment; without a zone it is UTC.
+
+    Raises:
+        WindowError: It is not a moment; the message calls it `name`.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

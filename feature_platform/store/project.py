@@ -234,9 +234,7 @@ class FeastProject:
 
     def suite_file(self, source: str) -> Path | None:
         """The repo's own expectations on a source: ``expectations/<source>.json`` or ``.yaml``."""
-        folder = self.repo_dir / "expectations"
-        paths = [folder / f"{source}{end}" for end in (".json", ".yaml", ".yml")]
-        found = [path for path in paths if path.is_file()]
+        found = [path for path in self._suite_files if path.stem == source]
         if len(found) > 1:
             raise RepoError(
                 f"source '{source}'",
@@ -244,6 +242,28 @@ class FeastProject:
                 "keep one of them",
             )
         return found[0] if found else None
+
+    @cached_property
+    def _suite_files(self) -> Sequence[Path]:
+        """All suites.
+
+        Raises:
+            RepoError: One is named after no source; it would never run, and nobody would be told.
+        """
+        found = sorted(
+            path
+            for path in (self.repo_dir / "expectations").glob("*")
+            if path.suffix in (".json", ".yaml", ".yml")
+        )
+        for path in found:
+            if path.stem not in self.sources:
+                near = get_close_matches(path.stem, self.sources, n=1) or sorted(self.sources)
+                raise RepoError(
+                    f"expectation suite '{path.relative_to(self.repo_dir)}'",
+                    f"project '{self.name}' has no source '{path.stem}'",
+                    f"name it after one of: {', '.join(near)}",
+                )
+        return found
 
     def code_location(self, kind: str, name: str) -> CodeLocation | None:
         """Where an object is defined, found by reading the files, not by running them.
