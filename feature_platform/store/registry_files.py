@@ -91,11 +91,12 @@ class GcsFile:
             blob = self._bucket.get_blob(self._name)
             if blob is None:
                 return b"", 0
+            generation = int(blob.generation)  # a download overwrites what the blob knows of itself
             try:
-                content = blob.download_as_bytes(if_generation_match=blob.generation)
+                content = blob.download_as_bytes(if_generation_match=generation)
             except NotFound:
                 continue  # replaced between the two requests
-            return bytes(content), int(blob.generation)
+            return bytes(content), generation
 
     def write(self, content: bytes, version: int) -> bool:
         """Upload on the condition that the generation is still the one that was read."""

@@ -53,10 +53,12 @@ class SampleRepo:
     ttl: timedelta = timedelta(0)
     views: tuple[str, ...] = ("user_stats",)
     engine: Any = "local"
+    keep: bool = False
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.write([])
+        if not self.keep:
+            self.write([])
 
     @property
     def source(self) -> FileSource:

@@ -1,0 +1,293 @@
+"""The registry: windows recorded by many processes, in every place it can be kept."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from feast import FeatureStore
+from feast.infra.registry.registry import Registry
+from feast.repo_contents import RepoContents
+from sample_repos import SampleRepo, day, row, served
+
+from feature_platform.errors import RegistryError, WindowError
+from feature_platform.store.materialize import materialize_window
+from feature_platform.store.registry import (
+    forget_window,
+    materialized_windows,
+    record_window,
+)
+from feature_platform.store.registry_apply import apply, ensure_registered, plan
+from feature_platform.store.windows import Window
+
+PROCESSES = 8
+WINDOWS = 20
+
+
+def _registry(kind: str, folder: Path, request: pytest.FixtureRequest) -> Any:
+    if kind == "file":
+        return str(folder / "registry.db")
+    if kind == "sqlite":
+        return {"registry_type": "sql", "path": f"sqlite:///{folder}/registry.sqlite"}
+    if kind == "postgres":
+        server = request.getfixturevalue("postgres_server")
+        return {"registry_type": "sql", "path": server.url(server.new_database())}
+    if kind == "gcs":
+        request.getfixturevalue("gcs")
+        return f"gs://registries/{folder.parent.name}/registry.db"
+    request.getfixturevalue("aws")
+    import os
+
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=os.environ["FEAST_S3_ENDPOINT_URL"])
+    client.create_bucket(Bucket="registries")
+    return "s3://registries/registry.db"
+
+
+def _repo(kind: str, tmp_path: Path, request: pytest.FixtureRequest, **more: Any) -> SampleRepo:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    return SampleRepo(folder, registry=_registry(kind, folder, request), **more)
+
+
+EVERY_KIND = [
+    "file",
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.server),
+    pytest.param("gcs", marks=pytest.mark.server),
+    pytest.param("s3", marks=pytest.mark.server),
+]
+
+
+def _contents(repo: SampleRepo) -> RepoContents:
+    user, source, *views = repo.objects()
+    return RepoContents(
+        projects=[],
+        data_sources=[source],
+        feature_views=views,
+        on_demand_feature_views=[],
+        stream_feature_views=[],
+        label_views=[],
+        entities=[user],
+        feature_services=[],
+        permissions=[],
+    )
+
+
+def _start(
+    repo: SampleRepo, windows: list[tuple[str, Window]], *, materialize: bool = False
+) -> subprocess.Popen[bytes]:
+    asked = {
+        "folder": str(repo.folder),
+        "online": dict(repo.online),
+        "registry": repo.registry,
+        "views": list(repo.views),
+        "windows": [(view, w.start.isoformat(), w.end.isoformat()) for view, w in windows],
+        "materialize": materialize,
+    }
+    program = Path(__file__).with_name("registry_writer.py")
+    return subprocess.Popen(
+        [sys.executable, str(program), json.dumps(asked)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _join(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        _, errors = process.communicate(timeout=250)
+        assert process.returncode == 0, errors.decode()[-3000:]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_windows_are_merged_and_a_gap_stays_a_gap(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    store = _repo(kind, tmp_path, request).applied()
+    for number in (1, 2, 5, 4, 2):
+        record_window(store, "user_stats", Window(day(number), day(number + 1)))
+    expected = [Window(day(1), day(3)), Window(day(4), day(6))]
+    assert materialized_windows(store, "user_stats") == expected
+    view = store.registry.get_feature_view("user_stats", store.project)
+    assert view.materialization_intervals == [(w.start, w.end) for w in expected]
+    assert view.state.name == "AVAILABLE_ONLINE"
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_a_store_that_was_open_before_sees_the_windows_of_others(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    repo = _repo(kind, tmp_path, request)
+    early = repo.applied()
+    record_window(repo.open(), "user_stats", Window(day(1), day(2)))
+    assert materialized_windows(early, "user_stats") == [Window(day(1), day(2))]
+    record_window(early, "user_stats", Window(day(3), day(4)))
+    # Feast edits its own copy of a file: it must not be the one from before.
+    early.apply(repo.objects())
+    assert materialized_windows(repo.open(), "user_stats") == [
+        Window(day(1), day(2)),
+        Window(day(3), day(4)),
+    ]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_a_forgotten_window_counts_as_missing(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    store = _repo(kind, tmp_path, request).applied()
+    record_window(store, "user_stats", Window(day(1), day(6)))
+    forget_window(store, "user_stats", Window(day(3), day(4)))
+    assert materialized_windows(store, "user_stats") == [
+        Window(day(1), day(3)),
+        Window(day(4), day(6)),
+    ]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("kind", ["file", "sqlite", "postgres", "gcs"])
+@pytest.mark.parametrize("views", [1, 8])
+def test_eight_processes_lose_no_window(
+    kind: str, views: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    names = tuple(f"view_{number}" for number in range(views))
+    repo = _repo(kind, tmp_path, request, views=names)
+    store = repo.applied()
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    processes = []
+    expected: dict[str, list[Window]] = {name: [] for name in names}
+    for process in range(PROCESSES):
+        name = names[process % views]
+        # Every second hour, so that nothing merges and a lost one is seen.
+        windows = [
+            Window(
+                start := begin + timedelta(days=process, hours=2 * n), start + timedelta(hours=1)
+            )
+            for n in range(WINDOWS // 2)
+        ] + [
+            Window(
+                start := begin + timedelta(days=100 + process, hours=2 * n),
+                start + timedelta(hours=1),
+            )
+            for n in range(WINDOWS // 2)
+        ]
+        expected[name] += windows
+        processes.append(_start(repo, [(name, window) for window in windows]))
+    _join(processes)
+    for name in names:
+        assert materialized_windows(store, name) == sorted(expected[name])
+    assert {view.name for view in repo.open().list_feature_views()} == set(names)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("online", ["sqlite", "redis"])
+def test_processes_that_materialize_one_view_at_once_leave_the_latest_rows(
+    online: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from sample_repos import online_config
+
+    folder = tmp_path / "repo"
+    config = online_config(online, request)
+    if online == "sqlite":
+        config["path"] = str(folder / "online.db")
+    repo = SampleRepo(folder, online=config)
+    users = range(30)
+    repo.write([row(user, day(n, user / 2), n * 100 + user) for user in users for n in range(1, 9)])
+    store = repo.applied()
+    _join(
+        [
+            _start(
+                repo,
+                [("user_stats", Window(day(n), day(n + 1))) for n in order],
+                materialize=True,
+            )
+            for order in ([1, 5, 3], [8, 2], [7, 4, 6], [3, 8, 1])
+        ]
+    )
+    assert served(store, *users) == [800.0 + user for user in users]
+    assert materialized_windows(store, "user_stats") == [Window(day(1), day(9))]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_apply_keeps_the_windows_and_says_what_it_changed(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    repo = _repo(kind, tmp_path, request)
+    store = repo.open()
+    change = apply(store, _contents(repo))
+    assert "feature view user_stats" in change.added
+    record_window(store, "user_stats", Window(day(1), day(2)))
+    contents = _contents(repo)
+    assert not plan(store, contents)
+    contents.feature_views[0].tags["team"] = "fraud"
+    assert plan(store, contents).updated == ("feature view user_stats",)
+    assert apply(store, contents).updated == ("feature view user_stats",)
+    record_window(repo.open(), "user_stats", Window(day(3), day(4)))
+    contents.feature_views[0].tags["team"] = "risk"
+    apply(store, contents)
+    assert materialized_windows(store, "user_stats") == [
+        Window(day(1), day(2)),
+        Window(day(3), day(4)),
+    ]
+
+
+def test_a_view_that_is_new_is_registered_and_one_that_is_there_is_left(repo: SampleRepo) -> None:
+    store = repo.open()
+    change = ensure_registered(store, _contents(repo), "user_stats")
+    assert change is not None
+    assert "feature view user_stats" in change.added
+    assert ensure_registered(store, _contents(repo), "user_stats") is None
+
+
+def test_a_view_the_repo_no_longer_has_is_deleted(repo: SampleRepo) -> None:
+    store = repo.open()
+    contents = _contents(repo)
+    apply(store, contents)
+    contents.feature_views.clear()
+    assert apply(store, contents).deleted == ("feature view user_stats",)
+    assert store.list_feature_views() == []
+
+
+def test_a_future_end_is_not_recorded(repo: SampleRepo) -> None:
+    store = repo.applied()
+    with pytest.raises(WindowError, match="future"):
+        record_window(store, "user_stats", Window(day(1), datetime.now(UTC) + timedelta(minutes=5)))
+    assert materialized_windows(store, "user_stats") == []
+
+
+def test_feast_goes_on_from_what_was_recorded(repo: SampleRepo) -> None:
+    repo.write([row(1, day(1), 1.0), row(1, day(3), 3.0)])
+    store = repo.applied()
+    materialize_window(store, "user_stats", day(1), day(2))
+    store.materialize_incremental(end_date=day(4))
+    assert served(store, 1) == [3.0]
+    assert materialized_windows(store, "user_stats") == [Window(day(1), day(4))]
+
+
+def test_an_unreachable_registry_is_named_without_its_password(tmp_path: Path) -> None:
+    store = FeatureStore(
+        config=SampleRepo(
+            tmp_path,
+            registry={
+                "registry_type": "sql",
+                "path": "postgresql+psycopg://joe:hunter2@127.0.0.1:1/feast",
+                "sqlalchemy_config_kwargs": {"connect_args": {"connect_timeout": 2}},
+            },
+        ).config()
+    )
+    with pytest.raises(RegistryError, match=r"127\.0\.0\.1:1/feast") as caught:
+        materialize_window(store, "user_stats", day(1), day(2))
+    assert "hunter2" not in str(caught.value)
+    assert "joe" not in str(caught.value)
+
+
+def test_readers_of_the_file_never_see_half_of_it(repo: SampleRepo) -> None:
+    store = repo.applied()
+    processes = [_start(repo, [("user_stats", Window(day(n), day(n + 1))) for n in range(1, 20)])]
+    while processes[0].poll() is None:
+        views = Registry("shop", store.config.registry, None).list_feature_views("shop")
+        assert [view.name for view in views] == ["user_stats"]
+    _join(processes)
