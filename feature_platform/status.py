@@ -1,6 +1,6 @@
 """What is online, what is missing, and what has changed since: one strip of windows a view."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import dagster as dg
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
+from feature_platform.assets.feature_views import REBUILD_DUE
 from feature_platform.assets.sources import CONTENT_HASH, combined_hash
 from feature_platform.assets.windows import partitions_within, window_of
 from feature_platform.graph import FeastGraph
@@ -17,6 +18,10 @@ from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorD
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+REBUILT = "feature_platform/rebuilt"
+# How many events back a request for a rebuild is looked for.
+_RECENT = 1000
 
 State = Literal["complete", "missing", "failed", "stale", "running"]
 
@@ -46,17 +51,20 @@ class ViewStatus:
         windows: The newest complete partitions, oldest first.
         newest: End of the newest window online; None where nothing is.
         lag: From `newest` to the end of the newest complete partition; None where nothing is.
+        rebuild_due: Whether keys may still be served whose rows have left their window: this kind
+            of online store cannot name them, so that only `rebuild-online` removes them.
     """
 
     view: str
     windows: tuple[WindowStatus, ...]
     newest: datetime | None
     lag: timedelta | None
+    rebuild_due: bool = False
 
     @property
     def well(self) -> bool:
-        """Whether every shown window is complete."""
-        return all(window.state == "complete" for window in self.windows)
+        """Whether every shown window is complete, and no rebuild is due."""
+        return not self.rebuild_due and all(window.state == "complete" for window in self.windows)
 
 
 def view_status(
@@ -103,7 +111,7 @@ def view_status(
     newest = max((window.end for window in online), default=None)
     due = max((window.end for window in windows.values()), default=None)
     lag = max(due - newest, timedelta(0)) if due and newest else None
-    return ViewStatus(view.name, found, newest, lag)
+    return ViewStatus(view.name, found, newest, lag, _rebuild_due(instance, view_key))
 
 
 def _state(status: AssetPartitionStatus | None, *, online: bool, changed: bool) -> State:
@@ -134,6 +142,34 @@ def _changed(
         and all(part in built for part in within)
         and served[key] != combined_hash([built[part] for part in within])
     }
+
+
+def report_rebuilt(instance: dg.DagsterInstance, view: dg.AssetKey, keys_written: int) -> None:
+    """Put on record that a view's online store was rebuilt; no rebuild is due any more."""
+    instance.report_runless_asset_event(
+        dg.AssetObservation(
+            asset_key=view,
+            description="rebuilt online from all materialized windows",
+            metadata={REBUILT: True, "feature_platform/keys_written": keys_written},
+        )
+    )
+
+
+def _rebuild_due(instance: dg.DagsterInstance, view: dg.AssetKey) -> bool:
+    """Whether a materialization has asked for a rebuild since the last one."""
+    asked = _newest(instance.fetch_materializations(view, limit=_RECENT).records, REBUILD_DUE)
+    done = _newest(instance.fetch_observations(view, limit=_RECENT).records, REBUILT)
+    return asked > done
+
+
+def _newest(records: Sequence[dg.EventLogRecord], label: str) -> int:
+    """The number of the newest record whose metadata has a true `label`; 0 without one."""
+    for record in records:
+        event = record.asset_materialization or record.asset_observation
+        value = event.metadata.get(label) if event else None
+        if value and value.value:
+            return record.storage_id
+    return 0
 
 
 def _content_hashes(

@@ -13,6 +13,8 @@ from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorD
 if TYPE_CHECKING:
     from feature_platform.checks.gate import SourceGate
 
+REBUILD_DUE = "feature_platform/rebuild_due"
+
 
 class FeatureViewConfig(dg.Config):
     """What a run of a feature view may be told."""
@@ -84,7 +86,11 @@ def build_feature_view_asset(
                 "feature_platform/rows_read": result.rows_read,
                 "feature_platform/keys_written": result.keys_written,
                 "feature_platform/seconds": round(result.seconds, 3),
-                "feature_platform/path": result.path,
+                "feature_platform/path": result.path
+                + (f" ({result.reason})" if result.reason else ""),
+                "feature_platform/rows_without_key": result.rows_without_key,
+                "feature_platform/keys_vanished": result.keys_vanished,
+                REBUILD_DUE: result.rebuild_due,
                 "dagster/column_lineage": translator.column_lineage(data),
             },
         )

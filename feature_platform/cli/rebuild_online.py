@@ -4,10 +4,11 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 
 import click
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.source_checks import SourceChecks
@@ -15,6 +16,7 @@ from feature_platform.cli.context import dagster_instance
 from feature_platform.cli.materialize import choose_views
 from feature_platform.cli.moments import parse_moment
 from feature_platform.graph import FeastGraph
+from feature_platform.status import report_rebuilt
 from feature_platform.store.project import FeastProject
 from feature_platform.store.rebuild import rebuild_online
 from feature_platform.store.registry import materialized_windows
@@ -43,7 +45,6 @@ def run(
     results = []
     with dagster_instance() as instance:
         for name in choose_views(graph, views):
-            view = graph.views[name]
             gate = SourceGate(name, _checks(graph, name, translator))
             for window in materialized_windows(store, name):
                 if moment is None or window.start < moment:
@@ -56,17 +57,12 @@ def run(
                         log=logging.getLogger(__name__),
                     )
             with Progress(console=Console(stderr=True), disable=as_json, transient=True) as bar:
-                task = bar.add_task(name, total=None)
-                results.append(
-                    rebuild_online(
-                        store,
-                        name,
-                        as_of=moment,
-                        progress=lambda done, parts, bar=bar, task=task: bar.update(
-                            task, completed=done, total=parts
-                        ),
-                    )
-                )
+                show = partial(_show, bar, bar.add_task(name, total=None))
+                result = rebuild_online(store, name, as_of=moment, progress=show)
+            report_rebuilt(
+                instance, translator.get_asset_spec(graph.views[name]).key, result.keys_written
+            )
+            results.append(result)
     if as_json:
         click.echo(json.dumps([asdict(result) for result in results], default=str))
         return 0
@@ -76,6 +72,10 @@ def run(
         took = f"{result.keys_written} keys in {result.seconds:.1f} s"
         click.echo(f"{result.view}: {took}{resumed}; {windows}")
     return 0
+
+
+def _show(bar: Progress, task: TaskID, done: int, parts: int) -> None:
+    bar.update(task, completed=done, total=parts)
 
 
 def _checks(graph: FeastGraph, view: str, translator: DagsterFeastTranslator) -> SourceChecks:

@@ -63,6 +63,11 @@ def _print(found: Sequence[ViewStatus]) -> None:
     )
     click.echo(f"\n{legend}")
     for each in found:
+        if each.rebuild_due:
+            click.echo(
+                f"{each.view}: rebuild due: rows may have left windows that are online; run "
+                f"feature-platform rebuild-online --view {each.view}"
+            )
         for state in ("failed", "stale", "missing"):
             keys = [window.key for window in each.windows if window.state == state]
             if keys:
@@ -90,6 +95,7 @@ def _plain(status: ViewStatus) -> dict[str, object]:
     return {
         "view": status.view,
         "newest": status.newest.isoformat() if status.newest else None,
+        "rebuild_due": status.rebuild_due,
         "lag_seconds": status.lag.total_seconds() if status.lag is not None else None,
         "windows": [
             {
