@@ -31,7 +31,9 @@ def run(
     chosen = choose_views(graph, views)
     reports: list[RunReport] = []
     with dagster_instance() as instance:
-        for cadence in ("daily", "hourly"):
+        current: set[str] = set()
+        # The shorter ones first: a source that both read has their partitions.
+        for cadence in ("hourly", "daily"):
             names = [name for name in chosen if graph.settings(name).partitions == cadence]
             if names:
                 reports.append(
@@ -42,8 +44,10 @@ def run(
                         instance,
                         allow_failed_checks=allow_failed_checks,
                         quiet=as_json,
+                        current=current,
                     )
                 )
+                current |= {graph.views[name].upstream[0].name for name in names}
     well = all(report.succeeded for report in reports)
     passed = all(check.passed for report in reports for check in report.checks)
     if as_json:
@@ -60,8 +64,10 @@ def choose_views(graph: FeastGraph, names: Sequence[str]) -> list[str]:
         RepoError: A view is unknown or cannot be materialized, or there is none at all.
     """
     for name in names:
-        graph.project.view(name)
-        if refusal := graph.views[name].refusal:
+        known = graph.views.get(name) or graph.on_demand_views.get(name)
+        if known is None:
+            graph.project.view(name)
+        elif refusal := known.refusal:
             raise RepoError(
                 f"feature view '{name}'", f"cannot be materialized: {refusal}", "choose another"
             )

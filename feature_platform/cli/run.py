@@ -1,18 +1,23 @@
 """Running the asset graph in this process, with a line a step."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 import click
 import dagster as dg
 
+from feature_platform.assets.windows import partitions_within
 from feature_platform.builder import build_feast_definitions
 from feature_platform.errors import WindowError
 from feature_platform.graph import FeastGraph
 from feature_platform.store.windows import Window
 from feature_platform.translator import DagsterFeastTranslator, op_name
+
+# What can be told as JSON; the rest is made for the UI.
+_PLAIN = (str, int, float, bool, list, dict)
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,20 @@ def partition_range(
     Raises:
         WindowError: It does not begin and end where partitions do, or is outside of them.
     """
-    keys = partitions.get_partition_keys_in_time_window(dg.TimeWindow(window.start, window.end))
-    if not keys:
+    complete = partitions.get_last_partition_window()
+    found = {
+        key: each
+        for key, each in partitions_within(partitions, window).items()
+        if complete and each.end <= complete.end.astimezone(UTC)
+    }
+    if not found:
         first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
         raise WindowError(
             f"window {window}",
             f"has no complete partition (partitions run from {first} to {last})",
             "choose a window inside, or an earlier --start-date",
         )
-    spans = [partitions.time_window_for_partition_key(key) for key in (keys[0], keys[-1])]
+    keys, spans = list(found), list(found.values())
     whole = Window(spans[0].start, spans[-1].end)
     if whole != window:
         raise WindowError(
@@ -80,11 +90,12 @@ def run_views(
     *,
     allow_failed_checks: bool = False,
     quiet: bool = False,
+    current: Collection[str] = (),
 ) -> RunReport:
     """Materialize `window` of `views` with registry, sources and checks, in one run.
 
     Sources whose partitions are of another length, as under an hourly and a daily view, are
-    brought up to date in a run of their own before.
+    brought up to date in a run of their own before; but for those in `current`, which just were.
 
     Raises:
         WindowError: The window does not fit the partitions.
@@ -104,7 +115,7 @@ def run_views(
             sources.add(translator.key_of(source))
             if source.partitions == partitions:
                 together.add(translator.key_of(source))
-            else:
+            elif source.name not in current:
                 apart[translator.key_of(source)] = source.partitions
     jobs = [_Job("materialize", together, partition_range(partitions, window))]
     if apart:
@@ -187,7 +198,9 @@ def _report(result: dg.ExecuteInProcessResult) -> RunReport:
         name = event.asset_key.to_user_string() if event.asset_key else ""
         assets[name] = assets.get(name, 0) + 1
         found = event.step_materialization_data.materialization.metadata
-        metadata[name] = {key: value.value for key, value in found.items()}
+        metadata[name] = {
+            key: value.value for key, value in found.items() if isinstance(value.value, _PLAIN)
+        }
     checks = [
         CheckReport(
             asset=evaluation.asset_key.to_user_string(),

@@ -131,14 +131,14 @@ class FeastProject:
     def _load_config(self) -> "RepoConfig":
         os.environ.setdefault("FEAST_USAGE", "False")
         from feast.errors import FeastError
-        from feast.repo_config import load_repo_config
+        from feast.repo_config import FeastConfigError, load_repo_config
 
         try:
             with self._as_feast_would():
                 config = load_repo_config(self.repo_dir, self.config_path)
                 # Feast checks a store's own options only when they are first read.
                 _ = config.online_store, config.offline_store, config.registry
-        except (FeastError, ValueError, TypeError) as error:
+        except (FeastError, FeastConfigError, ValueError, TypeError) as error:
             raise RepoError(
                 f"configuration '{self.config_path.name}'",
                 f"Feast refuses it: {_first_line(error)}",
