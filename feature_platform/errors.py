@@ -44,3 +44,7 @@ class OnlineStoreError(FeaturePlatformError):
 
 class MissingPackageError(FeaturePlatformError):
     """A configured store needs a package that is not installed."""
+
+
+class StatisticsError(FeaturePlatformError):
+    """A profile, a reference or a comparison cannot be made of what was given."""

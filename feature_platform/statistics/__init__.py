@@ -1,0 +1,36 @@
+"""Profiles, references, distances and verdicts: numpy, scipy and Arrow alone."""
+
+from feature_platform.statistics.columns import ColumnLike, Kind
+from feature_platform.statistics.compare import compare, compare_many, compare_windows
+from feature_platform.statistics.comparison import BinShare, Comparison, Summary, Verdict
+from feature_platform.statistics.measures import Measure
+from feature_platform.statistics.profile import Profile, merge_profiles, profile, profile_batches
+from feature_platform.statistics.reference import Reference, SeasonWindow
+from feature_platform.statistics.seasons import season_of
+from feature_platform.statistics.thresholds import Rule, Thresholds, guide_rules
+from feature_platform.statistics.verdicts import benjamini_hochberg, correct
+
+__all__ = [
+    "BinShare",
+    "ColumnLike",
+    "Comparison",
+    "Kind",
+    "Measure",
+    "Profile",
+    "Reference",
+    "Rule",
+    "SeasonWindow",
+    "Summary",
+    "Thresholds",
+    "Verdict",
+    "benjamini_hochberg",
+    "compare",
+    "compare_many",
+    "compare_windows",
+    "correct",
+    "guide_rules",
+    "merge_profiles",
+    "profile",
+    "profile_batches",
+    "season_of",
+]

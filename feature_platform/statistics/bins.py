@@ -1,0 +1,127 @@
+"""Bins that a reference sets and keeps: quantiles for numbers, names for categories."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from feature_platform.statistics.arrays import FloatArray
+from feature_platform.statistics.profile import Profile
+
+QUANTILE_BINS = 10
+CATEGORY_BINS = 30
+_ATOM = 1 / (2 * QUANTILE_BINS)  # a value as frequent as half a bin gets a bin of its own
+_RARE = 0.005  # share of rows below which a category goes to "other"
+
+NULL, OTHER, UNSEEN = "null", "other", "unseen"
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Where the bins of a feature are.
+
+    Numbers and timestamps: bins ``[edge, next edge)``, the outer two open, then one for null.
+    Booleans and strings: one a category, then ``other`` (known, but rare), ``unseen`` (not in the
+    reference at all), and null.
+
+    Attributes:
+        edges: Inner edges, increasing; empty for categories.
+        categories: Categories with a bin of their own; empty for numbers.
+    """
+
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    categorical: bool = False
+
+    @classmethod
+    def of(cls, reference: Profile) -> "Bins":
+        """The bins that `reference` asks for; only null where it holds no values."""
+        if reference.categories is not None:
+            least = _RARE * reference.rows
+            top = reference.categories.top(CATEGORY_BINS)
+            return cls(categories=tuple(name for name, n in top if n >= least), categorical=True)
+        if reference.ranks is None or not reference.ranks.count:
+            return cls()
+        bins = max(2, min(QUANTILE_BINS, reference.ranks.count // 10))
+        quantiles = reference.ranks.quantiles(np.arange(1, bins) / bins)
+        items, weights = reference.ranks.weighted()
+        unique, starts = np.unique(items, return_index=True)
+        atoms = unique[np.add.reduceat(weights, starts) >= _ATOM * reference.ranks.count]
+        # An atom is the bin between itself and the next number that a float can hold.
+        edges = np.unique(np.concatenate([quantiles, atoms, np.nextafter(atoms, math.inf)]))
+        return cls(edges=tuple(float(edge) for edge in edges if math.isfinite(edge)))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each bin holds, for people."""
+        if self.categorical:
+            return (*self.categories, OTHER, UNSEEN, NULL)
+        if not self.edges:
+            return ("any", NULL)
+        inner = [
+            _number(low)
+            if np.nextafter(low, math.inf) == high
+            else f"{_number(low)} to {_number(high)}"
+            for low, high in zip(self.edges, self.edges[1:], strict=False)
+        ]
+        first, last = _number(self.edges[0]), _number(self.edges[-1])
+        # After an atom comes what is above it, not what is from it on.
+        above = len(self.edges) > 1 and np.nextafter(self.edges[-2], math.inf) == self.edges[-1]
+        return (f"< {first}", *inner, f"{'>' if above else '≥'} {last}", NULL)
+
+    def counts(self, profile: Profile, reference: Profile) -> FloatArray:
+        """Rows of `profile` in each bin, in the order of `labels`.
+
+        Args:
+            profile: What to count.
+            reference: Where a category must have been seen not to be `UNSEEN`.
+        """
+        if not self.categorical:
+            found = profile.histogram(np.array(self.edges))
+            return np.append(found, float(profile.nulls))
+        seen = {} if profile.categories is None else profile.categories.counts
+        own = [float(seen.get(name, 0)) for name in self.categories]
+        unseen = float(unseen_rows(profile, reference))
+        other = max(0.0, profile.values - sum(own) - unseen)
+        return np.array([*own, other, unseen, float(profile.nulls)])
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return {
+            "edges": list(self.edges),
+            "categories": list(self.categories),
+            "categorical": self.categorical,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Bins":
+        """What `to_json` wrote."""
+        return cls(tuple(data["edges"]), tuple(data["categories"]), bool(data["categorical"]))
+
+
+def unseen_counts(profile: Profile, reference: Profile) -> dict[str, int]:
+    """Categories of `profile` that the reference does not know, with their rows.
+
+    Where the reference has more categories than its summary lists, one that it does not list is
+    unseen only if it is far more frequent now than an unlisted one can have been.
+    """
+    if profile.categories is None or reference.categories is None:
+        return {}
+    known = reference.categories
+    share = known.undercount / reference.values if reference.values else 0.0
+    least = 0.0 if known.complete else 3 * share * profile.values + 10
+    return {
+        name: count
+        for name, count in profile.categories.counts.items()
+        if name not in known.counts and count > least
+    }
+
+
+def unseen_rows(profile: Profile, reference: Profile) -> int:
+    """Rows of `profile` whose category the reference does not know."""
+    return sum(unseen_counts(profile, reference).values())
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"

@@ -1,0 +1,283 @@
+"""Compare windows with references: one feature, the features of a window, or many windows."""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from feature_platform.errors import StatisticsError
+from feature_platform.statistics.bins import Bins
+from feature_platform.statistics.comparison import BinShare, Comparison, Summary
+from feature_platform.statistics.measures import Measure, measure
+from feature_platform.statistics.profile import Profile, profile
+from feature_platform.statistics.reference import Baseline, Reference
+from feature_platform.statistics.spread import Spread
+from feature_platform.statistics.thresholds import DEFAULT_THRESHOLDS, Thresholds, guide_rules
+from feature_platform.statistics.verdicts import correct
+
+if TYPE_CHECKING:
+    from feature_platform.statistics.columns import ColumnLike
+
+ReferenceLike: TypeAlias = "Reference | Profile | ColumnLike"
+CurrentLike: TypeAlias = "Profile | ColumnLike"
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What all features of one window share."""
+
+    season: str | None
+    as_of: datetime | None
+    thresholds: Thresholds
+    window: str
+
+
+def compare(
+    reference: ReferenceLike,
+    current: CurrentLike,
+    *,
+    feature: str | None = None,
+    season: str | None = None,
+    as_of: datetime | None = None,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    window: str = "",
+) -> Comparison:
+    """Whether one feature has drifted. For several, `compare_many` corrects across them.
+
+    Args:
+        reference: A `Reference`, a profile, or a column (pandas or Arrow).
+        current: A profile or a column of the window.
+        feature: Its name; None for the reference's.
+        season: Season of the window (`season_of`), for references that know seasons.
+        as_of: End of the window: timestamps of a `current` column become seconds before it.
+        thresholds: What matters.
+        window: Name of the window.
+
+    Raises:
+        StatisticsError: There is no reference, or a column has no one type or no statistics.
+    """
+    if reference is None:
+        raise StatisticsError(
+            f"feature {feature or 'feature'!r}",
+            "there is no reference to compare it with",
+            "set a reference first",
+        )
+    name = feature or (reference.feature if isinstance(reference, Reference) else "feature")
+    known = _reference(reference, name)
+    found = current if isinstance(current, Profile) else profile(current, name=name, as_of=as_of)
+    setting = _Setting(season, as_of, thresholds, window)
+    return correct([_measured(name, known, found, setting)], thresholds)[0]
+
+
+def compare_many(
+    references: Mapping[str, ReferenceLike],
+    currents: Mapping[str, CurrentLike] | pa.Table | pa.RecordBatch,
+    *,
+    season: str | None = None,
+    as_of: datetime | None = None,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    window: str = "",
+    threads: int | None = None,
+) -> tuple[Comparison, ...]:
+    """The features of one window, corrected across them (Benjamini-Hochberg).
+
+    Nothing passes silently: a feature that has a reference and is gone, or has changed its type, is
+    `drift`; one that has no reference, or cannot be read, is `insufficient`, and says so.
+
+    Args:
+        references: By feature.
+        currents: By feature, or an Arrow table of them.
+        season: Season of the window (`season_of`).
+        as_of: End of the window: timestamps of columns become seconds before it.
+        thresholds: What matters.
+        window: Name of the window.
+        threads: Threads to profile columns with; None for one a core.
+
+    Returns:
+        One for each feature of `references`, in that order, then those without a reference.
+    """
+    setting = _Setting(season, as_of, thresholds, window)
+    return correct(_measured_many(references, currents, setting, threads), thresholds)
+
+
+def compare_windows(
+    references: Mapping[str, ReferenceLike],
+    windows: Mapping[str, Mapping[str, CurrentLike]],
+    *,
+    seasons: Mapping[str, str] | None = None,
+    as_of: Mapping[str, datetime] | None = None,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+) -> dict[str, tuple[Comparison, ...]]:
+    """The features of several windows, corrected across features and windows together.
+
+    Args:
+        references: By feature.
+        windows: Features by name of the window.
+        seasons: Season by name of the window.
+        as_of: End by name of the window.
+        thresholds: What matters.
+
+    Returns:
+        By name of the window, as `compare_many`.
+    """
+    measured = {
+        window: _measured_many(
+            references,
+            currents,
+            _Setting((seasons or {}).get(window), (as_of or {}).get(window), thresholds, window),
+        )
+        for window, currents in windows.items()
+    }
+    flat = iter(correct((each for group in measured.values() for each in group), thresholds))
+    return {window: tuple(next(flat) for _ in group) for window, group in measured.items()}
+
+
+def _measured_many(
+    references: Mapping[str, ReferenceLike],
+    currents: Mapping[str, CurrentLike] | pa.Table | pa.RecordBatch,
+    setting: _Setting,
+    threads: int | None = None,
+) -> list[Comparison]:
+    if isinstance(currents, (pa.Table, pa.RecordBatch)):
+        currents = {name: currents.column(name) for name in currents.schema.names}
+
+    def one(name: str) -> Comparison:
+        if name not in currents:
+            return Comparison(
+                *(name, "drift"),
+                f"{name} is gone: the reference has it, the window does not.",
+                reason="feature_gone",
+                window=setting.window,
+            )
+        reference, current = references.get(name), currents[name]
+        if reference is None:
+            return Comparison(
+                *(name, "insufficient"),
+                f"{name} cannot be judged: it has no reference; set one.",
+                reason="no_reference",
+                window=setting.window,
+            )
+        try:
+            known = _reference(reference, name)
+            found = (
+                current
+                if isinstance(current, Profile)
+                else profile(current, name=name, as_of=setting.as_of)
+            )
+        except StatisticsError as error:
+            return Comparison(
+                *(name, "insufficient"),
+                f"{name} cannot be judged: {error.problem}; {error.remedy}.",
+                reason="unreadable",
+                window=setting.window,
+            )
+        return _measured(name, known, found, setting)
+
+    names = [*references, *(name for name in currents if name not in references)]
+    workers = min(len(names), threads or os.cpu_count() or 1)
+    if workers < 2:  # noqa: PLR2004
+        return [one(name) for name in names]
+    # NumPy and Arrow let go of the interpreter while they read a column.
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(one, names))
+
+
+def _reference(reference: ReferenceLike, name: str) -> Reference:
+    return reference if isinstance(reference, Reference) else Reference.of(reference, name)
+
+
+def _measured(name: str, reference: Reference, current: Profile, setting: _Setting) -> Comparison:
+    """The measures of a feature; its verdict is `correct`'s, unless none needs measuring."""
+    baseline = reference.baseline(setting.season)
+    known = baseline.profile
+    found = Comparison(
+        *(name, "insufficient", ""),
+        kind=current.kind if known.kind == "empty" else known.kind,
+        reference_rows=known.rows,
+        current_rows=current.rows,
+        reference_label=reference.label,
+        reference_version=reference.version,
+        season=baseline.season,
+        notes=(baseline.note,) if baseline.note else (),
+        reference=Summary.of(known),
+        current=Summary.of(current),
+        window=setting.window,
+    )
+    settled = _settled(found, known, current)
+    if settled is not None:
+        return settled
+    parts: list[tuple[str, Baseline, Profile, Bins, Spread]] = []
+    if known.kind == "list" and known.lengths and known.elements:
+        for part in ("length", "elements"):
+            then, now = _part(known, part), _part(current, part)
+            spread = Spread.of_clusters((then, known.values), (now, current.values))
+            inner = replace(baseline, profile=then, windows=1)
+            parts.append((part, inner, now, Bins.of(then), spread))
+        nulls = _without_values(baseline.profile), _without_values(current)
+        parts.append(("", replace(baseline, profile=nulls[0]), nulls[1], Bins(), reference.spread))
+    else:
+        parts.append(("", baseline, current, reference.bins, reference.spread))
+    measures: list[Measure] = []
+    shares: list[BinShare] = []
+    for part, before, now, bins, spread in parts:
+        for each in measure(before, now, bins, spread, setting.thresholds):
+            # A list's nulls are its own; its length and its elements add nothing to them.
+            if part == "" or each.statistic != "null_rate_change" or part == "elements":
+                label = f"{part}.{each.statistic}" if part else each.statistic
+                measures.append(replace(each, statistic=label))
+        shares += _bin_shares(part, before.profile, now, bins)
+    return replace(
+        found,
+        measures=tuple(measures),
+        rules=guide_rules(known, current),
+        bins=tuple(shares),
+    )
+
+
+def _settled(found: Comparison, known: Profile, current: Profile) -> Comparison | None:
+    """The comparison where there is nothing to measure, or no need to."""
+    name, sizes = found.feature, f"({current.rows:,} rows against {known.rows:,} of the reference)"
+    if not known.rows:
+        sentence = f"{name} cannot be judged: its reference holds no rows {sizes}."
+        return replace(found, sentence=sentence, reason="empty_reference")
+    if not current.rows:
+        sentence = f"{name} cannot be judged: the window holds no rows {sizes}."
+        return replace(found, sentence=sentence, reason="empty_window")
+    if "empty" not in (known.kind, current.kind) and known.kind != current.kind:
+        sentence = f"{name} has changed its type from {known.kind} to {current.kind} {sizes}."
+        return replace(found, verdict="drift", sentence=sentence, reason="type_changed")
+    if "empty" not in (known.kind, current.kind) and known.ages != current.ages:
+        sentence = (
+            f"{name} has changed its meaning: ages before the window's end on one side, times "
+            f"since 1970 on the other {sizes}; give as_of for both or for none."
+        )
+        return replace(found, verdict="drift", sentence=sentence, reason="type_changed")
+    return None
+
+
+def _bin_shares(part: str, known: Profile, current: Profile, bins: Bins) -> list[BinShare]:
+    before, now = bins.counts(known, known), bins.counts(current, known)
+    if not before.sum() or not now.sum():
+        return []
+    before, now = before / before.sum(), now / now.sum()
+    return [
+        BinShare(label, float(r), float(c), part)
+        for label, r, c in zip(bins.labels, before, now, strict=True)
+        if part != "" or label != "any" or not np.isclose(r + c, 0)
+    ]
+
+
+def _part(found: Profile, part: str) -> Profile:
+    """Lengths or elements of lists; no rows where the lists have none."""
+    inner = found.lengths if part == "length" else found.elements
+    return inner if inner is not None else Profile("empty", 0, 0)
+
+
+def _without_values(found: Profile) -> Profile:
+    """Only the rows and nulls of a list feature."""
+    return Profile("empty", found.rows, found.nulls)

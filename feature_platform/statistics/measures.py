@@ -1,0 +1,248 @@
+"""Every statistic of one feature in one window, with its law when nothing has changed."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from feature_platform.statistics import distances, noise
+from feature_platform.statistics.arrays import FloatArray, finite_or_none, nan_if_none
+from feature_platform.statistics.bins import Bins, unseen_counts
+from feature_platform.statistics.profile import Profile
+from feature_platform.statistics.reference import Baseline
+from feature_platform.statistics.spread import Spread
+from feature_platform.statistics.thresholds import Thresholds, max_ratio, mean_ratio
+
+WARN_SHARE = 0.5
+_SMALL_EFFECT = 0.1  # standard deviations: half of what Cohen calls a small effect
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One statistic.
+
+    Attributes:
+        statistic: Its name; of a list feature with ``length.`` or ``elements.`` before it.
+        value: What was measured; NaN where it does not apply.
+        expected: Its expected value when nothing has changed, at these sample sizes.
+        floor: Effect above `expected` that matters; None where it does not decide.
+        threshold: Above it is drift: `expected` plus the larger of `floor` and what chance gives.
+        warn_threshold: Above it is a warning.
+        p_value: Chance of such a value when nothing has changed; None where it is not known.
+        law: Its law when nothing has changed; not stored.
+    """
+
+    statistic: str
+    value: float
+    expected: float = 0.0
+    floor: float | None = None
+    threshold: float = math.nan
+    warn_threshold: float = math.nan
+    p_value: float | None = None
+    law: noise.Null | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def decides(self) -> bool:
+        """Whether it can make a verdict."""
+        return self.floor is not None and self.p_value is not None and not math.isnan(self.value)
+
+    @property
+    def severity(self) -> float:
+        """Value over threshold, both above `expected`; 1 is where drift begins."""
+        if not self.decides or not self.threshold > self.expected:
+            return 0.0
+        return max(0.0, (self.value - self.expected) / (self.threshold - self.expected))
+
+    @property
+    def limited_by(self) -> str:
+        """What set the threshold: ``effect`` (smaller does not matter) or ``chance``."""
+        if self.floor is None or self.threshold <= self.expected + self.floor * (1 + 1e-9):
+            return "effect"
+        return "chance"
+
+    def at_level(self, level: float) -> "Measure":
+        """With thresholds such that chance alone passes them with probability `level` at most."""
+        if self.floor is None or self.law is None:
+            return self
+        drift, warn = self.expected + self.floor, self.expected + self.floor * WARN_SHARE
+        # Asking for a quantile costs; the effects that matter are mostly far beyond chance.
+        if self.law.p(warn) > level:
+            chance = self.law.quantile(level)
+            drift, warn = max(drift, chance), max(warn, chance)
+        return replace(self, threshold=drift, warn_threshold=warn)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back, without `law`."""
+        return {
+            "statistic": self.statistic,
+            "value": finite_or_none(self.value),
+            "expected": self.expected,
+            "floor": self.floor,
+            "threshold": finite_or_none(self.threshold),
+            "warn_threshold": finite_or_none(self.warn_threshold),
+            "p_value": self.p_value,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Measure":
+        """What `to_json` wrote."""
+        reals = {k: nan_if_none(data[k]) for k in ("value", "threshold", "warn_threshold")}
+        return cls(**{**data, **reals})
+
+
+def measure(
+    baseline: Baseline, current: Profile, bins: Bins, spread: Spread, thresholds: Thresholds
+) -> tuple[Measure, ...]:
+    """All measures of a feature that is not a list; `Measure.at_level` sets their thresholds.
+
+    The statistics are those of `feature_platform.statistics.distances`; their laws those of
+    `feature_platform.statistics.noise`, at effective sample sizes.
+    """
+    reference = baseline.profile
+    if not reference.rows or not current.rows:
+        return ()
+    # What the window's own deviation and the baseline's mean deviation add to each variance.
+    weight = 1 + 1 / baseline.windows if spread.windows else 0.0
+    counts = bins.counts(reference, reference), bins.counts(current, reference)
+    found = [
+        _null_rate(reference, current, spread.nulls * weight, thresholds),
+        *_shape(counts, reference, current, spread.bins * weight, thresholds),
+    ]
+    if bins.categorical:
+        found += _categories(counts, reference, current, spread.bins * weight, thresholds)
+    elif reference.ranks is not None and current.ranks is not None:
+        found += _numbers(reference, current, spread, weight, thresholds)
+    return tuple(each for each in found if not math.isnan(each.value))
+
+
+def _measured(
+    statistic: str, value: float, law: noise.Null | None, floor: float | None = None
+) -> Measure:
+    p_value = None if law is None or math.isnan(value) else law.p(value)
+    return Measure(
+        statistic,
+        value,
+        expected=0.0 if law is None else law.mean,
+        floor=floor if law is not None else None,
+        p_value=p_value,
+        law=law,
+    )
+
+
+def _null_rate(
+    reference: Profile, current: Profile, between: float, thresholds: Thresholds
+) -> Measure:
+    pooled = (reference.nulls + current.nulls + 0.5) / (reference.rows + current.rows + 1)
+    rate = 1 / reference.rows + 1 / current.rows + between / (pooled * (1 - pooled))
+    law = noise.ShareNull(np.array([pooled]), np.array([1 / rate]), 1 / current.rows)
+    change = abs(current.null_rate - reference.null_rate)
+    return _measured("null_rate_change", change, law, thresholds.null_rate_change)
+
+
+def _shape(
+    counts: tuple[FloatArray, FloatArray],
+    reference: Profile,
+    current: Profile,
+    between: float,
+    thresholds: Thresholds,
+) -> Iterator[Measure]:
+    rate = 1 / reference.rows + 1 / current.rows
+    total = rate + between + _sketch_rate(reference) + _sketch_rate(current)
+    law = noise.psi_null(*counts, inflation=total / rate)
+    yield _measured("psi", distances.psi(*counts), law, thresholds.psi)
+    yield _measured("jensen_shannon", distances.jensen_shannon(*counts), None)
+    statistic, _, p_value = distances.chi_square(*counts)
+    yield replace(_measured("chi_square", statistic, None), p_value=p_value)
+
+
+def _categories(
+    counts: tuple[FloatArray, FloatArray],
+    reference: Profile,
+    current: Profile,
+    between: float,
+    thresholds: Thresholds,
+) -> Iterator[Measure]:
+    yield _measured("cramers_v", distances.cramers_v(*counts), None)
+    rows = reference.rows, current.rows
+    # The last two bins, unseen and null, have measures of their own.
+    r, c = counts[0][:-2], counts[1][:-2]
+    known = len(r)
+    if rows[0] and rows[1]:
+        change = float(np.abs(c / rows[1] - r / rows[0]).max())
+        pooled = (r + c + 0.5) / (rows[0] + rows[1] + 1)
+        sizes = np.full(known, 1 / (1 / rows[0] + 1 / rows[1] + between))
+        law = noise.ShareNull(pooled, sizes, 1 / rows[1])
+        yield _measured("share_change", change, law, thresholds.share_change)
+    if reference.values and current.values and reference.categories is not None:
+        unseen = unseen_counts(current, reference)
+        once = sum(1 for n in reference.categories.counts.values() if n == 1)
+        missing = (once + 1) / reference.values if reference.categories.complete else 0.0
+        null = noise.UnseenNull(
+            mean=min(1.0, missing),
+            rows=1 / (1 / current.values + between),
+            share=current.values / (current.values + reference.values),
+            categories=len(reference.categories.counts) + len(unseen),
+        )
+        value = sum(unseen.values()) / current.values
+        # The expected share is part of the law here, not subtracted twice.
+        yield _measured("unseen_share", value, null, thresholds.unseen_share)
+
+
+def _numbers(
+    reference: Profile, current: Profile, spread: Spread, weight: float, thresholds: Thresholds
+) -> Iterator[Measure]:
+    if not reference.values or not current.values or reference.ranks is None:
+        return
+    if current.ranks is None:
+        return
+    rate = 1 / reference.values + 1 / current.values + spread.ranks * weight
+    rate += _sketch_rate(reference) + _sketch_rate(current)
+    ks = distances.kolmogorov_smirnov(reference.ranks, current.ranks)
+    yield _measured("ks", ks, noise.KolmogorovNull(1 / rate), thresholds.ks)
+    moved = distances.wasserstein(reference.ranks, current.ranks, reference.std)
+    yield _measured("wasserstein", moved, None)
+    infinite = [(p.values - p.finite) / p.values for p in (reference, current)]
+    if any(infinite):
+        pooled = (reference.values * infinite[0] + current.values * infinite[1] + 0.5) / (
+            reference.values + current.values + 1
+        )
+        law = noise.ShareNull(np.array([pooled]), np.array([1 / rate]), 1 / current.values)
+        yield _measured(
+            *("infinite_share_change", abs(infinite[1] - infinite[0]), law),
+            thresholds.infinite_share_change,
+        )
+    yield _mean(reference, current, spread.mean * weight, thresholds)
+    yield _maximum(reference, current, thresholds)
+
+
+def _mean(reference: Profile, current: Profile, between: float, thresholds: Thresholds) -> Measure:
+    value, scale = mean_ratio(reference, current), abs(reference.mean)
+    if math.isnan(value) or reference.finite < 2 or current.finite < 2:  # noqa: PLR2004
+        return Measure("mean_change", value)
+    own = reference.std**2 / reference.finite
+    # Of the two estimates of the window's variance the larger: with a long tail the mean and the
+    # standard deviation go together, and the smaller one would call a lucky window a change.
+    error = math.sqrt(own + max(reference.std, current.std) ** 2 / current.finite + between)
+    law = noise.StudentNull(error / scale, current.finite - 1)
+    floor = thresholds.mean_change
+    if floor is not None:
+        floor = max(floor, _SMALL_EFFECT * reference.std / scale)
+    return _measured("mean_change", value, law, floor)
+
+
+def _maximum(reference: Profile, current: Profile, thresholds: Thresholds) -> Measure:
+    value, bound = max_ratio(reference, current), thresholds.max_multiplier
+    if math.isnan(value) or bound is None or current.ranks is None:
+        return Measure("max_multiplier", value)
+    beyond = current.ranks.counts(np.array([np.nextafter(bound * reference.maximum, math.inf)]))
+    rows = max(float(beyond[-1]), float(value > bound))
+    share = current.finite / (current.finite + reference.finite)
+    law = noise.ExceedanceNull(rows, share, bound)
+    return _measured("max_multiplier", value, law, bound)
+
+
+def _sketch_rate(found: Profile) -> float:
+    """The error of a sketch's ranks as if from fewer rows: 4 times its variance as a share."""
+    return 0.0 if found.ranks is None else 4 * found.ranks.rank_error**2

@@ -1,0 +1,207 @@
+"""What a feature is compared with: frozen when it is made, known by a hash of its content."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from feature_platform.errors import StatisticsError
+from feature_platform.statistics.bins import Bins
+from feature_platform.statistics.profile import Profile, merge_profiles, profile
+from feature_platform.statistics.seasons import WEEKDAYS
+from feature_platform.statistics.spread import Spread
+
+if TYPE_CHECKING:
+    from feature_platform.statistics.columns import ColumnLike
+
+SCHEMA_VERSION = 1
+ReferenceSource = Literal["fixed", "trailing", "training_set", "named"]
+
+_SEASON_WINDOWS = 2
+"""Windows of a season from which the season stands for itself; one Monday is no season."""
+
+
+@dataclass(frozen=True)
+class SeasonWindow:
+    """One window of a reference: its season (see `season_of`; None for none), and its profile."""
+
+    season: str | None
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The part of a reference that one window is compared with.
+
+    Attributes:
+        profile: The season's own profile, or that of all windows.
+        season: The season, or None for all windows.
+        windows: Number of windows in it; 1 where it was not made from windows.
+        note: Why it is not the season that was asked for; empty where it is.
+    """
+
+    profile: Profile
+    season: str | None
+    windows: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference of one feature.
+
+    Attributes:
+        feature: Name of the feature.
+        profile: All windows together.
+        bins: Bins that this and every later window is counted in.
+        source: Where it comes from.
+        label: What people call it, such as ``2026-01-01..2026-01-29``.
+        created: When it was made, aware.
+        windows: Number of windows it was made from; 1 for a plain column.
+        seasons: Season to its profile and the number of its windows.
+        spread: How much its windows differ among themselves beyond chance.
+    """
+
+    feature: str
+    profile: Profile
+    bins: Bins
+    source: ReferenceSource = "fixed"
+    label: str = "reference"
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    windows: int = 1
+    seasons: Mapping[str, tuple[int, Profile]] = field(default_factory=dict)
+    spread: Spread = field(default_factory=Spread)
+
+    @classmethod
+    def of(
+        cls,
+        column: "ColumnLike | Profile",
+        feature: str = "feature",
+        *,
+        source: ReferenceSource = "fixed",
+        label: str = "reference",
+        as_of: datetime | None = None,
+    ) -> "Reference":
+        """A reference without seasons, from a column or a profile.
+
+        Raises:
+            StatisticsError: The column has no one type, or one without statistics.
+        """
+        found = (
+            column if isinstance(column, Profile) else profile(column, name=feature, as_of=as_of)
+        )
+        return cls(feature, found, Bins.of(found), source, label)
+
+    @classmethod
+    def of_windows(
+        cls,
+        windows: Iterable[SeasonWindow],
+        feature: str = "feature",
+        *,
+        source: ReferenceSource = "trailing",
+        label: str = "reference",
+    ) -> "Reference":
+        """A reference from the profiles of several windows, such as the days of eight weeks.
+
+        It knows the seasons its windows name, and how much windows of one season differ from each
+        other beyond chance, so that a window is not alarming for being as different as they are.
+
+        Raises:
+            StatisticsError: There is no window, or the feature changed its type among them.
+        """
+        each = list(windows)
+        try:
+            whole = merge_profiles(window.profile for window in each)
+        except StatisticsError as error:
+            raise StatisticsError(
+                f"reference of {feature!r}", error.problem, error.remedy
+            ) from error
+        bins = Bins.of(whole)
+        grouped: dict[str, list[Profile]] = {}
+        for window in each:
+            if window.season is not None:
+                grouped.setdefault(window.season, []).append(window.profile)
+        seasons = {name: (len(group), merge_profiles(group)) for name, group in grouped.items()}
+        groups = [group for group in grouped.values() if len(group) >= _SEASON_WINDOWS]
+        if not groups:
+            groups = [[window.profile for window in each]]
+        spread = Spread.among(groups, bins)
+        return cls(
+            *(feature, whole, bins, source, label),
+            windows=len(each),
+            seasons=seasons,
+            spread=spread,
+        )
+
+    @cached_property
+    def version(self) -> str:
+        """Twelve hex digits of the content: two references of one version are the same."""
+        # Exact numbers and the bins pin the content down; the sketches may be compressed later.
+        content = {
+            "reference": [self.feature, self.source, self.label, self.windows],
+            "bins": self.bins.to_json(),
+            "spread": self.spread.to_json(),
+            "profiles": [self.profile.exact_part()]
+            + [[name, n, each.exact_part()] for name, (n, each) in sorted(self.seasons.items())],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    def baseline(self, season: str | None = None) -> Baseline:
+        """What a window of `season` is compared with: its own season where that is known."""
+        windows, found = self.seasons.get(season or "", (0, self.profile))
+        if season is None or not self.seasons:
+            return Baseline(self.profile, None, self.windows)
+        if windows >= _SEASON_WINDOWS or (windows and season not in WEEKDAYS):
+            return Baseline(found, season, windows)
+        note = f"the reference has {windows or 'no'} {season} window{'s' * (windows != 1)}"
+        return Baseline(self.profile, None, self.windows, f"{note}, so all of it was compared with")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of schema `SCHEMA_VERSION` that `from_json` reads back."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "feature": self.feature,
+            "source": self.source,
+            "label": self.label,
+            "created": self.created.isoformat(),
+            "windows": self.windows,
+            "profile": self.profile.to_json(),
+            "bins": self.bins.to_json(),
+            "seasons": {
+                name: {"windows": windows, "profile": found.to_json()}
+                for name, (windows, found) in self.seasons.items()
+            },
+            "spread": self.spread.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Reference":
+        """What `to_json` wrote.
+
+        Raises:
+            StatisticsError: It was written by another version, or by something else.
+        """
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise StatisticsError(
+                f"stored reference of {data.get('feature')!r}",
+                f"it is of schema version {version!r}, this is version {SCHEMA_VERSION}",
+                "set the reference again",
+            )
+        return cls(
+            feature=data["feature"],
+            profile=Profile.from_json(data["profile"]),
+            bins=Bins.from_json(data["bins"]),
+            source=data["source"],
+            label=data["label"],
+            created=datetime.fromisoformat(data["created"]),
+            windows=int(data["windows"]),
+            seasons={
+                name: (int(each["windows"]), Profile.from_json(each["profile"]))
+                for name, each in data["seasons"].items()
+            },
+            spread=Spread.from_json(data["spread"]),
+        )

@@ -1,0 +1,128 @@
+"""How much the windows of a reference differ among themselves beyond what chance explains.
+
+Rows of one day are not independent draws: a day has its weather and its campaigns. As in survey
+sampling (Kish's design effect) that makes a window worth fewer rows than it has: the variance of
+its shares is ``1 / n + v``, and ``v``, the variance between windows, comes from the reference.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from feature_platform.statistics.arrays import FloatArray
+from feature_platform.statistics.bins import Bins
+from feature_platform.statistics.distances import chi_square, kolmogorov_smirnov
+from feature_platform.statistics.profile import Profile
+
+_KOLMOGOROV_SQUARE = math.pi**2 / 12  # mean of the squared Kolmogorov variable
+_TAIL = 1e-5
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Variance between windows, beyond chance; all 0 where the reference has too few windows.
+
+    Attributes:
+        windows: Windows that it was estimated from.
+        bins: For PSI and shares of bins, in units of a multinomial variance (per bin's share).
+        ranks: For Kolmogorov-Smirnov, in the same units.
+        nulls: Of the null rate, absolute.
+        mean: Of the window's mean, in units of the feature squared.
+    """
+
+    windows: int = 0
+    bins: float = 0.0
+    ranks: float = 0.0
+    nulls: float = 0.0
+    mean: float = 0.0
+
+    @classmethod
+    def among(cls, groups: Sequence[Sequence[Profile]], bins: Bins) -> "Spread":
+        """From groups of like windows, each window against the others of its group."""
+        found: dict[str, list[tuple[float, float]]] = {
+            name: [] for name in ("bins", "ranks", "nulls", "mean")
+        }
+        for group in groups:
+            if len(group) < 2:  # noqa: PLR2004
+                continue
+            whole = reduce(Profile.merge, group)
+            counts = bins.counts(whole, whole)
+            for window in group:
+                for name, value in _excess(window, whole, bins, counts).items():
+                    # Both the window and the rest's windows vary: 1 + 1 / (windows of the rest).
+                    found[name].append((value, 1 + 1 / (len(group) - 1)))
+        sizes = [len(values) for values in found.values()]
+        estimated = {name: _variance(values) for name, values in found.items()}
+        return cls(windows=max(sizes, default=0), **estimated)
+
+    @classmethod
+    def of_clusters(cls, *sides: tuple[Profile, int]) -> "Spread":
+        """For the elements of lists, which are worth as many draws as there are lists.
+
+        Args:
+            sides: The elements of each side, and the number of its lists.
+        """
+        if any(not lists or not elements.rows for elements, lists in sides):
+            return cls()
+        # Halved, since a baseline of one window counts it twice.
+        between = sum(max(0.0, 1 / lists - 1 / each.rows) for each, lists in sides) / 2
+        nulls = sum(each.nulls for each, _ in sides) / sum(each.rows for each, _ in sides)
+        variance = max((each.std**2 for each, _ in sides if each.finite > 1), default=0.0)
+        return cls(1, between, between, nulls * (1 - nulls) * between, variance * between)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Spread":
+        """What `to_json` wrote."""
+        return cls(**data)
+
+
+def _excess(
+    window: Profile, whole: Profile, bins: Bins, whole_counts: FloatArray
+) -> dict[str, float]:
+    """Squared differences of a window from the rest of its group, less those that chance gives.
+
+    The rest is the whole less the window, so that no window is merged but once.
+    """
+    excess: dict[str, float] = {}
+    rows = whole.rows - window.rows
+    if not window.rows or not rows:
+        return excess
+    rate = 1 / window.rows + 1 / rows
+    counts = bins.counts(window, whole)
+    statistic, freedom, _ = chi_square(np.maximum(whole_counts - counts, 0), counts)
+    if freedom:
+        # Pearson's statistic, not PSI: its mean is its degrees of freedom in small samples too.
+        excess["bins"] = (statistic / freedom - 1) * rate
+    pooled = whole.nulls / whole.rows
+    rest_null_rate = (whole.nulls - window.nulls) / rows
+    excess["nulls"] = (window.null_rate - rest_null_rate) ** 2 - pooled * (1 - pooled) * rate
+    values = whole.values - window.values
+    if window.ranks is not None and whole.ranks is not None and window.values and values:
+        # F_window - F_whole is the rest's share of F_window - F_rest.
+        distance = kolmogorov_smirnov(whole.ranks, window.ranks) * whole.values / values
+        excess["ranks"] = distance**2 / _KOLMOGOROV_SQUARE - (1 / window.values + 1 / values)
+    finite = whole.finite - window.finite
+    if window.finite > 1 and finite > 1:
+        difference = (window.mean - whole.mean) * whole.finite / finite
+        chance = whole.std**2 * (1 / window.finite + 1 / finite)
+        excess["mean"] = difference**2 - chance
+    return excess
+
+
+def _variance(values: Sequence[tuple[float, float]]) -> float:
+    """The variance that the excesses average to, widened for being estimated from few windows."""
+    if len(values) < 3:  # noqa: PLR2004
+        return 0.0
+    mean = float(np.mean([value / weight for value, weight in values]))
+    normal = float(special.ndtri(_TAIL))
+    student = float(special.stdtrit(len(values) - 1, _TAIL))
+    return max(0.0, mean) * (student / normal) ** 2
