@@ -61,7 +61,7 @@ def build_feast_definitions(
     source_checks: dict[str, SourceChecks] = {}
     for name, source in graph.sources.items():
         if source.refusal:
-            assets.append(translator.get_asset_spec(source))
+            assets.append(translator.spec_of(source))
             continue
         has_sql = project.sql_file(name) is not None
         asset = build_source_asset(source, translator, builder if has_sql else None, retry_policy)
@@ -72,7 +72,7 @@ def build_feast_definitions(
     closures: dict[str, list[dg.AssetKey]] = {}
     for name, view in graph.views.items():
         if view.refusal:
-            assets.append(translator.get_asset_spec(view))
+            assets.append(translator.spec_of(view))
             continue
         gate = SourceGate(name, source_checks[view.upstream[0].name])
         asset = build_feature_view_asset(view, translator, gate, retry_policy)
@@ -89,7 +89,7 @@ def build_feast_definitions(
         *graph.on_demand_views.values(),
         *graph.services.values(),
     ]
-    assets += [translator.get_asset_spec(each) for each in lineage_only]
+    assets += [translator.spec_of(each) for each in lineage_only]
 
     jobs, crons = (
         build_schedules(

@@ -93,13 +93,11 @@ def view_status(
     keys = view.partitions.get_partition_keys(current_time=now)[-count:]
     windows = {key: window_of(view.partitions, key) for key in keys}
     online = materialized_windows(store, view.name)
-    view_key = translator.get_asset_spec(view).key
+    view_key = translator.key_of(view)
     source = graph.sources[view.obj.batch_source.name]
     assert source.partitions is not None  # noqa: S101 - sources are always partitioned
     states = instance.get_status_by_partition(view_key, keys, view.partitions) or {}
-    changed = _changed(
-        instance, view_key, translator.get_asset_spec(source).key, source.partitions, windows
-    )
+    changed = _changed(instance, view_key, translator.key_of(source), source.partitions, windows)
     found = tuple(
         WindowStatus(
             key,

@@ -104,16 +104,20 @@ class DagsterFeastTranslator:
             ),
         )
 
-    def key_of(self, data: FeastTranslatorData) -> dg.AssetKey:
-        """The key that :meth:`get_asset_spec` gives an object; asked once for each."""
-        # The record is kept beside its key, so that no other one can get its id meanwhile.
-        found = self._keys.get(id(data))
+    def spec_of(self, data: FeastTranslatorData) -> dg.AssetSpec:
+        """What :meth:`get_asset_spec` says of an object, asked once for each."""
+        # The record is kept beside its spec, so that no other one can get its id meanwhile.
+        found = self._specs.get(id(data))
         if found is None:
-            found = self._keys[id(data)] = (data, self.get_asset_spec(data).key)
+            found = self._specs[id(data)] = (data, self.get_asset_spec(data))
         return found[1]
 
+    def key_of(self, data: FeastTranslatorData) -> dg.AssetKey:
+        """The key that :meth:`get_asset_spec` gives an object."""
+        return self.spec_of(data).key
+
     @cached_property
-    def _keys(self) -> dict[int, tuple[FeastTranslatorData, dg.AssetKey]]:
+    def _specs(self) -> dict[int, tuple[FeastTranslatorData, dg.AssetSpec]]:
         return {}
 
     def _key(self, data: FeastTranslatorData) -> dg.AssetKey:

@@ -36,7 +36,7 @@ def build_feature_view_asset(
         gate: Decides which windows of its source may be served.
         retry_policy: When a failed step is tried again.
     """
-    spec = translator.get_asset_spec(data)
+    spec = translator.spec_of(data)
     partitions, project, view = data.partitions, data.project, data.name
     assert partitions is not None  # noqa: S101 - only views that can be materialized come here
 

@@ -14,7 +14,7 @@ def build_registry_asset(
     retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
     """The asset of a project's registry."""
-    spec = translator.get_asset_spec(data)
+    spec = translator.spec_of(data)
     project = data.project
 
     @dg.multi_asset(

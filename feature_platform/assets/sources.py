@@ -33,7 +33,7 @@ def build_source_asset(
         table_builder: Builds windows of the table; None where somebody else does.
         retry_policy: When a failed step is tried again.
     """
-    spec = translator.get_asset_spec(data)
+    spec = translator.spec_of(data)
     partitions, source, project = data.partitions, data.obj, data.project
     assert partitions is not None  # noqa: S101 - sources are always partitioned
     # None where a view's schema is not known: then every column of the table counts.

@@ -14,7 +14,7 @@ def build_registry_check(
 
     @dg.asset_check(
         name="registry_matches_repo",
-        asset=translator.get_asset_spec(data).key,
+        asset=translator.key_of(data),
         description="Nothing in the repo differs from what the registry holds.",
     )
     def registry_matches_repo() -> dg.AssetCheckResult:
