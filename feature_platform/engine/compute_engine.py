@@ -1,5 +1,6 @@
 """A Feast compute engine that finds the latest rows in the offline engine and streams them in."""
 
+from contextlib import closing
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feature_platform.engine.bulk import encode_batch
 from feature_platform.engine.latest import latest_rows, parts_of, source_columns
 from feature_platform.engine.layout import view_layout
+from feature_platform.engine.prefetch import prefetch
 from feature_platform.engine.relation import open_relation, parquet_source
 from feature_platform.engine.rows import feast_rows
 from feature_platform.engine.transformed import why_transformed
@@ -58,16 +60,19 @@ class StreamingComputeEngine(LocalComputeEngine):  # type: ignore[misc]
             with open_relation(config, layout.source, [window], source_columns(layout)) as rows:
                 count = parts_of(rows, layout, [window])
                 for number in range(count):
-                    for batch in latest_rows(
+                    batches = latest_rows(
                         rows, layout, window, batch_rows=_BATCH_ROWS, part=(number, count)
-                    ):
-                        if writer is not None:
-                            encoded = encode_batch(batch, layout, version)
-                            writer.write(view, encoded, guard_of(view))
-                        else:
+                    )
+                    if writer is None:
+                        for batch in batches:
                             self.online_store.online_write_batch(
                                 config, view, feast_rows(batch, layout), lambda _: None
                             )
+                        continue
+                    encoded = (encode_batch(batch, layout, version) for batch in batches)
+                    with closing(prefetch(encoded)) as ahead:
+                        for each in ahead:
+                            writer.write(view, each, guard_of(view))
         finally:
             if writer is not None:
                 writer.close()

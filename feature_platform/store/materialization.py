@@ -1,6 +1,7 @@
 """The work of materializing one window: read, write, and clear away what has vanished."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,8 +24,9 @@ from feature_platform.engine.latest import (
     source_columns,
 )
 from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.prefetch import prefetch
 from feature_platform.engine.relation import open_relation
-from feature_platform.engine.rows import feast_rows
+from feature_platform.engine.rows import Row, feast_rows
 from feature_platform.engine.transformed import compute_rows, why_transformed
 from feature_platform.engine.writers import writer_for
 from feature_platform.store.vanished import remaining_rows, vanished_keys
@@ -124,8 +126,7 @@ class Materialization:
                     batch_rows=_GENERIC_ROWS if self._writer is None else _BATCH_ROWS,
                     part=(number, count),
                 )
-                for batch in batches:
-                    self._write(batch, guard, progress)
+                self._write_all(batches, guard, progress)
         again = [
             part
             for other in merge([*materialized, *attempts])
@@ -165,14 +166,14 @@ class Materialization:
         with open_relation(
             self._store.config, self._layout.source, windows, source_columns(self._layout)
         ) as relation:
-            for batch in latest_rows_of_all(
+            batches = latest_rows_of_all(
                 relation,
                 self._layout,
                 not_before=self._not_before(),
                 batch_rows=_GENERIC_ROWS if self._writer is None else _BATCH_ROWS,
                 part=part,
-            ):
-                self._write(batch, guard, None)
+            )
+            self._write_all(batches, guard, None)
 
     def clear(self, window: Window, served: Sequence[Window]) -> None:
         """Take out what is still online from a window that is served no more."""
@@ -206,16 +207,28 @@ class Materialization:
     def _not_before(self) -> datetime | None:
         return datetime.now(UTC) - self._layout.ttl if self._layout.ttl else None
 
-    def _write(
-        self, batch: pa.RecordBatch, guard: Guard, progress: Callable[[int], None] | None
+    def _write_all(
+        self,
+        batches: Iterable[pa.RecordBatch],
+        guard: Guard,
+        progress: Callable[[int], None] | None,
     ) -> None:
+        """Write batches; the next one is read and encoded while one is written."""
+        # Closed at once when a write fails: the relation must not be read while it is closed.
+        with closing(prefetch(map(self._encoded, batches))) as ahead:
+            for rows in ahead:
+                if isinstance(rows, EncodedRows):
+                    self._put(rows, guard)
+                else:
+                    self._generic.write(self._layout.view, rows, guard)
+                self.keys_written += len(rows)
+                if progress is not None:
+                    progress(len(rows))
+
+    def _encoded(self, batch: pa.RecordBatch) -> EncodedRows | list[Row]:
         if self._writer is None:
-            self._generic.write(self._layout.view, feast_rows(batch, self._layout), guard)
-        else:
-            self._put(encode_batch(batch, self._layout, self._version), guard)
-        self.keys_written += batch.num_rows
-        if progress is not None:
-            progress(batch.num_rows)
+            return feast_rows(batch, self._layout)
+        return encode_batch(batch, self._layout, self._version)
 
     def _put(self, rows: EncodedRows, guard: Guard) -> None:
         if self._writer is not None:

@@ -203,6 +203,12 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL that trusts its user `tester`; tests make databases of their own."""
+    with postgres_running() as server:
+        yield server
+
+
+@contextmanager
+def postgres_running() -> Iterator[PostgresServer]:
     folders = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
     initdb, postgres = program("initdb", *folders), program("postgres", *folders)
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))

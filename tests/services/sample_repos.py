@@ -64,7 +64,7 @@ class SampleRepo:
     def source(self) -> FileSource:
         return FileSource(
             name="stats",
-            path="stats.parquet",
+            path=str(self.folder / "stats.parquet"),
             timestamp_field="event_timestamp",
             created_timestamp_column="created" if self.created else "",
         )
