@@ -57,9 +57,10 @@ DRAWN = """() => ({
 
 def test_the_graph_shows_every_asset_of_the_repo_with_its_arrows(user: Any) -> None:
     user.open("/")
-    user.page.get_by_role("link", name="Lineage").click()
+    user.page.get_by_role("navigation").get_by_text("Lineage", exact=True).click()
     for name in {name for edge in EDGES for name in edge}:
         expect(user.page.locator("foreignObject").get_by_text(name, exact=True)).to_be_visible()
+    expect(user.page.locator("path[marker-end]")).to_have_count(len(EDGES))
 
     assert _arrows(user.page) == EDGES
     assert user.outside == []
