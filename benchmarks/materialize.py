@@ -117,7 +117,7 @@ def memory(few: int, many: int) -> Iterator[dict[str, Any]]:
     for keys in (few, many):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            online = stack.enter_context(server("sqlite", folder))
+            online = stack.enter_context(server("redis", folder))
             write_days(folder, keys, 1)
             run(how="apply", project="p", day=0, days=1, folder=folder, online=online, apply=True)
             done = run(how="ours", project="p", day=0, days=1, folder=folder, online=online)

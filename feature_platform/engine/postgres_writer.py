@@ -42,16 +42,16 @@ class PostgresWriter:
         connection: A ``psycopg.Connection`` of its own.
         project: Feast project.
         versioning: ``registry.enable_online_feature_view_versioning``.
-        seconds: How long one batch may take.
+        seconds: How long one batch may take; None is `ANSWER_SECONDS`.
     """
 
     def __init__(
-        self, connection: Any, project: str, *, versioning: bool, seconds: float = ANSWER_SECONDS
+        self, connection: Any, project: str, *, versioning: bool, seconds: float | None = None
     ) -> None:
         self._connection = connection
         self._project = project
         self._versioning = versioning
-        self._seconds = seconds
+        self._seconds = ANSWER_SECONDS if seconds is None else seconds
 
     def is_closed(self) -> bool:
         """Whether the connection is gone and a new writer is needed."""
