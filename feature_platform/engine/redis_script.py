@@ -12,6 +12,7 @@ from feature_platform.engine.bulk import NO_TIME
 # as a field that Timestamp does not have: every protobuf reader skips it, a stock Feast write drops
 # it with the row it belonged to, and both times are replaced as one.
 _CREATED_TAG = b"\x79"  # field 15, eight bytes
+_CREATED_BYTES = 9
 _DECODE = """
 local function decode(s)
   local sec, nanos, hi, lo = 0, 0, nil, nil
@@ -136,6 +137,28 @@ return found
 )
 """ARGV: time field, four numbers of the range, cursor, pattern, keys to look at. Returns the next
 cursor and the keys whose time lies in the range."""
+
+
+READ = """
+local found = {}
+local count = #ARGV
+for k = 1, #KEYS do
+  local values = redis.call('HMGET', KEYS[k], unpack(ARGV))
+  for f = 1, count do found[#found + 1] = values[f] end
+end
+return found
+"""
+"""KEYS: the rows' keys. ARGV: fields. Returns the values of every key, one key after the other."""
+
+
+def without_created(stored: bytes) -> bytes:
+    """A stored time as Feast writes one.
+
+    The tag of the created time stands nine bytes before the end, where a Timestamp alone can only
+    have a byte of a number that goes on, which is greater.
+    """
+    tail = len(stored) - _CREATED_BYTES
+    return stored[:tail] if tail >= 0 and stored[tail : tail + 1] == _CREATED_TAG else stored
 
 
 def encode_times(event_us: npt.NDArray[np.int64], created_us: npt.NDArray[np.int64]) -> pa.Array:

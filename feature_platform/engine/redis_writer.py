@@ -13,12 +13,15 @@ import pyarrow as pa
 
 from feature_platform.engine.buffers import constant, join
 from feature_platform.engine.bulk import EncodedRows, Guard, microseconds
+from feature_platform.engine.fast_read import StoredRow
 from feature_platform.engine.redis_script import (
     DELETE,
+    READ,
     SCAN,
     WRITE,
     encode_times,
     seconds_and_nanos,
+    without_created,
 )
 from feature_platform.store.windows import Window
 
@@ -85,6 +88,26 @@ class RedisWriter:
         ]
         stored = join(pa.array(keys, pa.binary()), constant(self._project, len(keys)))
         self._run(DELETE, stored, head, constant(b"", len(keys)), _CELLS_A_CALL)
+
+    def fetch(self, view: Any, keys: Sequence[bytes], names: Sequence[str]) -> list[StoredRow]:
+        """Read some features of some keys, in their order; an absent key is a row of nulls."""
+        fields = [*(self._field(view, name) for name in names), self._time_field(view)]
+        stored = [key + self._project for key in keys]
+        return [
+            StoredRow([value or b"" for value in values], without_created(moment or b""))
+            for *values, moment in self._hmget(stored, fields)
+        ]
+
+    def _hmget(self, keys: list[bytes], fields: list[bytes]) -> list[list[bytes | None]]:
+        if self._is_cluster():
+            pipe = self._client.pipeline(transaction=False)
+            for key in keys:
+                pipe.hmget(key, fields)
+            return list(pipe.execute())
+        # One call for all keys: most of a pipeline's time goes into each command's own reply.
+        answers = self._client.eval(READ, len(keys), *keys, *fields)
+        width = len(fields)
+        return [answers[at : at + width] for at in range(0, len(answers), width)]
 
     def note(self, view: Any, topic: str) -> str | None:
         """What `set_note` left about a view."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -218,6 +219,15 @@ def _shift(second: int) -> int:
         return 0
     naive = datetime.fromtimestamp(second, UTC).replace(tzinfo=None)
     return int(naive.timestamp()) - second
+
+
+@lru_cache(maxsize=4096)
+def stored_time(second: int) -> bytes:
+    """A stored time in Feast's seconds, as a serialized ``Timestamp``."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    moment = datetime.fromtimestamp(second).replace(tzinfo=UTC)  # noqa: DTZ006 - as Feast reads it
+    return bytes(Timestamp(seconds=int(moment.timestamp())).SerializeToString())
 
 
 def _zone_shift(window: Window) -> int:

@@ -1,0 +1,158 @@
+"""Online reads without a protobuf object a cell: stored values go into the answer as they are."""
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+_VALUE = b"\x0a"
+_STATUSES = b"\x12"
+_TIME = b"\x1a"
+_VERSION = 3
+_LENGTH = struct.Struct("<I")
+_INT64 = struct.Struct("<Iq")
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """One key as it lies in the store.
+
+    Attributes:
+        cells: Serialized value of each feature asked for: empty for null, None where absent.
+        time: The event time as a serialized ``Timestamp``.
+    """
+
+    cells: Sequence[bytes | None]
+    time: bytes
+
+
+Fetch = Callable[[Any, list[bytes], list[str]], Sequence[StoredRow]]
+"""From a view, serialized keys and feature names to the keys' rows, in the order of the keys."""
+
+
+def read_into(
+    fetch: Fetch,
+    version: int,
+    grouped: Iterable[tuple[Any, list[str]]],
+    entities: tuple[dict[str, Any], dict[str, str]],
+    response: Any,
+    *,
+    full_names: bool,
+    with_version: bool,
+) -> None:
+    """Do what ``OnlineStore._read_features_per_fv`` does, one view after the other.
+
+    Args:
+        fetch: Reads a view's keys.
+        version: ``entity_key_serialization_version`` of the repo.
+        grouped: Views and the features asked of them.
+        entities: Join key to its value in every row of the request, and entity name to join key.
+        response: The ``GetOnlineFeaturesResponse`` to add to.
+        full_names: Whether feature names begin with the view's.
+        with_version: Whether versions of views are told.
+    """
+    from feast import utils
+
+    values, names = entities
+    for table, requested in grouped:
+        unique, places, count = utils._get_unique_entities(  # noqa: SLF001 - as the original
+            table, values, names
+        )
+        keys = [_serialized(entity, version) for entity in unique]
+        _tell_names(response, table, requested, full_names=full_names, with_version=with_version)
+        rows = fetch(table, keys, requested) if keys else []
+        _add_vectors(response, rows, places, count, len(requested))
+        _count(table.name, rows, places, count * len(requested))
+
+
+def _serialized(entity: dict[str, Any], version: int) -> bytes:
+    if len(entity) == 1 and version == _VERSION:
+        ((name, value),) = entity.items()
+        kind = value.WhichOneof("val")
+        if kind == "int64_val":
+            return _head(name, "INT64") + _INT64.pack(8, value.int64_val)
+        if kind == "string_val":
+            text: bytes = value.string_val.encode()
+            return _head(name, "STRING") + _LENGTH.pack(len(text)) + text
+    from feast.infra.key_encoding_utils import serialize_entity_key
+
+    return bytes(serialize_entity_key(_Key(entity), entity_key_serialization_version=version))
+
+
+@cache
+def _head(name: str, kind: str) -> bytes:
+    """What comes before the length of the only value of a key."""
+    from feast.infra.key_encoding_utils import serialize_entity_key_prefix
+    from feast.protos.feast.types.Value_pb2 import ValueType
+
+    return bytes(serialize_entity_key_prefix([name], _VERSION)) + _LENGTH.pack(
+        ValueType.Enum.Value(kind)
+    )
+
+
+class _Key:
+    """What the serialization of a key looks at, without the message."""
+
+    def __init__(self, entity: dict[str, Any]) -> None:
+        self.join_keys = list(entity)
+        self.entity_values = list(entity.values())
+
+
+def _tell_names(
+    response: Any, table: Any, requested: Sequence[str], *, full_names: bool, with_version: bool
+) -> None:
+    prefix = f"{table.projection.name_to_use()}__" if full_names else ""
+    response.metadata.feature_names.val.extend(f"{prefix}{name}" for name in requested)
+    if not with_version:
+        return
+    name = table.projection.name_alias or table.projection.name
+    if all(told.name != name for told in response.metadata.feature_view_metadata):
+        told = response.metadata.feature_view_metadata.add()
+        told.name = name
+        told.version = getattr(table, "current_version_number", 0) or 0
+
+
+def _add_vectors(
+    response: Any,
+    rows: Sequence[StoredRow],
+    places: Sequence[list[int]],
+    count: int,
+    features: int,
+) -> None:
+    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+    present, not_found = FieldStatus.PRESENT, FieldStatus.NOT_FOUND
+    row_of: list[StoredRow | None] = [None] * count
+    for row, destinations in zip(rows, places, strict=True):
+        for place in destinations:
+            row_of[place] = row
+    times = b"".join(_TIME + _sized(row.time if row else b"") for row in row_of)
+    for number in range(features):
+        values = [row.cells[number] if row else None for row in row_of]
+        statuses = bytes(not_found if value is None else present for value in values)
+        body = b"".join(_VALUE + _sized(value or b"") for value in values)
+        vector = response.results.add()
+        vector.ParseFromString(body + _STATUSES + _sized(statuses) + times)
+
+
+def _count(name: str, rows: Sequence[StoredRow], places: Sequence[list[int]], cells: int) -> None:
+    from feast.metrics import track_feature_statuses
+
+    found = sum(
+        len(destinations) * sum(cell is not None for cell in row.cells)
+        for row, destinations in zip(rows, places, strict=True)
+    )
+    track_feature_statuses(name, found, cells - found)
+
+
+def _sized(body: bytes) -> bytes:
+    size = len(body)
+    if size < 0x80:  # noqa: PLR2004 - the last length of one byte
+        return bytes((size,)) + body
+    head = bytearray()
+    while size >= 0x80:  # noqa: PLR2004
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    head.append(size)
+    return bytes(head) + body
