@@ -1,6 +1,5 @@
 """A Feast compute engine that finds the latest rows in the offline engine and streams them in."""
 
-from contextlib import closing
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -11,7 +10,6 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feature_platform.engine.bulk import encode_batch
 from feature_platform.engine.latest import latest_rows, parts_of, source_columns
 from feature_platform.engine.layout import view_layout
-from feature_platform.engine.prefetch import prefetch
 from feature_platform.engine.relation import open_relation, parquet_source
 from feature_platform.engine.rows import feast_rows
 from feature_platform.engine.transformed import why_transformed
@@ -69,10 +67,8 @@ class StreamingComputeEngine(LocalComputeEngine):  # type: ignore[misc]
                                 config, view, feast_rows(batch, layout), lambda _: None
                             )
                         continue
-                    encoded = (encode_batch(batch, layout, version) for batch in batches)
-                    with closing(prefetch(encoded)) as ahead:
-                        for each in ahead:
-                            writer.write(view, each, guard_of(view))
+                    for batch in batches:
+                        writer.write(view, encode_batch(batch, layout, version), guard_of(view))
         finally:
             if writer is not None:
                 writer.close()

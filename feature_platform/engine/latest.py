@@ -53,15 +53,20 @@ def latest_rows(
         Record batches with the view's keys and features under their served names, then
         `EVENT_TIME` and `CREATED_TIME` (UTC, microseconds; all null without a created column).
     """
-    conditions = [inside(relation.timestamp, [window])]
-    conditions.append(_in_part(layout, part))
-    if later:
-        after = f"{inside(relation.timestamp, later)} AND {_present(layout)}"
-        if layout.source_keys:
-            keys = _key_list(layout)
-            conditions.append(f"({keys}) NOT IN (SELECT ({keys}) FROM {VIEW} WHERE {after})")
-        else:
-            conditions.append(f"NOT EXISTS (SELECT 1 FROM {VIEW} WHERE {after})")
+    conditions = [inside(relation.timestamp, [window]), _in_part(layout, part)]
+    if later and layout.source_keys:
+        # Found once, from keys and times alone, before whole rows are looked at.
+        keys, present = _key_list(layout), _present(layout)
+        mine = f"SELECT DISTINCT {keys} FROM {VIEW} WHERE {present} AND {' AND '.join(conditions)}"
+        theirs = f"SELECT {keys} FROM {VIEW} WHERE {inside(relation.timestamp, later)}"
+        relation.rows(
+            f"CREATE OR REPLACE TEMP TABLE kept_keys AS SELECT {keys} FROM ({mine}) "
+            f"ANTI JOIN ({theirs}) USING ({keys})"
+        )
+        conditions.append(f"({keys}) IN (SELECT ({keys}) FROM kept_keys)")
+    elif later:
+        after = inside(relation.timestamp, later)
+        conditions.append(f"NOT EXISTS (SELECT 1 FROM {VIEW} WHERE {after})")
     condition = " AND ".join(conditions)
     yield from relation.batches(_latest(relation, layout, condition, not_before), batch_rows)
 

@@ -45,6 +45,14 @@ local function decode(s)
   end
   return sec, nanos, hi, lo
 end
+local function seconds(s)
+  -- Of the years 1978 to 3058, whose seconds take five bytes; nil for others.
+  local tag, a, b, c, d, e = string.byte(s, 1, 6)
+  if tag == 8 and e and a > 127 and b > 127 and c > 127 and d > 127 and e < 128 then
+    return a + b * 128 + c * 16384 + d * 2097152 + e * 268435456 - 270549120
+  end
+  return nil
+end
 local function within(sec, nanos, at, count)
   for r = 0, count - 1 do
     local p = at + r * 4
@@ -72,6 +80,8 @@ for f = 1, features do row[2 + f * 2] = ARGV[names + f - 1] end
 local at = names + features
 local written = 0
 local function newer(old, new)
+  local so, sn = seconds(old), seconds(new)
+  if so and sn and sn > so then return true end
   local os, on, oh, ol = decode(old)
   local ns, nn, nh, nl = decode(new)
   if ns ~= os then if ns > os then return true end

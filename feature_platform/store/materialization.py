@@ -1,7 +1,6 @@
 """The work of materializing one window: read, write, and clear away what has vanished."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,7 +23,6 @@ from feature_platform.engine.latest import (
     source_columns,
 )
 from feature_platform.engine.layout import ViewLayout
-from feature_platform.engine.prefetch import prefetch
 from feature_platform.engine.relation import open_relation
 from feature_platform.engine.rows import Row, feast_rows
 from feature_platform.engine.transformed import compute_rows, why_transformed
@@ -213,17 +211,15 @@ class Materialization:
         guard: Guard,
         progress: Callable[[int], None] | None,
     ) -> None:
-        """Write batches; the next one is read and encoded while one is written."""
-        # Closed at once when a write fails: the relation must not be read while it is closed.
-        with closing(prefetch(map(self._encoded, batches))) as ahead:
-            for rows in ahead:
-                if isinstance(rows, EncodedRows):
-                    self._put(rows, guard)
-                else:
-                    self._generic.write(self._layout.view, rows, guard)
-                self.keys_written += len(rows)
-                if progress is not None:
-                    progress(len(rows))
+        for batch in batches:
+            rows = self._encoded(batch)
+            if isinstance(rows, EncodedRows):
+                self._put(rows, guard)
+            else:
+                self._generic.write(self._layout.view, rows, guard)
+            self.keys_written += len(rows)
+            if progress is not None:
+                progress(len(rows))
 
     def _encoded(self, batch: pa.RecordBatch) -> EncodedRows | list[Row]:
         if self._writer is None:
