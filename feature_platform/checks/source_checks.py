@@ -1,5 +1,6 @@
 """Source checks in Dagster: Great Expectations on each window, blocking, verdicts on record."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,12 +48,14 @@ class WindowVerdict:
         partition: The partition key.
         window: Its window.
         content_hash: Of the content that was checked.
+        rules: Of what it was checked against.
         outcomes: One for each check.
     """
 
     partition: str
     window: Window
     content_hash: str
+    rules: str
     outcomes: "tuple[CheckOutcome, ...]"
 
 
@@ -83,6 +86,14 @@ class SourceChecks:
             for name, description in _DESCRIPTIONS.items()
             if name != "suite" or has_suite
         ]
+
+    @cached_property
+    def rules(self) -> str:
+        """A hash of what windows are checked against: another suite or schema, another verdict."""
+        suite_file = self.data.project.suite_file(self.name)
+        suite = suite_file.read_bytes() if suite_file else b""
+        said = repr(self._schema()).encode() + b"\0" + suite
+        return hashlib.sha256(said).hexdigest()[:16]
 
     def digests(
         self, store: "FeatureStore", windows: Sequence[Window]
@@ -121,7 +132,7 @@ class SourceChecks:
                     now=now,
                     trailing_row_counts=trailing[-_TRAILING_WINDOWS:],
                 )
-                yield WindowVerdict(key, window, digests[window].content_hash, outcomes)
+                yield WindowVerdict(key, window, digests[window].content_hash, self.rules, outcomes)
 
     def results(self, verdicts: Sequence[WindowVerdict]) -> Iterator[dg.AssetCheckResult]:
         """One result a check, over the windows of the run."""
@@ -166,6 +177,8 @@ class SourceChecks:
     ) -> dict[str, str | None]:
         """What every check last said of each partition, if it saw just this content.
 
+        A verdict under other rules is none.
+
         Args:
             instance: Where checks are recorded.
             contents: Partition key to content hash.
@@ -201,7 +214,8 @@ class SourceChecks:
                 continue
             for key, verdict in said.items():
                 # Newest first: the first record that saw this partition decides.
-                if contents.get(key) == verdict["content_hash"] and key not in found:
+                seen = (verdict["content_hash"], verdict.get("rules"))
+                if seen == (contents.get(key), self.rules) and key not in found:
                     found[key] = verdict["blocks"]
             if len(found) == len(contents):
                 break
@@ -298,6 +312,7 @@ def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dic
             {
                 verdict.partition: {
                     "content_hash": verdict.content_hash,
+                    "rules": verdict.rules,
                     "blocks": f"check '{outcome.name}' ({outcome.sentence})"
                     if outcome.blocks
                     else "",
