@@ -35,7 +35,7 @@ test: $(INSTALLED)  ## The fast suite, in random order
 	$(BIN)/python -m pytest -n 2 -m "not server and not browser and not slow"
 
 test-all: $(INSTALLED)  ## What needs servers, a browser, or time
-	$(BIN)/python -m pytest -n 2 -m "server or browser or slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "server or browser or slow"
 
 check: $(INSTALLED)  ## Lint, format, types, import rules
 	$(BIN)/ruff check .

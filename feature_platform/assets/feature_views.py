@@ -12,6 +12,7 @@ from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorD
 
 if TYPE_CHECKING:
     from feature_platform.checks.gate import SourceGate
+    from feature_platform.store.materialize import MaterializationResult
 
 REBUILD_DUE = "feature_platform/rebuild_due"
 
@@ -81,18 +82,28 @@ def build_feature_view_asset(
             )
         return dg.MaterializeResult(
             asset_key=spec.key,
-            metadata={
-                "feature_platform/window": str(whole),
-                "feature_platform/rows_read": result.rows_read,
-                "feature_platform/keys_written": result.keys_written,
-                "feature_platform/seconds": round(result.seconds, 3),
-                "feature_platform/path": result.path
-                + (f" ({result.reason})" if result.reason else ""),
-                "feature_platform/rows_without_key": result.rows_without_key,
-                "feature_platform/keys_vanished": result.keys_vanished,
-                REBUILD_DUE: result.rebuild_due,
-                "dagster/column_lineage": translator.column_lineage(data),
-            },
+            metadata=_metadata(whole, result)
+            | {"dagster/column_lineage": translator.column_lineage(data)},
         )
 
     return feature_view_asset
+
+
+def _metadata(window: Window, result: "MaterializationResult") -> dict[str, Any]:
+    """What a run did; the counts of a run of several partitions stand at each of them."""
+    metadata: dict[str, Any] = {
+        "feature_platform/window": str(window),
+        "feature_platform/rows_read": result.rows_read,
+        "feature_platform/keys_written": result.keys_written,
+        "feature_platform/seconds": round(result.seconds, 3),
+    }
+    # What is as it should be needs no line.
+    if result.reason:
+        metadata["feature_platform/written_by_feast"] = result.reason
+    if result.rows_without_key:
+        metadata["feature_platform/rows_without_key"] = result.rows_without_key
+    if result.keys_vanished:
+        metadata["feature_platform/keys_vanished"] = result.keys_vanished
+    if result.rebuild_due:
+        metadata[REBUILD_DUE] = True
+    return metadata

@@ -86,5 +86,6 @@ class SourceGate:
         raise GateError(
             f"feature view '{self.view}'",
             problem,
-            f"fix source '{self.checks.name}' and rerun, or materialize with --allow-failed-checks",
+            f"fix source '{self.checks.name}' and rerun, or materialize with "
+            "--allow-failed-checks (in the UI: config allow_failed_checks: true)",
         )

@@ -64,7 +64,8 @@ def test_a_view_alone_is_not_put_online_from_a_bad_window(sample: "Sample"):
     assert "'keys'" in reason
     assert "artikel" in reason
     assert reason.endswith(
-        "; fix source 'voorraad' and rerun, or materialize with --allow-failed-checks"
+        "; fix source 'voorraad' and rerun, or materialize with --allow-failed-checks "
+        "(in the UI: config allow_failed_checks: true)"
     )
     assert on_hand(sample) == [None] * 4
     assert sample.windows("stock") == []
