@@ -14,7 +14,7 @@ CREATED_TIME = "__created_time"
 """Names the two times have in the batches below; features cannot begin with two underscores."""
 
 
-KEYS_A_PART = 300_000
+KEYS_A_PART = 600_000
 """How many keys are ranked at a time."""
 
 
@@ -99,7 +99,8 @@ def parts_of(relation: Relation, layout: ViewLayout, windows: Sequence[Window]) 
     keys = _key_list(layout)
     counted = f"approx_count_distinct(({keys}))"
     met = inside(relation.timestamp, windows)
-    return int(relation.rows(f"SELECT {counted} FROM {VIEW} WHERE {met}")[0][0]) // KEYS_A_PART + 1
+    found = int(relation.rows(f"SELECT {counted} FROM {VIEW} WHERE {met}")[0][0])
+    return max(1, -(-found // KEYS_A_PART))
 
 
 def latest_rows_of(
