@@ -45,7 +45,7 @@ class Bins:
             return cls()
         bins = max(2, min(QUANTILE_BINS, reference.ranks.count // 10))
         quantiles = reference.ranks.quantiles(np.arange(1, bins) / bins)
-        items, weights = reference.ranks.weighted()
+        items, weights = reference.ranks.weighted
         unique, starts = np.unique(items, return_index=True)
         atoms = unique[np.add.reduceat(weights, starts) >= _ATOM * reference.ranks.count]
         # An atom is the bin between itself and the next number that a float can hold.

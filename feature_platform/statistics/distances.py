@@ -72,7 +72,7 @@ def kolmogorov_smirnov(reference: QuantileSketch, current: QuantileSketch) -> fl
     """
     if not reference.count or not current.count:
         return math.nan
-    items, weights = reference.weighted()
+    items, weights = reference.weighted
     steps = np.cumsum(weights) / reference.count
     before = np.concatenate([[0.0], steps[:-1]])
     left = _below(current, items, "left")
@@ -129,7 +129,7 @@ def _below(sketch: QuantileSketch, points: FloatArray, side: str) -> FloatArray:
 
 
 def _finite(sketch: QuantileSketch) -> tuple[FloatArray, FloatArray]:
-    items, weights = sketch.weighted()
+    items, weights = sketch.weighted
     keep = np.isfinite(items)
     items, shares = items[keep], weights[keep].astype(np.float64)
     if len(items) <= _POINTS:

@@ -330,7 +330,8 @@ def _moments(numbers: FloatArray) -> tuple[float, float]:
             chunk = numbers[start : start + _CHUNK]
             deviations = np.subtract(chunk, shift, out=buffer[: len(chunk)])
             total += float(deviations.sum())
-            squares += float(deviations @ deviations)
+            # Not a dot product: BLAS would hand so many numbers to threads of its own.
+            squares += float(np.multiply(deviations, deviations, out=deviations).sum())
     return shift + total / len(numbers), max(0.0, squares - total * total / len(numbers))
 
 

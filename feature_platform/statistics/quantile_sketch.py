@@ -7,7 +7,7 @@ by a coin, moves up a level. As in the paper a sampler replaces the bottom level
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ DEFAULT_K = 1024
 """Items the top level holds in a stored sketch: a rank error of about 0.1 %."""
 EXACT_LIMIT = 65_536
 """Values a batch may hold before it is sampled; a sketch of so few is exact until compressed."""
+_SAMPLE = 32_768  # values drawn at most from a longer batch: a rank error of 0.3 to 0.4 %
 _DECAY = 2 / 3
 _MIN_LEVEL = 8
 
@@ -44,9 +45,9 @@ class QuantileSketch:
         Longer input is sampled: one value, at a random place, from each block of ``2**h``.
         """
         count = len(values)
-        height = max(0, math.ceil(math.log2(count / EXACT_LIMIT))) if count else 0
-        if not height:
+        if count <= EXACT_LIMIT:
             return cls((np.sort(values),), count, 0.0)
+        height = math.ceil(math.log2(count / _SAMPLE))
         width = 1 << height
         blocks = count // width
         sample = np.sort(values[_places(blocks, width, seed)])
@@ -60,6 +61,7 @@ class QuantileSketch:
         """Standard error of a rank as a share of `count`; 0 while the sketch is exact."""
         return math.sqrt(self.rank_variance) / self.count if self.count else 0.0
 
+    @cached_property
     def weighted(self) -> tuple[FloatArray, IntArray]:
         """All items, sorted, and how many values each stands for; the weights sum to `count`."""
         if len(self.levels) == 1:
@@ -79,7 +81,7 @@ class QuantileSketch:
         """
         if not self.count:
             return np.full(len(shares), math.nan)
-        items, weights = self.weighted()
+        items, weights = self.weighted
         cumulative = np.cumsum(weights)
         # A hair below the rank, lest 0.1 * 30 = 3.0000000000000004 ask for the fourth value.
         ranks = np.asarray(shares) * self.count - 1e-9 * self.count
