@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.errors import FeaturePlatformError, RegistryError, SourceError
+from feature_platform.errors import FeaturePlatformError, RegistryError, RepoError, SourceError
 from feature_platform.store.locks import registry_lock, unreachable
 from feature_platform.store.registry_address import is_sql, registry_subject
 from feature_platform.store.registry_edit import ATTEMPTS
@@ -58,9 +58,9 @@ def plan(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange
     Raises:
         RegistryError: The registry cannot be reached.
     """
-    contents = _prepared(store, repo_contents)
     with _registry_errors(store):
         _refresh(store)
+        contents = _prepared(store, repo_contents)
         difference = _real(store.plan(contents)[0])
     return _change(difference)
 
@@ -81,6 +81,7 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
     Raises:
         RegistryError: The registry cannot be reached, or other writers were always faster.
         SourceError: A table that types have to be inferred from is not there.
+        RepoError: The transformation of a batch view has changed, which Feast cannot apply.
     """
     with registry_lock(store), _registry_errors(store):
         for attempt in range(ATTEMPTS):
@@ -151,7 +152,34 @@ def _prepared(store: "FeatureStore", contents: "RepoContents") -> "RepoContents"
     copied = copy.deepcopy(contents)
     if not copied.projects:
         copied.projects.append(Project(name=store.project))
+    for view in copied.feature_views:
+        if getattr(view, "feature_transformation", None) is not None:
+            _keep_transformation(store, view)
     return copied
+
+
+def _keep_transformation(store: "FeatureStore", view: Any) -> None:
+    """Take the registered transformation of a batch view for the repo's, where they are equal.
+
+    Feast 0.67 compares their pickles, which differ from one process to the next, and then raises
+    over a field that batch views do not have.
+    """
+    from feast.errors import FeatureViewNotFoundException
+
+    try:
+        known = store.registry.get_feature_view(view.name, store.project, allow_cache=False)
+    except FeatureViewNotFoundException:
+        return
+    registered = getattr(known, "feature_transformation", None)
+    if registered is None:
+        return
+    if registered != view.feature_transformation:
+        raise RepoError(
+            f"feature view '{view.name}'",
+            "its transformation has changed, and this version of Feast cannot update it",
+            f"delete it (`feast delete {view.name}`) and apply again, or give it another name",
+        )
+    view.feature_transformation = registered
 
 
 def _refresh(store: "FeatureStore") -> None:

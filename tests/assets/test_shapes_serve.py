@@ -1,6 +1,8 @@
 """Repos as other people write them, put online through the asset graph and read back with Feast."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -171,6 +173,24 @@ def test_a_batch_view_without_a_transformation_is_served_beside_those_that_have_
     names = ("sources/pings", "feature_views/plain")
     assert failures(sample.run(*names, partition="2026-03-01")) == []
     assert sample.online(["plain:pings"], [{"device_id": 2}])["pings"] == [4]
+
+
+def test_a_transformation_is_applied_again_while_it_stays_what_it_was(
+    make_sample: Callable[..., "Sample"],
+):
+    sample = make_sample("batch_transformation")
+    assert failures(sample.run("registry")) == []
+    assert failures(sample.run("registry")) == []
+    path = sample.repo / "views.py"
+    path.write_text(path.read_text().replace("(frame): ...", "(frame): return frame"))
+    [said] = failures(sample.run("registry", checks=False))
+    assert said == (
+        "feature view 'latency': its transformation has changed, and this version of Feast cannot "
+        "update it; delete it (`feast delete latency`) and apply again, or give it another name"
+    )
+    command = [str(Path(sys.executable).with_name("feast")), "delete", "latency"]
+    subprocess.run(command, cwd=sample.repo, check=True, capture_output=True)
+    assert failures(sample.run("registry")) == []
 
 
 def test_an_undeclared_schema_is_served_lists_included(make_sample: Callable[..., "Sample"]):
