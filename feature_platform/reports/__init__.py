@@ -1,0 +1,1 @@
+"""Pages and pictures of what the statistics found; no Feast, no Dagster."""

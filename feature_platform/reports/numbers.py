@@ -1,0 +1,43 @@
+"""Numbers as people read them."""
+
+import math
+from datetime import UTC, datetime
+
+_DASH = "\N{EN DASH}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`value` to three significant digits, thousands grouped; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return _DASH
+    if math.isinf(value):
+        return "\N{INFINITY}" if value > 0 else "-\N{INFINITY}"
+    size = abs(value)
+    if size >= 10**digits and size < 1e15:  # noqa: PLR2004
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def percent(share: float | None) -> str:
+    """A share in percent, and a rare one not as 0 %."""
+    if share is None or math.isnan(share):
+        return _DASH
+    if 0 < share < 0.0005:  # noqa: PLR2004
+        return "<0.1%"
+    return f"{100 * share:.1f}%"
+
+
+def chance(p_value: float | None) -> str:
+    """A p-value; below one in a million it says no more than that."""
+    if p_value is None or math.isnan(p_value):
+        return _DASH
+    if p_value < 1e-6:  # noqa: PLR2004
+        return "<0.000001"
+    return f"{p_value:.2g}"
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as a moment in UTC."""
+    if math.isnan(seconds):
+        return _DASH
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

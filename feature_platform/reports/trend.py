@@ -1,0 +1,64 @@
+"""How far from its threshold a feature was, window by window, as inline SVG."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from feature_platform.reports.numbers import number
+from feature_platform.statistics import Comparison
+from feature_platform.statistics.verdicts import spoken
+
+MARKS = {"ok": "\u2713", "warn": "!", "drift": "\u25b2", "insufficient": "?"}
+"""Shown with every verdict, so that none is told by its colour alone."""
+
+_HEIGHT = 64
+_CAP = 2.0  # thresholds that a full bar stands for
+
+
+def trend_svg(history: Sequence[Comparison], *, small: bool = False) -> str:
+    """Bars of severity (1 is the threshold), scaled to whatever width they are given.
+
+    Args:
+        history: One comparison a window, oldest first.
+        small: Without marks, for a table cell.
+    """
+    if not history:
+        return ""
+    height = 24 if small else _HEIGHT
+    room = height - (2 if small else 16)
+    slot = 100 / len(history)
+    bars = []
+    for place, each in enumerate(history):
+        capped = min(_CAP, each.severity if not math.isnan(each.severity) else 0.0)
+        tall = max(1.0, room * capped / _CAP)
+        bars.append(
+            f'<rect class="bar {each.verdict}" x="{place * slot + slot * 0.1:.2f}%" '
+            f'y="{height - tall:.1f}" width="{slot * 0.8:.2f}%" height="{tall:.1f}">'
+            f"<title>{escape(_told(each))}</title></rect>"
+        )
+        if not small and each.verdict != "ok":
+            bars.append(
+                f'<text class="mark" x="{(place + 0.5) * slot:.2f}%" y="{height - tall - 3:.1f}" '
+                f'text-anchor="middle">{MARKS[each.verdict]}</text>'
+            )
+    line = height - room / _CAP
+    return (
+        f'<svg class="trend" width="100%" height="{height}" role="img" '
+        f'aria-label="{escape(_summary(history))}">'
+        + "".join(bars)
+        + f'<line class="threshold" x1="0" x2="100%" y1="{line:.1f}" y2="{line:.1f}"/></svg>'
+    )
+
+
+def _told(each: Comparison) -> str:
+    worst = each.worst
+    said = f"{each.window or 'window'}: {each.verdict}"
+    if worst is None:
+        return said
+    return f"{said}, {spoken(worst.statistic)} {number(worst.value)} of {number(worst.threshold)}"
+
+
+def _summary(history: Sequence[Comparison]) -> str:
+    counts = {name: sum(each.verdict == name for each in history) for name in MARKS}
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{len(history)} windows from {history[0].window} to {history[-1].window}: {told}"
