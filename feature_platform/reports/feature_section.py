@@ -36,7 +36,7 @@ def summary_row(comparison: Comparison, trend: Sequence[Comparison] | None) -> s
     drawn = "" if trend is None else f'<td class="spark">{trend_svg(trend, small=True)}</td>'
     return (
         f'<tr><th scope="row"><a href="#{anchor(comparison.feature)}">'
-        f"{escape(comparison.feature)}</a></th><td>{_badge(comparison)}</td>{cells}"
+        f"{_breakable(comparison.feature)}</a></th><td>{_badge(comparison)}</td>{cells}"
         f'<td class="n">{nulls}</td>{drawn}</tr>'
     )
 
@@ -48,8 +48,8 @@ def feature_section(
     notes = "".join(f'<p class="note">{escape(_capital(note))}.</p>' for note in comparison.notes)
     inner = (
         f"<p>{escape(comparison.sentence)}</p>{notes}"
-        f'<div class="columns"><div>{_overlays(comparison)}</div>'
-        f"<div>{_history(trend)}{_numbers(comparison)}</div></div>{_measures(comparison)}"
+        f"{_columns(_overlays(comparison), _history(trend) + _numbers(comparison))}"
+        f"{_measures(comparison)}"
     )
     heading = f"{_badge(comparison)} {escape(comparison.feature)}"
     name = anchor(comparison.feature)
@@ -59,6 +59,13 @@ def feature_section(
             f"{inner}</details>"
         )
     return f'<section class="feature" id="{name}"><h3>{heading}</h3>{inner}</section>'
+
+
+def _columns(wide: str, narrow: str) -> str:
+    """The two side by side, or the one that there is."""
+    if not wide or not narrow:
+        return wide or narrow
+    return f'<div class="columns"><div>{wide}</div><div>{narrow}</div></div>'
 
 
 def _badge(comparison: Comparison) -> str:
@@ -137,7 +144,7 @@ def _numbers(comparison: Comparison) -> str:
     rows = [
         ("Rows", f"{before.rows:,}", f"{now.rows:,}"),
         ("Null", percent(before.null_rate), percent(now.null_rate)),
-        ("Distinct", f"{before.distinct:,}", f"{now.distinct:,}"),
+        ("Distinct, about", f"{before.distinct:,}", f"{now.distinct:,}"),
     ]
     if comparison.kind in ("number", "timestamp"):
         rows += [
@@ -199,6 +206,11 @@ def _measure_row(each: Measure) -> str:
         f"<td>{each.limited_by if each.decides else 'evidence only'}</td>"
         f'<td class="n">{chance(each.p_value)}</td></tr>'
     )
+
+
+def _breakable(name: str) -> str:
+    """`name`, which may be broken after an underscore."""
+    return escape(name).replace("_", "_<wbr>")
 
 
 def _capital(text: str) -> str:

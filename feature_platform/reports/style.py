@@ -35,7 +35,7 @@ th:first-child,td:first-child{padding-left:0}
 th:last-child,td:last-child{padding-right:0}
 .n{text-align:right;white-space:nowrap}
 .scroll{overflow-x:auto}
-.overview th[scope=row]{overflow-wrap:anywhere;min-width:9ch}
+.overview th[scope=row]{overflow-wrap:anywhere;min-width:16ch}
 .spark{width:22%;min-width:90px}
 .feature{border:1px solid var(--line);border-radius:10px;padding:14px 16px;margin:14px 0}
 details.feature{padding:8px 16px}
@@ -66,7 +66,9 @@ transparent 2px 5px);border:1px solid var(--ref)}
 .ends{display:flex;justify-content:space-between;font-size:.75rem;color:var(--soft);
 margin:2px 0 16px;max-width:none;gap:8px}
 @media(max-width:700px){.columns{grid-template-columns:minmax(0,1fr)}
-.feature{padding:12px}h1{font-size:1.3rem}th,td{padding:5px 6px}
+.feature{padding:12px}.overview th[scope=row]{min-width:0}
+.measures{font-size:.8rem}.measures th:nth-child(3),.measures td:nth-child(3){display:none}
+h1{font-size:1.3rem}th,td{padding:5px 6px}
 .overview thead th:nth-child(3),.overview td:nth-child(3):not([colspan]){display:none}
 .overview thead th:nth-child(6),.overview td.n:nth-child(6){display:none}}
 @media print{details.feature>*{display:block}.feature{break-inside:avoid}

@@ -87,7 +87,9 @@ class Profile:
         """Estimated number of distinct values; `distinct` states its error."""
         if self.categories is not None and self.categories.complete:
             return len(self.categories.counts)
-        return round(self.distinct.estimate)
+        # An estimate a little above all that there is would only look careless.
+        most = self.elements.values if self.elements is not None else self.values
+        return min(round(self.distinct.estimate), most)
 
     def quantiles(self, *shares: float) -> list[float]:
         """Values at `shares` of the ranks; NaN for a feature that is not a number."""

@@ -1,0 +1,89 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from feature_platform.statistics.distances import psi
+from feature_platform.statistics.noise import (
+    ExceedanceNull,
+    KolmogorovNull,
+    ShareNull,
+    StudentNull,
+    UnseenNull,
+    psi_null,
+)
+
+
+def test_kolmogorov_law_is_that_of_scipy():
+    law = KolmogorovNull(size=400.0)
+    assert law.p(0.08) == pytest.approx(stats.kstwobign.sf(0.08 * 20))
+    assert law.quantile(1e-5) == pytest.approx(stats.kstwobign.isf(1e-5) / 20)
+
+
+def test_student_law_is_welchs_test_of_scipy(random):
+    reference, current = random.normal(size=50), random.normal(0.4, size=40)
+    error = math.sqrt(reference.var(ddof=1) / 50 + current.var(ddof=1) / 40)
+    expected = stats.ttest_ind(reference, current, equal_var=False)
+    law = StudentNull(error, expected.df)
+    assert law.p(abs(current.mean() - reference.mean())) == pytest.approx(expected.pvalue)
+    assert law.p(law.quantile(0.01)) == pytest.approx(0.01)
+
+
+def test_psi_of_many_rows_is_scaled_chi_square():
+    law = psi_null(np.full(10, 1e5), np.full(10, 1e4))
+    rate = 1 / 1e6 + 1 / 1e5
+    for alpha in (0.5, 0.01, 1e-5):
+        assert law.quantile(alpha) == pytest.approx(stats.chi2.isf(alpha, 9) * rate)
+        assert law.p(law.quantile(alpha)) == pytest.approx(alpha)
+
+
+@pytest.mark.parametrize("shares", [(0.1,) * 10, (0.7, 0.1, 0.1, 0.08, 0.02)])
+def test_psi_of_few_rows_passes_its_quantile_as_seldom_as_promised(random, shares):
+    n_reference, n_current, draws = 800, 100, 4000
+    exceeded = 0
+    for _ in range(draws):
+        reference = random.multinomial(n_reference, shares).astype(float)
+        current = random.multinomial(n_current, shares).astype(float)
+        exceeded += psi(reference, current) > psi_null(reference, current).quantile(0.01)
+    # Between a third and twice of one in a hundred: four standard errors and the law's own error.
+    assert draws * 0.0033 < exceeded < draws * 0.02
+
+
+def test_psi_has_no_law_where_nothing_can_vary():
+    assert psi_null(np.array([100.0, 0]), np.array([50.0, 0])) is None
+
+
+@pytest.mark.parametrize(("share", "rows"), [(0.02, 100), (0.3, 100), (0.001, 2000)])
+def test_a_share_passes_its_quantile_no_more_often_than_a_binomial_may(share, rows):
+    law = ShareNull(np.array([share]), np.array([float(rows)]), 1 / rows)
+    for alpha in (0.05, 1e-3, 1e-5):
+        bound = law.quantile(alpha)
+        exact = stats.binom(rows, share)
+        above = exact.sf(math.floor(rows * (share + bound) + 1e-9))
+        below = exact.cdf(math.ceil(rows * (share - bound) - 1e-9) - 1)
+        assert above + below <= alpha * 1.6
+        assert bound <= 12 * math.sqrt(share / rows)  # and is no wild overestimate
+
+
+def test_no_values_beyond_a_bound_mean_nothing_and_many_mean_much():
+    assert ExceedanceNull(1, share=1 / 31, bound=2.0).p(2.5) == pytest.approx(1 / 31)
+    assert ExceedanceNull(4, share=1 / 31, bound=2.0).p(2.5) == pytest.approx(31.0**-4)
+    assert ExceedanceNull(0, share=1 / 31, bound=2.0).p(1.5) == 1.0
+    assert ExceedanceNull(1, share=1 / 31, bound=2.0).quantile(1e-5) == math.inf
+
+
+def test_as_many_unseen_categories_as_good_and_turing_expect_do_not_alarm(random):
+    ranks = np.arange(1, 20_001)
+    shares = 1 / ranks / (1 / ranks).sum()
+    passed = 0
+    for _ in range(100):
+        reference, current = (
+            random.choice(ranks, 20_000, p=shares),
+            random.choice(ranks, 1000, p=shares),
+        )
+        names, counts = np.unique(reference, return_counts=True)
+        law = UnseenNull((counts == 1).sum() / 20_000, 1000, 1 / 21, len(names))
+        passed += np.isin(current, names, invert=True).mean() > law.quantile(0.01)
+    assert passed <= 4
+    assert law.p(law.quantile(1e-4)) == pytest.approx(1e-4, rel=0.01)
