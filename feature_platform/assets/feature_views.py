@@ -1,5 +1,8 @@
 """Feature view assets: a partition puts exactly one window online, behind its gate."""
 
+import logging
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -7,10 +10,12 @@ import dagster as dg
 from feature_platform.assets.retries import RETRIES, one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, combined_hash
 from feature_platform.assets.windows import run_windows
-from feature_platform.store.windows import Window
+from feature_platform.store.windows import Window, merge, missing
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+
     from feature_platform.checks.gate import SourceGate
     from feature_platform.store.materialize import MaterializationResult
 
@@ -69,7 +74,22 @@ def build_feature_view_asset(
                 allow_failed=config.allow_failed_checks,
                 log=context.log,
             )
-            result = materialize_window(store, view, whole.start, whole.end)
+            result = materialize_window(
+                store,
+                view,
+                whole.start,
+                whole.end,
+                may_serve=None
+                if config.allow_failed_checks
+                else partial(
+                    _servable,
+                    gate=gate,
+                    instance=context.instance,
+                    store=store,
+                    passed=whole,
+                    log=context.log,
+                ),
+            )
         for key, window in windows.items():
             inside = [digest for digest in passed if window.overlaps(digest.window)]
             context.add_asset_metadata(
@@ -87,6 +107,20 @@ def build_feature_view_asset(
         )
 
     return feature_view_asset
+
+
+def _servable(
+    spans: Sequence[Window],
+    *,
+    gate: "SourceGate",
+    instance: dg.DagsterInstance,
+    store: "FeatureStore",
+    passed: Window,
+    log: logging.Logger,
+) -> list[Window]:
+    """What of the windows already online has passed; `passed` has just been through the gate."""
+    others = gate.servable(instance, store, missing(spans, [passed]), log=log)
+    return merge([*others, *(each for span in spans if (each := span.intersection(passed)))])
 
 
 def _metadata(window: Window, result: "MaterializationResult") -> dict[str, Any]:

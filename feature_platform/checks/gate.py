@@ -7,7 +7,7 @@ checks are run here and now, and their results recorded.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,45 @@ class SourceGate:
         """
         windows = partitions_within(self.checks.partitions, span)
         digests = self.checks.digests(store, list(windows.values()))
+        said = self._verdicts(instance, store, windows, digests, log)
+        failed = [(windows[key], sentence) for key, sentence in said.items() if sentence]
+        if failed:
+            self._refuse(failed, allow_failed=allow_failed, log=log)
+        return [digests[window] for window in windows.values()]
+
+    def servable(
+        self,
+        instance: dg.DagsterInstance,
+        store: "FeatureStore",
+        spans: Sequence[Window],
+        *,
+        log: logging.Logger,
+    ) -> list[Window]:
+        """The parts of `spans` that have passed, as the source now is.
+
+        They may have been materialized long ago and have changed since: what a key falls back on
+        when its newest row vanishes is behind the gate too.
+        """
+        passed: list[Window] = []
+        for span in spans:
+            windows = partitions_within(self.checks.partitions, span)
+            digests = self.checks.digests(store, list(windows.values()))
+            for key, sentence in self._verdicts(instance, store, windows, digests, log).items():
+                if not sentence:
+                    passed.append(windows[key])
+                else:
+                    log.warning("window %s is not fallen back on: %s", windows[key], sentence)
+        return [part for span in spans for window in passed if (part := span.intersection(window))]
+
+    def _verdicts(
+        self,
+        instance: dg.DagsterInstance,
+        store: "FeatureStore",
+        windows: Mapping[str, Window],
+        digests: "Mapping[Window, WindowDigest]",
+        log: logging.Logger,
+    ) -> dict[str, str]:
+        """For each partition why it failed; the empty string where it passed."""
         said = self.checks.recorded(
             instance, {key: digests[window].content_hash for key, window in windows.items()}
         )
@@ -69,10 +108,7 @@ class SourceGate:
                     for outcome in verdict.outcomes
                     if outcome.blocks
                 )
-        failed = [(windows[key], sentence) for key, sentence in said.items() if sentence]
-        if failed:
-            self._refuse(failed, allow_failed=allow_failed, log=log)
-        return [digests[window] for window in windows.values()]
+        return {key: sentence or "" for key, sentence in said.items()}
 
     def _refuse(
         self, failed: Sequence[tuple[Window, str]], *, allow_failed: bool, log: logging.Logger

@@ -44,6 +44,7 @@ class Materialization:
     Args:
         store: The Feast store.
         layout: The view.
+        may_serve: See `materialize_window`.
 
     Attributes:
         rows_read: Source rows read.
@@ -54,9 +55,15 @@ class Materialization:
         rebuild_due: Whether keys may have vanished that this online store cannot name.
     """
 
-    def __init__(self, store: "FeatureStore", layout: ViewLayout) -> None:
+    def __init__(
+        self,
+        store: "FeatureStore",
+        layout: ViewLayout,
+        may_serve: Callable[[Sequence[Window]], Sequence[Window]] | None = None,
+    ) -> None:
         self._store = store
         self._layout = layout
+        self._may_serve = may_serve
         online = store._get_provider().online_store  # noqa: SLF001 - the instance that serves
         self._writer = writer_for(online, store.config)
         self._generic = GenericWriter(store)
@@ -236,9 +243,22 @@ class Materialization:
         if self._writer is None:
             self.rebuild_due = True
             return
+        allowed: Sequence[Window] | None = None
         for part in again:
             for keys in vanished_keys(self._store, self._writer, self._layout, part):
-                self._replace_vanished(keys, part, served, guard)
+                if allowed is None:
+                    allowed = self._allowed(served)
+                self._replace_vanished(keys, part, allowed, guard)
+
+    def _allowed(self, served: Sequence[Window]) -> Sequence[Window]:
+        """The windows whose rows may take the place of vanished ones."""
+        not_before = self._not_before()
+        living = [
+            Window(max(window.start, not_before), window.end) if not_before else window
+            for window in served
+            if not_before is None or window.end > not_before
+        ]
+        return living if self._may_serve is None else self._may_serve(living)
 
     def _replace_vanished(
         self, keys: list[bytes], part: Window, served: Sequence[Window], guard: Guard

@@ -1,7 +1,7 @@
 """The one way into the online store: exactly a half-open window of one feature view."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,6 +58,7 @@ def materialize_window(
     end: datetime,
     *,
     progress: Callable[[int], None] | None = None,
+    may_serve: Callable[[Sequence[Window]], Sequence[Window]] | None = None,
 ) -> MaterializationResult:
     """Put the window ``[start, end)`` of a feature view online, and record it in the registry.
 
@@ -73,6 +74,8 @@ def materialize_window(
         start: First moment of the window, aware.
         end: First moment after the window, aware, not in the future.
         progress: Called with the number of keys just written, every batch.
+        may_serve: Asked where keys have vanished from the window: of the materialized windows it
+            is given, those whose rows may be served in their place. None takes all of them.
 
     Raises:
         WindowError: An end is naive, the window is empty or reversed, or ends in the future.
@@ -85,7 +88,7 @@ def materialize_window(
     with view_lock(store, view):
         found = load_view(store, view)
         layout = view_layout(found)
-        with online_store_errors(store, view), Materialization(store, layout) as work:
+        with online_store_errors(store, view), Materialization(store, layout, may_serve) as work:
             work.run(window, windows_of(found), progress)
             record_window(store, view, window)
             work.finish(window)

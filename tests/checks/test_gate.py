@@ -237,3 +237,25 @@ def capture_warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(logging.Logger, "handle", handle)
     return said
+
+
+@pytest.mark.parametrize("is_spoilt", [False, True])
+def test_a_key_whose_newest_row_vanished_falls_back_on_what_passed_alone(
+    sample: "Sample", *, is_spoilt: bool
+):
+    for day in ("2026-03-01", "2026-03-03"):
+        assert sample.run(SOURCE, VIEW, partition=day).success
+    first_day = []
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        days = {1: [], 3: []}
+        for row in rows:
+            days.get(row["tijdstip"].day, []).append(row)
+        rows.remove(next(row for row in days[3] if row["artikel"] == "sku-1"))
+        first_day.extend(row["aantal"] for row in days[1] if row["artikel"] == "sku-1")
+        if is_spoilt:
+            next(row for row in days[1] if row["artikel"] == "sku-0")["artikel"] = None
+
+    rewrite(sample.repo, change)
+    assert sample.run(VIEW, partition="2026-03-03").success
+    assert on_hand(sample)[1] == (None if is_spoilt else first_day[-1])
