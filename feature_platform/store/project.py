@@ -1,12 +1,10 @@
 """A Feast repo on disk: its configuration, what it defines, and where its SQL and suites lie."""
 
-import ast
 import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from importlib.util import find_spec
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import MissingPackageError, RepoError
+from feature_platform.store.code_locations import CodeLocation, Definitions
 from feature_platform.store.inference import inferred, with_all_keys
 
 if TYPE_CHECKING:
@@ -32,17 +31,7 @@ _PACKAGES_OF_STORES = {
     "gs": (("google.cloud.storage",), "gcp"),
     "s3": (("boto3",), "aws"),
 }
-# What takes a name but makes no asset.
-_OTHER_MAKERS = frozenset({"Entity", "Feature", "Field", "Project"})
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-
-
-@dataclass(frozen=True)
-class CodeLocation:
-    """Where an object of the repo is defined: file and line, counted from one."""
-
-    path: Path
-    line: int
 
 
 class FeastProject:
@@ -266,33 +255,14 @@ class FeastProject:
         return found
 
     def code_location(self, kind: str, name: str) -> CodeLocation | None:
-        """Where an object is defined, found by reading the files, not by running them.
-
-        Args:
-            kind: ``source``, ``feature_view``, ``on_demand_feature_view`` or ``feature_service``:
-                objects of different kinds may share a name.
-            name: Its name.
-        """
-        ending = {"source": "source", "feature_service": "service"}.get(kind, "view")
-        places = self._definitions.get(name, ())
-        for place, maker in places:
-            if maker.lower().rstrip("_").endswith(ending):
-                return place
-        # A helper of the repo's own, whose name says nothing.
-        return next((place for place, maker in places if maker not in _OTHER_MAKERS), None)
+        """Where an object is defined; see :meth:`.Definitions.find`."""
+        return self._definitions.find(kind, name)
 
     @cached_property
-    def _definitions(self) -> Mapping[str, Sequence[tuple[CodeLocation, str]]]:
-        """For each name the calls and decorated functions it is given to, and what they call."""
+    def _definitions(self) -> Definitions:
         from feast.repo_operations import get_repo_files
 
-        found: dict[str, list[tuple[CodeLocation, str]]] = {}
-        for path in get_repo_files(self.repo_dir):
-            for node in ast.walk(ast.parse(path.read_text())):
-                for name, maker in _names_defined_by(node):
-                    place = CodeLocation(path, getattr(node, "lineno", 1))
-                    found.setdefault(name, []).append((place, maker))
-        return found
+        return Definitions.read(get_repo_files(self.repo_dir))
 
     def _refuse_duplicates(self, contents: "RepoContents") -> None:
         kinds: tuple[tuple[str, Sequence[Any]], ...] = (
@@ -437,27 +407,3 @@ def _where(error: BaseException, folder: Path) -> str:
             found = f"{path.relative_to(folder)}:{trace.tb_lineno}: "
         trace = trace.tb_next
     return found
-
-
-def _names_defined_by(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Names of objects with the name of the callable that makes them."""
-    if isinstance(node, ast.Call):
-        given = {
-            keyword.arg: str(keyword.value.value)
-            for keyword in node.keywords
-            if isinstance(keyword.value, ast.Constant)
-        }
-        # A source without a name is called by its path or table.
-        name = given.get("name") or given.get("path") or given.get("table")
-        if name:
-            yield name, _called(node.func)
-    elif isinstance(node, ast.FunctionDef):
-        for decorator in node.decorator_list:
-            yield (
-                node.name,
-                _called(decorator.func if isinstance(decorator, ast.Call) else decorator),
-            )
-
-
-def _called(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
