@@ -96,7 +96,8 @@ def _schedule(
         keys = partitions.get_partition_keys(current_time=moment)
         if not keys:
             return dg.SkipReason(f"no {cadence} partition is complete at {moment.isoformat()}")
-        return dg.RunRequest(run_key=keys[-1], partition_key=keys[-1])
+        # A tick evaluated twice asks once; a cron faster than its partitions asks each time.
+        return dg.RunRequest(run_key=f"{keys[-1]} {moment.isoformat()}", partition_key=keys[-1])
 
     return newest_complete_partition
 
