@@ -157,7 +157,9 @@ def _numbers(present: pa.Array, kind: Kind, as_of: datetime | None, name: str) -
             )
         numbers = as_of.timestamp() - numbers
     # A sum is NaN only where a value is, or where both infinities are: cheaper than to ask each.
-    if np.isnan(numbers.sum()):
+    with np.errstate(over="ignore", invalid="ignore"):
+        doubtful = np.isnan(numbers.sum())
+    if doubtful:
         numbers = numbers[~np.isnan(numbers)]
     return np.asarray(numbers, dtype=np.float64)
 

@@ -100,7 +100,7 @@ class Comparison:
         current_rows: Rows of the window.
         measures: Every statistic.
         rules: The guide's plain rules.
-        p_value: The least p-value of the deciding measures, times their number.
+        p_value: The least p-value of the deciding measures, over its weight among them.
         adjusted_p: `p_value` corrected across the family (Benjamini-Hochberg).
         family: Number of comparisons that were corrected together.
         reference_label: Which reference.

@@ -16,7 +16,8 @@ from feature_platform.statistics.spread import Spread
 from feature_platform.statistics.thresholds import Thresholds, max_ratio, mean_ratio
 
 WARN_SHARE = 0.5
-_SMALL_EFFECT = 0.1  # standard deviations: half of what Cohen calls a small effect
+_MAIN = ("psi", "ks", "null_rate_change", "share_change", "unseen_share")
+_SMALL_EFFECT = 0.15  # standard deviations, as for PSI and Kolmogorov-Smirnov
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ class Measure:
     def decides(self) -> bool:
         """Whether it can make a verdict."""
         return self.floor is not None and self.p_value is not None and not math.isnan(self.value)
+
+    @property
+    def weight(self) -> int:
+        """Its share of the chance of a false alarm, before the shares are made to sum to one.
+
+        The statistics that see most changes get three times that of those that watch one corner.
+        """
+        return 3 if self.statistic.rpartition(".")[2] in _MAIN else 1
 
     @property
     def severity(self) -> float:
@@ -88,7 +97,10 @@ class Measure:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Measure":
         """What `to_json` wrote."""
-        reals = {k: nan_if_none(data[k]) for k in ("value", "threshold", "warn_threshold")}
+        reals = {name: nan_if_none(data[name]) for name in ("value", "threshold", "warn_threshold")}
+        if data["floor"] is not None:
+            # Where there is a threshold, it is out of reach if it is no finite number.
+            reals |= {n: math.inf for n in ("threshold", "warn_threshold") if data[n] is None}
         return cls(**{**data, **reals})
 
 
@@ -183,7 +195,7 @@ def _categories(
             mean=min(1.0, missing),
             rows=1 / (1 / current.values + between),
             share=current.values / (current.values + reference.values),
-            categories=len(reference.categories.counts) + len(unseen),
+            categories=max(1, len(reference.categories.counts) + len(unseen)),
         )
         value = sum(unseen.values()) / current.values
         # The expected share is part of the law here, not subtracted twice.
@@ -221,6 +233,8 @@ def _mean(reference: Profile, current: Profile, between: float, thresholds: Thre
     value, scale = mean_ratio(reference, current), abs(reference.mean)
     if math.isnan(value) or reference.finite < 2 or current.finite < 2:  # noqa: PLR2004
         return Measure("mean_change", value)
+    if not math.isfinite(reference.std + current.std):
+        return Measure("mean_change", math.nan)
     own = reference.std**2 / reference.finite
     # Of the two estimates of the window's variance the larger: with a long tail the mean and the
     # standard deviation go together, and the smaller one would call a lucky window a change.

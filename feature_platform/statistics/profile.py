@@ -155,7 +155,7 @@ class Profile:
             "schema_version": SCHEMA_VERSION,
             **{name: getattr(small, name) for name in _PLAIN},
             **{name: finite_or_none(getattr(small, name)) for name in _REAL},
-            "squares": small.squares,
+            "squares": finite_or_none(small.squares),
             **{
                 name: None if getattr(small, name) is None else getattr(small, name).to_json()
                 for name in _PARTS
@@ -180,14 +180,15 @@ class Profile:
         fields |= {name: nan_if_none(data[name]) for name in _REAL}
         for name, part in _part_types().items():
             fields[name] = None if data[name] is None else part.from_json(data[name])
-        return cls(**fields, squares=float(data["squares"]))
+        squares = math.inf if data["squares"] is None else float(data["squares"])
+        return cls(**fields, squares=squares)
 
     def exact_part(self) -> list[Any]:
         """The numbers that no sketch estimates, as JSON: what tells two profiles apart."""
         return [
             *(getattr(self, name) for name in _PLAIN),
             *(finite_or_none(getattr(self, name)) for name in _REAL),
-            self.squares,
+            finite_or_none(self.squares),
             self.categories and self.categories.to_json(),
             self.lengths and self.lengths.exact_part(),
             self.elements and self.elements.exact_part(),
@@ -327,14 +328,16 @@ def _moments(numbers: FloatArray) -> tuple[float, float]:
     shift = float(numbers[:_CHUNK].mean())
     total = squares = 0.0
     buffer = np.empty(min(_CHUNK, len(numbers)))
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(numbers), _CHUNK):
             chunk = numbers[start : start + _CHUNK]
             deviations = np.subtract(chunk, shift, out=buffer[: len(chunk)])
             total += float(deviations.sum())
             # Not a dot product: BLAS would hand so many numbers to threads of its own.
             squares += float(np.multiply(deviations, deviations, out=deviations).sum())
-    return shift + total / len(numbers), max(0.0, squares - total * total / len(numbers))
+    mean, squares = shift + total / len(numbers), squares - total * total / len(numbers)
+    # Numbers beyond the root of the greatest float have squares that no float holds.
+    return mean, max(0.0, squares) if math.isfinite(squares) else math.inf
 
 
 def _common_kind(one: Profile, other: Profile) -> Kind:

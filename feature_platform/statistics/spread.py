@@ -20,7 +20,10 @@ from feature_platform.statistics.distances import chi_square, kolmogorov_smirnov
 from feature_platform.statistics.profile import Profile
 
 _KOLMOGOROV_SQUARE = math.pi**2 / 12  # mean of the squared Kolmogorov variable
-_TAIL = 1e-5
+_TAIL = 1e-5  # where the tails of two laws are made to meet
+_KOLMOGOROV_TAIL = float(
+    special.chdtri(1, _TAIL) / (special.kolmogi(_TAIL) ** 2 / _KOLMOGOROV_SQUARE)
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,9 @@ class Spread:
     Attributes:
         windows: Windows that it was estimated from.
         bins: For PSI and shares of bins, in units of a multinomial variance (per bin's share).
-        ranks: For Kolmogorov-Smirnov, in the same units.
+        ranks: For Kolmogorov-Smirnov, in the same units. Both are widened, for windows that differ
+            do so in one way mostly (a shift), not in all bins at random: of the same mean square
+            such differences are far more often large.
         nulls: Of the null rate, absolute.
         mean: Of the window's mean, in units of the feature squared.
     """
@@ -47,17 +52,21 @@ class Spread:
         found: dict[str, list[tuple[float, float]]] = {
             name: [] for name in ("bins", "ranks", "nulls", "mean")
         }
+        freedom = 1
         for group in groups:
             if len(group) < 2:  # noqa: PLR2004
                 continue
             whole = reduce(Profile.merge, group)
             counts = bins.counts(whole, whole)
+            freedom = max(freedom, int(np.count_nonzero(counts)) - 1)
             for window in group:
                 for name, value in _excess(window, whole, bins, counts).items():
                     # Both the window and the rest's windows vary: 1 + 1 / (windows of the rest).
                     found[name].append((value, 1 + 1 / (len(group) - 1)))
         sizes = [len(values) for values in found.values()]
         estimated = {name: _variance(values) for name, values in found.items()}
+        estimated["bins"] *= _one_dimension(freedom)
+        estimated["ranks"] *= _KOLMOGOROV_TAIL
         return cls(windows=max(sizes, default=0), **estimated)
 
     @classmethod
@@ -116,6 +125,11 @@ def _excess(
         chance = whole.std**2 * (1 / window.finite + 1 / finite)
         excess["mean"] = difference**2 - chance
     return excess
+
+
+def _one_dimension(freedom: int) -> float:
+    """By how much a one-dimensional effect outdoes one of `freedom` dimensions, at the tail."""
+    return float(special.chdtri(1, _TAIL) / (special.chdtri(freedom, _TAIL) / freedom))
 
 
 def _variance(values: Sequence[tuple[float, float]]) -> float:

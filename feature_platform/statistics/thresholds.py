@@ -20,7 +20,7 @@ class Thresholds:
         null_rate_change: Change of the share of nulls. The guide's rule has 0.05.
         unseen_share: Share of rows in categories that the reference does not know.
         infinite_share_change: Change of the share of infinite values.
-        mean_change: Change of the mean over the reference's mean; and at least a tenth of the
+        mean_change: Change of the mean over the reference's mean; and at least 0.15 of the
             reference's standard deviation, since a mean near zero changes by any factor.
         max_multiplier: Maximum over the reference's maximum, if that is above zero.
         alpha: Chance that a family of features without any change raises an alarm.
@@ -36,7 +36,7 @@ class Thresholds:
     infinite_share_change: float | None = 0.01
     mean_change: float | None = 0.3
     max_multiplier: float | None = 2.0
-    alpha: float = 0.002
+    alpha: float = 0.005
     min_rows: int = 30
 
 

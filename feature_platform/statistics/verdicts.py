@@ -47,7 +47,8 @@ def correct(
     """The same comparisons, judged as one family: the features of a window, or of many windows.
 
     Each measure's threshold becomes what chance passes, somewhere in the family, with probability
-    `Thresholds.alpha` at most (Benjamini-Hochberg, and Bonferroni among the measures of a feature),
+    `Thresholds.alpha` at most (Benjamini-Hochberg, and Bonferroni among the measures of a feature,
+    weighted),
     or the effect that matters, if that is larger.
 
     Raises:
@@ -64,7 +65,7 @@ def correct(
                 "it was read from storage, and cannot be corrected again",
                 "compare the profiles of all windows in one call of compare_windows",
             )
-    p_values = [_feature_p(each) for each in judged]
+    p_values = [min(1.0, _feature_p(each)) for each in judged]
     adjusted = benjamini_hochberg(p_values)
     found = max(1, int(np.count_nonzero(adjusted <= thresholds.alpha)))
     level = thresholds.alpha * found / len(judged)
@@ -76,14 +77,15 @@ def correct(
 
 
 def _feature_p(comparison: Comparison) -> float:
-    """The least of the deciding measures' p-values, times their number (Bonferroni)."""
-    deciding = [m.p_value for m in comparison.measures if m.decides and m.p_value is not None]
-    return min(1.0, min(deciding, default=1.0) * len(deciding))
+    """The least of the deciding measures' p-values, over their weights (Bonferroni)."""
+    deciding = [m for m in comparison.measures if m.decides]
+    total = sum(each.weight for each in deciding)
+    return min((total / m.weight * (m.p_value or 0.0) for m in deciding), default=1.0)
 
 
 def _judge(comparison: Comparison, level: float, thresholds: Thresholds) -> Comparison:
-    deciding = sum(each.decides for each in comparison.measures)
-    measures = tuple(each.at_level(level / max(1, deciding)) for each in comparison.measures)
+    total = sum(each.weight for each in comparison.measures if each.decides)
+    measures = tuple(m.at_level(level * m.weight / max(1, total)) for m in comparison.measures)
     comparison = replace(comparison, measures=measures)
     drifting = [each for each in measures if each.decides and each.value > each.threshold]
     warning = [each for each in measures if each.decides and each.value > each.warn_threshold]

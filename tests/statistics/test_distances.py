@@ -24,7 +24,7 @@ samples = st.lists(st.floats(-100, 100).map(lambda x: round(x, 1)), min_size=1, 
 )
 
 
-def sketch(values):
+def sketch(values: object):
     return QuantileSketch.of(np.asarray(values, dtype=np.float64))
 
 
@@ -55,7 +55,7 @@ def test_distances_without_rows_on_one_side_are_not_numbers():
 
 
 @given(counts, counts)
-def test_jensen_shannon_is_that_of_scipy(reference, current):
+def test_jensen_shannon_is_that_of_scipy(reference: np.ndarray, current: np.ndarray):
     if reference.sum() and current.sum():
         assert jensen_shannon(reference, current) == pytest.approx(
             distance.jensenshannon(reference, current, base=2), abs=1e-7
@@ -63,7 +63,7 @@ def test_jensen_shannon_is_that_of_scipy(reference, current):
 
 
 @given(counts, counts)
-def test_chi_square_is_that_of_scipy(reference, current):
+def test_chi_square_is_that_of_scipy(reference: np.ndarray, current: np.ndarray):
     table = np.array([reference, current])
     table = table[:, table.sum(axis=0) > 0]
     if table.shape[1] > 1 and table.sum(axis=1).all():
@@ -73,7 +73,7 @@ def test_chi_square_is_that_of_scipy(reference, current):
 
 
 @given(counts)
-def test_cramers_v_of_windows_of_one_size_is_that_of_scipy(reference):
+def test_cramers_v_of_windows_of_one_size_is_that_of_scipy(reference: np.ndarray):
     current = np.roll(reference, 1)
     table = np.array([reference, current])
     table = table[:, table.sum(axis=0) > 0].astype(int)
@@ -89,19 +89,19 @@ def test_cramers_v_does_not_shrink_when_the_reference_grows():
 
 
 @given(samples, samples)
-def test_kolmogorov_smirnov_is_that_of_scipy(reference, current):
+def test_kolmogorov_smirnov_is_that_of_scipy(reference: np.ndarray, current: np.ndarray):
     expected = stats.ks_2samp(reference, current, method="asymp").statistic
     assert kolmogorov_smirnov(sketch(reference), sketch(current)) == pytest.approx(expected)
 
 
 @given(samples, samples)
-def test_wasserstein_is_that_of_scipy_over_the_scale(reference, current):
+def test_wasserstein_is_that_of_scipy_over_the_scale(reference: np.ndarray, current: np.ndarray):
     expected = stats.wasserstein_distance(reference, current) / 2.5
     found = wasserstein(sketch(reference), sketch(current), 2.5)
     assert found == pytest.approx(expected, abs=1e-9)
 
 
-def test_wasserstein_of_large_samples_stays_close_to_scipy(random):
+def test_wasserstein_of_large_samples_stays_close_to_scipy(random: np.random.Generator):
     reference, current = random.lognormal(size=40_000), random.lognormal(0.2, size=30_000)
     expected = stats.wasserstein_distance(reference, current)
     assert wasserstein(sketch(reference), sketch(current), 1.0) == pytest.approx(expected, rel=0.02)
@@ -113,7 +113,7 @@ def test_infinities_reach_kolmogorov_smirnov_and_leave_wasserstein_finite():
     assert math.isfinite(wasserstein(reference, current, 1.0))
 
 
-def test_benjamini_hochberg_is_that_of_scipy(random):
+def test_benjamini_hochberg_is_that_of_scipy(random: np.random.Generator):
     p_values = random.random(50) ** 3
     expected = stats.false_discovery_control(p_values, method="bh")
     assert benjamini_hochberg(p_values) == pytest.approx(expected)

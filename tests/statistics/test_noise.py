@@ -21,7 +21,7 @@ def test_kolmogorov_law_is_that_of_scipy():
     assert law.quantile(1e-5) == pytest.approx(stats.kstwobign.isf(1e-5) / 20)
 
 
-def test_student_law_is_welchs_test_of_scipy(random):
+def test_student_law_is_welchs_test_of_scipy(random: np.random.Generator):
     reference, current = random.normal(size=50), random.normal(0.4, size=40)
     error = math.sqrt(reference.var(ddof=1) / 50 + current.var(ddof=1) / 40)
     expected = stats.ttest_ind(reference, current, equal_var=False)
@@ -39,7 +39,9 @@ def test_psi_of_many_rows_is_scaled_chi_square():
 
 
 @pytest.mark.parametrize("shares", [(0.1,) * 10, (0.7, 0.1, 0.1, 0.08, 0.02)])
-def test_psi_of_few_rows_passes_its_quantile_as_seldom_as_promised(random, shares):
+def test_psi_of_few_rows_passes_its_quantile_as_seldom_as_promised(
+    random: np.random.Generator, shares: tuple[float, ...]
+):
     n_reference, n_current, draws = 800, 100, 4000
     exceeded = 0
     for _ in range(draws):
@@ -55,7 +57,7 @@ def test_psi_has_no_law_where_nothing_can_vary():
 
 
 @pytest.mark.parametrize(("share", "rows"), [(0.02, 100), (0.3, 100), (0.001, 2000)])
-def test_a_share_passes_its_quantile_no_more_often_than_a_binomial_may(share, rows):
+def test_a_share_passes_its_quantile_no_more_often_than_a_binomial_may(share: float, rows: int):
     law = ShareNull(np.array([share]), np.array([float(rows)]), 1 / rows)
     for alpha in (0.05, 1e-3, 1e-5):
         bound = law.quantile(alpha)
@@ -73,7 +75,9 @@ def test_no_values_beyond_a_bound_mean_nothing_and_many_mean_much():
     assert ExceedanceNull(1, share=1 / 31, bound=2.0).quantile(1e-5) == math.inf
 
 
-def test_as_many_unseen_categories_as_good_and_turing_expect_do_not_alarm(random):
+def test_as_many_unseen_categories_as_good_and_turing_expect_do_not_alarm(
+    random: np.random.Generator,
+):
     ranks = np.arange(1, 20_001)
     shares = 1 / ranks / (1 / ranks).sum()
     passed = 0

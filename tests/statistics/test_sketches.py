@@ -16,13 +16,13 @@ SHARES = np.array([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=True), min_size=1, max_size=200))
-def test_a_short_stream_has_exact_quantiles(values):
+def test_a_short_stream_has_exact_quantiles(values: list[float]):
     found = QuantileSketch.of(np.array(values)).quantiles(SHARES)
     assert list(found) == list(np.quantile(values, SHARES, method="inverted_cdf"))
 
 
 @pytest.mark.parametrize("days", [1, 30])
-def test_ranks_are_off_by_no_more_than_the_stated_error(random, days):
+def test_ranks_are_off_by_no_more_than_the_stated_error(random: np.random.Generator, days: int):
     values = random.lognormal(size=300_000)
     merged = None
     for day in np.array_split(values, days):
@@ -37,7 +37,7 @@ def test_ranks_are_off_by_no_more_than_the_stated_error(random, days):
     assert np.abs(ranks - SHARES).max() < 4 * merged.rank_error
 
 
-def test_the_stated_error_is_neither_too_small_nor_far_too_large(random):
+def test_the_stated_error_is_neither_too_small_nor_far_too_large(random: np.random.Generator):
     errors, stated = [], []
     for _ in range(60):
         values = random.random(20_000)
@@ -52,7 +52,7 @@ def test_the_stated_error_is_neither_too_small_nor_far_too_large(random):
     assert spread > np.mean(stated) / 4
 
 
-def test_bins_of_a_sketch_hold_every_value_once(random):
+def test_bins_of_a_sketch_hold_every_value_once(random: np.random.Generator):
     values = random.normal(size=200_000)
     sketch = QuantileSketch.of(values)
     edges = np.array([-1.0, 0.0, 1.0])
@@ -61,7 +61,7 @@ def test_bins_of_a_sketch_hold_every_value_once(random):
     assert np.abs(sketch.counts(edges) - exact).max() < 6 * sketch.rank_error * len(values)
 
 
-def test_a_sketch_survives_json_bit_for_bit(random):
+def test_a_sketch_survives_json_bit_for_bit(random: np.random.Generator):
     sketch = QuantileSketch.of(random.normal(size=100_000)).compress()
     again = QuantileSketch.from_json(json.loads(json.dumps(sketch.to_json())))
     assert again.count == sketch.count
@@ -70,13 +70,13 @@ def test_a_sketch_survives_json_bit_for_bit(random):
 
 
 @pytest.mark.parametrize("step", [1.0, 0.1, 1e6])
-def test_distinct_values_of_a_sequence_are_counted_within_four_errors(step):
+def test_distinct_values_of_a_sequence_are_counted_within_four_errors(step: float):
     sketch = DistinctSketch.empty().add_numbers(np.arange(200_000) * step)
     assert sketch.error == pytest.approx(1 / math.sqrt(K - 2))
     assert abs(sketch.estimate / 200_000 - 1) < 4 * sketch.error
 
 
-def test_distinct_estimates_are_unbiased(random):
+def test_distinct_estimates_are_unbiased(random: np.random.Generator):
     ratios = [
         DistinctSketch.empty().add_numbers(random.random(5000)).estimate / 5000 for _ in range(100)
     ]
@@ -84,7 +84,9 @@ def test_distinct_estimates_are_unbiased(random):
     assert np.std(ratios) < 1.3 / math.sqrt(K - 2)
 
 
-def test_few_distinct_values_are_counted_exactly_however_often_they_come(random):
+def test_few_distinct_values_are_counted_exactly_however_often_they_come(
+    random: np.random.Generator,
+):
     values = random.integers(0, 700, size=300_000).astype(float)
     assert DistinctSketch.empty().add_numbers(values).estimate == 700
 
@@ -93,7 +95,7 @@ def test_zero_is_one_value_whatever_its_sign():
     assert DistinctSketch.empty().add_numbers(np.array([0.0, -0.0])).estimate == 1
 
 
-def test_merged_distinct_sketches_are_the_sketch_of_the_union(random):
+def test_merged_distinct_sketches_are_the_sketch_of_the_union(random: np.random.Generator):
     one, other = random.random(5000), random.random(5000)
     merged = (
         DistinctSketch.empty().add_numbers(one).merge(DistinctSketch.empty().add_numbers(other))
@@ -114,7 +116,9 @@ def test_many_texts_are_counted_within_four_errors():
     assert abs(sketch.estimate / 50_000 - 1) < 4 * sketch.error
 
 
-def test_frequent_categories_of_a_long_tail_are_within_the_stated_undercount(random):
+def test_frequent_categories_of_a_long_tail_are_within_the_stated_undercount(
+    random: np.random.Generator,
+):
     merged, exact = Categories(), Counter()
     for _ in range(5):
         names = [str(each) for each in random.zipf(1.3, size=20_000)]
