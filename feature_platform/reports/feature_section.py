@@ -33,10 +33,12 @@ def summary_row(comparison: Comparison, trend: Sequence[Comparison] | None) -> s
             f'<td class="n">{_value(worst, worst.threshold)}</td>'
         )
     nulls = percent(comparison.current.null_rate) if comparison.current else percent(None)
+    # For narrow screens, which have no room for the third column.
+    small = "" if worst is None else f"<small>{escape(_capital(spoken(worst.statistic)))}</small>"
     drawn = "" if trend is None else f'<td class="spark">{trend_svg(trend, small=True)}</td>'
     return (
         f'<tr><th scope="row"><a href="#{anchor(comparison.feature)}">'
-        f"{_breakable(comparison.feature)}</a></th><td>{_badge(comparison)}</td>{cells}"
+        f"{_breakable(comparison.feature)}</a>{small}</th><td>{_badge(comparison)}</td>{cells}"
         f'<td class="n">{nulls}</td>{drawn}</tr>'
     )
 

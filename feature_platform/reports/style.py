@@ -36,6 +36,7 @@ th:last-child,td:last-child{padding-right:0}
 .n{text-align:right;white-space:nowrap}
 .scroll{overflow-x:auto}
 .overview th[scope=row]{overflow-wrap:anywhere;min-width:16ch}
+.overview small{display:none;color:var(--soft)}
 .spark{width:22%;min-width:90px}
 .feature{border:1px solid var(--line);border-radius:10px;padding:14px 16px;margin:14px 0}
 details.feature{padding:8px 16px}
@@ -66,7 +67,8 @@ transparent 2px 5px);border:1px solid var(--ref)}
 .ends{display:flex;justify-content:space-between;font-size:.75rem;color:var(--soft);
 margin:2px 0 16px;max-width:none;gap:8px}
 @media(max-width:700px){.columns{grid-template-columns:minmax(0,1fr)}
-.feature{padding:12px}.overview th[scope=row]{min-width:0}
+.feature{padding:12px}.overview th[scope=row]{min-width:11ch}.overview small{display:block}
+.overview .spark,.overview thead th:nth-child(7){display:none}
 .measures{font-size:.8rem}.measures th:nth-child(3),.measures td:nth-child(3){display:none}
 h1{font-size:1.3rem}th,td{padding:5px 6px}
 .overview thead th:nth-child(3),.overview td:nth-child(3):not([colspan]){display:none}

@@ -42,14 +42,17 @@ def test_psi_of_many_rows_is_scaled_chi_square():
 def test_psi_of_few_rows_passes_its_quantile_as_seldom_as_promised(
     random: np.random.Generator, shares: tuple[float, ...]
 ):
-    n_reference, n_current, draws = 800, 100, 4000
-    exceeded = 0
-    for _ in range(draws):
-        reference = random.multinomial(n_reference, shares).astype(float)
-        current = random.multinomial(n_current, shares).astype(float)
-        exceeded += psi(reference, current) > psi_null(reference, current).quantile(0.01)
-    # Between a third and twice of one in a hundred: four standard errors and the law's own error.
-    assert draws * 0.0033 < exceeded < draws * 0.02
+    n_reference, n_current, draws = 800, 100, 10_000
+    references = random.multinomial(n_reference, shares, size=draws).astype(float)
+    currents = random.multinomial(n_current, shares, size=draws).astype(float)
+    law = psi_null(n_reference * np.array(shares), n_current * np.array(shares))
+    values = np.array([psi(*each) for each in zip(references, currents, strict=True)])
+    assert law.mean == pytest.approx(values.mean(), rel=0.05)
+    for alpha in (0.1, 0.01, 0.001):
+        expected, error = draws * alpha, math.sqrt(draws * alpha)
+        exceeded = int((values > law.quantile(alpha)).sum())
+        # Four standard errors, and a quarter for the law's own.
+        assert abs(exceeded - expected) < 4 * error + expected / 4
 
 
 def test_psi_has_no_law_where_nothing_can_vary():
