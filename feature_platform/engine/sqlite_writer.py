@@ -24,6 +24,9 @@ from feature_platform.store.windows import Window
 _SECOND = 1_000_000
 _BUSY_SECONDS = 60
 _OLDEST = -62_000_000_000
+_LATEST = 253_402_200_000
+_CHANGE_STEP = 900  # seconds; clocks change at a quarter of an hour
+_CHANGE_REACH = 3 * 3600  # seconds; more than clocks are ever put forward
 _SCAN_ROWS = 50_000
 _NOTES = "feature_platform_notes"
 _NOTES_TABLE = f"CREATE TABLE IF NOT EXISTS {_NOTES} (subject TEXT PRIMARY KEY, note TEXT)"
@@ -32,9 +35,11 @@ _NOTES_TABLE = f"CREATE TABLE IF NOT EXISTS {_NOTES} (subject TEXT PRIMARY KEY, 
 class SqliteWriter:
     """Writes and scans a Feast SQLite online store through a connection of Feast's.
 
-    Feast keeps event and created time in whole seconds. Two columns, which Feast itself neither
-    reads nor writes, hold them in microseconds, so that the guard tells apart what happened within
-    one second; a row that Feast wrote since is recognized by their disagreeing.
+    Feast keeps event and created time in whole seconds, of a UTC time read as if it were local.
+    Two columns, which Feast itself neither reads nor writes, hold them in microseconds, so that the
+    guard tells apart what happened within one second; a row that Feast wrote since is recognized by
+    their disagreeing. A third holds how far the local reading is from UTC, which the reading alone
+    does not tell: around a change of the clocks two times have the same one.
 
     Args:
         connection: To the database.
@@ -67,11 +72,8 @@ class SqliteWriter:
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
         """Stream the keys whose stored event time lies in the window."""
         table = self._table(view)
-        low, high = microseconds(window.start), microseconds(window.end)
-        shift = _zone_shift(window)
         cursor = self._connection.execute(
-            f"SELECT DISTINCT entity_key FROM {table} AS t WHERE {_EVENT} >= ? AND {_EVENT} < ?",
-            (low + shift, high + shift),
+            f"SELECT DISTINCT entity_key FROM {table} AS t WHERE {_within(window)}"
         )
         while keys := cursor.fetchmany(_SCAN_ROWS):
             yield pa.array([key for (key,) in keys], pa.binary())
@@ -79,12 +81,10 @@ class SqliteWriter:
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
         """Remove the view's rows of each key whose event time still lies in the window."""
         table = self._table(view)
-        shift = _zone_shift(window)
-        low, high = microseconds(window.start) + shift, microseconds(window.end) + shift
         with self._transaction() as connection:
             connection.executemany(
-                f"DELETE FROM {table} AS t WHERE entity_key = ? AND {_EVENT} >= ? AND {_EVENT} < ?",
-                ((key, low, high) for key in keys),
+                f"DELETE FROM {table} AS t WHERE entity_key = ? AND {_within(window)}",
+                ((key,) for key in keys),
             )
 
     def note(self, view: Any, topic: str) -> str | None:
@@ -114,7 +114,7 @@ class SqliteWriter:
         quoted = '"' + name.replace('"', '""') + '"'
         if quoted not in self._ready:
             found = self._connection.execute(f"PRAGMA table_info({quoted})").fetchall()
-            for column in {"event_us", "created_us"} - {row[1] for row in found}:
+            for column in {"event_us", "created_us", "event_shift"} - {row[1] for row in found}:
                 _add_column(self._connection, quoted, column)
             self._ready.add(quoted)
         return quoted
@@ -142,6 +142,23 @@ def _exact(moment: str) -> str:
 
 _EVENT = _exact("event")
 _CREATED = _exact("created")
+_IS_KNOWN = f"(t.event_shift IS NOT NULL AND abs(t.event_us - t.event_ts * {_SECOND}) < {_SECOND})"
+_UTC = f"(t.event_us - t.event_shift * {_SECOND})"
+# What is there and what comes, both in UTC or, where that is not known, both read as local.
+_THERE = f"(CASE WHEN {_IS_KNOWN} THEN {_UTC} ELSE {_EVENT} END)"
+_COMES = (
+    f"(excluded.event_us - CASE WHEN {_IS_KNOWN} THEN excluded.event_shift * {_SECOND} ELSE 0 END)"
+)
+
+
+def _within(window: Window) -> str:
+    """SQL condition: the stored event time lies in the window, beyond doubt."""
+    low, high = microseconds(window.start), microseconds(window.end)
+    local_low, local_high = _local_start(low), _local_end(high)
+    return (
+        f"(CASE WHEN {_IS_KNOWN} THEN {_UTC} >= {low} AND {_UTC} < {high} "
+        f"ELSE {_EVENT} >= {local_low} AND {_EVENT} < {local_high} END)"
+    )
 
 
 def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[tuple[Any, ...]]]:
@@ -159,11 +176,15 @@ def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[
         return f"?{len(parameters)}"
 
     key = bound(map(bytearray, rows.keys.take(order).to_pylist()))
-    event = bound(_local(rows.event_us[places]).tolist())
+    event_us = rows.event_us[places]
+    local_us = _local(event_us)
+    event = bound(local_us.tolist())
+    shifts = (local_us - event_us) // _SECOND
+    shift = bound(shifts.tolist()) if shifts.any() else "0"
     created_us = rows.created_us[places]
     present = created_us != NO_TIME
     created = "NULL" if not present.any() else bound(_with_none(_local(created_us), present))
-    times = f"{event} / {_SECOND}, {created} / {_SECOND}, {event}, {created}"
+    times = f"{event} / {_SECOND}, {created} / {_SECOND}, {event}, {created}, {shift}"
     cells = []
     for feature in rows.features:
         value = bound(map(bytearray, feature.values.take(order).to_pylist()))
@@ -172,7 +193,7 @@ def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[
         text = bound([texts[place] for place in places]) if has_text else "NULL"
         cells.append(f"({key}, {_quoted(feature.name)}, {value}, {text}, {times})")
     columns = "entity_key, feature_name, value, value_text, event_ts, created_ts"
-    columns += ", event_us, created_us"
+    columns += ", event_us, created_us, event_shift"
     changed = ", ".join(f"{name} = excluded.{name}" for name in columns.split(", ")[2:])
     statement = f"INSERT INTO {table} AS t ({columns}) VALUES {', '.join(cells)} "
     statement += f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET {changed} "
@@ -182,13 +203,12 @@ def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[
 
 def _allowed(guard: Guard) -> str:
     """SQL condition: the row that is there may be replaced by the one that comes."""
-    newer = f"excluded.event_us > {_EVENT} OR (excluded.event_us = {_EVENT}"
+    newer = f"{_COMES} > {_THERE} OR ({_COMES} = {_THERE}"
     if guard.compares_created:
         newer += f" AND ifnull(excluded.created_us, {NO_TIME}) >= ifnull({_CREATED}, {NO_TIME})"
     newer += ")"
-    for window, (low, high) in zip(guard.governed, guard.governed_us, strict=True):
-        shift = _zone_shift(window)
-        newer += f" OR ({_EVENT} >= {low + shift} AND {_EVENT} < {high + shift})"
+    for window in guard.governed:
+        newer += f" OR {_within(window)}"
     return newer
 
 
@@ -215,7 +235,7 @@ def _quoted(text: str) -> str:
 
 def _shift(second: int) -> int:
     """Seconds between the local reading of a UTC time, as Feast stores it, and the time."""
-    if second < _OLDEST:  # a missing time, or one before any calendar
+    if not _OLDEST < second < _LATEST:  # a missing time, or one outside any calendar
         return 0
     naive = datetime.fromtimestamp(second, UTC).replace(tzinfo=None)
     return int(naive.timestamp()) - second
@@ -230,8 +250,29 @@ def stored_time(second: int) -> bytes:
     return bytes(Timestamp(seconds=int(moment.timestamp())).SerializeToString())
 
 
-def _zone_shift(window: Window) -> int:
-    return _shift(microseconds(window.start) // _SECOND) * _SECOND
+def _local_start(moment: int) -> int:
+    """The local reading, in microseconds, that no time before the moment reaches.
+
+    Where clocks go forward, readings of the hour before come again in the hour after.
+    """
+    second = moment // _SECOND
+    first = second // _CHANGE_STEP * _CHANGE_STEP
+    before = range(first, first - _CHANGE_REACH, -_CHANGE_STEP)
+    return max(
+        moment + _shift(second) * _SECOND,
+        *((change + _shift(change - 1)) * _SECOND for change in before),
+    )
+
+
+def _local_end(moment: int) -> int:
+    """The local reading, in microseconds, of which no time from the moment on falls short."""
+    second = moment // _SECOND
+    first = -(-(second + 1) // _CHANGE_STEP) * _CHANGE_STEP
+    after = range(first, first + _CHANGE_REACH, _CHANGE_STEP)
+    return min(
+        moment + _shift(second) * _SECOND,
+        *((change + _shift(change)) * _SECOND for change in after),
+    )
 
 
 def _add_column(connection: sqlite3.Connection, table: str, column: str) -> None:
