@@ -2,14 +2,16 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from feature_platform.engine.layout import view_layout
+from feature_platform.engine.latest import source_columns
+from feature_platform.engine.layout import ViewLayout, view_layout
+from feature_platform.engine.sources import window_digests
 from feature_platform.errors import WindowError
 from feature_platform.store.locks import view_lock
 from feature_platform.store.materialization import Materialization
@@ -56,7 +58,8 @@ def rebuild_online(
     """Write the latest row of every key over all materialized windows, in one pass a view.
 
     The keys are divided into parts, and the online store itself remembers which are done, so that
-    a call after a crash goes on where that one ended.
+    a call after a crash goes on where that one ended, if the source still holds the same in the
+    windows; else it begins anew.
 
     Args:
         store: The Feast store.
@@ -84,11 +87,12 @@ def rebuild_online(
         before = windows_of(found)
         windows = _until(before, as_of)
         undone = _until_undone(before, as_of)
+        content = _content(store, layout, windows)
         if undone:
             # First of all: a crash then leaves windows that count as missing, and are.
             change_windows(store, view, lambda present: _until(present, as_of))
         with online_store_errors(store, view), Materialization(store, layout) as work:
-            plan = json.dumps([str(windows), duckdb.__version__, _ended(as_of)])
+            plan = json.dumps([str(windows), duckdb.__version__, _ended(as_of), content])
             done, count = _resumed(work.note(_TOPIC), plan)
             count = count or work.parts(windows)
             for number in range(done, count):
@@ -124,6 +128,18 @@ def _until_undone(windows: Iterable[Window], as_of: datetime | None) -> list[Win
     return [
         Window(max(window.start, as_of), window.end) for window in windows if window.end > as_of
     ]
+
+
+def _content(store: "FeatureStore", layout: ViewLayout, windows: Sequence[Window]) -> list[str]:
+    """Hashes of what the source holds: parts that are done are done for that alone.
+
+    The times count too, as they decide which row of a key is the latest.
+    """
+    times = (layout.source.timestamp_field, layout.source.created_timestamp_column)
+    columns = [*source_columns(layout), *(name for name in times if name)]
+    columns = list(dict.fromkeys(columns))
+    digests = window_digests(store, layout.source, windows, columns, exclude=())
+    return [digest.content_hash for digest in digests]
 
 
 def _ended(as_of: datetime | None) -> str:
