@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
     from feature_platform.checks.gate import SourceGate
+    from feature_platform.engine.sources import WindowDigest
     from feature_platform.store.materialize import MaterializationResult
 
 REBUILD_DUE = "feature_platform/rebuild_due"
@@ -63,22 +64,28 @@ def build_feature_view_asset(
         windows = run_windows(context.run.tags, partitions)
         spans = list(windows.values())
         whole = Window(spans[0].start, spans[-1].end)
+        passed: list[WindowDigest] = []
         with one_line_failures():
             store = project.store()
             if change := ensure_registered(store, project.contents, view):
                 context.log.info("'%s' was not in the registry; applied the repo: %s", view, change)
-            passed = gate.require(
-                context.instance,
-                store,
-                whole,
-                allow_failed=config.allow_failed_checks,
-                log=context.log,
-            )
+
+            def check() -> None:
+                # Under the view's lock: what is checked now is what is written next.
+                passed[:] = gate.require(
+                    context.instance,
+                    store,
+                    whole,
+                    allow_failed=config.allow_failed_checks,
+                    log=context.log,
+                )
+
             result = materialize_window(
                 store,
                 view,
                 whole.start,
                 whole.end,
+                before=check,
                 may_serve=None
                 if config.allow_failed_checks
                 else partial(

@@ -36,8 +36,7 @@ def build_source_asset(
     spec = translator.spec_of(data)
     partitions, source, project = data.partitions, data.obj, data.project
     assert partitions is not None  # noqa: S101 - sources are always partitioned
-    # None where a view's schema is not known: then every column of the table counts.
-    columns = [column.name for column in data.columns] or None
+    columns = hashed_columns(data)
 
     @dg.multi_asset(
         specs=[spec],
@@ -73,6 +72,16 @@ def build_source_asset(
         )
 
     return source_asset
+
+
+def hashed_columns(data: FeastTranslatorData) -> list[str] | None:
+    """The columns of a source whose content counts; None counts all of the table's.
+
+    All of them where the repo has a suite, which may look at any; and where no schema is known.
+    """
+    if data.project.suite_file(data.name) is not None:
+        return None
+    return [column.name for column in data.columns] or None
 
 
 def _run_metadata(windows: Mapping[str, Window], rows: int) -> dict[str, Any]:

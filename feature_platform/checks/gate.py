@@ -9,14 +9,15 @@ checks are run here and now, and their results recorded.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from feature_platform.assets.windows import partitions_within
 from feature_platform.checks.source_checks import SourceChecks
 from feature_platform.errors import GateError
-from feature_platform.store.windows import Window
+from feature_platform.store.registry import load_view
+from feature_platform.store.windows import Window, missing
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -53,7 +54,12 @@ class SourceGate:
         Raises:
             GateError: A window failed a check; names view, window, check, and what was observed.
         """
+        self._require_same_source(store)
         windows = partitions_within(self.checks.partitions, span)
+        if unchecked := missing([span], windows.values()):
+            first = self.checks.partitions.start.date().isoformat()
+            why = f"to be checked (it lies before the first partition, {first})"
+            self._refuse([(unchecked[0], why)], allow_failed=allow_failed, log=log)
         digests = self.checks.digests(store, list(windows.values()))
         said = self._verdicts(instance, store, windows, digests, log)
         failed = [(windows[key], sentence) for key, sentence in said.items() if sentence]
@@ -110,6 +116,17 @@ class SourceGate:
                 )
         return {key: sentence or "" for key, sentence in said.items()}
 
+    def _require_same_source(self, store: "FeatureStore") -> None:
+        """What is checked is the repo's source; what is written is read from the registry's."""
+        registered = load_view(store, self.view).batch_source
+        ours = self.checks.data.obj
+        if _reads(registered) != _reads(ours):
+            raise GateError(
+                f"feature view '{self.view}'",
+                f"its source '{ours.name}' is another table in the registry than in the repo",
+                "materialize the registry asset (feast apply), then rerun",
+            )
+
     def _refuse(
         self, failed: Sequence[tuple[Window, str]], *, allow_failed: bool, log: logging.Logger
     ) -> None:
@@ -125,3 +142,10 @@ class SourceGate:
             f"fix source '{self.checks.name}' and rerun, or materialize with "
             "--allow-failed-checks (in the UI: config allow_failed_checks: true)",
         )
+
+
+def _reads(source: Any) -> tuple[object, ...]:
+    """Where a source's rows come from."""
+    path = getattr(source, "path", None)
+    table = path if path is not None else source.get_table_query_string()
+    return table, dict(source.field_mapping)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from feature_platform.assets.retries import one_line_failures
-from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT
+from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, hashed_columns
 from feature_platform.assets.windows import partitions_within, run_windows
 from feature_platform.store.inference import UNKNOWN
 from feature_platform.store.project import source_of
@@ -101,8 +101,7 @@ class SourceChecks:
         """Row count and content hash of each window, as the source now is."""
         from feature_platform.engine.sources import window_digests
 
-        columns = [column.name for column in self.data.columns] or None
-        digests = window_digests(store, self.data.obj, windows, columns)
+        digests = window_digests(store, self.data.obj, windows, hashed_columns(self.data))
         return {digest.window: digest for digest in digests}
 
     def run(

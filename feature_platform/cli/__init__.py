@@ -75,7 +75,13 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mac
 
 
 @_command(
-    click.option("--days", default=30, show_default=True, help="How many days to build."),
+    click.option(
+        "--days",
+        default=30,
+        type=click.IntRange(1, 3650),
+        show_default=True,
+        help="How many days to build.",
+    ),
 )
 def demo(**arguments: Any) -> int:
     """Build the last days of the fraud repo on real transactions and put them online."""
@@ -107,7 +113,13 @@ def materialize(**arguments: Any) -> int:
     click.option(
         "--view", "views", multiple=True, help="Feature view; repeatable; all if left out."
     ),
-    click.option("--windows", default=30, show_default=True, help="How many windows to show."),
+    click.option(
+        "--windows",
+        default=30,
+        type=click.IntRange(1),
+        show_default=True,
+        help="How many windows to show.",
+    ),
 )
 def status(**arguments: Any) -> int:
     """Show for each view which windows are complete, missing, failed or stale, and the lag."""

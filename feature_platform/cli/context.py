@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from yaml import YAMLError
+
+from feature_platform.errors import RepoError
 
 
 def use_dagster_home() -> Path:
@@ -22,6 +25,21 @@ def use_dagster_home() -> Path:
 @contextmanager
 def dagster_instance() -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of :func:`use_dagster_home`."""
-    use_dagster_home()
-    with dg.DagsterInstance.get() as instance:
+    try:
+        use_dagster_home()
+        instance = dg.DagsterInstance.get()
+    except OSError as error:
+        raise _not_a_home(error.strerror or str(error)) from error
+    except (dg.DagsterError, YAMLError, ValueError) as error:
+        raise _not_a_home(" ".join(str(error).split())[:300]) from error
+    with instance:
         yield instance
+
+
+def _not_a_home(why: str) -> RepoError:
+    home = os.environ.get("DAGSTER_HOME") or Path.cwd() / "dagster_home"
+    return RepoError(
+        f"DAGSTER_HOME '{home}'",
+        f"Dagster cannot keep its event log there: {why}",
+        "point DAGSTER_HOME to a folder that can be written, and correct its dagster.yaml",
+    )

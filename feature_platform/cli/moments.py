@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 from feature_platform.errors import WindowError
 from feature_platform.store.windows import Window
 
+# Dagster's partitions and the stores' times count from there.
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def parse_window(start: str, end: str) -> Window:
     """The half-open window between two typed moments; without a zone they are UTC.
@@ -31,10 +34,13 @@ def parse_moment(name: str, text: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        moment = _EARLIEST
+    if moment <= _EARLIEST:
         raise WindowError(
             f"{name} '{text}'",
             "is not a moment",
             "write 2026-03-01, or 2026-03-01T06:00, or with a zone 2026-03-01T06:00+09:00",
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        )
+    return moment

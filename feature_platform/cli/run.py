@@ -216,7 +216,11 @@ def _report(result: dg.ExecuteInProcessResult) -> RunReport:
         failure = event.step_failure_data if event.is_step_failure else None
         if failure and failure.error:
             described = failure.user_failure_data and failure.user_failure_data.description
-            failures.append(described or failure.error.message.strip())
+            # Dagster wraps what a step raised; the innermost error is the one to act on.
+            error = failure.error
+            while error.cause is not None:
+                error = error.cause
+            failures.append(described or f"{event.step_key}: {error.message.strip()}")
     return RunReport(result.success, assets, metadata, checks, failures)
 
 

@@ -58,6 +58,7 @@ def materialize_window(
     end: datetime,
     *,
     progress: Callable[[int], None] | None = None,
+    before: Callable[[], object] | None = None,
     may_serve: Callable[[Sequence[Window]], Sequence[Window]] | None = None,
 ) -> MaterializationResult:
     """Put the window ``[start, end)`` of a feature view online, and record it in the registry.
@@ -74,6 +75,8 @@ def materialize_window(
         start: First moment of the window, aware.
         end: First moment after the window, aware, not in the future.
         progress: Called with the number of keys just written, every batch.
+        before: Called when it is this call's turn, just before the source is read; if it raises,
+            nothing has been written.
         may_serve: Asked where keys have vanished from the window: of the materialized windows it
             is given, those whose rows may be served in their place. None takes all of them.
 
@@ -86,6 +89,8 @@ def materialize_window(
     began = time.monotonic()
     window = _past_window(view, start, end)
     with view_lock(store, view):
+        if before is not None:
+            before()
         found = load_view(store, view)
         layout = view_layout(found)
         with online_store_errors(store, view), Materialization(store, layout, may_serve) as work:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -9,7 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.source_checks import SourceChecks
+from feature_platform.errors import GateError
+from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,3 +263,31 @@ def test_a_key_whose_newest_row_vanished_falls_back_on_what_passed_alone(
     rewrite(sample.repo, change)
     assert sample.run(VIEW, partition="2026-03-03").success
     assert on_hand(sample)[1] == (None if is_spoilt else first_day[-1])
+
+
+def test_a_source_that_the_registry_reads_elsewhere_is_not_served_unchecked(sample: "Sample"):
+    [file] = [each for each in sample.repo.glob("*.py") if "voorraad.parquet" in each.read_text()]
+    file.write_text(file.read_text().replace("voorraad.parquet", "elders.parquet"))
+    (sample.repo / "data/elders.parquet").write_bytes(
+        (sample.repo / "data/voorraad.parquet").read_bytes()
+    )
+    result = sample.run(VIEW, partition="2026-03-01")
+    assert not result.success
+    [reason] = reasons(result)
+    assert reason == (
+        "feature view 'stock': its source 'voorraad' is another table in the registry than in the "
+        "repo; materialize the registry asset (feast apply), then rerun"
+    )
+    assert sample.run("registry").success
+    assert sample.run(VIEW, partition="2026-03-01").success
+
+
+def test_a_window_before_the_first_partition_has_passed_nothing(sample: "Sample"):
+    gate = SourceGate("stock", SourceChecks(sample.graph.sources["voorraad"], sample.key(SOURCE)))
+    early = Window(datetime(2019, 1, 1, tzinfo=UTC), datetime(2019, 1, 2, tzinfo=UTC))
+    store = sample.project.store()
+    log = logging.getLogger(__name__)
+    with dg.DagsterInstance.ephemeral() as instance:
+        with pytest.raises(GateError, match="before the first partition"):
+            gate.require(instance, store, early, allow_failed=False, log=log)
+        assert gate.servable(instance, store, [early], log=log) == []
