@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -201,7 +202,10 @@ def _without_path(name: str, repo_dir: Path) -> str:
 
 
 def _key_part(name: str) -> str:
-    return re.sub(r"[^\w.\-]+", "_", name).strip("_") or "unnamed"
+    # Dagster makes names of outputs from keys, and takes ASCII letters alone; accents come off.
+    plain = unicodedata.normalize("NFKD", name)
+    ascii_name = "".join(char for char in plain if not unicodedata.combining(char))
+    return re.sub(r"[^A-Za-z0-9_.\-]+", "_", ascii_name).strip("_") or "unnamed"
 
 
 def _description(data: FeastTranslatorData) -> str:

@@ -136,3 +136,24 @@ view = FeatureView(
     assert spec.freshness_policy.fail_window.to_timedelta().total_seconds() == 5400
     # Its own tags are settings, and not shown again as tags.
     assert not [tag for tag in spec.tags if tag in {"dagster/owner", "dagster/freshness"}]
+
+
+def test_names_in_any_script_get_keys_that_dagster_takes(make_repo: "Callable[..., Sample]"):
+    repo = make_repo(
+        {
+            "views.py": """
+from feast import Entity, FeatureView, Field, FileSource, ValueType
+from feast.types import Int64, String
+
+k = Entity(name="k", value_type=ValueType.STRING)
+source = FileSource(name="l'été 2026", path="data/s.parquet", timestamp_field="ts")
+view = FeatureView(
+    name="größe_v",
+    entities=[k],
+    schema=[Field(name="k", dtype=String), Field(name="x", dtype=Int64)],
+    source=source,
+)
+"""
+        }
+    )
+    assert {"sources/l_ete_2026", "feature_views/gro_e_v"} <= set(repo.specs())
