@@ -1,5 +1,7 @@
 """`compare_online` on integers that no float holds."""
 
+from typing import Any
+
 from sample_repos import SampleRepo, day, row
 
 from feature_platform.store.materialize import materialize_window
@@ -10,7 +12,7 @@ BIG = 2**53 + 1
 USERS = range(60)
 
 
-def _rows(number: int) -> list[dict]:
+def _rows(number: int) -> list[dict[str, Any]]:
     return [
         row(user, day(1, 1), visits=None if user % 2 else number * (1 - user % 4)) for user in USERS
     ]
