@@ -67,7 +67,8 @@ transparent 2px 5px);border:1px solid var(--ref)}
 .ends{display:flex;justify-content:space-between;font-size:.75rem;color:var(--soft);
 margin:2px 0 16px;max-width:none;gap:8px}
 @media(max-width:700px){.columns{grid-template-columns:minmax(0,1fr)}
-.feature{padding:12px}.overview th[scope=row]{min-width:11ch}.overview small{display:block}
+.feature{padding:12px}.overview{font-size:.8rem}.overview .chip{padding:0 7px;font-size:.75rem}
+.overview th[scope=row]{min-width:11ch}.overview small{display:block}
 .overview .spark,.overview thead th:nth-child(7){display:none}
 .measures{font-size:.8rem}.measures th:nth-child(3),.measures td:nth-child(3){display:none}
 h1{font-size:1.3rem}th,td{padding:5px 6px}
