@@ -63,9 +63,9 @@ def test_a_range_is_one_pass_over_the_data(
 
     calls, real = [], materialize.materialize_window
 
-    def counted(store: Any, view: str, start: datetime, end: datetime) -> Any:
+    def counted(store: Any, view: str, start: datetime, end: datetime, **named: Any) -> Any:
         calls.append((view, start, end))
-        return real(store, view, start, end)
+        return real(store, view, start, end, **named)
 
     monkeypatch.setattr(materialize, "materialize_window", counted)
     sample = make_sample("field_mappings")
