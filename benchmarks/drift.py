@@ -121,11 +121,18 @@ def features() -> Iterator[tuple[str, str]]:
             yield f"{kind}_{place}", kind
 
 
-def day(plan: Plan, number: int, seed: int) -> dict[str, np.ndarray]:
-    """One day of all features; the same numbers in every process that asks."""
-    random = np.random.default_rng([seed, plan.rows, number])
+def day(
+    plan: Plan, number: int, seed: int, names: list[str] | None = None
+) -> dict[str, np.ndarray]:
+    """One day of the features (None: all); the same numbers in every process that asks."""
     weekday = number % plan.weekdays
-    return {name: draw(kind, plan.rows, weekday, random) for name, kind in features()}
+    return {
+        name: draw(
+            kind, plan.rows, weekday, np.random.default_rng([seed, plan.rows, number, place])
+        )
+        for place, (name, kind) in enumerate(features())
+        if names is None or name in names
+    }
 
 
 # ----------------------------------------------------------------------------------------- ours
@@ -278,11 +285,11 @@ def frame(columns: dict[str, np.ndarray]) -> Any:
     )
 
 
-def same_weekday(plan: Plan, weekday: int, seed: int) -> Any:
+def same_weekday(plan: Plan, weekday: int, seed: int, names: list[str]) -> Any:
     """The reference's rows of one weekday, at most a million of them."""
-    days = [day(plan, week * plan.weekdays + weekday, seed) for week in range(plan.weeks)]
-    whole = {name: np.concatenate([each[name] for each in days]) for name in days[0]}
-    return frame({name: values[:1_000_000] for name, values in whole.items()})
+    weeks = min(plan.weeks, max(1, 1_000_000 // plan.rows))
+    days = [day(plan, week * plan.weekdays + weekday, seed, names) for week in range(weeks)]
+    return frame({name: np.concatenate([each[name] for each in days]) for name in names})
 
 
 def judge_others(
@@ -296,17 +303,21 @@ def judge_others(
     }[method]
     warnings.filterwarnings("ignore")
     result: dict[str, Any] = {"alarms": {}}
+    everything = [name for name, _ in features()]
     for plan in plans:
-        references: dict[int, Any] = {}
-        alarms, seconds = 0, 0.0
-        for number in range(plan.other_days):
-            weekday = number % plan.weekdays
-            if weekday not in references:
-                references = {weekday: same_weekday(plan, weekday, seed)}
-            current = frame(day(plan, 10_000 * plan.weekdays + number, seed))
-            started = time.perf_counter()
-            alarms += bool(flags(references[weekday], current))
-            seconds += time.perf_counter() - started
+        # Every column is judged alone; a million rows of all fifty would not fit into memory.
+        size = EACH if plan.rows >= 1_000_000 else len(everything)
+        groups = [everything[at : at + size] for at in range(0, len(everything), size)]
+        alarmed, seconds = [False] * plan.other_days, 0.0
+        for names in groups:
+            for weekday in range(min(plan.weekdays, plan.other_days)):
+                reference = same_weekday(plan, weekday, seed, names)
+                for number in range(weekday, plan.other_days, plan.weekdays):
+                    current = frame(day(plan, 10_000 * plan.weekdays + number, seed, names))
+                    started = time.perf_counter()
+                    alarmed[number] |= bool(flags(reference, current))
+                    seconds += time.perf_counter() - started
+        alarms = sum(alarmed)
         result["alarms"][str(plan.rows)] = {
             "alarms": alarms,
             "days": plan.other_days,

@@ -92,13 +92,14 @@ def _smallest(kept: HashArray, new: HashArray) -> HashArray:
 
 
 def _mix(bits: HashArray, spare: HashArray) -> HashArray:
-    """Two rounds of xor-shift and multiply, in place: every bit comes to depend on every other."""
-    for _ in range(2):
-        np.right_shift(bits, np.uint64(32), out=spare)
-        bits ^= spare
-        bits *= _MIX
+    """Fold the upper half onto the lower, and multiply: the upper bits depend on all, in place.
+
+    One round is enough for the smallest hashes: numbers that follow each other become multiples of
+    an odd constant modulo 2**64, which spread more evenly than chance would spread them.
+    """
     np.right_shift(bits, np.uint64(32), out=spare)
     bits ^= spare
+    bits *= _MIX
     return bits
 
 
@@ -123,4 +124,4 @@ def _hash_texts(values: pa.Array) -> HashArray:
         # reduceat sums to the next start, and an empty value has none of its own.
         hashes[filled] = np.add.reduceat(terms, starts[filled])
     hashes += lengths.astype(np.uint64)
-    return _mix(hashes, np.empty_like(hashes))
+    return _mix(_mix(hashes, np.empty_like(hashes)), np.empty_like(hashes))

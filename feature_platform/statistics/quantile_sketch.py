@@ -90,11 +90,12 @@ class QuantileSketch:
 
     def counts(self, edges: FloatArray) -> FloatArray:
         """Values in each of ``len(edges) + 1`` bins ``[edge, next edge)``, the outer ones open."""
-        total = np.zeros(len(edges) + 1)
+        below = np.zeros(len(edges) + 2)
+        below[-1] = self.count
         for height, level in enumerate(self.levels):
-            below = np.searchsorted(level, edges, side="left")
-            total += np.diff(below, prepend=0, append=len(level)) * (1 << height)
-        return total
+            if len(level):
+                below[1:-1] += np.searchsorted(level, edges, side="left") * float(1 << height)
+        return below[1:] - below[:-1]
 
     def merge(self, other: "QuantileSketch", k: int = DEFAULT_K) -> "QuantileSketch":
         """The sketch of both streams, compressed to `k`."""
