@@ -83,7 +83,7 @@ def read_column(
     rows, kind = len(array), kind_of(array.type, name)
     if kind == "empty":
         return Column(kind, rows)
-    present = array.drop_null() if array.null_count else array
+    present = _without_nulls(array) if array.null_count else array
     if kind == "list":
         return Column(kind, rows, lists=present)
     if kind in ("boolean", "string"):
@@ -130,6 +130,16 @@ def _arrow(column: ColumnLike, name: str) -> pa.Array:
     return array
 
 
+def _without_nulls(array: pa.Array) -> pa.Array:
+    """Arrow's `drop_null`; for float64, which most features are, by NumPy at twice its speed."""
+    if array.type != pa.float64():
+        return array.drop_null()
+    validity, data = array.buffers()
+    start, stop = array.offset, array.offset + len(array)
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), count=stop, bitorder="little")
+    return pa.array(np.frombuffer(data, np.float64)[start:stop][bits[start:].view(np.bool_)])
+
+
 def _numbers(present: pa.Array, kind: Kind, as_of: datetime | None, name: str) -> FloatArray:
     data_type = present.type
     scale = 1.0
@@ -156,10 +166,8 @@ def _numbers(present: pa.Array, kind: Kind, as_of: datetime | None, name: str) -
                 "give an aware datetime, such as the end of the window",
             )
         numbers = as_of.timestamp() - numbers
-    # A sum is NaN only where a value is, or where both infinities are: cheaper than to ask each.
-    with np.errstate(over="ignore", invalid="ignore"):
-        doubtful = np.isnan(numbers.sum())
-    if doubtful:
+    # A minimum is NaN if any value is: cheaper than to ask each of them.
+    if len(numbers) and np.isnan(numbers.min()):
         numbers = numbers[~np.isnan(numbers)]
     return np.asarray(numbers, dtype=np.float64)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from feature_platform.errors import StatisticsError
 from feature_platform.statistics.bins import Bins
-from feature_platform.statistics.comparison import BinShare, Comparison, Summary
+from feature_platform.statistics.comparison import BinShare, Comparison, Summary, Verdict
 from feature_platform.statistics.measures import Measure, measure
 from feature_platform.statistics.profile import Profile, profile
 from feature_platform.statistics.reference import Baseline, Reference
@@ -146,45 +146,54 @@ def _measured_many(
     if isinstance(currents, (pa.Table, pa.RecordBatch)):
         currents = {name: currents.column(name) for name in currents.schema.names}
 
-    def one(name: str) -> Comparison:
-        if name not in currents:
-            return Comparison(
-                *(name, "drift"),
-                f"{name} is gone: the reference has it, the window does not.",
-                reason="feature_gone",
-                window=setting.window,
-            )
-        reference, current = references.get(name), currents[name]
-        if reference is None:
-            return Comparison(
-                *(name, "insufficient"),
-                f"{name} cannot be judged: it has no reference; set one.",
-                reason="no_reference",
-                window=setting.window,
-            )
+    def read(name: str) -> Profile | StatisticsError | None:
+        current = currents.get(name)
+        if current is None or isinstance(current, Profile) or references.get(name) is None:
+            return current if isinstance(current, Profile) else None
         try:
-            known = _reference(reference, name)
-            found = (
-                current
-                if isinstance(current, Profile)
-                else profile(current, name=name, as_of=setting.as_of)
-            )
+            return profile(current, name=name, as_of=setting.as_of)
         except StatisticsError as error:
-            return Comparison(
-                *(name, "insufficient"),
-                f"{name} cannot be judged: {error.problem}; {error.remedy}.",
-                reason="unreadable",
-                window=setting.window,
-            )
-        return _measured(name, known, found, setting)
+            return error
 
     names = [*references, *(name for name in currents if name not in references)]
-    workers = min(len(names), threads or os.cpu_count() or 1)
-    if workers < 2:  # noqa: PLR2004
-        return [one(name) for name in names]
-    # NumPy and Arrow let go of the interpreter while they read a column.
+    workers = max(1, min(len(names), threads or os.cpu_count() or 1))
+    # NumPy and Arrow let go of the interpreter while they read a column; what comes after is short
+    # and holds it, so that threads would only wait for each other.
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(one, names))
+        found = list(pool.map(read, names)) if workers > 1 else [read(name) for name in names]
+    return [
+        _compared(name, references.get(name), each, setting, present=name in currents)
+        for name, each in zip(names, found, strict=True)
+    ]
+
+
+def _compared(
+    name: str,
+    reference: "ReferenceLike | None",
+    current: Profile | StatisticsError | None,
+    setting: _Setting,
+    *,
+    present: bool,
+) -> Comparison:
+    """The measures of a feature, or why there are none."""
+
+    def unmeasured(verdict: Verdict, reason: str, sentence: str) -> Comparison:
+        return Comparison(name, verdict, sentence, reason=reason, window=setting.window)
+
+    if not present:
+        said = f"{name} is gone: the reference has it, the window does not."
+        return unmeasured("drift", "feature_gone", said)
+    if reference is None:
+        said = f"{name} cannot be judged: it has no reference; set one."
+        return unmeasured("insufficient", "no_reference", said)
+    try:
+        known = _reference(reference, name)
+    except StatisticsError as error:
+        current = error
+    if isinstance(current, Profile):
+        return _measured(name, known, current, setting)
+    problem = "it is None" if current is None else f"{current.problem}; {current.remedy}"
+    return unmeasured("insufficient", "unreadable", f"{name} cannot be judged: {problem}.")
 
 
 def _reference(reference: ReferenceLike, name: str) -> Reference:

@@ -8,7 +8,7 @@ from scipy import special
 from feature_platform.statistics.arrays import FloatArray
 from feature_platform.statistics.quantile_sketch import QuantileSketch
 
-_POINTS = 8192  # quantiles that stand for a larger sample in the Wasserstein integral
+_POINTS = 2048  # quantiles that stand for a larger sample in the Wasserstein integral
 
 
 def psi(reference: FloatArray, current: FloatArray) -> float:
@@ -86,7 +86,7 @@ def kolmogorov_smirnov(reference: QuantileSketch, current: QuantileSketch) -> fl
 def wasserstein(reference: QuantileSketch, current: QuantileSketch, scale: float) -> float:
     """Earth mover's distance of the finite values over `scale`, such as the reference's std.
 
-    Above 8,192 items a side it is taken over that many quantiles. NaN where a side has no finite
+    Above 2,048 items a side it is taken over that many quantiles. NaN where a side has no finite
     values, or where `scale` is not above 0.
     """
     if not scale > 0:

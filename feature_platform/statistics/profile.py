@@ -17,9 +17,9 @@ from feature_platform.statistics.categories import Categories
 from feature_platform.statistics.columns import Column, ColumnLike, Kind, label, read_column
 from feature_platform.statistics.distinct_sketch import DistinctSketch
 from feature_platform.statistics.quantile_sketch import DEFAULT_K, QuantileSketch
+from feature_platform.statistics.scan import scan
 
 SCHEMA_VERSION = 1
-_CHUNK = 65_536  # values that fit the second-level cache while their moments are taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,53 +291,27 @@ def _profile(column: Column, *, ages: bool, name: str) -> Profile:
 
 
 def _of_numbers(found: Profile, numbers: FloatArray, *, ages: bool) -> Profile:
-    if not len(numbers):
-        return replace(found, ranks=QuantileSketch.of(numbers), ages=ages)
+    seen = scan(numbers)
     ranks = QuantileSketch.of(numbers)
-    distinct = DistinctSketch.empty().add_numbers(numbers)
-    zeros = len(numbers) - int(np.count_nonzero(numbers))
-    minimum, maximum = float(numbers.min()), float(numbers.max())
     negative = positive = 0
-    if math.isinf(minimum) or math.isinf(maximum):
+    finite = seen
+    if math.isinf(seen.minimum) or math.isinf(seen.maximum):
         negative = int(np.count_nonzero(numbers == -math.inf))
         positive = int(np.count_nonzero(numbers == math.inf))
-        numbers = numbers[np.isfinite(numbers)]
-        minimum = float(numbers.min()) if len(numbers) else math.nan
-        maximum = float(numbers.max()) if len(numbers) else math.nan
-    mean, squares = _moments(numbers)
+        finite = scan(numbers[np.isfinite(numbers)])
     return replace(
         found,
         negative_infinities=negative,
         positive_infinities=positive,
-        zeros=zeros,
-        mean=mean,
-        squares=squares,
-        minimum=minimum,
-        maximum=maximum,
+        zeros=seen.zeros,
+        mean=finite.mean,
+        squares=finite.squares,
+        minimum=finite.minimum,
+        maximum=finite.maximum,
         ranks=ranks,
-        distinct=distinct,
+        distinct=seen.distinct,
         ages=ages,
     )
-
-
-def _moments(numbers: FloatArray) -> tuple[float, float]:
-    """Mean, and sum of squared deviations from it, reading each chunk from memory once."""
-    if not len(numbers):
-        return math.nan, 0.0
-    # Deviations from a value nearby: the squares of raw values would cancel far from zero.
-    shift = float(numbers[:_CHUNK].mean())
-    total = squares = 0.0
-    buffer = np.empty(min(_CHUNK, len(numbers)))
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, len(numbers), _CHUNK):
-            chunk = numbers[start : start + _CHUNK]
-            deviations = np.subtract(chunk, shift, out=buffer[: len(chunk)])
-            total += float(deviations.sum())
-            # Not a dot product: BLAS would hand so many numbers to threads of its own.
-            squares += float(np.multiply(deviations, deviations, out=deviations).sum())
-    mean, squares = shift + total / len(numbers), squares - total * total / len(numbers)
-    # Numbers beyond the root of the greatest float have squares that no float holds.
-    return mean, max(0.0, squares) if math.isfinite(squares) else math.inf
 
 
 def _common_kind(one: Profile, other: Profile) -> Kind:

@@ -31,7 +31,7 @@ def test_ranks_are_off_by_no_more_than_the_stated_error(random: np.random.Genera
     assert merged.count == len(values)
     assert sum(weight for weight in merged.weighted[1]) == len(values)
     assert sum(map(len, merged.levels)) < 4000
-    assert 0 < merged.rank_error < 0.005
+    assert 0 < merged.rank_error < 0.006
     ordered = np.sort(values)
     ranks = np.searchsorted(ordered, merged.quantiles(SHARES)) / len(values)
     assert np.abs(ranks - SHARES).max() < 4 * merged.rank_error
