@@ -124,8 +124,11 @@ def _versions() -> Iterator[Finding]:
 
 
 def _definitions(project: FeastProject, start_date: str) -> Finding:
+    from feature_platform.builder import build_feast_definitions
     from feature_platform.graph import FeastGraph
 
+    # What the code location does at its start: it refuses more than the graph does.
+    build_feast_definitions(project, start_date)
     graph = FeastGraph(project, start_date)
     refused = [name for name, view in graph.views.items() if view.refusal]
     said = (
@@ -181,9 +184,14 @@ def _examined(
 
 
 def _registry(project: FeastProject, config: Any) -> str:
+    from feature_platform.store.registry_address import configured_registry_file
+    from feature_platform.store.registry_apply import plan
+
+    file = configured_registry_file(config, project.repo_dir)
+    if file is not None and not file.exists():
+        return f"{file} is not there yet; the first run makes it"
     address = _without_credentials(str(config.registry.path))
     _connect(config.registry.path)
-    from feature_platform.store.registry_apply import plan
 
     change = plan(project.store(), project.contents)
     return f"{address} reachable; " + (

@@ -8,9 +8,11 @@ import click
 
 from feature_platform.cli.context import dagster_instance
 from feature_platform.cli.materialize import choose_views
+from feature_platform.errors import RegistryError
 from feature_platform.graph import FeastGraph
 from feature_platform.status import State, ViewStatus, view_status
 from feature_platform.store.project import FeastProject
+from feature_platform.store.registry_address import configured_registry_file
 
 # A letter as well as a colour: the strip is read without colour too.
 _CELLS: dict[State, tuple[str, str]] = {
@@ -34,6 +36,7 @@ def run(
     """Print it; 0 if every shown window is complete, else 1."""
     graph = FeastGraph(FeastProject(repo, profile), start_date)
     names = choose_views(graph, views)
+    _refuse_without_registry(graph.project, names)
     store, now = graph.project.store(), datetime.now(UTC)
     with dagster_instance() as instance:
         found = [
@@ -45,6 +48,17 @@ def run(
     else:
         _print(found)
     return 0 if all(each.well for each in found) else 1
+
+
+def _refuse_without_registry(project: FeastProject, views: Sequence[str]) -> None:
+    """A question leaves nothing behind: Feast would make the registry that it is asked for."""
+    file = configured_registry_file(project.config, project.repo_dir)
+    if file is not None and not file.exists():
+        raise RegistryError(
+            f"registry '{file}'",
+            f"is not there yet, so nothing is online ({', '.join(views)})",
+            "run feature-platform materialize, which applies the repo first",
+        )
 
 
 def _print(found: Sequence[ViewStatus]) -> None:

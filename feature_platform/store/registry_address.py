@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+    from feast.repo_config import RepoConfig
 
 
 def registry_address(store: "FeatureStore") -> str:
@@ -36,14 +37,21 @@ def is_postgres(store: "FeatureStore") -> bool:
 
 def local_registry_file(store: "FeatureStore") -> Path | None:
     """The file of a local registry: Feast's own format, or a SQLite database; else None."""
-    path = str(store.config.registry.path or "")
-    if is_sql(store):
+    return configured_registry_file(store.config, store.repo_path)
+
+
+def configured_registry_file(
+    config: "RepoConfig", repo_path: str | Path | None = None
+) -> Path | None:
+    """The same from a configuration, before anything opens the registry and thereby makes it."""
+    path = str(config.registry.path or "")
+    kind = str(config.registry.registry_type or "file")
+    if kind == "sql":
         return _sqlite_file(path)
-    kind = str(store.config.registry.registry_type or "file")
     if kind != "file" or ("://" in path and not path.startswith("file://")):
         return None
     plain = Path(path.removeprefix("file://"))
-    root = store.repo_path if store.repo_path is not None else store.config.repo_path
+    root = repo_path if repo_path is not None else config.repo_path
     return plain if plain.is_absolute() or root is None else Path(root) / plain
 
 

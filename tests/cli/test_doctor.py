@@ -46,8 +46,11 @@ def closed_port() -> Iterator[int]:
 
 
 def test_the_embedded_profile_is_well_before_anything_is_built(repo: Path) -> None:
+    before = sorted(repo.rglob("*.db"))
     code, findings, _ = doctor(repo)
     assert code == 0, findings
+    assert sorted(repo.rglob("*.db")) == before == []
+    assert "is not there yet" in findings["registry"]["said"]
     assert findings["configuration"]["said"] == "feature_store.yaml is read"
     assert findings["definitions"]["said"] == "2 sources, 2 feature views, 1 services"
     assert findings["source user_transactions"]["said"] == "not built yet; the repo has its SQL"
@@ -123,3 +126,14 @@ def test_a_broken_configuration_is_named_with_line_and_column(repo: Path) -> Non
     code, findings, _ = doctor(repo)
     assert code == 1
     assert "is not YAML at line 3" in findings["configuration"]["said"]
+
+
+def test_what_only_the_code_location_would_refuse_is_found(repo: Path) -> None:
+    [views] = [path for path in repo.rglob("*.py") if "dagster/freshness" in path.read_text()]
+    text = views.read_text().replace(
+        '"dagster/freshness"', '"dagster/cron": "at six", "dagster/freshness"'
+    )
+    views.write_text(text)
+    code, findings, _ = doctor(repo)
+    assert code == 1
+    assert "'at six', which is not a cron expression" in findings["definitions"]["said"]

@@ -174,8 +174,10 @@ def test_status_before_anything_is_online_says_so(make_sample: Callable[..., "Sa
 
 def test_status_of_a_repo_that_was_never_applied(make_sample: Callable[..., "Sample"]):
     sample = make_sample("field_mappings")
+    before = sample.files()
     result = command(sample, "status")
     assert result.exit_code == 2
+    assert sample.files() == before
     assert result.stderr.startswith("error: ")
     assert "stock" in result.stderr
     assert "Traceback" not in result.output
