@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 
 import click
@@ -15,6 +16,7 @@ from feature_platform.checks.source_checks import SourceChecks
 from feature_platform.cli.context import dagster_instance
 from feature_platform.cli.materialize import choose_views
 from feature_platform.cli.moments import parse_moment
+from feature_platform.errors import WindowError
 from feature_platform.graph import FeastGraph
 from feature_platform.status import report_rebuilt
 from feature_platform.store.project import FeastProject
@@ -39,7 +41,7 @@ def run(
     The gate is the one a materialization passes: what was checked once and has not changed since
     is not checked again.
     """
-    moment = parse_moment("as-of", as_of) if as_of else None
+    moment = _past("as-of", as_of) if as_of else None
     graph = FeastGraph(FeastProject(repo, profile), start_date)
     store, translator = graph.project.store(), DagsterFeastTranslator()
     results = []
@@ -72,6 +74,17 @@ def run(
         took = f"{result.keys_written} keys in {result.seconds:.1f} s"
         click.echo(f"{result.view}: {took}{resumed}; {windows}")
     return 0
+
+
+def _past(name: str, text: str) -> datetime:
+    moment, now = parse_moment(name, text), datetime.now(UTC)
+    if moment > now:
+        raise WindowError(
+            f"{name} '{text}'",
+            f"lies in the future (now is {now.isoformat(timespec='seconds')})",
+            "leave it out for the newest state",
+        )
+    return moment
 
 
 def _show(bar: Progress, task: TaskID, done: int, parts: int) -> None:

@@ -59,10 +59,16 @@ def partition_range(
         WindowError: It does not begin and end where partitions do, or is outside of them.
     """
     complete = partitions.get_last_partition_window()
+    if complete is None:
+        raise WindowError(
+            f"window {window}",
+            f"no partition is complete yet: they begin at {partitions.start.isoformat()}",
+            "choose an earlier --start-date",
+        )
     found = {
         key: each
         for key, each in partitions_within(partitions, window).items()
-        if complete and each.end <= complete.end.astimezone(UTC)
+        if each.end <= complete.end.astimezone(UTC)
     }
     if not found:
         first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()

@@ -332,6 +332,20 @@ def test_a_window_before_the_first_partition(shell: Shell, stock: "Sample"):
     assert line.endswith("choose a window inside, or an earlier --start-date")
 
 
+def test_partitions_that_begin_in_the_future(shell: Shell, stock: "Sample"):
+    arguments = ("--repo", str(stock.repo), "--start-date", "2226-03-01", *WINDOW)
+    result = shell.run("materialize", *arguments)
+    assert result.exit_code == 2
+    assert "no partition is complete yet: they begin at 2226-03-01" in result.stderr
+    assert "choose an earlier --start-date" in result.stderr
+
+
+def test_a_rebuild_as_of_the_future(shell: Shell, stock: "Sample"):
+    result = shell.run("rebuild-online", "--repo", str(stock.repo), "--as-of", "2226-03-01")
+    assert result.exit_code == 2
+    assert "as-of '2226-03-01': lies in the future" in result.stderr.replace("\n", " ")
+
+
 def test_a_window_in_the_future(shell: Shell, stock: "Sample"):
     line = shell.refused(stock, "--start", "2026-03-01", "--end", "2226-03-02")
     assert line.startswith("window 2026-03-01..2226-03-02: its end is in the future (now is 20")
