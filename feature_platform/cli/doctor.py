@@ -3,10 +3,13 @@
 import json
 import re
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -192,8 +195,14 @@ def _registry(project: FeastProject, config: Any) -> str:
         return f"{file} is not there yet; the first run makes it"
     address = _without_credentials(str(config.registry.path))
     _connect(config.registry.path)
+    try:
+        store = project.store()
+    except Exception as error:
+        if file is None:
+            raise
+        raise _damaged(f"registry '{address}'", error) from error
 
-    change = plan(project.store(), project.contents)
+    change = plan(store, project.contents)
     return f"{address} reachable; " + (
         f"feast apply would change {len(change.added) + len(change.updated)} objects"
         if change
@@ -201,16 +210,36 @@ def _registry(project: FeastProject, config: Any) -> str:
     )
 
 
-def _online_store(_: FeastProject, config: Any) -> str:
+def _online_store(project: FeastProject, config: Any) -> str:
     store = config.online_store
     kind = str(store.type)
     addresses = _addresses(store)
     for host, port in addresses:
         _reach(host, port)
+    if isinstance(path := getattr(store, "path", None), str) and not addresses:
+        _read_database(project.repo_dir / path)
     where = ", ".join(f"{host}:{port}" for host, port in addresses)
     if not addresses:
         where = str(getattr(store, "path", "") or getattr(store, "region", ""))
     return f"{kind} {where}".strip() + (" reachable" if addresses else "")
+
+
+def _read_database(path: Path) -> None:
+    """Read what a SQLite file holds, if it is there; it is not made."""
+    if not path.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise _damaged(f"online store '{path}'", error) from error
+
+
+def _damaged(subject: str, error: Exception) -> FeaturePlatformError:
+    from feature_platform.store.locks import DAMAGED_FILE
+
+    problem = f"its file cannot be read ({type(error).__name__})"
+    return FeaturePlatformError(subject, problem, DAMAGED_FILE)
 
 
 def _offline_store(_: FeastProject, config: Any) -> str:

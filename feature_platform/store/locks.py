@@ -147,9 +147,22 @@ def _until(attempt: Any, subject: str, timeout: float) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+DAMAGED_FILE = (
+    "check its permissions; if it is damaged, restore it from a backup, or remove it, "
+    "and materialize its windows again"
+)
+
+
 def unreachable(store: "FeatureStore", error: Exception) -> RegistryError:
     """The error for a registry that does not answer, its address without credentials."""
     reason = type(getattr(error, "orig", None) or error).__name__
+    file = local_registry_file(store)
+    if file is not None and file.is_file():
+        return RegistryError(
+            registry_subject(store),
+            f"its file cannot be read or written ({reason})",
+            DAMAGED_FILE,
+        )
     return RegistryError(
         registry_subject(store),
         f"it cannot be reached or refused the request ({reason})",

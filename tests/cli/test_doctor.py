@@ -137,3 +137,15 @@ def test_what_only_the_code_location_would_refuse_is_found(repo: Path) -> None:
     code, findings, _ = doctor(repo)
     assert code == 1
     assert "'at six', which is not a cron expression" in findings["definitions"]["said"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "file"), [("registry", "registry.db"), ("online store", "online.db")]
+)
+def test_a_damaged_file_is_named_with_what_to_do(repo: Path, subject: str, file: str) -> None:
+    (repo / "data").mkdir(exist_ok=True)
+    (repo / "data" / file).write_bytes(b"not a database, " * 300)
+    code, findings, _ = doctor(repo)
+    assert code == 1
+    assert f"{file}': its file cannot be read" in findings[subject]["said"]
+    assert "restore it from a backup" in findings[subject]["remedy"]
