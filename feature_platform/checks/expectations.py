@@ -1,6 +1,6 @@
 """Validation of one window of a source table with Great Expectations; no Dagster."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -145,7 +145,7 @@ class SourceValidator:
         ]
         results = self._evaluate(frame, plan)
         outcomes = [
-            (each.check, _outcome(frame, each, result))
+            (each.check, _outcome(frame, self.schema.identity, each, result))
             for each, result in zip(plan, results, strict=True)
         ]
         return tuple(
@@ -196,7 +196,9 @@ def _require_unambiguous(frame: pa.Table, source: str) -> None:
         )
 
 
-def _outcome(frame: pa.Table, each: Expected, result: SpecResult) -> ExpectationOutcome:
+def _outcome(
+    frame: pa.Table, identity: Sequence[str], each: Expected, result: SpecResult
+) -> ExpectationOutcome:
     positions = result.positions
     if positions and each.spec.type in {UNIQUE, UNIQUE_TOGETHER}:
         positions = _with_twins(frame, each.spec.columns, positions)
@@ -207,7 +209,7 @@ def _outcome(frame: pa.Table, each: Expected, result: SpecResult) -> Expectation
         passed=result.passed,
         observed=_observed(each, result),
         expected=each.expected,
-        sentence=_sentence(each, result, rows),
+        sentence=_sentence(each, result, rows, identity),
         unexpected_count=result.unexpected,
         unexpected_rows=rows,
         severity=each.spec.severity,
@@ -215,6 +217,8 @@ def _outcome(frame: pa.Table, each: Expected, result: SpecResult) -> Expectation
 
 
 def _observed(each: Expected, result: SpecResult) -> Any:
+    if result.passed and each.spec.type == EXISTS:
+        return "it is there"
     if each.observed is not None:
         return each.observed
     if result.observed is not None or result.counted is None:
@@ -222,7 +226,12 @@ def _observed(each: Expected, result: SpecResult) -> Any:
     return f"{result.unexpected} of {result.counted} rows {each.offence}"
 
 
-def _sentence(each: Expected, result: SpecResult, rows: Sequence[Any]) -> str:
+def _sentence(
+    each: Expected,
+    result: SpecResult,
+    rows: Sequence[Mapping[str, Any]],
+    identity: Sequence[str],
+) -> str:
     subject = ", ".join(each.spec.columns) or "table"
     start = f"{subject}: {each.spec.type}"
     if result.passed:
@@ -231,7 +240,10 @@ def _sentence(each: Expected, result: SpecResult, rows: Sequence[Any]) -> str:
         return f"{start} failed: {result.exception}"
     if result.counted is None:
         return f"{start} failed: found {_observed(each, result)}, expected {each.expected}"
-    example = f", e.g. {row_as_text(rows[0])}" if rows else ""
+    # What is wrong and which row it is; the whole rows stand beside the sentence.
+    shown = dict.fromkeys([*identity, *each.spec.columns])
+    found = {name: rows[0][name] for name in shown if name in rows[0]} if rows else {}
+    example = f", e.g. {row_as_text(found or rows[0])}" if rows else ""
     count = f"{result.unexpected} of {result.counted} rows"
     return f"{start} failed: {count} {each.offence}{example}"
 

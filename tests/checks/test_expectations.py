@@ -186,7 +186,7 @@ def test_null_keys_fail_with_the_rows_at_most_five():
     assert [row["count"] for row in failure.unexpected_rows] == [1, 3, 4, 5, 6]
     assert failure.sentence == (
         "user_id: expect_column_values_to_not_be_null failed: 8 of 11 rows null, e.g. "
-        '{"user_id": null, "amount": 1.0, "count": 1, '
+        '{"user_id": null, '
         '"event_timestamp": "2026-03-01T01:00:00.000000Z", '
         '"created_timestamp": "2026-03-03T00:00:00.000000Z"}'
     )
