@@ -56,7 +56,7 @@ def latest_rows(
     conditions = [inside(relation.timestamp, [window]), _in_part(layout, part)]
     if later and layout.source_keys:
         # Found once, from keys and times alone, before whole rows are looked at.
-        keys, present = _key_list(layout), _present(layout)
+        keys, present = _key_list(layout), whole_key(layout)
         mine = f"SELECT DISTINCT {keys} FROM {VIEW} WHERE {present} AND {' AND '.join(conditions)}"
         theirs = f"SELECT {keys} FROM {VIEW} WHERE {inside(relation.timestamp, later)}"
         relation.rows(
@@ -150,7 +150,7 @@ def sampled_latest_rows(
     if not layout.source_keys:
         one = relation.rows(f"SELECT count(*) > 0 FROM {VIEW}")[0][0]
         return int(one), relation.batches(_latest(relation, layout, "", None), batch_rows)
-    keys, present = _key_list(layout), _present(layout)
+    keys, present = _key_list(layout), whole_key(layout)
     distinct = f"(SELECT DISTINCT {keys} FROM {VIEW} WHERE {present})"
     total = int(relation.rows(f"SELECT count(*) FROM {distinct}")[0][0])
     condition = ""
@@ -173,7 +173,7 @@ def _latest(
     time = identifier(relation.timestamp)
     keys = [identifier(key) for key in layout.source_keys]
     met = f" AND {condition}" if condition else ""
-    rows = f"(SELECT * FROM {VIEW} WHERE {_present(layout)}{met})"
+    rows = f"(SELECT * FROM {VIEW} WHERE {whole_key(layout)}{met})"
     newest = f"SELECT {''.join(f'{key}, ' for key in keys)}max({time}) AS __newest FROM {rows}"
     newest += f" GROUP BY {', '.join(keys)}" if keys else ""
     matching = " AND ".join([*(f"r.{key} = m.{key}" for key in keys), f"r.{time} = m.__newest"])
@@ -184,7 +184,7 @@ def _latest(
     ordered = f"ORDER BY {', '.join(order)}" if order else ""
     fresh = f" WHERE r.{time} >= {instant(not_before)}" if not_before else ""
     return (
-        f"WITH m AS MATERIALIZED ({newest}) SELECT {_served(relation, layout)} "
+        f"WITH m AS MATERIALIZED ({newest}) SELECT {served_columns(relation, layout)} "
         f"FROM {rows} AS r JOIN m ON {matching}{fresh} "
         f"QUALIFY row_number() OVER ({partition}{ordered}) = 1"
     )
@@ -194,7 +194,8 @@ def _key_list(layout: ViewLayout) -> str:
     return ", ".join(identifier(key) for key in layout.source_keys)
 
 
-def _present(layout: ViewLayout) -> str:
+def whole_key(layout: ViewLayout) -> str:
+    """SQL condition: no part of the key is missing."""
     return " AND ".join(f"{identifier(key)} IS NOT NULL" for key in layout.source_keys) or "true"
 
 
@@ -203,20 +204,21 @@ def distinct_keys(
 ) -> Iterator[pa.RecordBatch]:
     """Stream the keys that have a row in the window, in columns named as the view names them."""
     named = ", ".join(f"{_column(key.source, '')} AS {identifier(key.name)}" for key in layout.keys)
-    met = f"{inside(relation.timestamp, [window])} AND {_present(layout)}"
+    met = f"{inside(relation.timestamp, [window])} AND {whole_key(layout)}"
     yield from relation.batches(f"SELECT DISTINCT {named} FROM {VIEW} WHERE {met}", batch_rows)
 
 
 def count_rows(relation: Relation, layout: ViewLayout, window: Window) -> tuple[int, int]:
     """Rows of the window, and how many of them lack a part of their key."""
     found = relation.rows(
-        f"SELECT count(*), count(*) FILTER (WHERE NOT ({_present(layout)})) FROM {VIEW} "
+        f"SELECT count(*), count(*) FILTER (WHERE NOT ({whole_key(layout)})) FROM {VIEW} "
         f"WHERE {inside(relation.timestamp, [window])}"
     )[0]
     return int(found[0]), int(found[1])
 
 
-def _served(relation: Relation, layout: ViewLayout) -> str:
+def served_columns(relation: Relation, layout: ViewLayout) -> str:
+    """SQL list of keys, features and times under their served names, of the view as `r`."""
     columns = [
         f"{_column(column.source, 'r.')} AS {identifier(column.name)}"
         for column in (*layout.keys, *layout.features)
