@@ -99,7 +99,7 @@ def sampled_keys(
     texts = ", ".join(f"{identifier(key.name)}::VARCHAR" for key in layout.keys)
     drawn = f"md5(concat_ws(chr(31), '{int(seed)}', {texts}))"
     taken = f"SELECT * FROM ({distinct}) ORDER BY {drawn}, {texts} LIMIT {int(limit)}"
-    return total, pa.Table.from_batches(relation.batches(taken), relation.schema(taken))
+    return total, pa.Table.from_batches(relation.batches(taken), relation.schema(distinct))
 
 
 def covered(moments: list[datetime], ttl: timedelta | None, earliest: datetime) -> datetime:

@@ -3,10 +3,10 @@
 import copy
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_platform.errors import FeaturePlatformError, RegistryError, RepoError, SourceError
 from feature_platform.store.locks import registry_lock, unreachable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_contents import RepoContents
 
+_Result = TypeVar("_Result")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -83,11 +84,28 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
         SourceError: A table that types have to be inferred from is not there.
         RepoError: The transformation of a batch view has changed, which Feast cannot apply.
     """
+    return change_registry(store, lambda: _apply(store, repo_contents))
+
+
+def change_registry(store: "FeatureStore", change: Callable[[], _Result]) -> _Result:
+    """Let Feast write the registry so that nobody else's work is lost to it.
+
+    Args:
+        store: The Feast store.
+        change: What is done, on a registry that has just been read; it may be done again.
+
+    Returns:
+        What `change` gives back.
+
+    Raises:
+        RegistryError: The registry cannot be reached, or other writers were always faster.
+    """
     with registry_lock(store), _registry_errors(store):
         for attempt in range(ATTEMPTS):
             try:
                 with _conditional_writes(store):
-                    return _apply(store, repo_contents)
+                    _refresh(store)
+                    return change()
             except _ConflictError:
                 time.sleep(min(0.05 * (attempt + 1), 1.0))
     raise RegistryError(
@@ -123,7 +141,6 @@ def ensure_registered(
 def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
     from feast.repo_operations import extract_objects_for_apply_delete
 
-    _refresh(store)
     contents = _prepared(store, repo_contents)
     for view in (*contents.feature_views, *contents.stream_feature_views):
         # Feast copies the registry's windows into the object only when it has none, and an object

@@ -1,0 +1,197 @@
+"""What a model is served: read online now, or from the log of what was served."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.engine.relation import VIEW, identifier, open_relation
+from feature_platform.errors import OnlineStoreError
+from feature_platform.store.skew_requests import Requests
+from feature_platform.store.skew_service import ServedService, ServedView
+from feature_platform.store.skew_values import values_of
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_READ_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Feature values a request, by the feature's full name.
+
+    Attributes:
+        values: Feast's ``Value``; an empty one for null and for what was not found.
+        times: Event times of the values; None where there are none, or where they are computed.
+    """
+
+    values: Mapping[str, Sequence[Any]]
+    times: Mapping[str, Sequence[datetime | None]]
+
+
+def served_online(store: "FeatureStore", service: ServedService, requests: Requests) -> Answers:
+    """What the service answers, through ``get_online_features`` as a model would ask.
+
+    Where the requests lack the keys of some view, the others are read one by one, and what
+    on-demand views compute is missing.
+
+    Raises:
+        OnlineStoreError: The store failed, or an on-demand feature view did.
+    """
+    whole = all(requests.answers(view) for view in service.views.values())
+    values: dict[str, list[Any]] = {}
+    times: dict[str, list[datetime | None]] = {}
+    for start in range(0, len(requests), _READ_AT_ONCE):
+        rows = range(start, min(start + _READ_AT_ONCE, len(requests)))
+        try:
+            if whole:
+                part = _answered(store, service, requests, rows)
+            else:
+                part = _read(store, service, requests, rows)
+        except Exception as error:  # every store raises its own, and so does every transformation
+            text = str(error).strip().splitlines()
+            raise OnlineStoreError(
+                f"feature service '{service.name}'",
+                f"reading it online failed ({type(error).__name__}{': ' + text[0] if text else ''})",
+                "check that the online store runs, that feast apply has made its tables, and that "
+                "the service's on-demand views take nulls",
+            ) from error
+        for name, column in part.values.items():
+            values.setdefault(name, []).extend(column)
+            times.setdefault(name, []).extend(part.times[name])
+    return Answers(values, times)
+
+
+def _answered(
+    store: "FeatureStore", service: ServedService, requests: Requests, rows: range
+) -> Answers:
+    from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+
+    asked = {name: column[rows.start : rows.stop] for name, column in requests.rows().items()}
+    if not asked:
+        asked = {DUMMY_ENTITY_ID: [DUMMY_ENTITY_VAL] * len(rows)}
+    answer = store.get_online_features(
+        features=service.service, entity_rows=asked, full_feature_names=service.full_names
+    ).proto
+    columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
+    found = {each.name: columns[each.column] for each in service.features if each.column in columns}
+    return Answers(
+        values={name: list(column.values) for name, column in found.items()},
+        times={
+            name: [_moment(each) for each in column.event_timestamps]
+            for name, column in found.items()
+        },
+    )
+
+
+def _read(
+    store: "FeatureStore", service: ServedService, requests: Requests, rows: range
+) -> Answers:
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    provider = store._get_provider()  # noqa: SLF001 - the store's own read, without a service
+    values: dict[str, list[Any]] = {}
+    times: dict[str, list[datetime | None]] = {}
+    for view in service.views.values():
+        if not requests.answers(view) or not view.keys:
+            continue
+        names = [each for each in service.features if each.view == view.name]
+        answers = provider.online_read(
+            store.config,
+            view.view,
+            _entity_keys(view, requests, rows),
+            [each.feature for each in names],
+        )
+        for each in names:
+            values[each.name] = [(found or {}).get(each.feature, Value()) for _, found in answers]
+            times[each.name] = [_aware(time) for time, _ in answers]
+    return Answers(values, times)
+
+
+def _entity_keys(view: ServedView, requests: Requests, rows: range) -> list[Any]:
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.type_map import python_values_to_proto_values
+
+    types = {column.name: column.dtype.to_value_type() for column in view.view.entity_columns}
+    columns = [
+        python_values_to_proto_values(
+            list(requests.keys[asked][rows.start : rows.stop]), types[own]
+        )
+        for own, asked in view.join_keys.items()
+    ]
+    return [
+        EntityKey(join_keys=list(view.join_keys), entity_values=list(key))
+        for key in zip(*columns, strict=True)
+    ]
+
+
+def logged_answers(
+    store: "FeatureStore", service: ServedService, window: Window, *, limit: int, seed: int
+) -> tuple[int, Requests, Answers] | None:
+    """What the service's log says was served in `window`, or a sample of it.
+
+    Args:
+        store: The Feast store.
+        service: The service.
+        window: Half-open window of log time.
+        limit: Take all vectors up to this many, else this many of them.
+        seed: Chooses the sample.
+
+    Returns:
+        How many vectors were logged, the requests, and what they were answered; None where the
+        service logs nothing.
+
+    Raises:
+        SourceError: The log cannot be read, or lacks a column that Feast writes.
+    """
+    from feast.feature_logging import LOG_TIMESTAMP_FIELD, REQUEST_ID_FIELD
+
+    if service.service.logging_config is None:
+        return None
+    source = copy.copy(service.service.logging_config.destination.to_data_source())
+    source.name = source.name or f"log of {service.name}"
+    source.timestamp_field = source.timestamp_field or LOG_TIMESTAMP_FIELD
+    keys = list(dict.fromkeys(key for view in service.views.values() for key in view.keys))
+    data = list(service.request_schema)
+    names = [each.name for each in service.features]
+    stamps = {name: f"{name}__timestamp" for name in names}
+    columns = [*keys, *data, *names, *stamps.values(), REQUEST_ID_FIELD]
+    with open_relation(store.config, source, [window], columns) as relation:
+        total = int(relation.rows(f"SELECT count(*) FROM {VIEW}")[0][0])
+        texts = ", ".join(
+            f"{identifier(name)}::VARCHAR"
+            for name in (REQUEST_ID_FIELD, *keys, LOG_TIMESTAMP_FIELD)
+        )
+        drawn = f"md5(concat_ws(chr(31), '{int(seed)}', {texts}))"
+        sql = f"SELECT * FROM {VIEW} ORDER BY {drawn} LIMIT {int(limit)}"
+        found: dict[str, list[Any]] = {name: [] for name in (*columns, relation.timestamp)}
+        values: dict[str, list[Any]] = {name: [] for name in names}
+        for batch in relation.batches(sql):
+            for name, column in found.items():
+                column.extend(batch.column(name).to_pylist())
+            for each in service.features:
+                values[each.name] += values_of(batch.column(each.name), each.value_type)
+    requests = Requests(
+        moments=tuple(_aware(moment) or window.end for moment in found[source.timestamp_field]),
+        keys={key: found[key] for key in keys},
+        data={name: found[name] for name in data},
+        populations={},
+    )
+    times = {name: [_aware(time) for time in found[stamp]] for name, stamp in stamps.items()}
+    return total, requests, Answers(values, times)
+
+
+def _moment(timestamp: Any) -> datetime | None:
+    if not timestamp.seconds and not timestamp.nanos:
+        return None
+    moment: datetime = timestamp.ToDatetime(tzinfo=UTC)
+    return moment
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
