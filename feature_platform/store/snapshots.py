@@ -1,0 +1,155 @@
+"""Immutable, versioned folders: one Parquet file and the manifest that explains it."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_platform.errors import SourceError
+
+DATA = "data.parquet"
+MANIFEST = "manifest.json"
+LATEST = "LATEST"
+_ROW_GROUP = 131_072
+_VERSION_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version.
+
+    Attributes:
+        folder: Where `DATA` and `MANIFEST` lie.
+        manifest: What the manifest says.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def version(self) -> str:
+        """16 hexadecimal digits, made of everything the data depends on and the data itself."""
+        return str(self.manifest["version"])
+
+    @property
+    def data(self) -> Path:
+        """The Parquet file."""
+        return self.folder / DATA
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows.
+
+        Raises:
+            SourceError: The file is gone, or is not the one that was written.
+        """
+        try:
+            return pq.ParquetFile(self.data).read(None if columns is None else list(columns))
+        except (OSError, pa.ArrowException) as error:
+            raise SourceError(
+                f"snapshot '{self.folder}'",
+                f"cannot be read ({str(error).splitlines()[0]})",
+                "restore it, or make it again from the same inputs: it comes out the same",
+            ) from error
+
+
+def publish_snapshot(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snapshot:
+    """Write a version below `root`, unless that very version is there, and make it the latest.
+
+    The same table and manifest give the same bytes, and so the same version. A reader meets whole
+    versions only, and `LATEST` names one that is there, whatever stops this process.
+
+    Args:
+        root: The folder of one series of versions.
+        table: The rows.
+        manifest: Everything the rows depend on, in values that JSON has.
+
+    Raises:
+        SourceError: The folder cannot be written.
+    """
+    unfinished = root / f".unfinished-{uuid.uuid4().hex}"
+    try:
+        unfinished.mkdir(parents=True)
+        write_parquet(table, unfinished / DATA)
+        digest = file_hash(unfinished / DATA)
+        content = {**manifest, "data_sha256": digest}
+        version = hashlib.sha256(_json(content).encode()).hexdigest()[:_VERSION_DIGITS]
+        snapshot = Snapshot(root / version, {"version": version, **content})
+        (unfinished / MANIFEST).write_text(_json(snapshot.manifest))
+        if not _same(snapshot):
+            shutil.rmtree(snapshot.folder, ignore_errors=True)  # damaged: made again
+            unfinished.replace(snapshot.folder)
+        pointer = root / f".{LATEST}-{uuid.uuid4().hex}"
+        pointer.write_text(f"{version}\n")
+        pointer.replace(root / LATEST)
+    except OSError as error:
+        raise SourceError(
+            f"snapshots in '{root}'",
+            f"cannot be written ({error.strerror or error})",
+            "choose another folder, or make room and give permission",
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return snapshot
+
+
+def latest_snapshot(root: Path) -> Snapshot | None:
+    """The newest version below `root`; None where there is none."""
+    try:
+        version = (root / LATEST).read_text().strip()
+        return read_snapshot(root / version)
+    except OSError:
+        return None
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """A version that is there.
+
+    Raises:
+        OSError: It is not.
+    """
+    return Snapshot(folder, json.loads((folder / MANIFEST).read_text()))
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write rows so that the same rows give the same bytes, and put them on disk for good."""
+    pq.write_table(
+        table.replace_schema_metadata(None).combine_chunks(),
+        path,
+        row_group_size=_ROW_GROUP,
+        compression="zstd",
+        version="2.6",
+    )
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _same(snapshot: Snapshot) -> bool:
+    """Whether the version is there, whole."""
+    try:
+        found = read_snapshot(snapshot.folder)
+    except (OSError, ValueError):
+        return False
+    return found.manifest == snapshot.manifest and (
+        file_hash(snapshot.data) == snapshot.manifest["data_sha256"]
+    )
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

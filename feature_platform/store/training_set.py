@@ -1,0 +1,395 @@
+"""Training sets: a service's features as of each entity row, as a versioned snapshot."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import chdir
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_platform.errors import RepoError, SourceError
+from feature_platform.store.entity_rows import entity_hash, entity_table
+from feature_platform.store.service_layout import RequestedView, requested_views
+from feature_platform.store.snapshots import Snapshot, latest_snapshot, publish_snapshot
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from feast import FeatureService, FeatureStore
+
+    from feature_platform.store.project import FeastProject
+
+_ROW = "fp_entity_row"
+_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Progress = Callable[[str], None]
+"""Told what is being done, in a few words."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A version of a service's training set.
+
+    Attributes:
+        service: Name of the feature service.
+        snapshot: Data and manifest.
+        previous: Version that was the latest before; None for the first one.
+        changes: What differs from it, a sentence each; empty where it is the same version.
+    """
+
+    service: str
+    snapshot: Snapshot
+    previous: str | None = None
+    changes: tuple[str, ...] = field(default=())
+
+    @property
+    def version(self) -> str:
+        """16 hexadecimal digits."""
+        return self.snapshot.version
+
+    @property
+    def rows(self) -> int:
+        """Number of rows: that of the entity rows."""
+        return int(self.snapshot.manifest["rows"])
+
+    def to_arrow(self) -> pa.Table:
+        """Entity columns as they were given, then the features in the service's order."""
+        return self.snapshot.read()
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The same; integers with nulls as pandas' nullable integers."""
+        import pandas as pd
+
+        nullable = {
+            pa.int64(): pd.Int64Dtype(),
+            pa.int32(): pd.Int32Dtype(),
+            pa.bool_(): pd.BooleanDtype(),
+        }
+        frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=nullable.get)
+        return frame
+
+
+def build_training_set(
+    project: "FeastProject",
+    service: str,
+    entities: "pa.Table | pd.DataFrame",
+    out: str | Path,
+    *,
+    timestamp: str = "event_timestamp",
+    origin: str = "a data frame",
+    label: str | None = None,
+    partition: str | None = None,
+    progress: Progress = lambda _: None,
+) -> TrainingSet:
+    """Join a service's features to entity rows, point in time correct, and keep the result.
+
+    Every entity row is kept, in its order. The snapshot lies below ``out/<service>``, or
+    ``out/<service>/<partition>``, in a folder named after its version, with a manifest of all
+    that it depends on. The same inputs give the same bytes and the same version.
+
+    Args:
+        project: The repo; it must have been applied.
+        service: Name of a feature service.
+        entities: Join keys, a time, and whatever else the examples carry, such as a label.
+        out: Where snapshots are kept.
+        timestamp: The time column of `entities`; times without a zone are UTC.
+        origin: Where the entity rows come from, for the manifest.
+        label: The column that is learned, for the manifest.
+        partition: Which of several windows of examples these are.
+        progress: Told what is being done.
+
+    Raises:
+        RepoError: There is no such service.
+        SourceError: Entity rows lack a column or have a wrong type, a source cannot be read, or
+            the offline store lost rows.
+    """
+    store = project.store()
+    wanted = _service(project, store, service)
+    table = entity_table(entities, timestamp, origin)
+    views = requested_views(store, wanted)
+    _require_columns(table, views, service, origin)
+    progress(f"joining {table.num_rows} entity rows")
+    root = Path(out).resolve() / service / (partition or "")
+    with chdir(project.repo_dir):  # some offline stores read a repo's relative paths from there
+        features = joined_features(store, wanted, table, timestamp)
+    joined = _beside(table, features, service)
+    progress("hashing the sources")
+    manifest = {
+        "service": service,
+        "project": project.name,
+        "partition": partition,
+        "rows": joined.num_rows,
+        "entity_rows": {
+            "origin": origin,
+            "sha256": entity_hash(table),
+            "columns": table.column_names,
+            "keys": sorted({key for view in views for key in view.keys}),
+            "timestamp": timestamp,
+            **_bounds(table.column(timestamp)),
+            "label": label,
+        },
+        "features": _feature_facts(features),
+        "feature_views": {
+            view.alias: {"view": view.name, "definition": view.definition, "version": view.version}
+            for view in views
+        },
+        "sources": _source_facts(store, views, table.column(timestamp)),
+        "code": {name: version(name) for name in ("feature-platform", "feast", "pyarrow")},
+    }
+    before = latest_snapshot(root)
+    progress("writing")
+    snapshot = publish_snapshot(root, joined, manifest)
+    return TrainingSet(
+        service,
+        snapshot,
+        previous=before.version if before else None,
+        changes=what_changed(before, snapshot) if before else (),
+    )
+
+
+def joined_features(
+    store: "FeatureStore", service: "FeatureService", entities: pa.Table, timestamp: str
+) -> pa.Table:
+    """The features alone, one row for each entity row, in its order.
+
+    Raises:
+        SourceError: The offline store failed, or lost rows.
+    """
+    from feast.errors import FeatureNameCollisionError
+
+    needed = _needed_columns(store, service) & set(entities.column_names)
+    asked = entities.select([name for name in entities.column_names if name in needed])
+    asked = asked.append_column("event_timestamp", entities.column(timestamp))
+    asked = asked.append_column(_ROW, pa.array(np.arange(entities.num_rows)))
+    frame = asked.to_pandas()
+    kind = store.config.offline_store.type
+    try:
+        try:
+            job = store.get_historical_features(frame, service)
+        except FeatureNameCollisionError:
+            job = store.get_historical_features(frame, service, full_feature_names=True)
+        found = job.to_arrow()
+    except Exception as error:
+        raise SourceError(
+            f"feature service '{service.name}'",
+            f"the offline store '{kind}' could not join it ({_first_line(error)})",
+            "check that its source tables, their columns and the entity rows' keys fit together",
+        ) from error
+    found = found.sort_by(_ROW)
+    rows = found.column(_ROW).to_numpy()
+    if not np.array_equal(rows, np.arange(entities.num_rows)):
+        raise SourceError(
+            f"feature service '{service.name}'",
+            f"the offline store '{kind}' returned {len(rows)} rows ({len(np.unique(rows))} "
+            f"different) for {entities.num_rows} entity rows",
+            "use an offline store that keeps every entity row, such as duckdb",
+        )
+    return _typed(found.drop_columns(asked.column_names), service)
+
+
+def what_changed(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    """What differs between two versions, from inputs to values."""
+    if before.version == after.version:
+        return ()
+    old, new = before.manifest, after.manifest
+    found: list[str] = []
+    same_rows = old["entity_rows"]["sha256"] == new["entity_rows"]["sha256"]
+    if not same_rows:
+        found.append(f"entity rows: {old['rows']} rows before, {new['rows']} now")
+    for kind, part in (("feature view", "feature_views"), ("source", "sources")):
+        found += [
+            f"{kind} {name} {_how(old[part].get(name), new[part].get(name))}"
+            for name in sorted(old[part].keys() | new[part].keys())
+            if old[part].get(name) != new[part].get(name)
+        ]
+    if old["code"] != new["code"]:
+        found.append(f"code: {_pairs(old['code'])} before, {_pairs(new['code'])} now")
+    gone, come = (
+        sorted(left["features"].keys() - right["features"].keys())
+        for left, right in ((old, new), (new, old))
+    )
+    found += [f"feature {name} is gone" for name in gone]
+    found += [f"feature {name} is new" for name in come]
+    if same_rows:
+        found += _changed_values(before.read(), after.read())
+    return tuple(found)
+
+
+def _changed_values(old: pa.Table, new: pa.Table) -> list[str]:
+    found = []
+    for name in new.column_names:
+        if name not in old.column_names or old.column(name).equals(new.column(name)):
+            continue
+        pairs = zip(old.column(name).to_pylist(), new.column(name).to_pylist(), strict=True)
+        differing = sum(_differ(left, right) for left, right in pairs)
+        if differing:
+            found.append(f"{name}: {differing} of {new.num_rows} values differ")
+    return found
+
+
+def _differ(left: Any, right: Any) -> bool:
+    return bool(left != right and not (left != left and right != right))  # noqa: PLR0124 - NaN
+
+
+def _how(old: Any, new: Any) -> str:
+    if old is None or new is None:
+        return "is new" if old is None else "is gone"
+    changed = sorted(key for key in new if old.get(key) != new[key])
+    return f"changed ({', '.join(changed)})"
+
+
+def _pairs(content: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {text}" for name, text in content.items())
+
+
+def _service(project: "FeastProject", store: "FeatureStore", name: str) -> "FeatureService":
+    from feast.errors import FeatureServiceNotFoundException
+
+    try:
+        return store.get_feature_service(name)
+    except FeatureServiceNotFoundException:
+        known = ", ".join(sorted(project.services)) or "(the repo has none)"
+        raise RepoError(
+            f"feature service '{name}'",
+            f"the registry of project '{project.name}' has none of that name",
+            f"choose one of: {known}"
+            if name not in project.services
+            else "apply the repo first: materialize the registry asset, or run feast apply",
+        ) from None
+
+
+def _needed_columns(store: "FeatureStore", service: "FeatureService") -> set[str]:
+    """Keys, and what on-demand views ask of the request."""
+    found = {key for view in requested_views(store, service) for key in view.keys}
+    for projection in service.feature_view_projections:
+        view = store.registry.get_any_feature_view(projection.name, store.project)
+        for source in (getattr(view, "source_request_sources", None) or {}).values():
+            found |= {field.name for field in source.schema}
+    return found
+
+
+def _require_columns(
+    table: pa.Table, views: Sequence[RequestedView], service: str, origin: str
+) -> None:
+    for view in views:
+        missing = [key for key in view.keys if key not in table.column_names]
+        if missing:
+            raise SourceError(
+                f"entity rows of {origin}",
+                f"have no column {', '.join(map(repr, missing))}, a key of feature view "
+                f"'{view.name}' in service '{service}' (they have "
+                f"{', '.join(table.column_names)})",
+                "add it, or leave the view out of the service",
+            )
+
+
+def _bounds(times: pa.ChunkedArray) -> dict[str, str | None]:
+    """First and last time, ISO 8601; None without a row."""
+    found = pc.min_max(times).as_py()
+    return {
+        name: found[bound].isoformat() if found[bound] else None
+        for name, bound in (("first", "min"), ("last", "max"))
+    }
+
+
+def _beside(entities: pa.Table, features: pa.Table, service: str) -> pa.Table:
+    twice = sorted(set(entities.column_names) & set(features.column_names))
+    if twice:
+        raise SourceError(
+            f"feature service '{service}'",
+            f"has a feature '{twice[0]}', and so have the entity rows a column",
+            "rename the column of the entity rows",
+        )
+    joined = entities
+    for name in features.column_names:
+        joined = joined.append_column(name, features.column(name))
+    return joined
+
+
+def _typed(table: pa.Table, service: "FeatureService") -> pa.Table:
+    """Features in the types that their views declare: pandas makes floats of nullable integers."""
+    from feast.type_map import feast_value_type_to_pa
+
+    kinds: dict[str, Any] = {}
+    for projection in service.feature_view_projections:
+        for each in projection.features:
+            kinds[each.name] = each.dtype
+            kinds[f"{projection.name_to_use()}__{each.name}"] = each.dtype
+    for place, name in enumerate(table.column_names):
+        if name not in kinds:
+            continue
+        column, kind = table.column(name), kinds[name].to_value_type()
+        wanted = feast_value_type_to_pa(kind) if hasattr(kind, "name") else None
+        if wanted is None or not _is_number(wanted) or column.type == wanted:
+            continue
+        if pa.types.is_floating(column.type) and not pa.types.is_floating(wanted):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        table = table.set_column(place, name, column.cast(wanted))
+    return table
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    )
+
+
+def _feature_facts(features: pa.Table) -> dict[str, dict[str, Any]]:
+    """Type, null rate and default rate (0, false, or empty) of each feature."""
+    rows = max(features.num_rows, 1)
+    return {
+        name: {
+            "type": str(column.type),
+            "null_rate": round(column.null_count / rows, 6),
+            "default_rate": round(_defaults(column) / rows, 6),
+        }
+        for name, column in zip(features.column_names, features.columns, strict=True)
+    }
+
+
+def _defaults(column: pa.ChunkedArray) -> int:
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        found = pc.invert(column)
+    elif _is_number(kind):
+        found = pc.equal(column, pa.scalar(0, kind))
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        found = pc.equal(pc.binary_length(column), 0)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        found = pc.equal(pc.list_value_length(column), 0)
+    else:
+        return 0
+    return int(pc.sum(found).as_py() or 0)
+
+
+def _source_facts(
+    store: "FeatureStore", views: Sequence[RequestedView], times: pa.ChunkedArray
+) -> dict[str, dict[str, Any]]:
+    """A content hash of what each view's source holds where the join may look."""
+    from feature_platform.engine.sources import window_digest
+
+    facts: dict[str, dict[str, Any]] = {}
+    if not len(times):
+        return facts
+    bounds = pc.min_max(times).as_py()
+    for view in views:
+        start = bounds["min"] - view.ttl if view.ttl else _EPOCH
+        window = Window(max(start, _EPOCH), bounds["max"] + _MICROSECOND)
+        digest = window_digest(store, view.source, window, list(view.source_columns))
+        facts[view.alias] = {
+            "source": view.source.name,
+            "rows": digest.rows,
+            "content_hash": digest.content_hash,
+        }
+    return facts
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else 'no message'}"
