@@ -8,9 +8,11 @@ import dagster as dg
 from feature_platform.assets.feature_views import build_feature_view_asset
 from feature_platform.assets.registry import build_registry_asset
 from feature_platform.assets.retries import RETRIES
+from feature_platform.assets.skew import build_skew_asset
 from feature_platform.assets.source_tables import table_builder_for
 from feature_platform.assets.sources import build_source_asset
 from feature_platform.automation.schedules import build_schedules
+from feature_platform.automation.skew import build_skew_schedule
 from feature_platform.checks.feature_views import build_online_check
 from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.registry import build_registry_check
@@ -91,6 +93,14 @@ def build_feast_definitions(
     ]
     assets += [translator.spec_of(each) for each in lineage_only]
 
+    skews: list[dg.AssetKey] = []
+    for skew in graph.skews.values():
+        if skew.refusal:
+            assets.append(translator.spec_of(skew))
+            continue
+        assets.append(build_skew_asset(skew, translator, retry_policy))
+        skews.append(translator.key_of(skew))
+
     jobs, crons = (
         build_schedules(
             project.name,
@@ -101,6 +111,10 @@ def build_feast_definitions(
         if schedules
         else ([], [])
     )
+    if schedules:
+        skew_jobs, skew_crons = build_skew_schedule(project.name, skews, default_schedule_status)
+        jobs += skew_jobs
+        crons += skew_crons
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
@@ -121,6 +135,7 @@ def _refuse_shared_keys(graph: FeastGraph, translator: DagsterFeastTranslator) -
         *graph.views.values(),
         *graph.on_demand_views.values(),
         *graph.services.values(),
+        *graph.skews.values(),
     ):
         other = seen.setdefault(translator.key_of(each), each)
         if other is not each:

@@ -100,6 +100,11 @@ class FeastGraph:
         """Feature services."""
         return {name: self._service(each) for name, each in self.project.services.items()}
 
+    @cached_property
+    def skews(self) -> Mapping[str, FeastTranslatorData]:
+        """What each service serves against what its training sets hold, with all views it reads."""
+        return {name: self._skew(each) for name, each in self.project.services.items()}
+
     def settings(self, view: str) -> ViewSettings:
         """The settings of a feature view."""
         return read_settings(view, self.project.view(view).tags)
@@ -223,6 +228,34 @@ class FeastGraph:
             upstream=list(parents.values()),
             columns=[dg.TableColumn(name, kind) for name, kind in kinds.items()],
             lineage=lineage,
+        )
+
+    def _skew(self, service: "FeatureService") -> FeastTranslatorData:
+        lineage: dict[str, list[tuple[FeastTranslatorData, str]]] = {}
+        views: dict[str, FeastTranslatorData] = {}
+        refusals: list[str | None] = []
+        for name, alias, features in _requested(service):
+            parent = self._known_view(name, f"feature service '{service.name}'")
+            on_demand = parent.kind == "on_demand_feature_view"
+            read = [*parent.upstream] if on_demand else [parent]
+            views |= {each.name: each for each in read}
+            refusals.append(
+                next((each.refusal for each in read if each.refusal), None)
+                if on_demand
+                else parent.refusal
+            )
+            entities = {column.name for column in getattr(parent.obj, "entity_columns", ())}
+            for feature in features or [column.name for column in parent.columns]:
+                if feature not in entities:
+                    lineage[f"{alias}__{feature}"] = [(parent, feature)]
+        return FeastTranslatorData(
+            kind="skew",
+            name=service.name,
+            project=self.project,
+            obj=service,
+            upstream=list(views.values()),
+            lineage=lineage,
+            refusal=next(filter(None, refusals)) if all(refusals) and refusals else None,
         )
 
     def _known_view(self, name: str, asker: str) -> FeastTranslatorData:

@@ -20,13 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ObjectKind = Literal[
-    "raw_table", "source", "registry", "feature_view", "on_demand_feature_view", "feature_service"
+    "raw_table",
+    "source",
+    "registry",
+    "feature_view",
+    "on_demand_feature_view",
+    "feature_service",
+    "skew",
 ]
 _FOLDERS = {
     "source": "sources",
     "feature_view": "feature_views",
     "on_demand_feature_view": "feature_views",
     "feature_service": "feature_services",
+    "skew": "skew",
 }
 # What Feast calls the entity of a view without entities.
 _NO_ENTITY = "__dummy"
@@ -154,7 +161,8 @@ class DagsterFeastTranslator:
         if odd_tags:
             # Dagster restricts the characters of a tag; Feast does not. Nothing is dropped.
             metadata["feast/tags"] = odd_tags
-        location = data.project.code_location(data.kind, data.name)
+        defined_as = "feature_service" if data.kind == "skew" else data.kind
+        location = data.project.code_location(defined_as, data.name)
         if data.kind == "registry":
             metadata["feast/registry"] = _registry_address(data.project)
         elif sql := (data.project.sql_file(data.name) if data.kind == "source" else None):
@@ -209,7 +217,8 @@ def _key_part(name: str) -> str:
 
 
 def _description(data: FeastTranslatorData) -> str:
-    own = str(getattr(data.obj, "description", "") or "")
+    # A report says what it reports, not what the reported object is.
+    own = "" if data.kind == "skew" else str(getattr(data.obj, "description", "") or "")
     default = {
         "source": "One window of the source table: built by the repo's SQL."
         if data.project.sql_file(data.name)
@@ -218,6 +227,8 @@ def _description(data: FeastTranslatorData) -> str:
         "feature_view": "Puts one window of the source online.",
         "on_demand_feature_view": "Computed at request time; nothing to materialize.",
         "feature_service": "The features one model asks for.",
+        "skew": "What the service serves against what its training sets hold, for the same keys at "
+        "the same moment.",
     }[data.kind]
     lines = [own or default]
     if data.refusal:

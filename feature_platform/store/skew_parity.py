@@ -2,12 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from feature_platform.store.skew_requests import Requests
-from feature_platform.store.skew_service import ServedFeature, ServedView
 from feature_platform.store.skew_values import (
     is_default,
     is_null,
@@ -15,10 +13,10 @@ from feature_platform.store.skew_values import (
     same,
     same_type,
 )
+from feature_platform.store.windows import Window
 
 Cause = Literal[
-    *("match", "absent", "stale", "late", "ahead", "expired"),
-    *("null", "default", "type", "value"),
+    "match", "absent", "stale", "late", "ahead", "expired", "null", "default", "type", "value"
 ]
 """What one value is:
 
@@ -89,95 +87,74 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Both sides of one view's features, a value a request.
+class Pair:
+    """One value on both sides.
 
     Attributes:
-        served: Feature's full name to Feast's ``Value``.
-        served_times: Event times of what was served, by feature's full name.
-        training: Feature's full name to Feast's ``Value``.
-        training_times: Event times of the rows training has.
-        materialized: For requests whose newest row is not materialized: what the windows hold.
+        served: Feast's ``Value`` as it was served.
+        training: As training holds it.
+        served_time: Event time of what was served; None where nothing was.
+        time: Event time of training's row; None where it has none.
+        moment: When it was asked for.
+        held: What the materialized windows hold, if that is something else than `training`; None
+            where that is not known.
     """
 
-    served: Mapping[str, Sequence[Any]]
-    served_times: Mapping[str, Sequence[datetime | None]]
-    training: Mapping[str, Sequence[Any]]
-    training_times: Sequence[datetime | None]
-    materialized: Mapping[int, tuple[datetime | None, Mapping[str, Any]]] = field(
-        default_factory=dict
-    )
+    served: Any
+    training: Any
+    served_time: datetime | None
+    time: datetime | None
+    moment: datetime
+    held: Any | None = None
 
 
 @dataclass(frozen=True)
-class Lag:
-    """How far behind serving may be, and what is online.
+class Serving:
+    """What may be expected of a view's online store.
 
     Attributes:
-        allowed: A row may be so old and not be online; None where any row may be missing.
-        judged_by_windows: Whether the windows that are online now were online at the requests'
-            moments: they were if that is now, and nobody knows if it was a while ago.
+        ttl: How long a row counts; None is for ever.
+        streamed: Whether a stream writes to it too.
+        allowed: A row may be so old and not be online; None where that is not known.
+        windows: What is online; None where the windows of the moment are not known, as for a log.
     """
 
+    ttl: timedelta | None
+    streamed: bool
     allowed: timedelta | None
-    judged_by_windows: bool
+    windows: Sequence[Window] | None
 
 
-def view_causes(
-    view: ServedView, feature: ServedFeature, requests: Requests, sides: Sides, lag: Lag
-) -> list[Cause]:
-    """The cause of every request's value of a feature that is read, not computed."""
-    served, training = sides.served[feature.name], sides.training[feature.name]
-    times = sides.served_times[feature.name]
-    return [
-        _cause(
-            view,
-            feature,
-            requests.moments[row],
-            row,
-            served[row],
-            training[row],
-            times[row],
-            sides,
-            lag,
-        )
-        for row in range(len(requests))
-    ]
-
-
-def _cause(  # noqa: PLR0911 - one cause a line
-    view: ServedView,
-    feature: ServedFeature,
-    moment: datetime,
-    row: int,
-    served: Any,
-    training: Any,
-    served_time: datetime | None,
-    sides: Sides,
-    lag: Lag,
-) -> Cause:
-    time = sides.training_times[row]
-    if time is None and is_null(served):
+def cause_of(pair: Pair, serving: Serving) -> Cause:
+    """What one value of a feature is that is read, not computed."""
+    if pair.time is None and is_null(pair.served):
         return "absent"
-    if same(served, training):
+    if same(pair.served, pair.training):
         return "match"
-    if time is None:
-        ttl = view.layout.ttl if view.layout else None
-        if ttl and served_time and served_time < moment - ttl + _CLOCK:
-            return "expired"
-    if served_time and (time is None or served_time > time + _CLOCK):
-        return "ahead" if view.view.stream_source is not None else kind_of(served, training)
-    older = served_time is None or time is None or served_time < time - _CLOCK
-    if not older or time is None:
-        return kind_of(served, training)
-    if lag.judged_by_windows:
-        if any(time in window for window in view.windows):
-            return kind_of(served, training)
-        known = sides.materialized.get(row)
-        if known is not None and not same(served, known[1][feature.feature]):
-            return kind_of(served, training)
-    waited = moment - time
-    return "late" if lag.allowed is not None and waited > lag.allowed else "stale"
+    if pair.time is None:
+        return _without_row(pair, serving)
+    if pair.served_time and pair.served_time >= pair.time - _CLOCK:
+        pushed = serving.streamed and pair.served_time > pair.time + _CLOCK
+        return "ahead" if pushed else kind_of(pair.served, pair.training)
+    return _from_older_row(pair, pair.time, serving)
+
+
+def _from_older_row(pair: Pair, time: datetime, serving: Serving) -> Cause:
+    """Training has a row of `time`, and what is served comes from an older one, or from none."""
+    if serving.windows is not None:
+        due = any(time in window for window in serving.windows)
+        if due or (pair.held is not None and not same(pair.served, pair.held)):
+            return kind_of(pair.served, pair.training)
+    late = serving.allowed is not None and pair.moment - time > serving.allowed
+    return "late" if late else "stale"
+
+
+def _without_row(pair: Pair, serving: Serving) -> Cause:
+    """Something is served where training has no row that counts."""
+    time = pair.served_time
+    if serving.ttl and time and time < pair.moment - serving.ttl + _CLOCK:
+        return "expired"
+    return "ahead" if serving.streamed and time else kind_of(pair.served, pair.training)
 
 
 def kind_of(served: Any, training: Any) -> Cause:
@@ -193,7 +170,6 @@ def kind_of(served: Any, training: Any) -> Cause:
 
 
 def computed_causes(
-    feature: ServedFeature,
     served: Sequence[Any],
     training: Sequence[Any],
     inputs: Sequence[Sequence[Cause]],
@@ -204,7 +180,7 @@ def computed_causes(
         causes = {each[row] for each in inputs} - {"match"}
         if causes == {"absent"} and len(inputs):
             found.append("absent" if same(ours, theirs, computed=True) else kind_of(ours, theirs))
-        elif same(ours, theirs, computed=feature.computed):
+        elif same(ours, theirs, computed=True):
             found.append("match")
         else:
             worst = sorted(causes - {"absent"}, key=_RANK.index)
@@ -219,6 +195,7 @@ def parity(
     causes: Sequence[Cause],
     served: Sequence[Any],
     training: Sequence[Any],
+    *,
     keys: Sequence[Mapping[str, Any]],
     moments: Sequence[datetime],
     lags: Sequence[float | None],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from feature_platform.engine.relation import VIEW, identifier, open_relation
 from feature_platform.errors import OnlineStoreError
 from feature_platform.store.skew_requests import Requests
-from feature_platform.store.skew_service import ServedService, ServedView
+from feature_platform.store.skew_service import ServedFeature, ServedService, ServedView
 from feature_platform.store.skew_values import values_of
 from feature_platform.store.windows import Window
 
@@ -24,19 +24,23 @@ class Answers:
     """Feature values a request, by the feature's full name.
 
     Attributes:
-        values: Feast's ``Value``; an empty one for null and for what was not found.
+        cells: Feast's ``Value``; an empty one for null and for what was not found.
         times: Event times of the values; None where there are none, or where they are computed.
     """
 
-    values: Mapping[str, Sequence[Any]]
+    cells: Mapping[str, Sequence[Any]]
     times: Mapping[str, Sequence[datetime | None]]
+
+    def beside(self, other: "Answers") -> "Answers":
+        """Both, for the same requests."""
+        return Answers({**self.cells, **other.cells}, {**self.times, **other.times})
 
 
 def served_online(store: "FeatureStore", service: ServedService, requests: Requests) -> Answers:
     """What the service answers, through ``get_online_features`` as a model would ask.
 
-    Where the requests lack the keys of some view, the others are read one by one, and what
-    on-demand views compute is missing.
+    What on-demand views are computed from is read too. Where the requests lack the keys of some
+    view, the others are read one by one, and what on-demand views compute is missing.
 
     Raises:
         OnlineStoreError: The store failed, or an on-demand feature view did.
@@ -47,19 +51,18 @@ def served_online(store: "FeatureStore", service: ServedService, requests: Reque
     for start in range(0, len(requests), _READ_AT_ONCE):
         rows = range(start, min(start + _READ_AT_ONCE, len(requests)))
         try:
-            if whole:
-                part = _answered(store, service, requests, rows)
-            else:
-                part = _read(store, service, requests, rows)
+            part = _answered(store, service, requests, rows) if whole else Answers({}, {})
+            rest = service.inputs if whole else (*service.features, *service.inputs)
+            part = part.beside(_read(store, service, rest, requests, rows))
         except Exception as error:  # every store raises its own, and so does every transformation
             text = str(error).strip().splitlines()
             raise OnlineStoreError(
                 f"feature service '{service.name}'",
-                f"reading it online failed ({type(error).__name__}{': ' + text[0] if text else ''})",
+                f"reading it online failed: {type(error).__name__}{': ' + text[0] if text else ''}",
                 "check that the online store runs, that feast apply has made its tables, and that "
                 "the service's on-demand views take nulls",
             ) from error
-        for name, column in part.values.items():
+        for name, column in part.cells.items():
             values.setdefault(name, []).extend(column)
             times.setdefault(name, []).extend(part.times[name])
     return Answers(values, times)
@@ -79,7 +82,7 @@ def _answered(
     columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
     found = {each.name: columns[each.column] for each in service.features if each.column in columns}
     return Answers(
-        values={name: list(column.values) for name, column in found.items()},
+        cells={name: list(column.values) for name, column in found.items()},
         times={
             name: [_moment(each) for each in column.event_timestamps]
             for name, column in found.items()
@@ -88,17 +91,22 @@ def _answered(
 
 
 def _read(
-    store: "FeatureStore", service: ServedService, requests: Requests, rows: range
+    store: "FeatureStore",
+    service: ServedService,
+    features: Sequence[ServedFeature],
+    requests: Requests,
+    rows: range,
 ) -> Answers:
+    """Features read view by view, without the service."""
     from feast.protos.feast.types.Value_pb2 import Value
 
     provider = store._get_provider()  # noqa: SLF001 - the store's own read, without a service
     values: dict[str, list[Any]] = {}
     times: dict[str, list[datetime | None]] = {}
     for view in service.views.values():
-        if not requests.answers(view) or not view.keys:
+        names = [each for each in features if each.view == view.name and not each.computed]
+        if not names or not requests.answers(view):
             continue
-        names = [each for each in service.features if each.view == view.name]
         answers = provider.online_read(
             store.config,
             view.view,
@@ -112,9 +120,16 @@ def _read(
 
 
 def _entity_keys(view: ServedView, requests: Requests, rows: range) -> list[Any]:
+    from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
     from feast.type_map import python_values_to_proto_values
 
+    if not view.keys:
+        dummy = EntityKey(
+            join_keys=[DUMMY_ENTITY_ID], entity_values=[Value(string_val=DUMMY_ENTITY_VAL)]
+        )
+        return [dummy] * len(rows)
     types = {column.name: column.dtype.to_value_type() for column in view.view.entity_columns}
     columns = [
         python_values_to_proto_values(

@@ -77,6 +77,7 @@ class ServedService:
         views: The feature views it reads, by the service's name for them.
         on_demand: The on-demand feature views it computes.
         features: What it serves, in its own order.
+        inputs: What on-demand views need besides, and is not served.
         full_names: Whether responses carry ``<view>__<feature>``, since plain names would collide.
     """
 
@@ -84,6 +85,7 @@ class ServedService:
     views: Mapping[str, ServedView]
     on_demand: tuple[Any, ...]
     features: tuple[ServedFeature, ...]
+    inputs: tuple[ServedFeature, ...]
     full_names: bool
 
     @property
@@ -140,11 +142,19 @@ def served_service(store: "FeatureStore", name: str) -> ServedService:
     counted = Counter(field.name for each in projections for field in each.features)
     full = any(count > 1 for count in counted.values())
     computed = {view.projection.name_to_use(): view for view in on_demand}
+    features = _features(projections, found, computed, full_names=full)
+    sources = [view.projection for view in plain]
+    known = {each.name for each in features}
     return ServedService(
         service=service,
         views=found,
         on_demand=tuple(view for view in on_demand if not view.write_to_online_store),
-        features=_features(projections, found, computed, full_names=full),
+        features=features,
+        inputs=tuple(
+            each
+            for each in _features(sources, found, {}, full_names=True)
+            if each.name not in known
+        ),
         full_names=full,
     )
 

@@ -31,12 +31,12 @@ class Truth:
     """What training holds, by the feature's full name; a value a request.
 
     Attributes:
-        values: Feast's ``Value``; an empty one for null and where there is no row.
+        cells: Feast's ``Value``; an empty one for null and where there is no row.
         times: Event times of the rows, by view; None where there is no row.
         failures: Why a view, or an on-demand view, has no values; by the service's name for it.
     """
 
-    values: Mapping[str, Sequence[Any]]
+    cells: Mapping[str, Sequence[Any]]
     times: Mapping[str, Sequence[datetime | None]]
     failures: Mapping[str, str]
 
@@ -46,13 +46,13 @@ class _Joined:
     """One view's rows beside the requests."""
 
     columns: dict[str, pa.Array]
-    values: dict[str, list[Any]]
+    cells: dict[str, list[Any]]
     times: list[datetime | None]
 
 
 @dataclass
 class _Work:
-    values: dict[str, list[Any]] = field(default_factory=dict)
+    cells: dict[str, list[Any]] = field(default_factory=dict)
     times: dict[str, list[datetime | None]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     columns: dict[str, pa.Array] = field(default_factory=dict)
@@ -78,23 +78,19 @@ def training_truth(store: "FeatureStore", service: ServedService, requests: Requ
             work.failures[view.name] = str(error)
             continue
         work.times[view.name] = joined.times
-        for name, column in joined.values.items():
-            work.values[f"{view.name}__{name}"] = column
+        for name, column in joined.cells.items():
+            work.cells[f"{view.name}__{name}"] = column
         for name, array in joined.columns.items():
             work.columns[f"{view.name}__{name}"] = array
     for on_demand in service.on_demand:
         _compute(on_demand, service, requests, work)
-    return Truth(work.values, work.times, work.failures)
+    return Truth(work.cells, work.times, work.failures)
 
 
 def materialized_truth(
     store: "FeatureStore", view: ServedView, requests: Requests, rows: Sequence[int]
-) -> Mapping[int, tuple[datetime | None, Mapping[str, Any]]]:
-    """What the materialized windows alone hold for some of the requests.
-
-    Returns:
-        Row to the event time (None without a row) and the values by feature.
-    """
+) -> Mapping[int, Mapping[str, Any]]:
+    """What the materialized windows alone hold for some of the requests, by row and feature."""
     wanted = Requests(
         moments=tuple(requests.moments[row] for row in rows),
         keys={key: [column[row] for row in rows] for key, column in requests.keys.items()},
@@ -103,7 +99,7 @@ def materialized_truth(
     )
     joined = _joined(store, view, wanted, within=view.windows)
     return {
-        row: (joined.times[place], {n: column[place] for n, column in joined.values.items()})
+        row: {name: column[place] for name, column in joined.cells.items()}
         for place, row in enumerate(rows)
     }
 
@@ -190,8 +186,8 @@ def _compute(on_demand: Any, service: ServedService, requests: Requests, work: _
         made = _transformed(on_demand, service, requests, work)
         for each in service.features:
             if each.view == name:
-                work.values[each.name] = values_of(made[each.feature], each.value_type)
-    except Exception as error:  # whatever the transformation raises
+                work.cells[each.name] = values_of(made[each.feature], each.value_type)
+    except Exception as error:  # noqa: BLE001 - whatever the transformation raises
         text = str(error).strip().splitlines()
         work.failures[name] = (
             f"its transformation fails on what training holds "

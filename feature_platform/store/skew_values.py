@@ -73,4 +73,6 @@ def python_value(value: Any) -> Any:
 
 def _zeros(left: Any, right: Any) -> bool:
     kind = left.WhichOneof("val")
-    return getattr(left, kind) == 0 == getattr(right, kind)  # 0.0 and -0.0 differ in bytes alone
+    return bool(
+        getattr(left, kind) == 0 == getattr(right, kind)
+    )  # 0.0 and -0.0 differ in bytes alone
