@@ -149,3 +149,27 @@ def rebuild_online(**arguments: Any) -> int:
     from feature_platform.cli.rebuild_online import run
 
     return run(**arguments)
+
+
+@_command(
+    click.option("--service", required=True, help="Feature service."),
+    click.option(
+        "--entities",
+        required=True,
+        help="Entity rows: a Parquet file, a folder or a pattern of them.",
+    ),
+    click.option("--out", required=True, help="Folder that snapshots are kept in."),
+    click.option(
+        "--timestamp",
+        default="event_timestamp",
+        show_default=True,
+        help="Column that says as of when the features are wanted.",
+    ),
+    click.option("--label", help="Column that is learned; noted in the manifest."),
+    name="training-set",
+)
+def training_set(**arguments: Any) -> int:
+    """Join a service's features to entity rows, point in time correct, as a versioned snapshot."""
+    from feature_platform.cli.training_set import run
+
+    return run(**arguments)
