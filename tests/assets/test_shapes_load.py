@@ -320,6 +320,7 @@ def test_names_that_dagster_does_not_take_are_changed_and_stay_apart(specs: Any)
         "feature_views/orders_asia",
         "feature_views/returns",
         "feature_services/shops_all",
+        "skew/shops_all",
     }
     assert found["feature_views/orders_asia"].metadata["feast/name"] == "orders asia"
     assert found["sources/data_eu_orders"].metadata["feast/name"] == "data/eu/orders.parquet"
@@ -394,6 +395,9 @@ def test_feasts_own_template_loads_with_every_object_of_it(template: Mapping[str
         "feature_services/driver_activity_v1",
         "feature_services/driver_activity_v2",
         "feature_services/driver_activity_v3",
+        "skew/driver_activity_v1",
+        "skew/driver_activity_v2",
+        "skew/driver_activity_v3",
     }
 
 
