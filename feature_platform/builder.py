@@ -11,6 +11,7 @@ from feature_platform.assets.retries import RETRIES
 from feature_platform.assets.skew import build_skew_asset
 from feature_platform.assets.source_tables import table_builder_for
 from feature_platform.assets.sources import build_source_asset
+from feature_platform.assets.training_sets import TrainingSetSettings, build_training_set_asset
 from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.skew import build_skew_schedule
 from feature_platform.checks.feature_views import build_online_check
@@ -20,7 +21,9 @@ from feature_platform.checks.source_checks import SourceChecks, build_source_che
 from feature_platform.errors import RepoError
 from feature_platform.executor import preloaded_executor
 from feature_platform.graph import FeastGraph
+from feature_platform.store.entity_rows import EntityRows
 from feature_platform.store.project import FeastProject
+from feature_platform.store.training_set_files import load_training_sets
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
 
 
@@ -30,6 +33,8 @@ def build_feast_definitions(
     *,
     translator: DagsterFeastTranslator | None = None,
     resources: Mapping[str, Any] | None = None,
+    training_sets: Mapping[str, EntityRows] | None = None,
+    training_sets_dir: str = "data/training_sets",
     schedules: bool = True,
     retry_policy: dg.RetryPolicy | None = RETRIES,
     default_schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
@@ -43,6 +48,9 @@ def build_feast_definitions(
         resources: Dagster resources; ``bigquery`` where the repo builds tables in BigQuery and
             the default one (project of the offline store, credentials of the environment) is not
             the right one.
+        training_sets: Where the entity rows of a feature service's training set come from, beside
+            what the repo says in ``training_sets/<service>.yaml``.
+        training_sets_dir: Where their snapshots are kept, relative to the repo.
         schedules: Whether to add jobs and schedules.
         retry_policy: When a failed step is tried again: three times, five minutes apart, where
             that can help. None is for people who wait for the result.
@@ -100,6 +108,11 @@ def build_feast_definitions(
             continue
         assets.append(build_skew_asset(skew, translator, retry_policy))
         skews.append(translator.key_of(skew))
+
+    for name, rows in {**load_training_sets(project), **(training_sets or {})}.items():
+        data = graph.training_set(name, rows.partitions)
+        settings = TrainingSetSettings(rows, project.repo_dir / training_sets_dir)
+        assets.append(build_training_set_asset(data, translator, settings, retry_policy))
 
     jobs, crons = (
         build_schedules(

@@ -1,7 +1,7 @@
 """What a Feast repo consists of and how its parts depend on each other, before Dagster sees it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -104,6 +104,23 @@ class FeastGraph:
     def skews(self) -> Mapping[str, FeastTranslatorData]:
         """What each service serves against what its training sets hold, with all views it reads."""
         return {name: self._skew(each) for name, each in self.project.services.items()}
+
+    def training_set(self, service: str, cadence: str | None) -> FeastTranslatorData:
+        """The training set of a service, in windows of that length or as a whole.
+
+        Raises:
+            RepoError: The repo defines no such service.
+        """
+        known = self.services.get(service)
+        if known is None:
+            raise RepoError(
+                f"training set of '{service}'",
+                f"project '{self.project.name}' has no feature service of that name",
+                f"choose one of: {', '.join(sorted(self.services)) or '(the repo has none)'}",
+            )
+        return replace(
+            known, kind="training_set", partitions=self._partitions(cadence) if cadence else None
+        )
 
     def settings(self, view: str) -> ViewSettings:
         """The settings of a feature view."""

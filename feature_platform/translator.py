@@ -27,6 +27,7 @@ ObjectKind = Literal[
     "on_demand_feature_view",
     "feature_service",
     "skew",
+    "training_set",
 ]
 _FOLDERS = {
     "source": "sources",
@@ -34,7 +35,10 @@ _FOLDERS = {
     "on_demand_feature_view": "feature_views",
     "feature_service": "feature_services",
     "skew": "skew",
+    "training_set": "training_sets",
 }
+# Reports and snapshots of a service are not the service, whose object they carry.
+_ABOUT_A_SERVICE = ("skew", "training_set")
 # What Feast calls the entity of a view without entities.
 _NO_ENTITY = "__dummy"
 _TAG_KEY = re.compile(r"^[\w.\-]{1,63}(/[\w.\-]{1,63})?$", re.ASCII)
@@ -161,7 +165,7 @@ class DagsterFeastTranslator:
         if odd_tags:
             # Dagster restricts the characters of a tag; Feast does not. Nothing is dropped.
             metadata["feast/tags"] = odd_tags
-        defined_as = "feature_service" if data.kind == "skew" else data.kind
+        defined_as = "feature_service" if data.kind in _ABOUT_A_SERVICE else data.kind
         location = data.project.code_location(defined_as, data.name)
         if data.kind == "registry":
             metadata["feast/registry"] = _registry_address(data.project)
@@ -218,7 +222,7 @@ def _key_part(name: str) -> str:
 
 def _description(data: FeastTranslatorData) -> str:
     # A report says what it reports, not what the reported object is.
-    own = "" if data.kind == "skew" else str(getattr(data.obj, "description", "") or "")
+    own = "" if data.kind in _ABOUT_A_SERVICE else str(getattr(data.obj, "description", "") or "")
     default = {
         "source": "One window of the source table: built by the repo's SQL."
         if data.project.sql_file(data.name)
@@ -229,6 +233,8 @@ def _description(data: FeastTranslatorData) -> str:
         "feature_service": "The features one model asks for.",
         "skew": "What the service serves against what its training sets hold, for the same keys at "
         "the same moment.",
+        "training_set": "The service's features as of each entity row: an immutable snapshot, its "
+        "manifest, and what changed since the version before.",
     }[data.kind]
     lines = [own or default]
     if data.refusal:

@@ -82,7 +82,7 @@ class ParquetBuilder:
                 "give it a local path that ends in /*.parquet, or remove its SQL from the repo",
             )
         built = build_parquet_window(
-            _binder(project.repo_dir / "raw_tables.py"),
+            raw_table_binder(project),
             sql,
             path.parent.resolve(),
             window,
@@ -206,8 +206,14 @@ def _bigquery_resource(project: FeastProject) -> Any:
     return BigQueryResource(project=store.project_id, location=store.location)
 
 
-def _binder(path: Path) -> Callable[[Any, Window], object]:
-    """The ``bind(connection, window)`` of the repo's ``raw_tables.py``."""
+def raw_table_binder(project: FeastProject) -> Callable[[Any, Window], object]:
+    """The ``bind(connection, window)`` of the repo's ``raw_tables.py``; nothing without one.
+
+    Raises:
+        SourceError: The module has no such function.
+        MissingPackageError: It imports what is not installed.
+    """
+    path = project.repo_dir / "raw_tables.py"
     if not path.is_file():
         return lambda _connection, _window: None
     bind = getattr(_module(path), "bind", None)
