@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_platform.store.skew_compare import Sides
 from feature_platform.store.skew_requests import Requests, sampled_requests
-from feature_platform.store.skew_served import logged_answers, served_online
+from feature_platform.store.skew_served import Log, logged_answers, served_online
 from feature_platform.store.skew_service import ServedService, served_service
 from feature_platform.store.skew_verdict import FeatureSkew, Origin, SkewThresholds
 from feature_platform.store.windows import Window
@@ -93,16 +93,11 @@ def service_skew(
     )
     answers = served_online(store, found, requests)
     online = Sides(store, found, requests, answers, "online", lags).judged(thresholds)
-    logged: tuple[FeatureSkew, ...] = ()
-    vectors = None
     window = log_window or Window(moment - timedelta(days=1), moment)
     log = logged_answers(store, found, window, limit=limit, seed=seed)
-    if log is not None:
-        total, logged_requests, logged_values = log
-        vectors = (total, len(logged_requests))
-        if total:
-            sides = Sides(store, found, logged_requests, logged_values, "logged", lags)
-            logged = sides.judged(thresholds)
+    logged: tuple[FeatureSkew, ...] = ()
+    if log is not None and log.total:
+        logged = Sides(store, found, log.requests, log.answers, "logged", lags).judged(thresholds)
     return ServiceSkew(
         service=service,
         moment=moment,
@@ -110,23 +105,23 @@ def service_skew(
         online=online,
         logged=logged,
         requests=len(requests),
-        vectors=vectors,
+        vectors=None if log is None else (log.total, len(log.requests)),
         populations=requests.populations,
-        notes=_notes(found, requests, vectors, window),
+        notes=_notes(found, requests, log, window),
     )
 
 
 def _notes(
-    service: ServedService, requests: Requests, vectors: tuple[int, int] | None, window: Window
+    service: ServedService, requests: Requests, log: Log | None, window: Window
 ) -> tuple[str, ...]:
     notes = []
     if requests.made_up:
         names = ", ".join(service.request_schema)
         notes.append(f"request data ({names}) was drawn by type; both sides got the same")
-    if vectors is not None:
-        notes.append(
-            f"{vectors[1]:,} of {vectors[0]:,} vectors logged in {window} were compared"
-            if vectors[0]
-            else f"the log holds no vector of {window}"
-        )
+    if log is not None and log.total:
+        taken = len(log.requests)
+        notes.append(f"{taken:,} of {log.total:,} vectors logged in {window} were compared")
+    elif log is not None:
+        why = f" ({log.problem})" if log.problem else ""
+        notes.append(f"the log holds no vector of {window}{why}")
     return tuple(notes)

@@ -86,13 +86,14 @@ class Sides:
     def _why_not(self, feature: ServedFeature) -> str:
         if feature.refusal:
             return feature.refusal
+        failures = {**self.truth.failures, **self.requests.failures}
+        if feature.view in failures:
+            return failures[feature.view]
         view = self.service.views.get(feature.view)
         if view is not None and not self.requests.answers(view):
             return f"nothing of '{view.name}' is online, so there is no key to ask for"
         if not len(self.requests):
             return "nothing of the service is online, so there is no key to ask for"
-        if feature.view in self.truth.failures:
-            return self.truth.failures[feature.view]
         if feature.name not in self.answers.cells:
             return "it was not served, since the keys of other views of the service are not known"
         return "" if feature.name in self.truth.cells else "training has no such feature"

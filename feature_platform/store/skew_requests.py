@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.engine.point_in_time import sampled_keys
 from feature_platform.engine.relation import open_relation
+from feature_platform.errors import SourceError
 from feature_platform.store.skew_service import ServedService, ServedView
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Requests:
         keys: Join keys as requests use them; those of views that hold no key are missing.
         data: What on-demand views take from the request.
         populations: View to the number of keys that its materialized windows hold.
+        failures: View to why no key could be drawn of it.
         made_up: Whether `data` was drawn by type for want of anything real.
     """
 
@@ -32,6 +34,7 @@ class Requests:
     keys: Mapping[str, Sequence[Any]]
     data: Mapping[str, Sequence[Any]]
     populations: Mapping[str, int]
+    failures: Mapping[str, str] = field(default_factory=dict)
     made_up: bool = False
 
     def __len__(self) -> int:
@@ -73,12 +76,19 @@ def sampled_requests(
         data: Values that requests carry, by name; what is missing is drawn by type.
 
     Raises:
-        SourceError: A source is missing, unreadable, or lacks a column.
+        SourceError: No source of the service can be read.
     """
+    failures: dict[str, str] = {}
     populations: dict[str, int] = {}
     samples: list[tuple[ServedView, list[Key]]] = []
     for place, view in enumerate(service.readable()):
-        total, keys = _keys(store, view, limit=limit, seed=seed + place)
+        try:
+            total, keys = _keys(store, view, limit=limit, seed=seed + place)
+        except SourceError as error:
+            failures[view.name] = str(error)
+            if len(failures) == len(service.readable()):
+                raise
+            continue
         populations[view.name] = total
         if view.keys and keys:
             samples.append((view, keys))
@@ -100,6 +110,7 @@ def sampled_requests(
         keys={key: [row[key] for row in rows] for key in sorted(known)},
         data=values,
         populations=populations,
+        failures=failures,
         made_up=bool(set(service.request_schema) - set(data)),
     )
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.engine.relation import VIEW, identifier, open_relation
-from feature_platform.errors import OnlineStoreError
+from feature_platform.errors import OnlineStoreError, SourceError
 from feature_platform.store.skew_requests import Requests
 from feature_platform.store.skew_service import ServedFeature, ServedService, ServedView
 from feature_platform.store.skew_values import values_of
@@ -143,9 +143,26 @@ def _entity_keys(view: ServedView, requests: Requests, rows: range) -> list[Any]
     ]
 
 
+@dataclass(frozen=True)
+class Log:
+    """Logged vectors of a window.
+
+    Attributes:
+        total: How many there are.
+        requests: Those that were taken.
+        answers: What they were answered.
+        problem: Why there are none, where the log is not there.
+    """
+
+    total: int
+    requests: Requests
+    answers: Answers
+    problem: str = ""
+
+
 def logged_answers(
     store: "FeatureStore", service: ServedService, window: Window, *, limit: int, seed: int
-) -> tuple[int, Requests, Answers] | None:
+) -> Log | None:
     """What the service's log says was served in `window`, or a sample of it.
 
     Args:
@@ -156,39 +173,56 @@ def logged_answers(
         seed: Chooses the sample.
 
     Returns:
-        How many vectors were logged, the requests, and what they were answered; None where the
-        service logs nothing.
+        The vectors; None where the service logs nothing.
 
     Raises:
-        SourceError: The log cannot be read, or lacks a column that Feast writes.
+        SourceError: The log is there, and lacks a column that Feast writes.
     """
-    from feast.feature_logging import LOG_TIMESTAMP_FIELD, REQUEST_ID_FIELD
+    from feast.feature_logging import LOG_TIMESTAMP_FIELD
 
     if service.service.logging_config is None:
         return None
     source = copy.copy(service.service.logging_config.destination.to_data_source())
-    source.name = source.name or f"log of {service.name}"
+    source.name = f"log of {service.name}"
     source.timestamp_field = source.timestamp_field or LOG_TIMESTAMP_FIELD
+    try:
+        with open_relation(store.config, source, [window], []):
+            pass
+    except SourceError as error:
+        # Nothing has been logged yet, or nothing but other tables lies where logs go.
+        return Log(0, Requests((), {}, {}, {}), Answers({}, {}), error.problem)
     keys = list(dict.fromkeys(key for view in service.views.values() for key in view.keys))
+    return _vectors(store, service, source, window, keys, limit=limit, seed=seed)
+
+
+def _vectors(
+    store: "FeatureStore",
+    service: ServedService,
+    source: Any,
+    window: Window,
+    keys: Sequence[str],
+    *,
+    limit: int,
+    seed: int,
+) -> Log:
+    from feast.feature_logging import REQUEST_ID_FIELD
+
     data = list(service.request_schema)
-    names = [each.name for each in service.features]
-    stamps = {name: f"{name}__timestamp" for name in names}
-    columns = [*keys, *data, *names, *stamps.values(), REQUEST_ID_FIELD]
+    stamps = {each.name: f"{each.name}__timestamp" for each in service.features}
+    columns = [*keys, *data, *stamps, *stamps.values(), REQUEST_ID_FIELD]
+    found: dict[str, list[Any]] = {name: [] for name in (*columns, source.timestamp_field)}
+    cells: dict[str, list[Any]] = {name: [] for name in stamps}
     with open_relation(store.config, source, [window], columns) as relation:
         total = int(relation.rows(f"SELECT count(*) FROM {VIEW}")[0][0])
-        texts = ", ".join(
-            f"{identifier(name)}::VARCHAR"
-            for name in (REQUEST_ID_FIELD, *keys, LOG_TIMESTAMP_FIELD)
-        )
+        marks = (REQUEST_ID_FIELD, *keys, source.timestamp_field)
+        texts = ", ".join(f"{identifier(name)}::VARCHAR" for name in marks)
         drawn = f"md5(concat_ws(chr(31), '{int(seed)}', {texts}))"
-        sql = f"SELECT * FROM {VIEW} ORDER BY {drawn} LIMIT {int(limit)}"
-        found: dict[str, list[Any]] = {name: [] for name in (*columns, relation.timestamp)}
-        values: dict[str, list[Any]] = {name: [] for name in names}
-        for batch in relation.batches(sql):
+        taken = f"SELECT * FROM {VIEW} ORDER BY {drawn} LIMIT {int(limit)}"
+        for batch in relation.batches(taken):
             for name, column in found.items():
                 column.extend(batch.column(name).to_pylist())
             for each in service.features:
-                values[each.name] += values_of(batch.column(each.name), each.value_type)
+                cells[each.name] += values_of(batch.column(each.name), each.value_type)
     requests = Requests(
         moments=tuple(_aware(moment) or window.end for moment in found[source.timestamp_field]),
         keys={key: found[key] for key in keys},
@@ -196,7 +230,7 @@ def logged_answers(
         populations={},
     )
     times = {name: [_aware(time) for time in found[stamp]] for name, stamp in stamps.items()}
-    return total, requests, Answers(values, times)
+    return Log(total, requests, Answers(cells, times))
 
 
 def _moment(timestamp: Any) -> datetime | None:
