@@ -48,3 +48,7 @@ class MissingPackageError(FeaturePlatformError):
 
 class StatisticsError(FeaturePlatformError):
     """A profile, a reference or a comparison cannot be made of what was given."""
+
+
+class AlertError(FeaturePlatformError):
+    """The alert routes are not what they should be, or their state on disk cannot be used."""

@@ -1,0 +1,162 @@
+"""A route file that is wrong is refused at start-up, with its line and what to do."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from feature_platform.alerts.channels.webhook import WebhookChannel
+from feature_platform.alerts.route_file import load_alerts
+from feature_platform.errors import AlertError
+
+SECRET = "s3cr3t-value-91"  # noqa: S105  of nothing
+ENVIRONMENT = {
+    "KEY": SECRET,
+    "SLACK_URL": "https://hooks.example.com/services/T0/B0/s3cr3t-value-91",
+    "FTP": "ftp://s3cr3t-value-91.example.com",
+    "EMPTY": "  ",
+}
+GOOD = """\
+ui: https://dagster.example.com
+runbooks: https://wiki.example.com/runbooks
+state: state/alerts.sqlite
+channels:
+  team: {type: slack, url_env: SLACK_URL}
+  page: {type: pagerduty, routing_key_env: KEY}
+  hook: {type: webhook, url: https://hooks.example.com/x, secret_env: KEY}
+  quiet: {type: log}
+routes:
+  - match: {severity: error, tag: {tier: [gold, silver]}}
+    to: [page, team]
+    suppress: 30m
+  - match:
+      owner: "team:risk"
+      hours: 08:00-24:00
+      days: mon-fri
+      timezone: Europe/Berlin
+    to: team
+    group: {by: [owner, kind], wait: 90s}
+    continue: true
+  - to: log
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "alerts.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_good_file_is_taken_as_it_is(tmp_path: Path):
+    plan = load_alerts(write(tmp_path, GOOD), ENVIRONMENT)
+    assert set(plan.channels) == {"team", "page", "hook", "quiet", "log"}
+    assert [route.to for route in plan.routes] == [("page", "team"), ("team",), ("log",)]
+    assert plan.routes[0].suppress.total_seconds() == 1800
+    assert plan.routes[1].wait.total_seconds() == 90
+    assert plan.routes[1].go_on
+    assert plan.places.runbooks == "https://wiki.example.com/runbooks"
+    assert plan.state == tmp_path / "state" / "alerts.sqlite"
+
+
+def test_secrets_come_from_the_process_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    channel = load_alerts(write(tmp_path, GOOD)).channels["hook"]
+    assert isinstance(channel, WebhookChannel)
+    assert channel.secret.value == os.environ["KEY"]
+
+
+WRONG = [
+    ("ui: https://dagster", "uii: https://dagster", 1, "unknown field 'uii'.*did you mean 'ui'"),
+    ("ui: https://dagster", "ui: dagster", 1, "is 'dagster.example.com'.*https://host"),
+    ("ui: https://", "ui: http://", 1, "not encrypted.*use https"),
+    ("ui: https://", "ui: https://me:pw@", 1, "credentials in it"),
+    ("wiki.example.com/r", "wiki.example.com:x/r", 2, "is not an address"),
+    ("type: slack", "type: slak", 5, "is 'slak'.*did you mean 'slack'"),
+    ("team: {type: slack, ", "team: {", 5, "channel 'team' lacks 'type'"),
+    ("  team:", "  our team:", 5, "odd name"),
+    ("url_env: SLACK_URL", "url: https://hooks.example.com", 5, "address is a secret.*url_env"),
+    ("url_env: SLACK_URL", "url_env: NOT_THERE", 5, "names NOT_THERE.*set NOT_THERE"),
+    ("url_env: SLACK_URL", "url_env: EMPTY", 5, "names EMPTY"),
+    ("url_env: SLACK_URL", "url_env: FTP", 5, "is not an address"),
+    ("url_env: SLACK_URL", f"url_env: https://{SECRET}", 5, "not the name of an environment"),
+    (", routing_key_env: KEY", "", 6, "channel 'page' lacks 'routing_key_env'"),
+    ("routing_key_env: KEY", f"routing_key: {SECRET}", 6, "unknown field 'routing_key'"),
+    ("_key_env: KEY", "_key_env: KEY, url: 'http://127.0.0.1'", 6, "not encrypted; use https$"),
+    ("secret_env: KEY", f"secret: {SECRET}", 7, "did you mean 'secret_env'"),
+    ("url: https://hooks.example.com/x, ", "", 7, "one of 'url' and 'url_env'"),
+    ("hooks.example.com/x", "", 7, "is 'https://', which is not an address"),
+    ("  hook:", "  page:", 7, "'page' stands twice"),
+    ("type: log}", "type: log, level: info}", 8, "unknown field 'level'"),
+    ("to: [page, team]", "to: [page, tema]", 11, "route 1 goes to the channel 'tema'.*'team'"),
+    ("to: [page, team]", "to: []", 11, "is empty.*name a channel"),
+    ("suppress: 30m", "suppress: 30", 12, "is '30'.*90s, 5m"),
+    ("severity: error", "severity: critical", 10, "is 'critical'.*warn, error"),
+    ("tag: {tier: [gold, silver]}", "tag: tier=gold", 10, "'tag' is not a mapping"),
+    ("suppress: 30m", "group: {by: owner}", 12, "PagerDuty gets an alert for each.*remove"),
+    ("08:00-24:00", "8-18", 15, "is '8-18'.*08:00-18:00"),
+    ("08:00-24:00", "08:00-24:30", 15, "is '08:00-24:30'"),
+    ("08:00-24:00", "08:00-08:00", 15, "is '08:00-08:00'"),
+    ("days: mon-fri", "days: mon-fry", 16, "is 'mon-fry'.*mon-fri"),
+    ("Europe/Berlin", "Europe/Bonn", 17, "is 'Europe/Bonn'.*no time zone"),
+    ("Europe/Berlin", "../../etc/passwd", 17, "no time zone"),
+    ("by: [owner, kind]", "by: [owner, team]", 19, "is 'team'"),
+    ("wait: 90s", "wait: -1s", 19, "is '-1s'"),
+    ("continue: true", "continue: maybe", 20, "is 'maybe'.*true or false"),
+    ("    to: team\n", "", 13, "route 2 lacks 'to'"),
+    ("  - to: log", "  - log", 21, "route 3 is not a mapping"),
+    ("  - to: log", "  - to: [log", 22, "is no plain YAML"),
+    ("type: log}", "type: !!python/name:os.system}", 8, "is no plain YAML"),
+]
+
+
+@pytest.mark.parametrize(("good", "bad", "line", "said"), WRONG)
+def test_a_mistake_is_named_with_its_line_and_remedy(
+    good: str, bad: str, line: int, said: str, tmp_path: Path
+):
+    assert good in GOOD
+    path = write(tmp_path, GOOD.replace(good, bad, 1))
+    with pytest.raises(AlertError, match=said) as caught:
+        load_alerts(path, ENVIRONMENT)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the file is empty"),
+        ("# nothing\n", "the file is empty"),
+        ("channels: {}\n", "lacks 'routes'"),
+        ("- a\n- b\n", "the file is not a mapping"),
+        ("routes: \x00\n", "is no plain YAML"),
+        ("routes: &all [*all]\n", "is no plain YAML"),
+    ],
+)
+def test_a_file_that_is_no_route_file_is_refused(text: str, said: str, tmp_path: Path):
+    with pytest.raises(AlertError, match=said):
+        load_alerts(write(tmp_path, text), {})
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(AlertError, match=r"none\.yaml: cannot be read: No such file"):
+        load_alerts(tmp_path / "none.yaml", {})
+    with pytest.raises(AlertError, match="cannot be read: Is a directory"):
+        load_alerts(tmp_path, {})
+    (tmp_path / "latin.yaml").write_bytes(b"ui: \xe9")
+    with pytest.raises(AlertError, match="not UTF-8"):
+        load_alerts(tmp_path / "latin.yaml", {})
+
+
+@pytest.mark.parametrize(("module", "line"), [("slack_sdk", 5), ("pagerduty", 6)])
+def test_a_client_that_is_not_installed_is_named_with_its_extra(
+    module: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import sys
+
+    from feature_platform.errors import MissingPackageError
+
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, f"{module}.webhook", None)
+    with pytest.raises(MissingPackageError, match=rf":{line}: .*\[alerts\]"):
+        load_alerts(write(tmp_path, GOOD), ENVIRONMENT)
