@@ -11,23 +11,29 @@ if TYPE_CHECKING:
     from feature_platform.builder import build_feast_definitions
     from feature_platform.component import FeastRepoComponent
     from feature_platform.errors import FeaturePlatformError
+    from feature_platform.store.entity_rows import EntityRows
     from feature_platform.store.project import FeastProject
+    from feature_platform.store.training_set import build_training_set
     from feature_platform.translator import DagsterFeastTranslator
 
 __all__ = [
     "DagsterFeastTranslator",
+    "EntityRows",
     "FeastProject",
     "FeastRepoComponent",
     "FeaturePlatformError",
     "build_feast_definitions",
+    "build_training_set",
 ]
 
 _HOMES = {
     "DagsterFeastTranslator": "feature_platform.translator",
+    "EntityRows": "feature_platform.store.entity_rows",
     "FeastProject": "feature_platform.store.project",
     "FeastRepoComponent": "feature_platform.component",
     "FeaturePlatformError": "feature_platform.errors",
     "build_feast_definitions": "feature_platform.builder",
+    "build_training_set": "feature_platform.store.training_set",
 }
 
 

@@ -76,7 +76,7 @@ def build_training_set_asset(
 
         windows: dict[str | None, Window | None] = {None: None}
         if partitions:
-            windows = {**run_windows(context.run.tags, partitions)}
+            windows = dict(run_windows(context.run.tags, partitions).items())
         built: list[BuiltSet] = []
         now = datetime.now(UTC)
         with one_line_failures():
