@@ -16,4 +16,5 @@ import feature_platform.checks.expectations
 import feature_platform.engine.sources
 import feature_platform.store.materialize
 import feature_platform.store.online_read
-import feature_platform.store.registry_apply  # noqa: F401
+import feature_platform.store.registry_apply
+import feature_platform.store.skew  # noqa: F401

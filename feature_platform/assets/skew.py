@@ -5,6 +5,7 @@ Not partitioned: an online store holds the present alone, so a past day cannot b
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -70,8 +71,9 @@ def build_skew_asset(
                 request_data=config.request_data,
                 allowed_lag=lags,
             )
-        yield dg.MaterializeResult(asset_key=spec.key, metadata=_metadata(found))
-        yield from skew_check_results(found, data, spec.key)
+        page = _write_page(Path(context.instance.storage_directory()), spec.key, found)
+        yield dg.MaterializeResult(asset_key=spec.key, metadata=_metadata(found, page))
+        yield from skew_check_results(found, data, spec.key, page)
 
     return skew_asset
 
@@ -98,9 +100,21 @@ def allowed_lags(data: FeastTranslatorData) -> Mapping[str, timedelta]:
     return found
 
 
-def _metadata(found: "ServiceSkew") -> dict[str, Any]:
+def _write_page(storage: Path, key: dg.AssetKey, found: "ServiceSkew") -> Path:
+    """The report of one run, beside whatever else Dagster keeps of it."""
+    from feature_platform.reports.skew_page import skew_page
+
+    folder = storage.joinpath("reports", *key.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"{found.moment:%Y-%m-%dT%H%M%S}.html"
+    page.write_text(skew_page(found), encoding="utf-8")
+    return page
+
+
+def _metadata(found: "ServiceSkew", page: Path) -> dict[str, Any]:
     return {
         **service_numbers(found),
+        "feature_platform/report": dg.MetadataValue.path(page),
         # Text, since the UI draws a curve of every number.
         "feature_platform/seed": str(found.seed),
         "feature_platform/moment": found.moment.isoformat(timespec="seconds"),

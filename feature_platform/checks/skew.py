@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from feature_platform.store.skew import FeatureSkew, ServiceSkew
 
 SUMMARY = "skew"
+_REPORT = "feature_platform/report"
 _PASSING = ("ok",)
 _SEVERE = ("drift",)
 
@@ -49,13 +51,20 @@ def skew_check_specs(data: FeastTranslatorData, key: dg.AssetKey) -> list[dg.Ass
 
 
 def skew_check_results(
-    found: "ServiceSkew", data: FeastTranslatorData, key: dg.AssetKey
+    found: "ServiceSkew", data: FeastTranslatorData, key: dg.AssetKey, page: Path
 ) -> Iterator[dg.AssetCheckResult]:
-    """The verdicts of one comparison; a feature that is not among them fails too."""
+    """The verdicts of one comparison; a feature that is not among them fails too.
+
+    Args:
+        found: The comparison.
+        data: The service.
+        key: Its skew asset.
+        page: Where the report is.
+    """
     by_name: dict[str, list[FeatureSkew]] = {}
     for each in found.features:
         by_name.setdefault(each.name, []).append(each)
-    yield _summary(found, key)
+    yield _summary(found, key, page)
     for feature, name in skew_check_names(data).items():
         judged = by_name.get(feature, [])
         worst = _worst(judged)
@@ -66,7 +75,7 @@ def skew_check_results(
             severity=severity(worst.verdict if worst else "insufficient"),
             description=" ".join(each.sentence for each in judged)
             or f"{feature} is not served: the registry's service lacks it; apply the repo.",
-            metadata=_metadata(judged),
+            metadata=_metadata(judged, page),
         )
 
 
@@ -76,7 +85,7 @@ def severity(verdict: str) -> dg.AssetCheckSeverity:
     return kinds.ERROR if verdict in _SEVERE else kinds.WARN
 
 
-def _summary(found: "ServiceSkew", key: dg.AssetKey) -> dg.AssetCheckResult:
+def _summary(found: "ServiceSkew", key: dg.AssetKey, page: Path) -> dg.AssetCheckResult:
     wrong = [each for each in found.features if each.verdict not in _PASSING]
     worst = _worst(wrong)
     sizes = f"{found.requests:,} requests"
@@ -98,7 +107,7 @@ def _summary(found: "ServiceSkew", key: dg.AssetKey) -> dg.AssetCheckResult:
         passed=not wrong,
         severity=severity(worst.verdict if worst else "ok"),
         description="; ".join([said.removesuffix("."), *found.notes]) + ".",
-        metadata=service_numbers(found),
+        metadata=service_numbers(found) | {_REPORT: dg.MetadataValue.path(page)},
     )
 
 
@@ -123,14 +132,16 @@ def service_numbers(found: "ServiceSkew") -> dict[str, Any]:
     )
 
 
-def _metadata(judged: "Sequence[FeatureSkew]") -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
+def _metadata(judged: "Sequence[FeatureSkew]", page: Path) -> dict[str, Any]:
+    metadata: dict[str, Any] = {_REPORT: dg.MetadataValue.path(page)}
     for each in judged:
         metadata |= _of_feature(each, "" if each.origin == "online" else "logged_")
     return metadata
 
 
 def _of_feature(each: "FeatureSkew", prefix: str) -> dict[str, Any]:
+    from feature_platform.reports.pictures import overlay_data_uri
+
     if each.parity is None:
         return {}
     parity = each.parity
@@ -150,6 +161,9 @@ def _of_feature(each: "FeatureSkew", prefix: str) -> dict[str, Any]:
             }
         ),
     }
+    if each.comparison is not None and each.comparison.bins:
+        drawn = overlay_data_uri(each.comparison)
+        metadata[f"{prefix}picture"] = dg.MetadataValue.md(f"![{each.sentence}]({drawn})")
     if parity.examples:
         metadata[f"{prefix}examples"] = _table(each)
     return metadata

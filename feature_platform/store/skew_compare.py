@@ -186,7 +186,9 @@ class Sides:
         training = {name: pd.Series(each.training, dtype=object) for name, each in parities.items()}
         served = {name: pd.Series(each.served, dtype=object) for name, each in parities.items()}
         as_of = max(self.requests.moments, default=datetime.now(UTC))
-        found = compare_many(training, served, as_of=as_of, thresholds=thresholds.statistics)
+        found = compare_many(
+            training, served, as_of=as_of, thresholds=thresholds.statistics, window="served"
+        )
         return {each.feature: each for each in found}
 
 
