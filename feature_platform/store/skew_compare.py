@@ -21,7 +21,12 @@ from feature_platform.store.skew_parity import (
 from feature_platform.store.skew_requests import Requests
 from feature_platform.store.skew_served import Answers
 from feature_platform.store.skew_service import ServedFeature, ServedService, ServedView
-from feature_platform.store.skew_truth import Truth, materialized_truth, training_truth
+from feature_platform.store.skew_truth import (
+    Truth,
+    materialized_truth,
+    times_before,
+    training_truth,
+)
 from feature_platform.store.skew_verdict import FeatureSkew, Origin, SkewThresholds, judged
 
 if TYPE_CHECKING:
@@ -106,17 +111,21 @@ class Sides:
         serving = Serving(
             ttl=view.layout.ttl if view.layout else None,
             streamed=view.view.stream_source is not None,
-            allowed=self.allowed.get(view.name),
             windows=view.windows if now else None,
         )
+        # Of a log nobody knows what was online then.
         undue = [
             row
             for row, time in enumerate(times)
-            if time is not None and not any(time in window for window in view.windows)
+            if time is not None and not (now and any(time in window for window in view.windows))
         ]
         held: Mapping[int, Mapping[str, Any]] = {}
         if now and undue and view.windows:
             held = materialized_truth(self.store, view, self.requests, undue)
+        due: Mapping[int, datetime | None] = {}
+        allowed = self.allowed.get(view.name)
+        if undue and allowed is not None:
+            due = times_before(self.store, view, self.requests, undue, allowed)
         keys = [
             dict(zip(view.keys, self.requests.key_of(view, row), strict=True))
             for row in range(len(self.requests))
@@ -133,6 +142,7 @@ class Sides:
                         *(served[row], training[row], stamps[row], times[row]),
                         self.requests.moments[row],
                         held[row][feature.feature] if row in held else None,
+                        due.get(row),
                     ),
                     serving,
                 )

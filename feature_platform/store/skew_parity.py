@@ -23,7 +23,7 @@ Cause = Literal[
 - ``match``: served as trained.
 - ``absent``: neither side has a row of that key; it counts for nothing.
 - ``stale``: training has a newer row, which is not materialized yet and need not be.
-- ``late``: the same, but it should have been materialized by now.
+- ``late``: the same, but that row or an older one should have been materialized by now.
 - ``ahead``: a stream has pushed a newer value than the batch source holds.
 - ``expired``: served although it is older than the TTL, where training holds null.
 - ``null``: one side has null where the other has a value.
@@ -98,6 +98,7 @@ class Pair:
         moment: When it was asked for.
         held: What the materialized windows hold, if that is something else than `training`; None
             where that is not known.
+        due: Event time of the newest row that should be online by now; None without one.
     """
 
     served: Any
@@ -106,6 +107,7 @@ class Pair:
     time: datetime | None
     moment: datetime
     held: Any | None = None
+    due: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,11 @@ class Serving:
     Attributes:
         ttl: How long a row counts; None is for ever.
         streamed: Whether a stream writes to it too.
-        allowed: A row may be so old and not be online; None where that is not known.
         windows: What is online; None where the windows of the moment are not known, as for a log.
     """
 
     ttl: timedelta | None
     streamed: bool
-    allowed: timedelta | None
     windows: Sequence[Window] | None
 
 
@@ -145,8 +145,10 @@ def _from_older_row(pair: Pair, time: datetime, serving: Serving) -> Cause:
         due = any(time in window for window in serving.windows)
         if due or (pair.held is not None and not same(pair.served, pair.held)):
             return kind_of(pair.served, pair.training)
-    late = serving.allowed is not None and pair.moment - time > serving.allowed
-    return "late" if late else "stale"
+    if pair.due is None:
+        return "stale"
+    behind = pair.served_time is None or pair.served_time < pair.due - _CLOCK
+    return "late" if behind else "stale"
 
 
 def _without_row(pair: Pair, serving: Serving) -> Cause:

@@ -91,17 +91,33 @@ def materialized_truth(
     store: "FeatureStore", view: ServedView, requests: Requests, rows: Sequence[int]
 ) -> Mapping[int, Mapping[str, Any]]:
     """What the materialized windows alone hold for some of the requests, by row and feature."""
-    wanted = Requests(
-        moments=tuple(requests.moments[row] for row in rows),
-        keys={key: [column[row] for row in rows] for key, column in requests.keys.items()},
-        data={},
-        populations={},
-    )
+    wanted = _some(requests, rows, timedelta(0))
     joined = _joined(store, view, wanted, within=view.windows)
     return {
         row: {name: column[place] for name, column in joined.cells.items()}
         for place, row in enumerate(rows)
     }
+
+
+def times_before(
+    store: "FeatureStore",
+    view: ServedView,
+    requests: Requests,
+    rows: Sequence[int],
+    earlier: timedelta,
+) -> Mapping[int, datetime | None]:
+    """Event times of the rows that some requests would have met so much earlier, by request."""
+    joined = _joined(store, view, _some(requests, rows, earlier))
+    return dict(zip(rows, joined.times, strict=True))
+
+
+def _some(requests: Requests, rows: Sequence[int], earlier: timedelta) -> Requests:
+    return Requests(
+        moments=tuple(requests.moments[row] - earlier for row in rows),
+        keys={key: [column[row] for row in rows] for key, column in requests.keys.items()},
+        data={},
+        populations={},
+    )
 
 
 def _joined(

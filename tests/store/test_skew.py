@@ -329,6 +329,20 @@ def test_what_is_not_due_yet_is_stale_and_what_is_overdue_is_late(shop: Shop):
     assert "52 should be newer by now" in overdue["users__amount"].sentence
 
 
+def test_a_key_with_a_row_too_new_to_be_online_is_late_for_the_one_before_it(shop: Shop):
+    rows = user_rows()
+    for name, column in rows.items():
+        column.append(column[-1] if name not in ("ts", "created") else datetime.now(UTC))
+    write(shop.folder / "users.parquet", rows)
+    shop.apply(FeatureService(name="model", features=[shop.users]), shop.users)
+    shop.materialize("users", 3, 1)
+    late = shop.skew(allowed_lag={"users": timedelta(hours=1)})["users__amount"]
+    assert counts(late) == {"match": 8, "late": 52}
+    shop.materialize("users", 1, 0)
+    found = shop.skew(allowed_lag={"users": timedelta(hours=1)})["users__amount"]
+    assert (found.verdict, len(found.parity.lags)) == ("ok", 1)
+
+
 def test_a_stale_value_that_is_wrong_besides_is_wrong(shop: Shop):
     shop.apply(FeatureService(name="model", features=[shop.users]), shop.users)
     shop.materialize("users", 3, 1)
