@@ -1,10 +1,12 @@
 """`build_feast_definitions`: one Feast repo in, one Dagster ``Definitions`` out."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from feature_platform.alerts.route_file import load_alerts
 from feature_platform.assets.feature_views import build_feature_view_asset
 from feature_platform.assets.registry import build_registry_asset
 from feature_platform.assets.retries import RETRIES
@@ -12,6 +14,7 @@ from feature_platform.assets.skew import build_skew_asset
 from feature_platform.assets.source_tables import table_builder_for
 from feature_platform.assets.sources import build_source_asset
 from feature_platform.assets.training_sets import TrainingSetSettings, build_training_set_asset
+from feature_platform.automation.alert_sensor import build_alert_sensor
 from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.skew import build_skew_schedule
 from feature_platform.checks.feature_views import build_online_check
@@ -35,6 +38,7 @@ def build_feast_definitions(
     resources: Mapping[str, Any] | None = None,
     training_sets: Mapping[str, EntityRows] | None = None,
     training_sets_dir: str = "data/training_sets",
+    alerts: str | Path | None = None,
     schedules: bool = True,
     retry_policy: dg.RetryPolicy | None = RETRIES,
     default_schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
@@ -51,6 +55,7 @@ def build_feast_definitions(
         training_sets: Where the entity rows of a feature service's training set come from, beside
             what the repo says in ``training_sets/<service>.yaml``.
         training_sets_dir: Where their snapshots are kept, relative to the repo.
+        alerts: The route file that says whom to tell what is wrong; None adds no alerts.
         schedules: Whether to add jobs and schedules.
         retry_policy: When a failed step is tried again: three times, five minutes apart, where
             that can help. None is for people who wait for the result.
@@ -58,7 +63,9 @@ def build_feast_definitions(
 
     Raises:
         RepoError: The repo, a tag, or `start_date` is not what it should be.
+        AlertError: The route file is wrong, or one of its secrets is not in the environment.
     """
+    plan = load_alerts(alerts) if alerts else None
     translator = translator or DagsterFeastTranslator()
     graph = FeastGraph(project, start_date)
     _refuse_shared_keys(graph, translator)
@@ -133,6 +140,7 @@ def build_feast_definitions(
         asset_checks=checks,
         jobs=jobs,
         schedules=crons,
+        sensors=[build_alert_sensor(plan, graph, translator, assets, checks)] if plan else [],
         resources={**(builder.resources if builder else {}), **(resources or {})},
         # Steps are forked from a server that has imported everything once: a step
         # does not pay for importing Feast and Great Expectations again.

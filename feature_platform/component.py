@@ -14,6 +14,7 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
         repo_dir: The folder that holds ``feature_store.yaml``, relative to ``defs.yaml``.
         start_date: First day of the partitions, ``YYYY-MM-DD``, UTC.
         profile: ``p`` reads ``feature_store.p.yaml``; none reads ``feature_store.yaml``.
+        alerts: The route file that says whom to tell what is wrong, relative to ``defs.yaml``.
         schedules: Whether to add jobs and schedules.
         schedules_running: Whether the schedules start switched on.
     """
@@ -21,6 +22,7 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
     repo_dir: str
     start_date: str
     profile: str | None = None
+    alerts: str | None = None
     schedules: bool = True
     schedules_running: bool = False
 
@@ -35,6 +37,7 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
             FeastProject(context.path / self.repo_dir, profile=self.profile),
             start_date=self.start_date,
             translator=self.get_translator(),
+            alerts=context.path / self.alerts if self.alerts else None,
             schedules=self.schedules,
             default_schedule_status=status.RUNNING if self.schedules_running else status.STOPPED,
         )

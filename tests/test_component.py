@@ -66,3 +66,11 @@ def test_an_attribute_that_is_misspelt_is_refused(load: Callable[..., dg.Definit
     while error is not None:
         said, error = said + str(error), error.__cause__ or error.__context__
     assert "repo_directory" in said
+
+
+def test_yaml_names_the_file_that_says_whom_to_tell(
+    load: Callable[..., dg.Definitions], tmp_path: Path
+):
+    (tmp_path / "alerts.yaml").write_text("routes:\n  - to: log\n")
+    [sensor] = load(alerts=str(tmp_path / "alerts.yaml")).sensors
+    assert sensor.name == "weather_alerts"

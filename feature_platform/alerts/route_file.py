@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast, get_args
+from typing import Any, cast, get_args
 from zoneinfo import ZoneInfo
 
 from feature_platform.alerts.channels.base import Channel, Secret, web_address
@@ -71,7 +71,7 @@ class AlertPlan:
         """The finding; should an error have repeated a channel's secret, it stops here."""
         evidence = finding.evidence
         for secret in self._secrets:
-            clean = {
+            clean: dict[str, Any] = {
                 name: value.replace(secret, "***")
                 for name, value in vars(evidence).items()
                 if isinstance(value, str)
@@ -201,7 +201,7 @@ def _hours(node: Node, fields: Mapping[str, Node]) -> Hours | None:
             raise fields["hours"].error(
                 f"is '{said}'", "write it as 08:00-18:00; past midnight as 18:00-08:00"
             )
-        start, end = time(*numbers[:2]), time(numbers[2] % 24, numbers[3])
+        start, end = time(numbers[0], numbers[1]), time(numbers[2] % 24, numbers[3])
     return Hours(start, end, _days(fields.get("days")), _zone(node, fields.get("timezone")))
 
 

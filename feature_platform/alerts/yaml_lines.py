@@ -151,4 +151,4 @@ def _node(node: yaml.Node, path: Path, what: str) -> Node:
     if isinstance(node, yaml.SequenceNode):
         return Node([_node(each, path, what) for each in node.value], path, line, what)
     scalar = yaml.SafeLoader("")
-    return Node(scalar.construct_object(node, deep=True), path, line, what)  # type: ignore[no-untyped-call]
+    return Node(scalar.construct_object(node, deep=True), path, line, what)

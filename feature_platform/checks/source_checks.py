@@ -312,6 +312,7 @@ def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dic
                 verdict.partition: {
                     "content_hash": verdict.content_hash,
                     "rules": verdict.rules,
+                    "passed": outcome.passed,
                     "blocks": f"check '{outcome.name}' ({outcome.sentence})"
                     if outcome.blocks
                     else "",

@@ -268,7 +268,7 @@ def test_two_at_once_do_not_both_deliver(make_desk: Callable[[str], "Desk"]):
     from feature_platform.alerts.route_file import load_alerts
 
     desk = make_desk("  - to: log")
-    plan = load_alerts(desk.routes, {"HOOK_KEY": "a", "OTHER_KEY": "b", "PAGER_KEY": "c"})
+    plan = load_alerts(desk.routes, desk.secrets)
     log = logging.getLogger("tests.alerts")
     with open_desk(plan, desk.subjects, desk.state, log) as first:
         assert first is not None

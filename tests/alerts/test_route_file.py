@@ -15,6 +15,7 @@ ENVIRONMENT = {
     "SLACK_URL": "https://hooks.example.com/services/T0/B0/s3cr3t-value-91",
     "FTP": "ftp://s3cr3t-value-91.example.com",
     "EMPTY": "  ",
+    "SHORT": "abc1234",
 }
 GOOD = """\
 ui: https://dagster.example.com
@@ -83,6 +84,7 @@ WRONG = [
     (", routing_key_env: KEY", "", 6, "channel 'page' lacks 'routing_key_env'"),
     ("routing_key_env: KEY", f"routing_key: {SECRET}", 6, "unknown field 'routing_key'"),
     ("_key_env: KEY", "_key_env: KEY, url: 'http://127.0.0.1'", 6, "not encrypted; use https$"),
+    ("secret_env: KEY", "secret_env: SHORT", 7, "fewer than 8 characters; set SHORT"),
     ("secret_env: KEY", f"secret: {SECRET}", 7, "did you mean 'secret_env'"),
     ("url: https://hooks.example.com/x, ", "", 7, "one of 'url' and 'url_env'"),
     ("hooks.example.com/x", "", 7, "is 'https://', which is not an address"),

@@ -16,6 +16,9 @@ TIMEOUT = 5.0
 DEADLINE = 10.0
 """Seconds a delivery may take in all, however slowly a server drips."""
 
+# A shorter one would be guessed, and found in words that have nothing to do with it.
+_SHORTEST = 8
+
 
 class ChannelError(Exception):
     """A channel did not take a delivery.
@@ -64,7 +67,7 @@ def from_environment(node: Node, environment: Mapping[str, str], what: str) -> S
         what: What the secret is, for the remedy.
 
     Raises:
-        AlertError: The field is no name of a variable, or there is no such variable.
+        AlertError: The field is no name of a variable, or the variable is missing or too short.
     """
     name = node.text()
     if not name.isidentifier():
@@ -78,7 +81,13 @@ def from_environment(node: Node, environment: Mapping[str, str], what: str) -> S
             f"names {name}, which the environment does not have",
             f"set {name} to {what} wherever the code location is loaded",
         )
-    return Secret(environment[name].strip())
+    value = environment[name].strip()
+    if len(value) < _SHORTEST:
+        raise node.error(
+            f"names {name}, whose value has fewer than {_SHORTEST} characters",
+            f"set {name} to {what}, whole",
+        )
+    return Secret(value)
 
 
 def web_address(node: Node, address: str, *, secret: bool = False, plain_here: bool = True) -> str:

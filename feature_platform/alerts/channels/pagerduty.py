@@ -68,7 +68,7 @@ class PagerDutyChannel:
             client.retry = {429: 1}
             client.sleep_timer = 0
             client.max_network_attempts = 0
-            client.timeout = TIMEOUT
+            client.timeout = int(TIMEOUT)
             client.log = silent_logger()
             dedup_key = message.key[-_MAX_KEY:]
             try:
@@ -77,8 +77,9 @@ class PagerDutyChannel:
                 else:
                     client.send_event("trigger", dedup_key, **_event(message))
             except pagerduty.HttpError as error:
-                response = error.response
-                answered(response.status_code, response.headers.get("retry-after"))
+                if error.response is not None:
+                    retry_after = error.response.headers.get("retry-after")
+                    answered(error.response.status_code, retry_after)
                 raise ChannelError("answered, but not as PagerDuty does", outage=True) from None
             except pagerduty.Error:
                 raise ChannelError("could not be reached", outage=True) from None

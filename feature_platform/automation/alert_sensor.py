@@ -1,0 +1,167 @@
+"""The sensor that turns what Dagster records into messages to people."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from feature_platform.alerts.desk import Delivered, open_desk
+from feature_platform.alerts.incidents import Subject
+from feature_platform.alerts.outbox import OutboxState
+from feature_platform.alerts.route_file import AlertPlan
+from feature_platform.automation.alert_events import Watched, read_findings
+from feature_platform.graph import FeastGraph
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
+
+_INTERVAL = 30
+
+
+def build_alert_sensor(
+    plan: AlertPlan,
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec],
+    checks: Sequence[dg.AssetChecksDefinition],
+) -> dg.SensorDefinition:
+    """The sensor of one project.
+
+    A tick asks for the newest event, and, only where there is a new one, for the new ones of four
+    kinds: checks, failed runs, freshness, and automation that gave up. What it finds is stored with
+    how far it read, in one transaction; then what is due is sent.
+
+    Args:
+        plan: Channels and rules.
+        graph: The project.
+        translator: Gives keys, owners and tags.
+        assets: The project's assets.
+        checks: Their checks.
+    """
+    project = graph.project.name
+    watched = watch(graph, translator, assets, checks)
+
+    @dg.sensor(
+        name=f"{op_name(dg.AssetKey(project))}_alerts",
+        minimum_interval_seconds=_INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Tells people what is wrong with {project}, as {plan.file.name} says whom.",
+    )
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        state = plan.state or state_file(Path(context.instance.root_directory), project)
+        with open_desk(plan, watched.subjects, state, context.log) as desk:
+            if desk is None:
+                return dg.SkipReason(f"another process is at {state}")
+            reading = read_findings(context.instance, desk.ledger, watched)
+            desk.take_in(
+                reading.findings,
+                reading.positions,
+                datetime.now(UTC),
+                settled=reading.settled,
+                start_over=reading.start_over,
+            )
+            # Only for people to look at: the position that counts is stored with the findings.
+            context.update_cursor(json.dumps({"event": reading.newest}))
+            delivered = desk.deliver()
+            opened = len(desk.ledger.open_incidents())
+            return dg.SkipReason(_summary(opened, delivered, desk.outbox.state()))
+
+    return alerts
+
+
+def state_file(home: Path, project: str) -> Path:
+    """Where the alerts of a project are remembered, unless the route file says otherwise."""
+    digest = hashlib.sha256(project.encode()).hexdigest()[:8]
+    return home / "alerts" / f"{op_name(dg.AssetKey(project))}-{digest}.sqlite"
+
+
+def watch(
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec],
+    checks: Sequence[dg.AssetChecksDefinition],
+) -> Watched:
+    """What is known of a project's assets, for messages about them."""
+    records = {
+        translator.key_of(each): each
+        for each in (graph.registry, *graph.sources.values(), *graph.views.values())
+    }
+    readers = _readers(graph)
+    subjects: dict[str, Subject] = {}
+    keys: dict[str, dg.AssetKey] = {}
+    for asset in assets:
+        specs = [asset] if isinstance(asset, dg.AssetSpec) else list(asset.specs)
+        for spec in specs:
+            name = "/".join(spec.key.path)
+            keys[name] = spec.key
+            subjects[name] = _subject(spec, graph, translator, records.get(spec.key), readers)
+    return Watched(
+        subjects=subjects,
+        keys=keys,
+        checks=[
+            key
+            for each in (*assets, *checks)
+            if isinstance(each, dg.AssetsDefinition)
+            for key in each.check_keys
+        ],
+    )
+
+
+def _subject(
+    spec: dg.AssetSpec,
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    record: FeastTranslatorData | None,
+    readers: Mapping[str, Sequence[FeastTranslatorData]],
+) -> Subject:
+    project = graph.project
+    kind = record.kind if record else spec.key.path[-2] if len(spec.key.path) > 1 else "asset"
+    # An asset without a record of its own, such as a report, ends in the name of what it is about.
+    name = record.name if record else spec.key.path[-1]
+    if kind == "source":
+        views = readers.get(name, ())
+    else:
+        found = graph.views.get(name)
+        views = [found] if found is not None and not found.refusal else []
+    owners = tuple(spec.owners) or tuple(
+        dict.fromkeys(owner for view in views for owner in translator.spec_of(view).owners)
+    )
+    settings = {view.settings.partitions for view in views if view.settings}
+    return Subject(
+        asset="/".join(spec.key.path),
+        project=project.name,
+        kind=kind,
+        name=name,
+        owners=owners,
+        tags=dict(spec.tags),
+        views=tuple(view.name for view in views),
+        # A window that a daily view can take is one that an hourly view can take too.
+        cadence="daily" if "daily" in settings else "hourly" if settings else None,
+        upstream=tuple("/".join(dep.asset_key.path) for dep in spec.deps),
+        repo=_shown(project.repo_dir),
+        profile=project.profile,
+    )
+
+
+def _readers(graph: FeastGraph) -> dict[str, list[FeastTranslatorData]]:
+    """For each source the views that can be materialized from it."""
+    found: dict[str, list[FeastTranslatorData]] = {}
+    for view in graph.views.values():
+        if not view.refusal:
+            found.setdefault(view.upstream[0].name, []).append(view)
+    return found
+
+
+def _shown(repo: Path) -> str:
+    """The repo as a command names it: from here where that is shorter."""
+    relative = os.path.relpath(repo)
+    return str(repo) if relative.startswith("..") else relative
+
+
+def _summary(opened: int, delivered: Delivered, outbox: OutboxState) -> str:
+    pending = sum(outbox.pending.values())
+    said = f"{opened} incidents open, {delivered.messages} messages sent, {pending} waiting"
+    failing = [f"'{name}' {why}" for name, why in {**outbox.failing, **delivered.failed}.items()]
+    return f"{said}; channel {', '.join(failing)}" if failing else said
