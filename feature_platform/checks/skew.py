@@ -96,7 +96,8 @@ def _summary(found: "ServiceSkew", key: dg.AssetKey, page: Path) -> dg.AssetChec
             verdict: sum(each.verdict == verdict for each in wrong)
             for verdict in ("drift", "warn", "insufficient")
         }
-        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        words = {"drift": "skewed", "warn": "with a warning", "insufficient": "not comparable"}
+        told = ", ".join(f"{count} {words[name]}" for name, count in counts.items() if count)
         said = f"{len(wrong)} of {len(found.features)} features are not well ({told}; {sizes}): "
         said += worst.sentence if worst else ""
     else:

@@ -11,10 +11,12 @@ from feature_platform.reports.style import STYLE
 from feature_platform.reports.trend import MARKS
 
 if TYPE_CHECKING:
+    from feature_platform.statistics import Verdict
     from feature_platform.store.skew import FeatureSkew, ServiceSkew
     from feature_platform.store.skew_parity import Cause, Parity
 
-_ORDER = {"drift": 0, "warn": 1, "insufficient": 2, "ok": 3}
+_ORDER: "Mapping[Verdict, int]" = {"drift": 0, "warn": 1, "insufficient": 2, "ok": 3}
+_WORDS = {"drift": "skew", "warn": "warn", "insufficient": "insufficient", "ok": "ok"}
 _CAUSES: "Mapping[Cause, tuple[str, str]]" = {
     "match": ("served as trained", ""),
     "null": ("null on one side", "wrong"),
@@ -66,10 +68,15 @@ def _anchor(each: "FeatureSkew") -> str:
     return f"{each.origin}-" + "".join(c if c.isalnum() else f"-{ord(c):x}-" for c in each.name)
 
 
+def _breakable(text: str) -> str:
+    """Text whose long names may be broken after an underscore, on a phone."""
+    return escape(text).replace("_", "_<wbr>")
+
+
 def _badge(each: "FeatureSkew") -> str:
     return (
         f'<span class="chip {each.verdict}"><span aria-hidden="true">{MARKS[each.verdict]}</span> '
-        f"{each.verdict}</span>"
+        f"{_WORDS[each.verdict]}</span>"
     )
 
 
@@ -77,7 +84,7 @@ def _head(heading: str, ranked: "Sequence[FeatureSkew]", found: "ServiceSkew") -
     counts = {name: sum(each.verdict == name for each in ranked) for name in _ORDER}
     chips = "".join(
         f'<li class="chip {name}"><span aria-hidden="true">{MARKS[name]}</span> '
-        f"<b>{count}</b> {name}</li>"
+        f"<b>{count}</b> {_WORDS[name]}</li>"
         for name, count in counts.items()
         if count
     )
@@ -126,17 +133,18 @@ def _row(each: "FeatureSkew") -> str:
         cells = "".join(f'<td class="n">{cell}</td>' for cell in told)
     return (
         f'<tr><th scope="row"><a href="#{_anchor(each)}">'
-        f"{escape(_name(each)).replace('_', '_<wbr>')}</a></th><td>{_badge(each)}</td>{cells}</tr>"
+        f"{_breakable(_name(each))}</a></th><td>{_badge(each)}</td>{cells}</tr>"
     )
 
 
 def _section(each: "FeatureSkew", *, folded: bool = False) -> str:
-    inner = f"<p>{escape(each.sentence)}</p>"
+    inner = f"<p>{_breakable(each.sentence)}</p>"
     if each.parity is not None:
         inner += _causes(each.parity) + _examples(each.parity)
     if each.comparison is not None and each.comparison.measures:
+        inner += "<h4>The two distributions, training being the reference</h4>"
         inner += feature_section(each.comparison, [], folded=True)
-    heading = f"{_badge(each)} {escape(_name(each))}"
+    heading = f"{_badge(each)} {_breakable(_name(each))}"
     if folded:
         return (
             f'<details class="feature" id="{_anchor(each)}"><summary><h3>{heading}</h3></summary>'

@@ -16,7 +16,7 @@ h1{font-size:1.6rem;margin:0 0 8px;overflow-wrap:anywhere}
 h2{font-size:1.15rem;margin:32px 0 8px}
 h3{font-size:1.05rem;margin:0;display:inline;overflow-wrap:anywhere}
 h4{font-size:.85rem;margin:0 0 4px;color:var(--soft);font-weight:600}
-p{margin:8px 0;max-width:75ch}
+p{margin:8px 0;max-width:75ch;overflow-wrap:anywhere}
 a{color:inherit;text-underline-offset:2px}
 a:focus-visible,summary:focus-visible{outline:3px solid var(--now);outline-offset:2px}
 .chips{list-style:none;display:flex;flex-wrap:wrap;gap:8px;padding:0;margin:0 0 8px}

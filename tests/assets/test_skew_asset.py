@@ -86,7 +86,7 @@ def test_skew_fails_the_checks_of_the_features_that_have_it_and_no_others(places
         "attraction__attraction": (False, "ERROR"),
     }
     assert found["skew"].description.startswith(
-        "2 of 3 features are not well (2 drift; 2 requests): place_stats__stars: 0.00% of 2 values"
+        "2 of 3 features are not well (2 skewed; 2 requests): place_stats__stars: 0.00% of 2 values"
     )
     table = found["place_stats__stars"].metadata["examples"].value
     served = {(record.data["served"], record.data["training"]) for record in table.records}
@@ -100,7 +100,7 @@ def test_what_cannot_be_compared_never_passes(make_sample: Callable[..., "Sample
     assert result.success
     found = checks(result)
     assert {(each.passed, each.severity.value) for each in found.values()} == {(False, "WARN")}
-    assert "3 insufficient" in found["skew"].description
+    assert "3 not comparable" in found["skew"].description
 
 
 def test_a_feature_that_the_registry_does_not_serve_yet_fails_its_check(places: "Sample"):
