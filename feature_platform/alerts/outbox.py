@@ -265,11 +265,12 @@ class Outbox:
         )
 
 
-# Nobody hears that something is over before hearing that it began.
+# What is said about one asset and condition is said in order: nobody hears that something is over
+# before hearing that it began, and no late end closes what has begun again since.
 _READY = (
-    "state = 'pending' AND (kind = 'open' OR EXISTS (SELECT 1 FROM messages AS opening "
-    "WHERE opening.incident = messages.incident AND opening.channel = messages.channel "
-    "AND opening.kind = 'open' AND opening.state = 'sent'))"
+    "state = 'pending' AND NOT EXISTS (SELECT 1 FROM messages AS earlier "
+    "WHERE earlier.key = messages.key AND earlier.channel = messages.channel "
+    "AND earlier.state = 'pending' AND earlier.rowid < messages.rowid)"
 )
 
 

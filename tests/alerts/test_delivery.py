@@ -136,6 +136,24 @@ def test_nobody_hears_the_end_before_the_beginning(
     assert receiver.told() == [OPEN, RESOLVE]
 
 
+def test_an_end_that_is_late_does_not_close_what_has_begun_again(
+    make_desk: Callable[[str], "Desk"], receiver: "Receiver"
+):
+    def refuse_ends(request: "Request") -> str:
+        return "422" if b'"kind": "resolve"' in request.raw else "200"
+
+    desk = make_desk("  - to: hook")
+    receiver.behave = refuse_ends
+    for bad in (True, False, True):
+        desk.see("sources/clicks", bad=bad)
+        desk.now += HOUR
+    desk.see("feature_views/v1", bad=True)
+    assert receiver.told() == [OPEN, ("open", "fraud/feature_views/v1#schema")]
+    receiver.behave = lambda _request: "200"
+    desk.tick(wait=HOUR)
+    assert receiver.told()[2:] == [RESOLVE, OPEN]
+
+
 def test_what_flaps_is_told_once_in_an_interval(
     make_desk: Callable[[str], "Desk"], receiver: "Receiver"
 ):
