@@ -1,7 +1,7 @@
 """The code location that ``workspace.yaml`` names: the fraud repo, on the profile of your choice.
 
 ``FEATURE_PLATFORM_REPO``, ``FEATURE_PLATFORM_PROFILE`` and ``FEATURE_PLATFORM_START_DATE`` choose
-another repo, profile, or first day of the partitions.
+another repo, profile, or first day of the partitions; ``FEATURE_PLATFORM_ALERTS`` a route file.
 """
 
 import os
@@ -20,5 +20,6 @@ defs = build_feast_definitions(
         profile=os.environ.get("FEATURE_PLATFORM_PROFILE") or None,
     ),
     start_date=os.environ.get("FEATURE_PLATFORM_START_DATE", "2026-01-01"),
+    alerts=os.environ.get("FEATURE_PLATFORM_ALERTS") or None,
     default_schedule_status=dg.DefaultScheduleStatus.RUNNING,
 )

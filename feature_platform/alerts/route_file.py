@@ -54,6 +54,7 @@ class AlertPlan:
         places: Where links lead.
         state: The file that remembers incidents and messages; None for the default one, in
             ``DAGSTER_HOME``.
+        every: How often the event log is looked at.
     """
 
     file: Path
@@ -61,6 +62,7 @@ class AlertPlan:
     channels: Mapping[str, Channel]
     places: Places
     state: Path | None
+    every: timedelta = timedelta(seconds=30)
 
     @cached_property
     def _secrets(self) -> tuple[str, ...]:
@@ -93,7 +95,8 @@ def load_alerts(path: str | Path, environment: Mapping[str, str] | None = None) 
     """
     file = Path(path)
     environment = os.environ if environment is None else environment
-    fields = read_yaml(file).fields(("channels", "routes", "ui", "runbooks", "state"), ("routes",))
+    known = ("channels", "routes", "ui", "runbooks", "state", "every")
+    fields = read_yaml(file).fields(known, required=("routes",))
     channels: dict[str, Channel] = {LOG: LogChannel(LOG)}
     if "channels" in fields:
         for name, node in fields["channels"].mapping().items():
@@ -108,6 +111,7 @@ def load_alerts(path: str | Path, environment: Mapping[str, str] | None = None) 
         channels=MappingProxyType(channels),
         places=_places(fields),
         state=file.parent / fields["state"].text() if "state" in fields else None,
+        every=_duration(fields["every"]) if "every" in fields else AlertPlan.every,
     )
 
 

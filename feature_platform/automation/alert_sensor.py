@@ -17,8 +17,6 @@ from feature_platform.automation.alert_events import Watched, read_findings
 from feature_platform.graph import FeastGraph
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
-_INTERVAL = 30
-
 
 def build_alert_sensor(
     plan: AlertPlan,
@@ -45,7 +43,7 @@ def build_alert_sensor(
 
     @dg.sensor(
         name=f"{op_name(dg.AssetKey(project))}_alerts",
-        minimum_interval_seconds=_INTERVAL,
+        minimum_interval_seconds=max(1, int(plan.every.total_seconds())),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Tells people what is wrong with {project}, as {plan.file.name} says whom.",
     )

@@ -20,7 +20,7 @@ ENVIRONMENT = {
 GOOD = """\
 ui: https://dagster.example.com
 runbooks: https://wiki.example.com/runbooks
-state: state/alerts.sqlite
+state: state/alerts.sqlite  # beside this file
 channels:
   team: {type: slack, url_env: SLACK_URL}
   page: {type: pagerduty, routing_key_env: KEY}
@@ -56,6 +56,7 @@ def test_a_good_file_is_taken_as_it_is(tmp_path: Path):
     assert plan.routes[1].wait.total_seconds() == 90
     assert plan.routes[1].go_on
     assert plan.places.runbooks == "https://wiki.example.com/runbooks"
+    assert plan.every.total_seconds() == 30
     assert plan.state == tmp_path / "state" / "alerts.sqlite"
 
 
@@ -73,6 +74,7 @@ WRONG = [
     ("ui: https://", "ui: http://", 1, "not encrypted.*use https"),
     ("ui: https://", "ui: https://me:pw@", 1, "credentials in it"),
     ("wiki.example.com/r", "wiki.example.com:x/r", 2, "is not an address"),
+    ("state: state/", "every: soon\nstate: state/", 3, "'every' is 'soon'.*90s"),
     ("type: slack", "type: slak", 5, "is 'slak'.*did you mean 'slack'"),
     ("team: {type: slack, ", "team: {", 5, "channel 'team' lacks 'type'"),
     ("  team:", "  our team:", 5, "odd name"),
