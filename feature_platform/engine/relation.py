@@ -106,13 +106,15 @@ def open_relation(
 
 
 @contextmanager
-def spilling_connection() -> Iterator[duckdb.DuckDBPyConnection]:
+def spilling_connection(
+    memory_limit: str = _MEMORY_LIMIT,
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory DuckDB in UTC that moves to a temporary folder what does not fit its limit."""
     with tempfile.TemporaryDirectory(prefix="feature-platform-") as spill:
         connection = duckdb.connect(":memory:")
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+            connection.execute(f"SET memory_limit = {literal(memory_limit)}")
             connection.execute(f"SET temp_directory = {literal(spill)}")
             connection.execute("SET preserve_insertion_order = false")
             connection.execute("SET enable_progress_bar = false")

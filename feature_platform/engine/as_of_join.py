@@ -1,0 +1,274 @@
+"""The point-in-time join: of each entity row's key, the newest source row as of its moment.
+
+The entity rows are few and fit into memory, the source may not. So the source is neither sorted nor
+joined: the moments of each key are laid out in order, every source row looks up the first moment
+that it is not after (its slot), and a slot keeps the newest row that fell into it. What a moment
+sees is then the newest row of its slot and of those before it. A source row costs one look-up and
+one comparison, however many rows or moments its key has, and memory follows the entity rows alone.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from feature_platform.engine.join_keys import KeyCodes, key_codes
+from feature_platform.engine.source_table import Reading, SourceTable
+from feature_platform.engine.ticks import MISSING, Ints, Moments, Unit, ticks, unit_of
+from feature_platform.engine.tied_rows import Newest
+
+NO_ROW = -1
+"""What stands for the row of an entity row that has none."""
+
+
+@dataclass(frozen=True)
+class AsOf:
+    """How the rows of a source are joined to entity rows.
+
+    Attributes:
+        source: The source, open.
+        keys: Columns of the source to the key columns of the entity rows; none joins all rows.
+        time: The event time column of the source.
+        created: The created time column, if it has one.
+        ttl: How old a row may be at the moment; None is any age.
+        known: Whether a row must have been created by the moment too.
+        order: The columns that tell rows apart which are equal in both times, the greater winning.
+    """
+
+    source: SourceTable
+    keys: tuple[tuple[str, str], ...]
+    time: str
+    created: str | None
+    ttl: timedelta | None
+    known: bool
+    order: tuple[str, ...]
+
+
+def newest_rows(join: AsOf, entities: pa.Table, moments: Moments, reading: Reading) -> Ints:
+    """The number of the source row that each entity row sees; `NO_ROW` where it sees none.
+
+    That is the row of its key with the greatest (event time, created time) among those whose event
+    time (with `known`: and created time) is not after the moment; it must not be older than the
+    TTL. A missing created time is before every other, and is not known by any moment. Rows without
+    an event time or a part of their key are seen by nothing.
+
+    Args:
+        join: What is joined.
+        entities: The entity rows.
+        moments: Their times.
+        reading: How much of the source to read at a time.
+
+    Raises:
+        SourceError: A column is missing or of the wrong type, or the source cannot be read.
+    """
+    source = join.source
+    times = [join.time, *([join.created] if join.created else [])]
+    source.require([*(column for column, _ in join.keys), *times, *join.order])
+    unit = unit_of(*(source.schema.field(name).type for name in times))
+    keys = _codes(join, entities)
+    slots = _slots(keys, entities.num_rows, moments, unit)
+    earliest = moments.earliest(unit, join.ttl)
+    found = np.full(entities.num_rows, NO_ROW, dtype=np.int64)
+    if not slots.count:
+        return found
+    newest = Newest(slots.count, join.source, join.order, reading)
+    span = (int(earliest[slots.of_row >= 0].min()), int(slots.moments.max()))
+    _read_all(_LookUp(join, keys, slots, unit, span), newest, reading)
+    seen = _carried(slots, newest, across=join.known)
+    of_row = np.where(slots.of_row >= 0, seen[slots.of_row], -1)
+    fresh = (of_row >= 0) & (newest.times[of_row] >= earliest)
+    found[fresh] = newest.rows[of_row[fresh]]
+    return found
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """The moments of each key, keys one after the other, moments in order, each once.
+
+    Attributes:
+        moments: In ticks.
+        keys: The key of each.
+        first: Where each key begins, and last how many slots there are.
+        of_row: The slot of each entity row; -1 where it has no key or no moment.
+    """
+
+    moments: Ints
+    keys: Ints
+    first: Ints
+    of_row: Ints
+
+    @property
+    def count(self) -> int:
+        return len(self.moments)
+
+    def start(self, tick: int) -> Ints:
+        """Of each key, the first slot that is not before a tick."""
+        before = np.zeros(self.count + 1, dtype=np.int64)
+        np.cumsum(self.moments < tick, out=before[1:])
+        return self.first[:-1] + before[self.first[1:]] - before[self.first[:-1]]
+
+    def of(self, keys: Ints, at: Ints) -> Ints:
+        """The first slot of each key that is not before a tick; it may be past the key's last."""
+        if len(at) > self.count // 4:
+            # Files are mostly written in order of time: then one slot a key is in question.
+            low, high = self.start(int(at.min()))[keys], self.start(int(at.max()))[keys]
+        else:
+            low, high = self.first[keys], self.first[keys + 1]
+        open_ = np.flatnonzero(low < high)
+        while len(open_):
+            left, right = low[open_], high[open_]
+            middle = (left + right) >> 1
+            less = self.moments[middle] < at[open_]
+            low[open_] = left = np.where(less, middle + 1, left)
+            high[open_] = right = np.where(less, right, middle)
+            open_ = open_[left < right]
+        return low
+
+
+def _codes(join: AsOf, entities: pa.Table) -> KeyCodes | None:
+    if not join.keys:
+        return None
+    return key_codes(
+        [(name, entities.column(name)) for _, name in join.keys],
+        [join.source.schema.field(column).type for column, _ in join.keys],
+        f"entity rows for source '{join.source.name}'",
+    )
+
+
+def _slots(keys: KeyCodes | None, rows: int, moments: Moments, unit: Unit) -> _Slots:
+    codes = keys.codes if keys else np.zeros(rows, dtype=np.int64)
+    count = keys.count if keys else 1
+    at = moments.latest(unit)
+    some = np.flatnonzero((codes >= 0) & (at != MISSING))
+    order = some[np.lexsort((at[some], codes[some]))]
+    sorted_codes, sorted_at = codes[order], at[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (sorted_codes[1:] != sorted_codes[:-1]) | (sorted_at[1:] != sorted_at[:-1])
+    of_row = np.full(rows, -1, dtype=np.int64)
+    of_row[order] = np.cumsum(new) - 1
+    slot_keys = sorted_codes[new]
+    first = np.searchsorted(slot_keys, np.arange(count + 1))
+    return _Slots(sorted_at[new], slot_keys, first.astype(np.int64), of_row)
+
+
+@dataclass(frozen=True)
+class _LookUp:
+    """What finds the slots of source rows.
+
+    Attributes:
+        join: What is joined.
+        keys: Of the entity rows; None if there are none.
+        slots: Of the entity rows.
+        unit: Of all ticks.
+        span: The first and last event time that some moment may see.
+    """
+
+    join: AsOf
+    keys: KeyCodes | None
+    slots: _Slots
+    unit: Unit
+    span: tuple[int, int]
+
+    def pieces(self) -> list[int]:
+        """The pieces that may have rows in the span."""
+        found = []
+        for number, piece in enumerate(self.join.source.pieces):
+            bounds = piece.bounds(self.join.time, self.unit)
+            if bounds is None or (bounds[0] <= self.span[1] and bounds[1] >= self.span[0]):
+                found.append(number)
+        return found
+
+    def placed(self, piece: int, batch_rows: int) -> Iterator[tuple[Ints, Ints, Ints, Ints | None]]:
+        """Rows that some moment may see: number, slot, event time, and created time if any."""
+        join, slots = self.join, self.slots
+        columns = [column for column, _ in join.keys]
+        times = [join.time, *([join.created] if join.created else [])]
+        start = join.source.starts[piece]
+        for batch in join.source.read(piece, list(dict.fromkeys([*columns, *times])), batch_rows):
+            rows = np.arange(start, start + batch.num_rows)
+            start += batch.num_rows
+            time = self._ticks(batch, join.time)
+            code = np.zeros(len(time), dtype=np.int64)
+            if self.keys:
+                code = self.keys.of([batch.column(column) for column in columns])
+            good = (code >= 0) & (time >= self.span[0]) & (time <= self.span[1])
+            created = self._ticks(batch, join.created) if join.created else None
+            if created is not None and join.known:
+                good &= created != MISSING
+            rows, time, code = rows[good], time[good], code[good]
+            created = created[good] if created is not None else None
+            if not len(rows):
+                continue
+            seen_from = np.maximum(time, created) if created is not None and join.known else time
+            slot = slots.of(code, seen_from)
+            inside = slot < slots.first[code + 1]
+            created = created[inside] if created is not None else None
+            yield rows[inside], slot[inside], time[inside], created
+
+    def _ticks(self, batch: Any, column: str) -> Ints:
+        subject = f"source '{self.join.source.name}': column '{column}'"
+        return ticks(batch.column(column), self.unit, subject)
+
+
+def _read_all(look_up: _LookUp, newest: Newest, reading: Reading) -> None:
+    """Offer every source row that may be seen."""
+    lock = threading.Lock()
+
+    def read(piece: int) -> None:
+        for rows, slot, time, created in look_up.placed(piece, reading.batch_rows):
+            with lock:
+                newest.offer(rows, slot, time, created)
+
+    pieces = look_up.pieces()
+    if reading.threads > 1 and len(pieces) > 1:
+        with ThreadPoolExecutor(reading.threads) as pool:
+            for done in [pool.submit(read, piece) for piece in pieces]:
+                done.result()
+    else:
+        for piece in pieces:
+            read(piece)
+    newest.settle()
+
+
+def _carried(slots: _Slots, newest: Newest, *, across: bool) -> Ints:
+    """Of each slot, the slot whose row it sees: its own, or one before of the same key."""
+    filled = newest.rows >= 0
+    if not across:
+        # Rows of a later slot are newer than those of any before.
+        last = np.maximum.accumulate(np.where(filled, np.arange(slots.count), -1))
+        return np.where(last >= slots.first[slots.keys], last, -1)
+    order = np.lexsort((newest.created, newest.times))
+    rank = np.empty(slots.count, dtype=np.int64)
+    rank[order] = np.arange(1, slots.count + 1)
+    base = slots.keys * (slots.count + 1)
+    best = np.maximum.accumulate(base + np.where(filled, rank, 0)) - base
+    return np.where(best > 0, order[np.maximum(best, 1) - 1], -1)
+
+
+def fetched(source: SourceTable, rows: Ints, columns: Sequence[str], reading: Reading) -> list[Any]:
+    """Columns of source rows, in the order asked for; nulls for `NO_ROW`.
+
+    Returns:
+        A chunked array a column.
+    """
+    wanted, place = np.unique(rows, return_inverse=True)
+    missing = int(len(wanted) > 0 and wanted[0] == NO_ROW)
+    table = source.fetch(wanted[missing:], list(dict.fromkeys(columns)), reading)
+    places = pa.array(place - missing, mask=place < missing)
+    return [_taken(table.column(name).combine_chunks(), places) for name in columns]
+
+
+def _taken(column: Any, places: Any, rows: int = 1 << 20) -> Any:
+    """Values by place, in chunks, since the text of one array is limited to 2 GB."""
+    parts = [column.take(places.slice(start, rows)) for start in range(0, len(places), rows)]
+    flat = [
+        chunk
+        for part in parts
+        for chunk in (part.chunks if isinstance(part, pa.ChunkedArray) else [part])
+    ]
+    return pa.chunked_array(flat, column.type)

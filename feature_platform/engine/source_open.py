@@ -1,0 +1,193 @@
+"""Opening whatever batch source Feast's own file stores read: Parquet, Delta, Iceberg, others."""
+
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from feature_platform.engine.relation import parquet_source
+from feature_platform.engine.source_table import SourceTable, table_in_memory, table_of_dataset
+from feature_platform.errors import MissingPackageError, SourceError
+
+if TYPE_CHECKING:
+    from feast.data_source import DataSource
+    from feast.infra.offline_stores.file_source import FileSource
+    from feast.repo_config import RepoConfig
+
+_GLOB = frozenset("*?[")
+
+
+def open_source(config: "RepoConfig", source: "DataSource", threads: int = 1) -> SourceTable:
+    """Open a batch source for reading; only footers of files are read.
+
+    Args:
+        config: The repo's configuration; relative paths start at its repo.
+        source: A batch source.
+        threads: How many footers to read at a time.
+
+    Raises:
+        SourceError: It does not exist or cannot be read.
+        MissingPackageError: Its format needs a package that is not installed.
+    """
+    from feast.infra.offline_stores.file_source import FileSource
+
+    parquet = parquet_source(source)
+    if parquet is not None:
+        filesystem, files, base = parquet_files(config, parquet)
+        return table_of_dataset(
+            source.name, _dataset(source.name, filesystem, files, base), threads
+        )
+    if isinstance(source, FileSource):
+        return _delta(config, source, threads)
+    return table_in_memory(source.name, _read_whole(source, config))
+
+
+def parquet_files(
+    config: "RepoConfig", source: "FileSource"
+) -> tuple[fs.FileSystem, list[str], str]:
+    """The files of a source of Parquet: file system, paths, and the folder they lie below.
+
+    Raises:
+        SourceError: There is none.
+    """
+    filesystem, inner = location(config, source)
+    try:
+        files, base = _listed(filesystem, inner)
+    except OSError as error:
+        raise SourceError(
+            f"source '{source.name}'",
+            f"'{source.path}' cannot be opened ({error})",
+            "check the path and the credentials of its object store",
+        ) from error
+    if not files:
+        raise SourceError(
+            f"source '{source.name}'",
+            f"there is no Parquet file at '{source.path}' (resolved to {inner})",
+            "build the source table, or correct the path in its FileSource",
+        )
+    return filesystem, files, base
+
+
+def location(config: "RepoConfig", source: "FileSource") -> tuple[fs.FileSystem, str]:
+    """The file system of a source, and its path there."""
+    from feast.infra.offline_stores.file_source import FileSource
+
+    path = FileSource.get_uri_for_file_path(config.repo_path, source.path)
+    if "://" not in path:
+        return fs.LocalFileSystem(), str(Path(path))
+    credentials = source.resolve_credentials() if source.connection_ref else None
+    try:
+        filesystem, inner = FileSource.create_filesystem_and_path(
+            path, source.s3_endpoint_override, credentials
+        )
+        if filesystem is None:
+            filesystem, inner = fs.FileSystem.from_uri(path)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(
+            f"source '{source.name}'",
+            f"'{source.path}' cannot be opened ({error})",
+            "check the path and the credentials of its object store",
+        ) from error
+    return filesystem, inner
+
+
+def _listed(filesystem: fs.FileSystem, path: str) -> tuple[list[str], str]:
+    found = filesystem.get_file_info(path)
+    if found.type == fs.FileType.File:
+        return [path], str(Path(path).parent)
+    if found.type == fs.FileType.Directory:
+        return _below(filesystem, path), path
+    if not _GLOB & set(path):
+        return [], path
+    parts = path.split("/")
+    fixed = next(place for place, part in enumerate(parts) if _GLOB & set(part))
+    base = "/".join(parts[:fixed])
+    if filesystem.get_file_info(base or ".").type != fs.FileType.Directory:
+        return [], base
+    if isinstance(filesystem, fs.LocalFileSystem):
+        pattern = "/".join(parts[fixed:])
+        return sorted(str(each) for each in Path(base or ".").glob(pattern) if each.is_file()), base
+    # Object stores have no folders to speak of: `*` matches across slashes there.
+    return [each for each in _below(filesystem, base) if fnmatch(each, path)], base
+
+
+def _below(filesystem: fs.FileSystem, folder: str) -> list[str]:
+    infos = filesystem.get_file_info(fs.FileSelector(folder, recursive=True))
+    files = sorted(
+        info.path
+        for info in infos
+        if info.type == fs.FileType.File and not _hidden(info.path.removeprefix(folder))
+    )
+    named = [path for path in files if path.endswith((".parquet", ".parq", ".pq"))]
+    return named or files
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith((".", "_")) for part in path.strip("/").split("/"))
+
+
+def _dataset(name: str, filesystem: Any, files: list[str], base: str) -> Any:
+    try:
+        return ds.dataset(
+            files,
+            filesystem=filesystem,
+            format="parquet",
+            partitioning="hive",
+            partition_base_dir=base,
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(
+            f"source '{name}'",
+            f"it cannot be read ({str(error).splitlines()[0]})",
+            "check that every file of it is whole Parquet",
+        ) from error
+
+
+def _delta(config: "RepoConfig", source: "FileSource", threads: int) -> SourceTable:
+    try:
+        import deltalake
+    except ImportError:
+        raise MissingPackageError(
+            f"source '{source.name}'",
+            "it is a Delta table, which needs the package deltalake, which is not installed",
+            "pip install 'feast[delta]'",
+        ) from None
+    from feast.infra.offline_stores.file_source import FileSource
+
+    credentials = source.resolve_credentials() if source.connection_ref else None
+    options = dict(credentials or {})
+    if source.s3_endpoint_override:
+        options["AWS_ENDPOINT_URL"] = source.s3_endpoint_override
+    path = FileSource.get_uri_for_file_path(config.repo_path, source.path)
+    try:
+        table = deltalake.DeltaTable(path, storage_options=options or None)
+        return table_of_dataset(source.name, table.to_pyarrow_dataset(), threads)
+    except (OSError, pa.ArrowException, deltalake.exceptions.DeltaError) as error:
+        raise SourceError(
+            f"source '{source.name}'",
+            f"the Delta table '{source.path}' cannot be read ({str(error).splitlines()[0]})",
+            "check the path and the credentials of its object store",
+        ) from error
+
+
+def _read_whole(source: "DataSource", config: "RepoConfig") -> pa.Table:
+    """Iceberg, Lance and MLflow sources, the way Feast's duckdb store reads them."""
+    from feast.infra.offline_stores.duckdb import _read_data_source
+
+    try:
+        return _read_data_source(source, str(config.repo_path)).to_pyarrow()
+    except AssertionError:
+        raise SourceError(
+            f"source '{source.name}'",
+            f"a {type(source).__name__} is not kept in files",
+            "use the offline store of its warehouse, or give the view a FileSource",
+        ) from None
+    except ImportError as error:
+        raise MissingPackageError(
+            f"source '{source.name}'",
+            f"a {type(source).__name__} needs a package that is not installed ({error})",
+            "install Feast's extra for it",
+        ) from error

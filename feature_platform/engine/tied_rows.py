@@ -1,0 +1,114 @@
+"""The newest row of each slot, ties told apart by what the rows hold."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from feature_platform.engine.relation import identifier, spilling_connection
+from feature_platform.engine.source_table import Reading, SourceTable
+from feature_platform.engine.ticks import MISSING, Ints
+
+# Ties that later rows have not beaten yet are compared when there are so many.
+_MANY = 4_000_000
+
+
+class Newest:
+    """Of each slot, the row with the greatest (event time, created time) offered so far.
+
+    Rows equal in both are told apart by `order`, column by column, the greater winning and nulls
+    last: the rule of `feature_platform.engine.latest`, so that what is trained on is what is
+    served. It does not depend on the order in which rows are offered.
+
+    Args:
+        slots: How many there are.
+        source: Where the rows lie.
+        order: The columns that tell rows apart.
+        reading: How much to read at a time.
+
+    Attributes:
+        rows: Number of the row of each slot; -1 without one.
+        times: Its event time in ticks; `MISSING` without one.
+        created: Its created time in ticks; `MISSING` without one.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        source: SourceTable,
+        order: Sequence[str],
+        reading: Reading,
+    ) -> None:
+        self.rows: Ints = np.full(slots, -1, dtype=np.int64)
+        self.times: Ints = np.full(slots, MISSING, dtype=np.int64)
+        self.created: Ints = np.full(slots, MISSING, dtype=np.int64)
+        self._source = source
+        self._order = list(dict.fromkeys(order))
+        self._reading = reading
+        self._ties: list[tuple[Ints, Ints, Ints, Ints]] = []
+        self._tied = 0
+
+    def offer(self, rows: Ints, slot: Ints, time: Ints, created: Ints | None) -> None:
+        """Take rows into account: number, slot, event time, created time if there is one."""
+        before = self.times[slot]
+        np.maximum.at(self.times, slot, time)
+        win = time == self.times[slot]
+        rows, slot, time, newer = rows[win], slot[win], time[win], (time > before)[win]
+        self.rows[slot[newer]] = -1
+        if created is not None:
+            created = created[win]
+            self.created[slot[newer]] = MISSING
+            earlier = self.created[slot]
+            np.maximum.at(self.created, slot, created)
+            win = created == self.created[slot]
+            newer = (created > earlier)[win]
+            rows, slot, time = rows[win], slot[win], time[win]
+            self.rows[slot[newer]] = -1
+        free = self.rows[slot] < 0
+        self.rows[slot[free]] = rows[free]
+        tied = self.rows[slot] != rows
+        if tied.any():
+            at = slot[tied]
+            self._ties.append((rows[tied], at, time[tied], self.created[at]))
+            self._tied += int(tied.sum())
+            if self._tied > _MANY:
+                self.settle()
+
+    def settle(self) -> None:
+        """Compare the rows that are tied."""
+        if not self._ties:
+            return
+        rows, slot, time, created = (
+            np.concatenate(parts) for parts in zip(*self._ties, strict=True)
+        )
+        self._ties, self._tied = [], 0
+        alive = (time == self.times[slot]) & (created == self.created[slot])
+        rows, slot = rows[alive], slot[alive]
+        if not self._order or not len(rows):
+            return
+        rows = np.concatenate([rows, self.rows[np.unique(slot)]])
+        slot = np.concatenate([slot, np.unique(slot)])
+        by_slot = np.argsort(slot, kind="stable")
+        rows, slot = rows[by_slot], slot[by_slot]
+        start = 0
+        while start < len(slot):
+            end = min(start + 4 * self._reading.batch_rows, len(slot))
+            end = int(np.searchsorted(slot, slot[end - 1], side="right"))
+            self._compare(rows[start:end], slot[start:end])
+            start = end
+
+    def _compare(self, rows: Ints, slot: Ints) -> None:
+        order = np.argsort(rows)
+        held = self._source.fetch(rows[order], self._order, self._reading)
+        names = [f"c{number}" for number in range(len(self._order))]
+        table = held.rename_columns(names)
+        table = table.append_column("row", pa.array(rows[order]))
+        table = table.append_column("slot", pa.array(slot[order]))
+        ordered = ", ".join(f"{identifier(name)} DESC NULLS LAST" for name in names)
+        with spilling_connection(self._reading.memory_limit) as connection:
+            connection.register("tied", table)
+            found = connection.execute(
+                "SELECT slot, row FROM tied "
+                f"QUALIFY row_number() OVER (PARTITION BY slot ORDER BY {ordered}) = 1"
+            ).fetchnumpy()
+        self.rows[found["slot"]] = found["row"]
