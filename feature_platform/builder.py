@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from feature_platform.alerts.route_file import load_alerts
+from feature_platform.assets.drift import build_drift_asset
 from feature_platform.assets.feature_views import build_feature_view_asset
 from feature_platform.assets.registry import build_registry_asset
 from feature_platform.assets.retries import RETRIES
@@ -17,6 +18,7 @@ from feature_platform.assets.training_sets import TrainingSetSettings, build_tra
 from feature_platform.automation.alert_sensor import build_alert_sensor
 from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.skew import build_skew_schedule
+from feature_platform.checks.drift_gate import DriftReport
 from feature_platform.checks.feature_views import build_online_check
 from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.registry import build_registry_check
@@ -24,6 +26,7 @@ from feature_platform.checks.source_checks import SourceChecks, build_source_che
 from feature_platform.errors import RepoError
 from feature_platform.executor import preloaded_executor
 from feature_platform.graph import FeastGraph
+from feature_platform.store.drift_settings import DriftSettings
 from feature_platform.store.entity_rows import EntityRows
 from feature_platform.store.project import FeastProject
 from feature_platform.store.training_set_files import load_training_sets
@@ -38,6 +41,7 @@ def build_feast_definitions(
     resources: Mapping[str, Any] | None = None,
     training_sets: Mapping[str, EntityRows] | None = None,
     training_sets_dir: str = "data/training_sets",
+    drift: DriftSettings | None = None,
     alerts: str | Path | None = None,
     schedules: bool = True,
     retry_policy: dg.RetryPolicy | None = RETRIES,
@@ -55,6 +59,8 @@ def build_feast_definitions(
         training_sets: Where the entity rows of a feature service's training set come from, beside
             what the repo says in ``training_sets/<service>.yaml``.
         training_sets_dir: Where their snapshots are kept, relative to the repo.
+        drift: What drift is measured against, and how much of it matters; None takes the repo's
+            ``drift.yaml``, or the defaults.
         alerts: The route file that says whom to tell what is wrong; None adds no alerts.
         schedules: Whether to add jobs and schedules.
         retry_policy: When a failed step is tried again: three times, five minutes apart, where
@@ -86,16 +92,26 @@ def build_feast_definitions(
         assets.append(asset)
         checks.append(build_source_checks(source_checks[name]))
 
+    reports = _drift_reports(graph, translator, drift or DriftSettings.load(project))
+    assets += [
+        translator.spec_of(each.data)
+        if each.data.refusal
+        else build_drift_asset(each, retry_policy)
+        for each in reports.values()
+    ]
+
     closures: dict[str, list[dg.AssetKey]] = {}
     for name, view in graph.views.items():
         if view.refusal:
             assets.append(translator.spec_of(view))
             continue
         gate = SourceGate(name, source_checks[view.upstream[0].name])
-        asset = build_feature_view_asset(view, translator, gate, retry_policy)
+        report = reports.get(name)
+        asset = build_feature_view_asset(view, translator, gate, retry_policy, report)
         assets.append(asset)
         checks.append(build_online_check(view, asset.key))
         closures[name] = [translator.key_of(graph.registry), asset.key]
+        closures[name] += [report.key] if report else []
         if gate.checks.partitions == view.partitions:
             # A source with hourly partitions has its own job; a daily view on it is checked, hour
             # by hour, at its gate.
@@ -108,14 +124,13 @@ def build_feast_definitions(
     ]
     assets += [translator.spec_of(each) for each in lineage_only]
 
-    skews: list[dg.AssetKey] = []
-    for skew in graph.skews.values():
-        if skew.refusal:
-            assets.append(translator.spec_of(skew))
-            continue
-        assets.append(build_skew_asset(skew, translator, retry_policy))
-        skews.append(translator.key_of(skew))
-
+    skews = [skew for skew in graph.skews.values() if not skew.refusal]
+    assets += [
+        translator.spec_of(skew)
+        if skew.refusal
+        else build_skew_asset(skew, translator, retry_policy)
+        for skew in graph.skews.values()
+    ]
     for name, rows in {**load_training_sets(project), **(training_sets or {})}.items():
         data = graph.training_set(name, rows.partitions)
         settings = TrainingSetSettings(rows, project.repo_dir / training_sets_dir)
@@ -132,7 +147,9 @@ def build_feast_definitions(
         else ([], [])
     )
     if schedules:
-        skew_jobs, skew_crons = build_skew_schedule(project.name, skews, default_schedule_status)
+        skew_jobs, skew_crons = build_skew_schedule(
+            project.name, [translator.key_of(skew) for skew in skews], default_schedule_status
+        )
         jobs += skew_jobs
         crons += skew_crons
     return dg.Definitions(
@@ -148,6 +165,15 @@ def build_feast_definitions(
     )
 
 
+def _drift_reports(
+    graph: FeastGraph, translator: DagsterFeastTranslator, settings: DriftSettings
+) -> dict[str, DriftReport]:
+    """By view; a setting for a view that the repo lacks is refused."""
+    for name in settings.views:
+        graph.project.view(name)
+    return {name: DriftReport(each, translator, settings) for name, each in graph.drifts.items()}
+
+
 def _refuse_shared_keys(graph: FeastGraph, translator: DagsterFeastTranslator) -> None:
     """Two objects under one asset key would be one asset with half of each."""
     seen: dict[dg.AssetKey, FeastTranslatorData] = {}
@@ -156,6 +182,7 @@ def _refuse_shared_keys(graph: FeastGraph, translator: DagsterFeastTranslator) -
         *graph.views.values(),
         *graph.on_demand_views.values(),
         *graph.services.values(),
+        *graph.drifts.values(),
         *graph.skews.values(),
     ):
         other = seen.setdefault(translator.key_of(each), each)

@@ -1,8 +1,11 @@
 """FeastRepoComponent: the asset graph of a Feast repo from a ``defs.yaml``."""
 
+from typing import Any
+
 import dagster as dg
 
 from feature_platform.builder import build_feast_definitions
+from feature_platform.store.drift_settings import DriftSettings
 from feature_platform.store.project import FeastProject
 from feature_platform.translator import DagsterFeastTranslator
 
@@ -14,6 +17,7 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
         repo_dir: The folder that holds ``feature_store.yaml``, relative to ``defs.yaml``.
         start_date: First day of the partitions, ``YYYY-MM-DD``, UTC.
         profile: ``p`` reads ``feature_store.p.yaml``; none reads ``feature_store.yaml``.
+        drift: What the repo's ``drift.yaml`` may say, said here instead.
         alerts: The route file that says whom to tell what is wrong, relative to ``defs.yaml``.
         schedules: Whether to add jobs and schedules.
         schedules_running: Whether the schedules start switched on.
@@ -22,6 +26,7 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
     repo_dir: str
     start_date: str
     profile: str | None = None
+    drift: dict[str, Any] | None = None
     alerts: str | None = None
     schedules: bool = True
     schedules_running: bool = False
@@ -33,10 +38,12 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Build the definitions; a relative `repo_dir` is taken from the ``defs.yaml``."""
         status = dg.DefaultScheduleStatus
+        project = FeastProject(context.path / self.repo_dir, profile=self.profile)
         return build_feast_definitions(
-            FeastProject(context.path / self.repo_dir, profile=self.profile),
+            project,
             start_date=self.start_date,
             translator=self.get_translator(),
+            drift=None if self.drift is None else DriftSettings.parse(self.drift, project),
             alerts=context.path / self.alerts if self.alerts else None,
             schedules=self.schedules,
             default_schedule_status=status.RUNNING if self.schedules_running else status.STOPPED,

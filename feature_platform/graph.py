@@ -101,6 +101,24 @@ class FeastGraph:
         return {name: self._service(each) for name, each in self.project.services.items()}
 
     @cached_property
+    def drifts(self) -> Mapping[str, FeastTranslatorData]:
+        """The drift of each view that is materialized, unless the view's tag says ``off``.
+
+        A view that drift blocks waits for it; otherwise it is looked for in what is online.
+        """
+        found: dict[str, FeastTranslatorData] = {}
+        for name, view in self.views.items():
+            if view.settings is None or view.settings.drift == "off":
+                continue
+            if view.refusal and not view.refusal.endswith(_NO_TIME):
+                continue
+            before = next((each for each in view.upstream if each.kind == "drift"), None)
+            drift = before or self._drift(view.obj, view.settings, view)
+            # A view whose table is not there yet: its report is shown, and cannot be made either.
+            found[name] = replace(drift, refusal=view.refusal) if view.refusal else drift
+        return found
+
+    @cached_property
     def skews(self) -> Mapping[str, FeastTranslatorData]:
         """What each service serves against what its training sets hold, with all views it reads."""
         return {name: self._skew(each) for name, each in self.project.services.items()}
@@ -172,12 +190,40 @@ class FeastGraph:
             name=view.name,
             project=self.project,
             obj=view,
-            upstream=[*upstream, self.registry],
+            upstream=[
+                *upstream,
+                self.registry,
+                # What is not served when it drifts is compared before it is.
+                *(
+                    [self._drift(view, settings, upstream[0])]
+                    if settings.drift == "block" and not refusal
+                    else []
+                ),
+            ],
             settings=settings,
             partitions=self._partitions(settings.partitions) if not refusal else None,
             refusal=refusal,
             columns=_columns([*view.entity_columns, *view.features]),
             lineage=lineage,
+        )
+
+    def _drift(
+        self, view: "FeatureView", settings: ViewSettings, compared: FeastTranslatorData
+    ) -> FeastTranslatorData:
+        renamed: dict[str, str] = {}
+        if compared.kind == "source":
+            renamed = {new: old for old, new in view.batch_source.field_mapping.items()}
+        names = [field.name for field in view.features]
+        return FeastTranslatorData(
+            kind="drift",
+            name=view.name,
+            project=self.project,
+            obj=view,
+            upstream=[compared],
+            # A report promises no freshness.
+            settings=replace(settings, freshness=None),
+            partitions=self._partitions(settings.partitions),
+            lineage={name: [(compared, renamed.get(name, name))] for name in names},
         )
 
     def _origins(self, view: "FeatureView") -> tuple[list[FeastTranslatorData], Lineage]:

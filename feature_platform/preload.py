@@ -14,6 +14,8 @@ import great_expectations  # noqa: F401
 
 import feature_platform.checks.expectations
 import feature_platform.engine.sources
+import feature_platform.reports.drift_page
+import feature_platform.store.drift
 import feature_platform.store.materialize
 import feature_platform.store.online_read
 import feature_platform.store.registry_apply

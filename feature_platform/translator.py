@@ -26,6 +26,7 @@ ObjectKind = Literal[
     "feature_view",
     "on_demand_feature_view",
     "feature_service",
+    "drift",
     "skew",
     "training_set",
 ]
@@ -34,11 +35,16 @@ _FOLDERS = {
     "feature_view": "feature_views",
     "on_demand_feature_view": "feature_views",
     "feature_service": "feature_services",
+    "drift": "drift",
     "skew": "skew",
     "training_set": "training_sets",
 }
-# Reports and snapshots of a service are not the service, whose object they carry.
-_ABOUT_A_SERVICE = ("skew", "training_set")
+# Reports and snapshots are not the view or service, whose object they carry.
+_ABOUT: "Mapping[ObjectKind, ObjectKind]" = {
+    "drift": "feature_view",
+    "skew": "feature_service",
+    "training_set": "feature_service",
+}
 # What Feast calls the entity of a view without entities.
 _NO_ENTITY = "__dummy"
 _TAG_KEY = re.compile(r"^[\w.\-]{1,63}(/[\w.\-]{1,63})?$", re.ASCII)
@@ -165,7 +171,7 @@ class DagsterFeastTranslator:
         if odd_tags:
             # Dagster restricts the characters of a tag; Feast does not. Nothing is dropped.
             metadata["feast/tags"] = odd_tags
-        defined_as = "feature_service" if data.kind in _ABOUT_A_SERVICE else data.kind
+        defined_as = _ABOUT.get(data.kind, data.kind)
         location = data.project.code_location(defined_as, data.name)
         if data.kind == "registry":
             metadata["feast/registry"] = _registry_address(data.project)
@@ -222,7 +228,7 @@ def _key_part(name: str) -> str:
 
 def _description(data: FeastTranslatorData) -> str:
     # A report says what it reports, not what the reported object is.
-    own = "" if data.kind in _ABOUT_A_SERVICE else str(getattr(data.obj, "description", "") or "")
+    own = "" if data.kind in _ABOUT else str(getattr(data.obj, "description", "") or "")
     default = {
         "source": "One window of the source table: built by the repo's SQL."
         if data.project.sql_file(data.name)
@@ -231,6 +237,8 @@ def _description(data: FeastTranslatorData) -> str:
         "feature_view": "Puts one window of the source online.",
         "on_demand_feature_view": "Computed at request time; nothing to materialize.",
         "feature_service": "The features one model asks for.",
+        "drift": "Each feature of the window against its reference: the weeks before it, unless "
+        "the settings say otherwise.",
         "skew": "What the service serves against what its training sets hold, for the same keys at "
         "the same moment.",
         "training_set": "The service's features as of each entity row: an immutable snapshot, its "

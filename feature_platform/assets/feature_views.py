@@ -16,6 +16,7 @@ from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorD
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+    from feature_platform.checks.drift_gate import DriftReport
     from feature_platform.checks.gate import SourceGate
     from feature_platform.engine.sources import WindowDigest
     from feature_platform.store.materialize import MaterializationResult
@@ -34,6 +35,7 @@ def build_feature_view_asset(
     translator: DagsterFeastTranslator,
     gate: "SourceGate",
     retry_policy: dg.RetryPolicy | None = RETRIES,
+    drift: "DriftReport | None" = None,
 ) -> dg.AssetsDefinition:
     """The asset of one feature view.
 
@@ -42,6 +44,7 @@ def build_feature_view_asset(
         translator: Gives the spec.
         gate: Decides which windows of its source may be served.
         retry_policy: When a failed step is tried again.
+        drift: The view's drift, which is asked where it blocks.
     """
     spec = translator.spec_of(data)
     partitions, project, view = data.partitions, data.project, data.name
@@ -79,6 +82,14 @@ def build_feature_view_asset(
                     allow_failed=config.allow_failed_checks,
                     log=context.log,
                 )
+                if drift is not None and drift.blocking:
+                    drift.require(
+                        context.instance,
+                        store,
+                        windows,
+                        allow_failed=config.allow_failed_checks,
+                        log=context.log,
+                    )
 
             result = materialize_window(
                 store,

@@ -1,7 +1,12 @@
 """Profiles, references, distances and verdicts: numpy, scipy and Arrow alone."""
 
 from feature_platform.statistics.columns import ColumnLike, Kind
-from feature_platform.statistics.compare import compare, compare_many, compare_windows
+from feature_platform.statistics.compare import (
+    compare,
+    compare_many,
+    compare_windows,
+    measure_many,
+)
 from feature_platform.statistics.comparison import BinShare, Comparison, Summary, Verdict
 from feature_platform.statistics.measures import Measure
 from feature_platform.statistics.profile import Profile, merge_profiles, profile, profile_batches
@@ -29,6 +34,7 @@ __all__ = [
     "compare_windows",
     "correct",
     "guide_rules",
+    "measure_many",
     "merge_profiles",
     "profile",
     "profile_batches",

@@ -137,6 +137,32 @@ def compare_windows(
     return {window: tuple(next(flat) for _ in group) for window, group in measured.items()}
 
 
+def measure_many(
+    references: Mapping[str, ReferenceLike],
+    currents: Mapping[str, CurrentLike],
+    *,
+    season: str | None = None,
+    as_of: datetime | None = None,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    window: str = "",
+) -> tuple[Comparison, ...]:
+    """The features of one window as `compare_many` has them, but not judged yet.
+
+    For windows that each have a reference of their own: hand those of all windows to `correct`
+    together, which makes them one family.
+
+    Args:
+        references: By feature.
+        currents: By feature.
+        season: Season of the window (`season_of`).
+        as_of: End of the window: timestamps of columns become seconds before it.
+        thresholds: What matters.
+        window: Name of the window.
+    """
+    setting = _Setting(season, as_of, thresholds, window)
+    return tuple(_measured_many(references, currents, setting, threads=1))
+
+
 def _measured_many(
     references: Mapping[str, ReferenceLike],
     currents: Mapping[str, CurrentLike] | pa.Table | pa.RecordBatch,

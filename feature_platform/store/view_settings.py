@@ -25,14 +25,14 @@ class ViewSettings:
             of the cadence.
         freshness: The longest a view may go without a materialization; None promises nothing.
         owner: An e-mail address or a team; None falls back to Feast's own ``owner``.
-        drift: Whether drift blocks the online write or only warns.
+        drift: Whether drift blocks the online write, only warns, or is not looked for.
     """
 
     partitions: Cadence = "daily"
     cron: str | None = None
     freshness: timedelta | None = None
     owner: str | None = None
-    drift: Literal["warn", "block"] = "warn"
+    drift: Literal["warn", "block", "off"] = "warn"
 
 
 def read_settings(view: str, tags: Mapping[str, str]) -> ViewSettings:
@@ -59,7 +59,10 @@ def read_settings(view: str, tags: Mapping[str, str]) -> ViewSettings:
         cron=ours.get("cron"),
         freshness=_duration(view, ours.get("freshness")),
         owner=ours.get("owner"),
-        drift=cast("Literal['warn', 'block']", _choice(view, ours, "drift", ("warn", "block"))),
+        drift=cast(
+            "Literal['warn', 'block', 'off']",
+            _choice(view, ours, "drift", ("warn", "block", "off")),
+        ),
     )
 
 

@@ -273,7 +273,12 @@ def test_what_cannot_be_materialized_is_not_executable_and_in_no_job(
     executable = {
         "/".join(key.path[1:]) for key in repository.asset_graph.materializable_asset_keys
     }
-    assert executable == {"registry", "sources/loans", "feature_views/borrowed"}
+    assert executable == {
+        "registry",
+        "sources/loans",
+        "feature_views/borrowed",
+        "drift/borrowed",
+    }
 
 
 def test_a_derived_view_depends_on_its_parents_and_not_on_where_it_writes(specs: Any):
@@ -320,6 +325,10 @@ def test_names_that_dagster_does_not_take_are_changed_and_stay_apart(specs: Any)
         "feature_views/orders_asia",
         "feature_views/returns",
         "feature_services/shops_all",
+        "drift/orders-eu.v1",
+        "drift/orders_eu_v1",
+        "drift/orders_asia",
+        "drift/returns",
         "skew/shops_all",
     }
     assert found["feature_views/orders_asia"].metadata["feast/name"] == "orders asia"
@@ -389,6 +398,8 @@ def test_feasts_own_template_loads_with_every_object_of_it(template: Mapping[str
         "sources/driver_hourly_stats_source",
         "feature_views/driver_hourly_stats",
         "feature_views/driver_hourly_stats_fresh",
+        "drift/driver_hourly_stats",
+        "drift/driver_hourly_stats_fresh",
         "feature_views/transformed_conv_rate",
         "feature_views/transformed_conv_rate_fresh",
         "feature_views/driver_quality_labels",

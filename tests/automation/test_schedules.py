@@ -104,6 +104,7 @@ def test_a_job_takes_registry_source_view_and_all_their_checks(
         "registry",
         "sources/hourly_source",
         "feature_views/hourly",
+        "drift/hourly",
     }
     checks = {(key.asset_key.path[-1], key.name) for key in layer.asset_graph.asset_check_keys}
     assert ("hourly_source", "keys") in checks

@@ -1,0 +1,72 @@
+"""Drift assets: each feature of a view's window against its reference."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from feature_platform.assets.retries import RETRIES, one_line_failures
+from feature_platform.assets.windows import run_windows
+from feature_platform.checks.drift import REPORT, series
+from feature_platform.translator import op_name
+
+if TYPE_CHECKING:
+    from feature_platform.checks.drift_gate import DriftReport
+    from feature_platform.store.drift_results import WindowDrift
+
+
+def build_drift_asset(
+    report: "DriftReport", retry_policy: dg.RetryPolicy | None = RETRIES
+) -> dg.AssetsDefinition:
+    """The asset of one view's drift, with its checks.
+
+    Args:
+        report: The view's drift.
+        retry_policy: When a failed step is tried again.
+    """
+    spec = report.translator.spec_of(report.data)
+    partitions = report.data.partitions
+    assert partitions is not None  # noqa: S101 - only views that can be materialized come here
+
+    @dg.multi_asset(
+        specs=[spec],
+        name=op_name(spec.key),
+        check_specs=report.specs,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=retry_policy,
+    )
+    def drift_asset(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        windows = run_windows(context.run.tags, partitions)
+        with one_line_failures():
+            found = report.judge_windows(report.data.project.store(), windows)
+        pages = report.write_pages(context.instance, found)
+        for key, each in found.items():
+            metadata = series(each)
+            if key in pages:
+                metadata[REPORT] = dg.MetadataValue.path(pages[key])
+            context.add_asset_metadata(metadata, asset_key=spec.key, partition_key=key)
+        newest = next(reversed(found.values()))
+        yield dg.MaterializeResult(asset_key=spec.key, metadata={"features": _table(newest)})
+        yield from report.results(found, pages)
+
+    return drift_asset
+
+
+def _table(found: "WindowDrift") -> dg.TableMetadataValue:
+    """The features of the newest window of a run, worst first."""
+    columns = ("feature", "verdict", "why")
+    return dg.TableMetadataValue(
+        records=[
+            dg.TableRecord(
+                {
+                    "feature": each.feature,
+                    "verdict": found.verdict_of(each),
+                    "why": found.sentence_of(each),
+                }
+            )
+            for each in found.worst_first
+        ],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+    )

@@ -1,0 +1,173 @@
+"""One view's drift in Dagster: its report, and the gate where drift blocks the online write.
+
+As at the gate of the sources, a verdict counts only for the content and the settings it was given
+for. Where there is none, the window is judged here and now, and the verdict recorded.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from feature_platform.assets.sources import hashed_columns
+from feature_platform.checks.drift import drift_check_results, drift_check_specs
+from feature_platform.errors import GateError
+from feature_platform.store.drift_settings import DriftSettings
+from feature_platform.store.windows import Window
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from feature_platform.store.drift import DriftJudge
+    from feature_platform.store.drift_results import WindowDrift
+
+# Windows of a run from which only those that are not well, and the last, get a page.
+_PAGES = 31
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """The drift of one view.
+
+    Attributes:
+        data: The view's drift, as `FeastGraph.drifts` has it.
+        translator: Gives keys.
+        settings: What the project says of drift.
+    """
+
+    data: FeastTranslatorData
+    translator: DagsterFeastTranslator
+    settings: DriftSettings
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """The asset of the report."""
+        return self.translator.key_of(self.data)
+
+    @property
+    def specs(self) -> list[dg.AssetCheckSpec]:
+        """Its checks."""
+        return drift_check_specs(self.data, self.key)
+
+    @property
+    def blocking(self) -> bool:
+        """Whether a window that has drifted is kept from being served."""
+        return self.data.settings is not None and self.data.settings.drift == "block"
+
+    def judge(self) -> "DriftJudge":
+        """Who judges it."""
+        from feature_platform.store.drift import DriftJudge
+
+        return DriftJudge(self.data.project, self.data.name, self.settings)
+
+    def judge_windows(
+        self, store: "FeatureStore", windows: Mapping[str, Window]
+    ) -> "dict[str, WindowDrift]":
+        """Judge the windows of a run, all in one pass; by partition key."""
+        hashes = self._hashes(store, windows) if self.blocking else None
+        found = self.judge().judge(store, list(windows.values()), hashes=hashes)
+        by_window = {each.window: each for each in found}
+        return {key: by_window[window] for key, window in windows.items()}
+
+    def require(
+        self,
+        instance: dg.DagsterInstance,
+        store: "FeatureStore",
+        windows: Mapping[str, Window],
+        *,
+        allow_failed: bool,
+        log: logging.Logger,
+    ) -> None:
+        """Raise if a window has drifted. One that cannot be judged is served, with a warning.
+
+        Raises:
+            GateError: A window has drifted; names view, window, feature, and the numbers.
+        """
+        found = self._recorded(store, windows)
+        if found is None:
+            log.info("drift of '%s' has no verdict on these rows: judging", self.data.name)
+            found = self.judge_windows(store, windows)
+            pages = self.write_pages(instance, found)
+            for result in self.results(found, pages):
+                assert result.check_name is not None  # noqa: S101 - results() names every check
+                instance.report_runless_asset_event(
+                    dg.AssetCheckEvaluation(
+                        asset_key=self.key,
+                        check_name=result.check_name,
+                        passed=result.passed,
+                        severity=result.severity,
+                        description=result.description,
+                        metadata=result.metadata,
+                        blocking=result.check_name == self.specs[0].name,
+                    )
+                )
+        for each in found.values():
+            if each.verdict == "insufficient":
+                log.warning("drift of window %s: %s", each.window, each.sentence)
+        drifted = [each for each in found.values() if each.blocks]
+        if drifted:
+            self._refuse(drifted, allow_failed=allow_failed, log=log)
+
+    def results(
+        self, found: "Mapping[str, WindowDrift]", pages: Mapping[str, Path]
+    ) -> Iterator[dg.AssetCheckResult]:
+        """One result a check."""
+        return drift_check_results(found, self.data, self.key, pages)
+
+    def write_pages(
+        self, instance: dg.DagsterInstance, found: "Mapping[str, WindowDrift]"
+    ) -> dict[str, Path]:
+        """The reports, beside whatever else Dagster keeps of the runs; by partition key."""
+        judge = self.judge()
+        folder = Path(instance.storage_directory()).joinpath("reports", *self.key.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        few, last = len(found) <= _PAGES, next(reversed(found))
+        pages: dict[str, Path] = {}
+        history = judge.history(next(iter(found.values())).window)
+        for key, each in found.items():
+            if few or key == last or each.verdict != "ok":
+                pages[key] = folder / f"{key}.html"
+                pages[key].write_text(judge.page(each, history), encoding="utf-8")
+            history.append(each)
+        return pages
+
+    def _hashes(self, store: "FeatureStore", windows: Mapping[str, Window]) -> dict[Window, str]:
+        from feature_platform.engine.sources import window_digests
+
+        source = self.data.upstream[0]
+        digests = window_digests(store, source.obj, list(windows.values()), hashed_columns(source))
+        return {each.window: each.content_hash for each in digests}
+
+    def _recorded(
+        self, store: "FeatureStore", windows: Mapping[str, Window]
+    ) -> "dict[str, WindowDrift] | None":
+        """What was said of these rows by these rules; None where one has no verdict."""
+        judge, hashes = self.judge(), self._hashes(store, windows)
+        found: dict[str, WindowDrift] = {}
+        for key, window in windows.items():
+            known = judge.results.read(window)
+            if known is None or (known.content_hash, known.rules) != (hashes[window], judge.rules):
+                return None
+            found[key] = known
+        return found
+
+    def _refuse(
+        self, drifted: "list[WindowDrift]", *, allow_failed: bool, log: logging.Logger
+    ) -> None:
+        first = drifted[0]
+        others = f" and {len(drifted) - 1} more windows" if len(drifted) > 1 else ""
+        problem = f"window {first.window} has drifted{others}: {first.blocks}"
+        subject = f"feature view '{self.data.name}'"
+        if allow_failed:
+            log.warning("%s: %s; served all the same, as asked", subject, problem)
+            return
+        raise GateError(
+            subject,
+            problem,
+            "fix the source and rerun; if the change is meant, materialize with "
+            "--allow-failed-checks (in the UI: config allow_failed_checks: true)",
+        )

@@ -1,0 +1,383 @@
+"""Drift of a feature view: windows against the reference that its settings name."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from feature_platform.errors import SourceError
+from feature_platform.statistics import Comparison, correct, measure_many, season_of
+from feature_platform.statistics.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from feature_platform.store.drift_files import Files
+from feature_platform.store.drift_results import ResultStore, WindowDrift, streaks
+from feature_platform.store.drift_settings import (
+    DriftSettings,
+    FixedWindow,
+    Named,
+    SameWeekday,
+    Trailing,
+    TrainingSet,
+    ViewDrift,
+    fixed_window,
+)
+from feature_platform.store.profiles import (
+    ProfileStore,
+    WindowProfiles,
+    feature_columns,
+    profile_windows,
+)
+from feature_platform.store.references import ReferenceStore, ViewReference, reference_of_windows
+from feature_platform.store.registry import materialized_windows
+from feature_platform.store.training_reference import training_reference
+from feature_platform.store.windows import Window, covers
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from feature_platform.store.project import FeastProject
+
+TREND = 59
+"""Earlier windows that a page shows."""
+
+
+@dataclass(frozen=True)
+class DriftJudge:
+    """Judges windows of one view.
+
+    Attributes:
+        project: The repo.
+        view: Name of the feature view.
+        settings: What the project's settings say of drift.
+        reference: A reference that is used in place of the one that the settings name.
+    """
+
+    project: "FeastProject"
+    view: str
+    settings: DriftSettings
+    reference: ViewReference | None = None
+
+    @cached_property
+    def own(self) -> ViewDrift:
+        """The settings of this view."""
+        return self.settings.of(self.view)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """How much matters."""
+        return self.own.thresholds or DEFAULT_THRESHOLDS
+
+    @cached_property
+    def files(self) -> Files:
+        """Where everything is kept."""
+        return Files.of(self.project, self.settings.folder)
+
+    @cached_property
+    def profiles(self) -> ProfileStore:
+        """The stored profiles."""
+        return ProfileStore(self.files, self.view)
+
+    @cached_property
+    def references(self) -> ReferenceStore:
+        """The stored references."""
+        return ReferenceStore(self.files, self.view)
+
+    @cached_property
+    def results(self) -> ResultStore:
+        """The stored verdicts."""
+        return ResultStore(self.files, self.view)
+
+    @cached_property
+    def columns(self) -> Mapping[str, str]:
+        """Feature to source column."""
+        return feature_columns(self.project.view(self.view))
+
+    @property
+    def rules(self) -> str:
+        """A hash of what windows are judged by: other settings, other verdicts."""
+        said = repr((self.own, self.thresholds, sorted(self.columns.items())))
+        if self.reference is not None:
+            said += self.reference.version
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def judge(
+        self,
+        store: "FeatureStore",
+        windows: Sequence[Window],
+        *,
+        hashes: Mapping[Window, str] | None = None,
+        keep: bool = True,
+    ) -> list[WindowDrift]:
+        """Judge windows, oldest first, with one reading of each.
+
+        Args:
+            store: The Feast store.
+            windows: Windows of one length that do not overlap.
+            hashes: Content of each window, where its verdict decides whether it is served: then
+                each is judged alone, and one that has drifted is no reference of the next. None
+                judges them as one family.
+            keep: Whether profiles and verdicts are stored.
+
+        Raises:
+            SourceError: The source is missing or unreadable, or a file of the drift folder is.
+            RegistryError: The registry cannot be reached.
+        """
+        ordered = sorted(windows)
+        history = _History(self, store, ordered)
+        measured: list[_Measured] = []
+        for found in profile_windows(
+            store, self.project.view(self.view).batch_source, ordered, self.columns
+        ):
+            if keep:
+                self.profiles.write(found)
+            reference = self.reference or history.reference(found.window)
+            comparisons = self._measured(found, reference)
+            blocked = False
+            if hashes is not None:
+                comparisons = correct(comparisons, self.thresholds)
+                blocked = any(each.verdict == "drift" for each in comparisons)
+            version = reference.version if reference.features else ""
+            measured.append(_Measured(found.window, reference.label, version, comparisons))
+            if not blocked:
+                history.add(found)
+        family = [each for one in measured for each in one.comparisons]
+        judged = iter(family if hashes is not None else correct(family, self.thresholds))
+        results: list[WindowDrift] = []
+        before = next(iter(self.results.before(ordered[0], 1)), None) if ordered else None
+        for one in measured:
+            comparisons = tuple(next(judged) for _ in one.comparisons)
+            result = WindowDrift(
+                view=self.view,
+                window=one.window,
+                comparisons=comparisons,
+                streaks=streaks(comparisons, before, one.window),
+                consecutive=self.own.consecutive,
+                reference=one.reference,
+                reference_version=one.version,
+                content_hash=(hashes or {}).get(one.window, ""),
+                rules=self.rules,
+            )
+            if keep:
+                self.results.write(result)
+            results.append(result)
+            before = result
+        return results
+
+    def freeze(self, store: "FeatureStore", name: str, window: Window) -> ViewReference:
+        """Set the reference `name` to the windows inside `window`, a day (or an hour) each.
+
+        Raises:
+            SourceError: The source is missing or unreadable, or holds no row in the window.
+        """
+        parts = split(window, self.project, self.view)
+        found = [*self._profiles_of(store, parts)]
+        return self._freeze(name, found, f"'{name}', {window}", str(window))
+
+    def history(self, window: Window) -> list[WindowDrift]:
+        """What was found of the windows before, as many as a page shows, oldest first."""
+        return self.results.before(window, TREND)
+
+    def page(self, result: WindowDrift, history: Sequence[WindowDrift]) -> str:
+        """The report of one window, as HTML.
+
+        Args:
+            result: What was found of it.
+            history: What was found of the windows before, oldest first.
+        """
+        from feature_platform.reports.drift_page import drift_page
+
+        notes = [f"Version {result.reference_version} of the reference."]
+        if not result.reference_version:
+            notes = []
+        if result.consecutive > 1:
+            notes.append(f"Drift is an error from {result.consecutive} windows in a row on.")
+        return drift_page(
+            result.comparisons,
+            title=self.view,
+            history=[each for past in history[-TREND:] for each in past.comparisons],
+            note=" ".join(notes),
+        )
+
+    def _measured(self, found: WindowProfiles, reference: ViewReference) -> tuple[Comparison, ...]:
+        window = str(found.window) if _odd(found.window) else found.window.start.date().isoformat()
+        known = {name: each for name, each in reference.features.items() if name in self.columns}
+        comparisons = {
+            each.feature: each
+            for each in measure_many(
+                known,
+                found.features,
+                season=season_of(found.window.start),
+                as_of=found.window.end,
+                thresholds=self.thresholds,
+                window=window,
+            )
+        }
+        return tuple(
+            self._explained(name, comparisons.get(name), found, reference, window)
+            for name in self.columns
+        )
+
+    def _explained(
+        self,
+        name: str,
+        comparison: Comparison | None,
+        found: WindowProfiles,
+        reference: ViewReference,
+        window: str,
+    ) -> Comparison:
+        """The comparison of a feature; where there is none to make, one that says why."""
+        if problem := found.problems.get(name):
+            gone = "has no column" in problem
+            return Comparison(
+                name,
+                "drift" if gone else "insufficient",
+                f"{name} is gone: {problem}." if gone else f"{name} cannot be judged: {problem}.",
+                reason="feature_gone" if gone else "unreadable",
+                window=window,
+                reference_label=reference.label,
+            )
+        if comparison is None or comparison.reason == "no_reference":
+            problem = reference.problems.get(name) or "the reference does not know it"
+            return Comparison(
+                name,
+                "insufficient",
+                f"{name} cannot be judged, it has no reference: {problem}.",
+                reason="no_reference",
+                current_rows=found.rows,
+                window=window,
+            )
+        return comparison
+
+    def _profiles_of(
+        self, store: "FeatureStore", windows: Sequence[Window]
+    ) -> Iterator[WindowProfiles]:
+        """Stored profiles, and those of windows that have none, from one reading of the source."""
+        features = list(self.columns)
+        lacking = []
+        for window in windows:
+            stored = self.profiles.read(window, features)
+            if stored is None:
+                lacking.append(window)
+            else:
+                yield stored
+        source = self.project.view(self.view).batch_source
+        for found in profile_windows(store, source, lacking, self.columns):
+            self.profiles.write(found)
+            yield found
+
+    def _freeze(
+        self, name: str, found: Sequence[WindowProfiles], label: str, origin: str
+    ) -> ViewReference:
+        if not any(each.rows for each in found):
+            raise SourceError(
+                f"reference {label} of feature view '{self.view}'",
+                "holds no row",
+                "choose a window that has rows",
+            )
+        ordered = sorted(found, key=lambda each: each.window)
+        reference = reference_of_windows(
+            ordered, self.columns, source="named", label=label, name=name, origin=origin
+        )
+        self.references.set(reference)
+        return reference
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One window before its family is judged; neither profiles nor references are held."""
+
+    window: Window
+    reference: str
+    version: str
+    comparisons: tuple[Comparison, ...]
+
+
+class _History:
+    """The reference of each window in turn; of a trailing one, the profiles it is made of."""
+
+    def __init__(self, judge: DriftJudge, store: "FeatureStore", windows: Sequence[Window]) -> None:
+        self.judge, self.store = judge, store
+        self.kind = judge.own.reference
+        self.profiles: dict[Window, WindowProfiles] = {}
+        self.fixed: ViewReference | None = None
+        if judge.reference is not None or not windows:
+            return
+        if isinstance(self.kind, Trailing | SameWeekday):
+            online = materialized_windows(store, judge.view)
+            wanted = {each for window in windows for each in self.kind.before(window)}
+            served = [each for each in sorted(wanted - set(windows)) if covers(online, each)]
+            self.profiles = {each.window: each for each in judge._profiles_of(store, served)}  # noqa: SLF001 - one idea in two classes
+        else:
+            self.fixed = self._fixed()
+
+    def add(self, found: WindowProfiles) -> None:
+        """A window that later ones may be compared with."""
+        if isinstance(self.kind, Trailing | SameWeekday):
+            self.profiles[found.window] = found
+
+    def reference(self, window: Window) -> ViewReference:
+        """What the features of a window are compared with."""
+        if self.fixed is not None:
+            return self.fixed
+        assert isinstance(self.kind, Trailing | SameWeekday)  # noqa: S101 - all others are fixed
+        usable = self.kind.before(window)
+        found = [self.profiles[each] for each in usable if each in self.profiles]
+        found = [each for each in found if each.rows]
+        for past in [each for each in self.profiles if each.start < usable[0].start]:
+            del self.profiles[past]
+        label = f"{len(found)} windows, {Window(usable[0].start, window.start)}"
+        if isinstance(self.kind, SameWeekday):
+            label = label.replace("windows", f"{season_of(window.start)}s", 1)
+        if len(found) < self.kind.at_least:
+            said = (
+                f"{len(found)} of the {len(usable)} windows before it are online and hold rows, "
+                f"{self.kind.at_least} are needed; materialize earlier windows, or set a reference "
+                f"(feature-platform drift --view {self.judge.view} --set-reference)"
+            )
+            return ViewReference(label, problems=dict.fromkeys(self.judge.columns, said))
+        return reference_of_windows(found, self.judge.columns, source="trailing", label=label)
+
+    def _fixed(self) -> ViewReference:
+        judge, kind = self.judge, self.kind
+        if isinstance(kind, FixedWindow):
+            window = fixed_window(kind)
+            name = f"fixed {window}"
+            known = judge.references.current(name)
+            if known is None:
+                parts = split(window, judge.project, judge.view)
+                found = [*judge._profiles_of(self.store, parts)]  # noqa: SLF001
+                known = judge._freeze(name, found, str(window), str(window))  # noqa: SLF001
+            return known
+        if isinstance(kind, TrainingSet):
+            return training_reference(judge, kind)
+        assert isinstance(kind, Named)  # noqa: S101 - the last kind
+        known = judge.references.current(kind.name)
+        if known is None:
+            names = ", ".join(judge.references.names()) or "none is set"
+            said = (
+                f"nobody has set the reference '{kind.name}' ({names}); set it: feature-platform "
+                f"drift --view {judge.view} --set-reference {kind.name} --start DAY --end DAY"
+            )
+            return ViewReference(kind.name, problems=dict.fromkeys(judge.columns, said))
+        return known
+
+
+def split(window: Window, project: "FeastProject", view: str) -> list[Window]:
+    """`window` in days, or hours where the view has hourly partitions; the last may be shorter."""
+    from datetime import timedelta
+
+    from feature_platform.store.view_settings import read_settings
+
+    settings = read_settings(view, project.view(view).tags)
+    length = timedelta(hours=1) if settings.partitions == "hourly" else timedelta(days=1)
+    parts, start = [], window.start
+    while start < window.end:
+        parts.append(Window(start, min(window.end, start + length)))
+        start += length
+    return parts
+
+
+def _odd(window: Window) -> bool:
+    """Whether a window is anything but a day."""
+    midnight = window.start.time() == window.end.time() == type(window.start.time()).min
+    return not midnight or (window.end - window.start).days != 1

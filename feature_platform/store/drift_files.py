@@ -1,0 +1,158 @@
+"""Small files below a folder or a URL: read whole, written so that nobody meets half of one."""
+
+import gzip
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from feature_platform.errors import SourceError
+from feature_platform.store.window_files import file_name
+
+if TYPE_CHECKING:
+    from feature_platform.store.project import FeastProject
+    from feature_platform.store.windows import Window
+
+
+@dataclass(frozen=True)
+class Files:
+    """A folder, or whatever fsspec opens by its URL.
+
+    Attributes:
+        address: An absolute path or a URL, without a slash at its end.
+    """
+
+    address: str
+
+    @classmethod
+    def of(cls, project: "FeastProject", folder: str) -> "Files":
+        """The files of one project and profile: two profiles read two sources."""
+        part = f"{_part(project.name)}/{_part(project.profile or 'default')}"
+        if "://" in folder:
+            return cls(f"{folder.rstrip('/')}/{part}")
+        return cls(f"{project.repo_dir / folder}/{part}")
+
+    def read_text(self, *name: str) -> str | None:
+        """A file's text; None where there is none.
+
+        Raises:
+            SourceError: It is there, and cannot be read.
+        """
+        found = self._read("/".join(map(_part, name)))
+        return None if found is None else found.decode()
+
+    def write_text(self, text: str, *name: str) -> None:
+        """Put a file there, whole.
+
+        Raises:
+            SourceError: The place refuses.
+        """
+        self._write("/".join(map(_part, name)), text.encode())
+
+    def read_json(self, *name: str) -> Any:
+        """What `write_json` wrote; None where there is nothing.
+
+        Raises:
+            SourceError: It is there, and cannot be read.
+        """
+        path = "/".join(map(_part, name)) + ".json.gz"
+        found = self._read(path)
+        if found is None:
+            return None
+        try:
+            return json.loads(gzip.decompress(found))
+        except (OSError, EOFError, ValueError) as error:
+            raise SourceError(
+                f"drift file '{self.address}/{path}'",
+                f"is damaged ({error})",
+                "remove it; profiles and verdicts are made again, a reference has to be set again",
+            ) from error
+
+    def write_json(self, content: Any, *name: str) -> None:
+        """Put a JSON object there, whole: the old one or the new one is met, never half of either.
+
+        Raises:
+            SourceError: The place refuses.
+        """
+        text = json.dumps(content, separators=(",", ":")).encode()
+        # Without a time stamp, so that the same content is the same bytes.
+        packed = gzip.compress(text, compresslevel=3, mtime=0)
+        self._write("/".join(map(_part, name)) + ".json.gz", packed)
+
+    def names(self, *under: str) -> list[str]:
+        """What lies in a folder, files without their endings, sorted."""
+        path = "/".join(map(_part, under))
+        try:
+            if self._remote:
+                filesystem, root = self._filesystem()
+                listed = filesystem.ls(f"{root}/{path}", detail=False)
+                found = [each.rsplit("/", 1)[-1] for each in listed]
+            else:
+                found = [each.name for each in Path(self.address, path).iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(each.removesuffix(".json.gz") for each in found if not each.startswith("."))
+
+    @property
+    def _remote(self) -> bool:
+        return "://" in self.address
+
+    def _filesystem(self) -> tuple[Any, str]:
+        import fsspec
+
+        filesystem, root = fsspec.core.url_to_fs(self.address)
+        return filesystem, root
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            if self._remote:
+                filesystem, root = self._filesystem()
+                content: bytes = filesystem.cat_file(f"{root}/{path}")
+                return content
+            return Path(self.address, path).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._refused("read", error) from error
+
+    def _write(self, path: str, content: bytes) -> None:
+        try:
+            if self._remote:
+                filesystem, root = self._filesystem()
+                # One put: object stores show the old object until the new one is whole.
+                filesystem.pipe_file(f"{root}/{path}", content)
+                return
+            target = Path(self.address, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
+            try:
+                with unfinished.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.replace(target)
+            finally:
+                unfinished.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._refused("written", error) from error
+
+    def _refused(self, verb: str, error: OSError) -> SourceError:
+        return SourceError(
+            f"drift files in '{self.address}'",
+            f"cannot be {verb} ({error.strerror or error})",
+            "choose another folder, or make room and give permission",
+        )
+
+
+def window_name(window: "Window") -> str:
+    """``2026-03-01--2026-03-02``: a window as the name of its file; sorts by time."""
+    return file_name(window).removesuffix(".parquet")
+
+
+def _part(name: str) -> str:
+    """A name as one part of a path, whatever is in it."""
+    plain = quote(name, safe=" ()+=,@")
+    return plain.replace(".", "%2E") if plain in (".", "..") or plain.startswith(".") else plain

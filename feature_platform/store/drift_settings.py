@@ -1,0 +1,265 @@
+"""What drift is measured against and how much of it matters, view by view."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date, timedelta
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from feature_platform.errors import RepoError
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    from feature_platform.statistics import Thresholds
+    from feature_platform.store.project import FeastProject
+
+FILE = "drift.yaml"
+
+
+@dataclass(frozen=True)
+class Trailing:
+    """The windows of the days before, those of the same weekday where there are enough of them.
+
+    Of an hourly view, the windows of the same hour.
+
+    Attributes:
+        days: How many days back.
+        at_least: Windows below which nothing can be judged: what a quiet fortnight does not hold
+            is no news in the next.
+    """
+
+    days: int = 56
+    at_least: int = 14
+
+    def before(self, window: Window) -> list[Window]:
+        """The windows that `window` may be compared with, oldest first."""
+        return _earlier(window, range(self.days, 0, -1))
+
+
+@dataclass(frozen=True)
+class SameWeekday:
+    """The windows of the same weekday of the weeks before, and no others."""
+
+    weeks: int = 8
+    at_least: int = 4
+
+    def before(self, window: Window) -> list[Window]:
+        """The windows that `window` may be compared with, oldest first."""
+        return _earlier(window, range(7 * self.weeks, 0, -7))
+
+
+@dataclass(frozen=True)
+class FixedWindow:
+    """The windows from `start` up to `end` (days, UTC), as they were when first asked for."""
+
+    start: str
+    end: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """What ``feature-platform drift --set-reference NAME`` has frozen."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a feature service was last trained on.
+
+    Attributes:
+        service: The service; its newest snapshot counts.
+        path: Parquet, a file or a folder of files, relative to the repo, to read instead.
+    """
+
+    service: str
+    path: str | None = None
+
+
+ReferenceKind: TypeAlias = Trailing | SameWeekday | FixedWindow | Named | TrainingSet
+_KINDS: Mapping[str, type[ReferenceKind]] = {
+    "trailing": Trailing,
+    "same_weekday": SameWeekday,
+    "fixed": FixedWindow,
+    "named": Named,
+    "training_set": TrainingSet,
+}
+
+
+@dataclass(frozen=True)
+class ViewDrift:
+    """How the drift of a view is judged.
+
+    Attributes:
+        reference: What its windows are compared with.
+        thresholds: How large a change matters; None takes the defaults.
+        consecutive: Windows in a row that must have drifted before it is an error, not a warning.
+    """
+
+    reference: ReferenceKind = field(default_factory=Trailing)
+    thresholds: "Thresholds | None" = None
+    consecutive: int = 1
+
+    def __post_init__(self) -> None:
+        if self.consecutive < 1:
+            raise RepoError("drift", f"consecutive is {self.consecutive}", "use 1 or more")
+
+
+@dataclass(frozen=True)
+class DriftSettings:
+    """How drift is judged, and where profiles, references and verdicts are kept.
+
+    Attributes:
+        default: For every view that `views` does not name.
+        views: By name of the view.
+        folder: Where they are kept: a folder relative to the repo, or a URL such as ``s3://...``.
+        training_sets_dir: Where snapshots of training sets are, relative to the repo.
+    """
+
+    default: ViewDrift = field(default_factory=ViewDrift)
+    views: Mapping[str, ViewDrift] = field(default_factory=dict)
+    folder: str = "data/drift"
+    training_sets_dir: str = "data/training_sets"
+
+    def of(self, view: str) -> ViewDrift:
+        """The settings of one view."""
+        return self.views.get(view, self.default)
+
+    @classmethod
+    def load(cls, project: "FeastProject") -> "DriftSettings":
+        """What the repo says in ``drift.yaml``; the defaults where it has none.
+
+        Raises:
+            RepoError: The file is broken, or names what the project does not have.
+        """
+        path = project.repo_dir / FILE
+        if not path.is_file():
+            return cls()
+        import yaml
+
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            said = " ".join(str(error).split())
+            raise RepoError(f"'{FILE}'", f"cannot be read: {said}", "correct it there") from error
+        return cls.parse(content, project)
+
+    @classmethod
+    def parse(cls, content: Any, project: "FeastProject") -> "DriftSettings":
+        """Settings as ``drift.yaml`` or a component writes them.
+
+        Raises:
+            RepoError: A setting is unknown or not what it should be.
+        """
+        said = _mapping(content, "drift settings", [each.name for each in fields(cls)])
+        found = {name: value for name, value in said.items() if name not in ("default", "views")}
+        views = {}
+        for name, each in (said.get("views") or {}).items():
+            project.view(name)
+            views[name] = _view_drift(each, f"drift of view '{name}'")
+        default = _view_drift(said.get("default") or {}, "drift, default")
+        return cls(default=default, views=views, **found)
+
+
+def _view_drift(content: Any, subject: str) -> ViewDrift:
+    said = _mapping(content, subject, [each.name for each in fields(ViewDrift)])
+    found: dict[str, Any] = {}
+    if "consecutive" in said:
+        found["consecutive"] = _whole(said["consecutive"], subject, "consecutive")
+    if "reference" in said:
+        found["reference"] = _reference(said["reference"], subject)
+    if "thresholds" in said:
+        from feature_platform.statistics import Thresholds
+
+        known = [each.name for each in fields(Thresholds)]
+        numbers = _mapping(said["thresholds"], f"{subject}, thresholds", known)
+        for name, value in numbers.items():
+            if value is not None and type(value) not in (int, float):
+                raise RepoError(
+                    f"{subject}, thresholds", f"{name} is {value!r}", "use a number, or null"
+                )
+        found["thresholds"] = Thresholds(**numbers)
+    return ViewDrift(**found)
+
+
+def _reference(content: Any, subject: str) -> ReferenceKind:
+    """``trailing``, or ``{trailing: {days: 28}}``, or ``{named: launch}``."""
+    kinds = ", ".join(_KINDS)
+    if isinstance(content, str):
+        content = {content: {}}
+    if not isinstance(content, dict) or len(content) != 1:
+        raise RepoError(f"{subject}, reference", f"is {content!r}", f"use one of {kinds}")
+    ((name, said),) = content.items()
+    kind = _KINDS.get(str(name))
+    if kind is None:
+        near = get_close_matches(str(name), _KINDS, n=1)
+        raise RepoError(
+            f"{subject}, reference",
+            f"'{name}' is no kind of reference",
+            f"did you mean '{near[0]}'?" if near else f"use one of {kinds}",
+        )
+    names = [each.name for each in fields(kind)]
+    if isinstance(said, str):
+        said = {names[0]: said}
+    found = _mapping(said or {}, f"{subject}, reference {name}", names)
+    whole = kind in (Trailing, SameWeekday)
+    found = {
+        key: _whole(value, f"{subject}, reference {name}", key) if whole else str(value)
+        for key, value in found.items()
+    }
+    try:
+        made: ReferenceKind = kind(**found)  # type: ignore[arg-type]
+    except TypeError:
+        raise RepoError(
+            f"{subject}, reference {name}",
+            f"lacks some of {', '.join(names)}",
+            f"write {name}: {{{', '.join(f'{each}: ...' for each in names)}}}",
+        ) from None
+    if isinstance(made, FixedWindow):
+        fixed_window(made)
+    return made
+
+
+def fixed_window(kind: FixedWindow) -> Window:
+    """The window of a fixed reference.
+
+    Raises:
+        RepoError: It has no days, or the end is not after the start.
+    """
+    from datetime import UTC, datetime, time
+
+    try:
+        start, end = (date.fromisoformat(str(each)) for each in (kind.start, kind.end))
+    except ValueError as error:
+        raise RepoError(
+            f"fixed reference {kind.start} to {kind.end}", f"{error}", "write days as YYYY-MM-DD"
+        ) from None
+    midnight = time(tzinfo=UTC)
+    return Window(datetime.combine(start, midnight), datetime.combine(end, midnight))
+
+
+def _earlier(window: Window, days: Sequence[int]) -> list[Window]:
+    return [
+        Window(window.start - timedelta(days=each), window.end - timedelta(days=each))
+        for each in days
+    ]
+
+
+def _mapping(content: Any, subject: str, known: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(content, Mapping):
+        raise RepoError(subject, f"is {content!r}", f"use some of {', '.join(known)}")
+    for key in content:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1)
+            raise RepoError(
+                subject,
+                f"has the unknown setting '{key}'",
+                f"did you mean '{near[0]}'?" if near else f"use some of {', '.join(known)}",
+            )
+    return dict(content)
+
+
+def _whole(value: Any, subject: str, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise RepoError(subject, f"{name} is {value!r}", "use a whole number, 1 or more")
+    return value

@@ -1,0 +1,157 @@
+"""References of a view: frozen when they are set, versioned, kept beside its profiles."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.errors import StatisticsError
+from feature_platform.statistics import Reference, SeasonWindow, season_of
+from feature_platform.store.drift_files import Files
+
+if TYPE_CHECKING:
+    from feature_platform.statistics import Profile
+    from feature_platform.statistics.reference import ReferenceSource
+    from feature_platform.store.profiles import WindowProfiles
+
+SCHEMA_VERSION = 1
+_CURRENT = "CURRENT"
+
+
+@dataclass(frozen=True)
+class ViewReference:
+    """What the features of a view are compared with.
+
+    Attributes:
+        label: What people call it.
+        features: Reference of each feature.
+        problems: Features that have none, and why.
+        name: Its name; empty for a trailing reference, which nobody sets.
+        origin: What it was made from, such as the version of a training set.
+        created: When it was set, aware.
+    """
+
+    label: str
+    features: Mapping[str, Reference] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    origin: str = ""
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def version(self) -> str:
+        """Twelve hexadecimal digits of the content."""
+        said = "\n".join(f"{name} {each.version}" for name, each in sorted(self.features.items()))
+        return hashlib.sha256(f"{self.origin}\n{said}".encode()).hexdigest()[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "version": self.version,
+            "name": self.name,
+            "label": self.label,
+            "origin": self.origin,
+            "created": self.created.isoformat(),
+            "features": {name: each.to_json() for name, each in self.features.items()},
+            "problems": dict(self.problems),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "ViewReference":
+        """What `to_json` wrote.
+
+        Raises:
+            StatisticsError: It was written by another version of this package.
+        """
+        if data.get("schema_version") != SCHEMA_VERSION:
+            raise StatisticsError(
+                f"stored reference '{data.get('name')}'",
+                f"is of schema version {data.get('schema_version')!r}",
+                "set it again: feature-platform drift --set-reference",
+            )
+        return cls(
+            label=data["label"],
+            features={name: Reference.from_json(each) for name, each in data["features"].items()},
+            problems=dict(data["problems"]),
+            name=data["name"],
+            origin=data["origin"],
+            created=datetime.fromisoformat(data["created"]),
+        )
+
+
+@dataclass(frozen=True)
+class ReferenceStore:
+    """Where the references of a view are kept: every version, and which of them is current."""
+
+    files: Files
+    view: str
+
+    def current(self, name: str) -> ViewReference | None:
+        """The reference of that name; None where nobody has set it.
+
+        Raises:
+            SourceError: It is there, and cannot be read.
+            StatisticsError: It was written by another version of this package.
+        """
+        version = self.files.read_text("references", self.view, name, _CURRENT)
+        if version is None:
+            return None
+        content = self.files.read_json("references", self.view, name, version.strip())
+        return None if content is None else ViewReference.from_json(content)
+
+    def set(self, reference: ViewReference) -> None:
+        """Freeze it under its name; an older version of that name is kept, but not current."""
+        place = ("references", self.view, reference.name)
+        self.files.write_json(reference.to_json(), *place, reference.version)
+        self.files.write_text(f"{reference.version}\n", *place, _CURRENT)
+
+    def names(self) -> list[str]:
+        """The names that are set."""
+        return self.files.names("references", self.view)
+
+
+def reference_of_windows(
+    windows: Sequence["WindowProfiles"],
+    features: Iterable[str],
+    *,
+    source: "ReferenceSource",
+    label: str,
+    name: str = "",
+    origin: str = "",
+) -> ViewReference:
+    """A reference of the windows' stored profiles, with their weekdays; nothing is read again.
+
+    Where a feature changed its type among the windows, the type that most of them have counts.
+    """
+    found: dict[str, Reference] = {}
+    problems: dict[str, str] = {}
+    for feature in features:
+        held = [
+            (window.window, window.features[feature])
+            for window in windows
+            if feature in window.features and window.features[feature].rows
+        ]
+        if not held:
+            said = [window.problems[feature] for window in windows if feature in window.problems]
+            problems[feature] = said[-1] if said else "none of its windows holds a row"
+            continue
+        usual = _usual_type([each for _, each in held])
+        found[feature] = Reference.of_windows(
+            [
+                SeasonWindow(season_of(window.start), each)
+                for window, each in held
+                if each.kind == "empty" or (each.kind, each.ages) == usual
+            ],
+            feature,
+            source=source,
+            label=label,
+        )
+    return ViewReference(label, found, problems, name, origin)
+
+
+def _usual_type(held: Sequence["Profile"]) -> tuple[str, bool]:
+    kinds = Counter((each.kind, each.ages) for each in held if each.kind != "empty")
+    return kinds.most_common(1)[0][0] if kinds else ("empty", False)
