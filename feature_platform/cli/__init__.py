@@ -128,6 +128,24 @@ def status(**arguments: Any) -> int:
     return run(**arguments)
 
 
+@_command(
+    click.option("--view", required=True, help="Feature view."),
+    click.option(
+        "--date", help="The window that begins then, UTC: 2026-03-01; the newest if left out."
+    ),
+    click.option("--html", type=click.Path(dir_okay=False), help="Write the report there."),
+    click.option("--reference", help="Compare with this reference that was set before."),
+    click.option("--set-reference", help="Freeze --start to --end under this name instead."),
+    click.option("--start", help="First day of the reference."),
+    click.option("--end", help="Day after its last one."),
+)
+def drift(**arguments: Any) -> int:
+    """Compare each feature of a window with its reference; or set a reference."""
+    from feature_platform.cli.drift import run
+
+    return run(**arguments)
+
+
 @_command()
 def doctor(**arguments: Any) -> int:
     """Check versions, configuration, and what can be reached; say how to repair the rest."""

@@ -1,8 +1,9 @@
 """Drift of a feature view: windows against the reference that its settings name."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from feature_platform.store.profiles import (
 from feature_platform.store.references import ReferenceStore, ViewReference, reference_of_windows
 from feature_platform.store.registry import materialized_windows
 from feature_platform.store.training_reference import training_reference
+from feature_platform.store.view_settings import read_settings
 from feature_platform.store.windows import Window, covers
 
 if TYPE_CHECKING:
@@ -86,6 +88,12 @@ class DriftJudge:
     def results(self) -> ResultStore:
         """The stored verdicts."""
         return ResultStore(self.files, self.view)
+
+    @cached_property
+    def partition(self) -> timedelta:
+        """Length of the view's partitions."""
+        settings = read_settings(self.view, self.project.view(self.view).tags)
+        return timedelta(hours=1) if settings.partitions == "hourly" else timedelta(days=1)
 
     @cached_property
     def columns(self) -> Mapping[str, str]:
@@ -169,9 +177,8 @@ class DriftJudge:
         Raises:
             SourceError: The source is missing or unreadable, or holds no row in the window.
         """
-        parts = split(window, self.project, self.view)
-        found = [*self._profiles_of(store, parts)]
-        return self._freeze(name, found, f"'{name}', {window}", str(window))
+        found = self.profiles_of(store, split(window, self.partition))
+        return self.set_reference(name, found, f"'{name}', {window}", str(window))
 
     def history(self, window: Window) -> list[WindowDrift]:
         """What was found of the windows before, as many as a page shows, oldest first."""
@@ -248,26 +255,30 @@ class DriftJudge:
             )
         return comparison
 
-    def _profiles_of(
-        self, store: "FeatureStore", windows: Sequence[Window]
-    ) -> Iterator[WindowProfiles]:
+    def profiles_of(self, store: "FeatureStore", windows: Sequence[Window]) -> list[WindowProfiles]:
         """Stored profiles, and those of windows that have none, from one reading of the source."""
         features = list(self.columns)
-        lacking = []
+        found, lacking = [], []
         for window in windows:
             stored = self.profiles.read(window, features)
             if stored is None:
                 lacking.append(window)
             else:
-                yield stored
+                found.append(stored)
         source = self.project.view(self.view).batch_source
-        for found in profile_windows(store, source, lacking, self.columns):
-            self.profiles.write(found)
-            yield found
+        for made in profile_windows(store, source, lacking, self.columns):
+            self.profiles.write(made)
+            found.append(made)
+        return found
 
-    def _freeze(
+    def set_reference(
         self, name: str, found: Sequence[WindowProfiles], label: str, origin: str
     ) -> ViewReference:
+        """Freeze a reference of stored profiles.
+
+        Raises:
+            SourceError: They hold no row.
+        """
         if not any(each.rows for each in found):
             raise SourceError(
                 f"reference {label} of feature view '{self.view}'",
@@ -306,7 +317,7 @@ class _History:
             online = materialized_windows(store, judge.view)
             wanted = {each for window in windows for each in self.kind.before(window)}
             served = [each for each in sorted(wanted - set(windows)) if covers(online, each)]
-            self.profiles = {each.window: each for each in judge._profiles_of(store, served)}  # noqa: SLF001 - one idea in two classes
+            self.profiles = {each.window: each for each in judge.profiles_of(store, served)}
         else:
             self.fixed = self._fixed()
 
@@ -344,9 +355,8 @@ class _History:
             name = f"fixed {window}"
             known = judge.references.current(name)
             if known is None:
-                parts = split(window, judge.project, judge.view)
-                found = [*judge._profiles_of(self.store, parts)]  # noqa: SLF001
-                known = judge._freeze(name, found, str(window), str(window))  # noqa: SLF001
+                found = judge.profiles_of(self.store, split(window, judge.partition))
+                known = judge.set_reference(name, found, str(window), str(window))
             return known
         if isinstance(kind, TrainingSet):
             return training_reference(judge, kind)
@@ -362,14 +372,8 @@ class _History:
         return known
 
 
-def split(window: Window, project: "FeastProject", view: str) -> list[Window]:
-    """`window` in days, or hours where the view has hourly partitions; the last may be shorter."""
-    from datetime import timedelta
-
-    from feature_platform.store.view_settings import read_settings
-
-    settings = read_settings(view, project.view(view).tags)
-    length = timedelta(hours=1) if settings.partitions == "hourly" else timedelta(days=1)
+def split(window: Window, length: timedelta) -> list[Window]:
+    """`window` in parts of a length; the last may be shorter."""
     parts, start = [], window.start
     while start < window.end:
         parts.append(Window(start, min(window.end, start + length)))

@@ -1,0 +1,157 @@
+"""``feature-platform drift``: a window of a view against its reference; and setting references."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from feature_platform.cli.moments import parse_moment, parse_window
+from feature_platform.errors import RepoError, WindowError
+from feature_platform.store.project import FeastProject
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    from feature_platform.store.drift import DriftJudge
+    from feature_platform.store.drift_results import WindowDrift
+    from feature_platform.store.references import ViewReference
+
+_COLOURS = {"drift": "red", "warn": "yellow", "insufficient": "blue", "ok": "green"}
+
+
+def run(
+    *,
+    view: str,
+    date: str | None,
+    html: str | None,
+    reference: str | None,
+    set_reference: str | None,
+    start: str | None,
+    end: str | None,
+    repo: str,
+    profile: str | None,
+    start_date: str,
+    as_json: bool,
+) -> int:
+    """Compare, or set a reference; 0 if every feature is as its reference has it, else 1."""
+    from feature_platform.cli.materialize import choose_views
+    from feature_platform.graph import FeastGraph
+    from feature_platform.store.drift import DriftJudge
+    from feature_platform.store.drift_settings import DriftSettings
+
+    project = FeastProject(repo, profile)
+    choose_views(FeastGraph(project, start_date), (view,))
+    judge = DriftJudge(project, view, DriftSettings.load(project))
+    if set_reference is not None:
+        if start is None or end is None:
+            raise RepoError(
+                "option --set-reference",
+                "needs the days that the reference is made of",
+                "add --start and --end, such as --start 2026-01-01 --end 2026-03-01",
+            )
+        frozen = judge.freeze(project.store(), set_reference, parse_window(start, end))
+        _print_reference(judge, frozen, as_json=as_json)
+        return 0 if not frozen.problems else 1
+    if start is not None or end is not None:
+        raise RepoError(
+            "options --start and --end", "say what --set-reference is made of", "use --date"
+        )
+    if reference is not None:
+        judge = DriftJudge(project, view, judge.settings, _known(judge, reference))
+    window = _window(judge, date)
+    # Judged by another reference than the asset's, it is not what the asset would have said.
+    (found,) = judge.judge(project.store(), [window], keep=reference is None)
+    if html is not None:
+        _write(Path(html), judge.page(found, judge.history(window)))
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        _print(found, html)
+    return 0 if found.verdict == "ok" else 1
+
+
+def _known(judge: "DriftJudge", name: str) -> "ViewReference":
+    found = judge.references.current(name)
+    if found is None:
+        raise RepoError(
+            f"reference '{name}' of feature view '{judge.view}'",
+            f"is not set (set are: {', '.join(judge.references.names()) or 'none'})",
+            f"set it: feature-platform drift --view {judge.view} --set-reference {name} "
+            "--start DAY --end DAY",
+        )
+    return found
+
+
+def _window(judge: "DriftJudge", date: str | None) -> Window:
+    """The partition that begins at a typed moment; the newest complete one if there is none.
+
+    Raises:
+        WindowError: It is not a moment, not where a partition begins, or not over yet.
+    """
+    length = judge.partition
+    now = datetime.now(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if date is None:
+        end = midnight + (now - midnight) // length * length
+        return Window(end - length, end)
+    start = parse_moment("date", date)
+    day = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    if (start - day) % length != timedelta():
+        raise WindowError(
+            f"date '{date}'",
+            "is not where a partition begins",
+            f"use {day.date().isoformat()}",
+        )
+    if start + length > now:
+        raise WindowError(f"date '{date}'", "its window is not over yet", "choose an earlier one")
+    return Window(start, start + length)
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RepoError(
+            f"page '{path}'", f"cannot be written ({error.strerror})", "choose another file"
+        ) from error
+
+
+def _print_reference(judge: "DriftJudge", frozen: "ViewReference", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "view": judge.view,
+                    "name": frozen.name,
+                    "version": frozen.version,
+                    "label": frozen.label,
+                    "features": sorted(frozen.features),
+                    "problems": dict(frozen.problems),
+                }
+            )
+        )
+        return
+    click.echo(f"{judge.view}: reference '{frozen.name}' is set, version {frozen.version}")
+    for name, each in frozen.features.items():
+        click.echo(f"  {name}: {each.profile.rows:,} rows in {each.windows} windows")
+    for name, problem in frozen.problems.items():
+        click.secho(f"  {name}: {problem}", fg="red")
+    if "://" not in judge.files.address:
+        click.echo(f"  kept in {judge.files.address}")
+
+
+def _print(found: "WindowDrift", html: str | None) -> None:
+    version = f", version {found.reference_version}" if found.reference_version else ""
+    click.echo(f"{found.view} {found.window} against {found.reference}{version}\n")
+    width = max((len(each.feature) for each in found.comparisons), default=0)
+    for each in found.worst_first:
+        verdict = found.verdict_of(each)
+        shown = click.style(f"{verdict:<12}", fg=_COLOURS[verdict])
+        said = found.sentence_of(each).removeprefix(f"{each.feature} ")
+        click.echo(f"  {shown}  {each.feature:<{width}}  {said}")
+        for note in each.notes:
+            click.echo(f"  {'':<12}  {'':<{width}}  {note}")
+    if html is not None:
+        click.echo(f"\n{html}")
