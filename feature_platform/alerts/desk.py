@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -143,6 +143,8 @@ class AlertDesk:
     def _announce(self, incident: Incident, subject: Subject, now: datetime) -> None:
         message = compose(incident, subject, "open", self._plan.places)
         for target in targets(self._plan.routes, incident, subject):
+            if not self._plan.channels[target.channel].takes_many:
+                target = replace(target, pack=None)  # noqa: PLW2901
             self.outbox.announce(incident, message, target, now)
 
 

@@ -138,6 +138,8 @@ class Subject:
         views: The feature views that a repair has to materialize.
         cadence: Length of the windows that a repair has to name; None without partitions.
         upstream: Keys of the assets it is made from.
+        blocks: Whether a failed check of it keeps data from being served, though the check itself
+            does not say so.
         repo: The repo's folder, as commands name it.
         profile: Its profile; None for the default one.
     """
@@ -151,6 +153,7 @@ class Subject:
     views: tuple[str, ...] = ()
     cadence: Literal["daily", "hourly"] | None = None
     upstream: tuple[str, ...] = ()
+    blocks: bool = False
     repo: str = "feature_repo"
     profile: str | None = None
 

@@ -19,6 +19,8 @@ def repair_command(incident: Incident, subject: Subject) -> str:
     if check == REGISTRY_CHECK or subject.kind == "registry":
         file = ["-f", f"feature_store.{subject.profile}.yaml"] if subject.profile else []
         return shlex.join(["feast", "-c", subject.repo, *file, "apply"])
+    if subject.kind == "drift":
+        return _ours("drift", subject, views)
     window = _window(incident, subject)
     if not views or window is None:
         return _ours("status", subject, views)

@@ -144,7 +144,7 @@ def _route(node: Node, channels: Mapping[str, Channel]) -> Route:
     if "group" in fields:
         group_by, wait = _group(fields["group"])
         for name in to:
-            if isinstance(channels[name], PagerDutyChannel):
+            if not channels[name].takes_many:
                 raise fields["group"].error(
                     f"groups messages to '{name}', but PagerDuty gets an alert for each incident",
                     "remove 'group' (PagerDuty groups alerts itself), or give it its own route",

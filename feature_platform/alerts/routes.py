@@ -123,12 +123,15 @@ class Target:
 
 
 def targets(routes: Sequence[Route], incident: Incident, subject: Subject) -> list[Target]:
-    """The channels for an incident, each once; the log where no rule fits."""
+    """The channels for an incident, each once; the log where no rule fits.
+
+    What is found wrong with one asset at one time goes out together without being asked to.
+    """
     found: dict[str, Target] = {}
     for route in routes:
         if not route.match.fits(incident, subject):
             continue
-        pack = _pack(route, incident, subject) if route.group_by else None
+        pack = _pack(route, incident, subject)
         for channel in route.to:
             found.setdefault(channel, Target(channel, route.suppress, route.wait, pack))
         if not route.go_on:
@@ -144,7 +147,8 @@ def _pack(route: Route, incident: Incident, subject: Subject) -> str:
         "severity": incident.severity,
         "kind": incident.condition.kind,
     }
-    return "|".join([str(route.line), *(f"{each}={values[each]}" for each in route.group_by)])
+    by = route.group_by or ("asset",)
+    return "|".join([str(route.line), *(f"{each}={values[each]}" for each in by)])
 
 
 def _any_fits(patterns: tuple[str, ...], values: tuple[str, ...]) -> bool:

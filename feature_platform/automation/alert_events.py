@@ -20,6 +20,9 @@ _RUNS = 50
 # Each asset whose failed partitions may have been materialized since costs one query.
 _RECOVERIES = 100
 
+# Nobody repairs the drift of a window that is past: what these say of the newest one counts.
+_REPORTS = ("drift", "skew")
+
 _PAGES = {
     DagsterEventType.ASSET_CHECK_EVALUATION: _PAGE,
     DagsterEventType.RUN_FAILURE: _RUNS,
@@ -112,11 +115,12 @@ def _findings(
     """What one event says."""
     event = entry.get_dagster_event()
     at = utc(entry.timestamp)
+    found: Finding | None
     if event.event_type == DagsterEventType.RUN_FAILURE:
         return failed_run_findings(instance, number, entry, watched.subjects)
     if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
-        found: Finding | None = _check_finding(number, at, evaluation, entry.run_id)
+        found = _check_finding(number, at, evaluation, entry.run_id, watched)
     elif event.event_type == DagsterEventType.FRESHNESS_STATE_CHANGE:
         change: Any = event.event_specific_data
         found = _freshness_finding(number, at, change.key, change.new_state)
@@ -127,9 +131,16 @@ def _findings(
 
 
 def _check_finding(
-    number: int, at: Any, evaluation: dg.AssetCheckEvaluation, run_id: str | None
-) -> Finding:
-    scopes, clears = _scopes(evaluation)
+    number: int,
+    at: Any,
+    evaluation: dg.AssetCheckEvaluation,
+    run_id: str | None,
+    watched: Watched,
+) -> Finding | None:
+    subject = watched.subjects.get("/".join(evaluation.asset_key.path))
+    if subject is None or evaluation.check_name == subject.kind:
+        return None  # a report's own check says again what the checks of its features say
+    scopes, clears = _scopes(evaluation, newest_decides=subject.kind in _REPORTS)
     value, threshold = _measured(evaluation.metadata)
     return Finding(
         asset="/".join(evaluation.asset_key.path),
@@ -142,14 +153,16 @@ def _check_finding(
             sentence=evaluation.description or f"check '{evaluation.check_name}' did not pass",
             value=value,
             threshold=threshold,
-            blocking=bool(evaluation.blocking),
+            blocking=bool(evaluation.blocking) or subject.blocks,
             run_id=run_id or None,
         ),
         clears=clears,
     )
 
 
-def _scopes(evaluation: dg.AssetCheckEvaluation) -> tuple[dict[str, bool], bool]:
+def _scopes(
+    evaluation: dg.AssetCheckEvaluation, *, newest_decides: bool
+) -> tuple[dict[str, bool], bool]:
     """Partition to whether it failed; and whether what is not named is well again."""
     failed = not evaluation.passed
     verdicts = _value(evaluation.metadata, VERDICTS)
@@ -157,8 +170,10 @@ def _scopes(evaluation: dg.AssetCheckEvaluation) -> tuple[dict[str, bool], bool]
         said = {key: not verdict.get("passed", not failed) for key, verdict in verdicts.items()}
         if failed and not any(said.values()):
             said = dict.fromkeys(said, True)
+        if newest_decides:
+            return {WHOLE: said[max(said)]}, not said[max(said)]
         return {**said, WHOLE: False}, False
-    if evaluation.partition:
+    if evaluation.partition and not newest_decides:
         return {evaluation.partition: failed, WHOLE: False}, False
     return {WHOLE: failed}, not failed
 
@@ -217,7 +232,10 @@ def _wrong_now(instance: dg.DagsterInstance, watched: Watched, newest: int) -> I
         evaluation: Any = record.evaluation
         # A check that is planned and not done yet will be read when it is.
         if isinstance(evaluation, dg.AssetCheckEvaluation) and not evaluation.passed:
-            yield _check_finding(newest, utc(record.create_timestamp), evaluation, record.run_id)
+            at = utc(record.create_timestamp)
+            found = _check_finding(newest, at, evaluation, record.run_id, watched)
+            if found:
+                yield found
     states = instance.get_freshness_state_records(list(watched.keys.values()))
     for key, state in states.items():
         found = _freshness_finding(newest, state.updated_at, key, state.freshness_state)

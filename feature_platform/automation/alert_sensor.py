@@ -84,7 +84,13 @@ def watch(
     """What is known of a project's assets, for messages about them."""
     records = {
         translator.key_of(each): each
-        for each in (graph.registry, *graph.sources.values(), *graph.views.values())
+        for each in (
+            graph.registry,
+            *graph.sources.values(),
+            *graph.views.values(),
+            *graph.drifts.values(),
+            *graph.skews.values(),
+        )
     }
     readers = _readers(graph)
     subjects: dict[str, Subject] = {}
@@ -115,7 +121,8 @@ def _subject(
     readers: Mapping[str, Sequence[FeastTranslatorData]],
 ) -> Subject:
     project = graph.project
-    kind = record.kind if record else spec.key.path[-2] if len(spec.key.path) > 1 else "asset"
+    folder = spec.key.path[-2] if len(spec.key.path) > 1 else "asset"
+    kind = record.kind if record else folder.removesuffix("s")
     # An asset without a record of its own, such as a report, ends in the name of what it is about.
     name = record.name if record else spec.key.path[-1]
     if kind == "source":
@@ -137,6 +144,8 @@ def _subject(
         views=tuple(view.name for view in views),
         # A window that a daily view can take is one that an hourly view can take too.
         cadence="daily" if "daily" in settings else "hourly" if settings else None,
+        blocks=kind == "drift"
+        and any(view.settings is not None and view.settings.drift == "block" for view in views),
         upstream=tuple("/".join(dep.asset_key.path) for dep in spec.deps),
         repo=_shown(project.repo_dir),
         profile=project.profile,

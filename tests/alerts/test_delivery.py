@@ -1,11 +1,13 @@
 """Messages get through: late if need be, in order, and each once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from feature_platform.alerts.incidents import Condition
 from feature_platform.alerts.outbox import backoff
 
 if TYPE_CHECKING:
@@ -202,6 +204,21 @@ def test_what_belongs_together_is_told_together(
     desk.tick(wait=3 * MINUTE)
     assert [len(each["messages"]) for each in receiver.hooks()] == [5, 1, 5]
     assert len({message for message in receiver.told() if message[0] == "resolve"}) == 5
+
+
+def test_what_breaks_at_once_on_one_asset_is_one_message_but_an_alert_each_at_pagerduty(
+    make_desk: Callable[[str], "Desk"], receiver: "Receiver"
+):
+    desk = make_desk("  - to: [hook, pager]")
+    first = desk.see("sources/clicks", bad=False)
+    broken = [
+        replace(first, event=event, condition=Condition("check", check), scopes={"": True})
+        for event, check in enumerate(("schema", "keys"), 10)
+    ]
+    desk.tick(*broken)
+    assert [len(each["messages"]) for each in receiver.hooks()] == [2]
+    alerts = [each.json["dedup_key"] for each in receiver.taken if each.path == "/v2/enqueue"]
+    assert alerts == [KEY, "fraud/sources/clicks#keys"]
 
 
 def test_a_group_that_was_refused_is_tried_again_as_it_was(

@@ -164,7 +164,7 @@ def test_every_runbook_that_a_message_names_is_there(desk: "Desk", receiver: "Re
     assert all((root / each).is_file() for each in named)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     events=st.lists(
         st.tuples(st.sampled_from(["", "a", "b"]), st.booleans(), st.booleans()), max_size=12

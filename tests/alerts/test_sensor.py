@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from feature_platform.automation.gave_up import report_gave_up
+from feature_platform.checks.source_checks import VERDICTS
 from feature_platform.errors import AlertError
 
 if TYPE_CHECKING:
@@ -206,6 +207,26 @@ def test_a_warning_that_leaves_the_run_green_is_told(watch: Watch, receiver: "Re
     [message] = receiver.hooks()[0]["messages"]
     assert message["severity"] == "warn"
     assert (message["value"], message["threshold"]) == ("0.4", "0.2")
+    assert message["effect"] == "served: the check does not block"
+
+
+def test_drift_is_told_by_feature_in_one_message_and_is_over_with_the_next_window(
+    watch: Watch, receiver: "Receiver"
+):
+    drift, key = "drift/stock", "warehouse_stock/drift/stock"
+    watch.tick()
+    for day, passed in (("2026-03-01", False), ("2026-03-02", True)):
+        for check in ("drift", "on_hand", "reserved"):
+            metadata = {VERDICTS: {day: {"passed": passed}}}
+            watch.report(drift, check, passed=passed, metadata=metadata)
+        watch.tick()
+    told = [sorted((m["kind"], m["key"]) for m in each["messages"]) for each in receiver.hooks()]
+    assert told == [
+        [("open", f"{key}#on_hand"), ("open", f"{key}#reserved")],
+        [("resolve", f"{key}#on_hand"), ("resolve", f"{key}#reserved")],
+    ]
+    [message, _] = receiver.hooks()[0]["messages"]
+    assert "feature-platform drift --repo" in message["command"]
     assert message["effect"] == "served: the check does not block"
 
 

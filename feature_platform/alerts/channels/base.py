@@ -43,6 +43,10 @@ class Channel(Protocol):
     def name(self) -> str:
         """What rules call it."""
 
+    @property
+    def takes_many(self) -> bool:
+        """Whether a delivery may hold several messages."""
+
     def send(self, delivery: Delivery) -> None:
         """Tell what is in a delivery.
 

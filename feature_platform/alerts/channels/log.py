@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from feature_platform.alerts.outbox import Delivery
 
@@ -9,6 +10,8 @@ from feature_platform.alerts.outbox import Delivery
 @dataclass(frozen=True)
 class LogChannel:
     """Writes each message as one record, an error or a warning as the incident is."""
+
+    takes_many: ClassVar[bool] = True
 
     name: str
     logger: logging.Logger = field(

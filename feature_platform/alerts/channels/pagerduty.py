@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from feature_platform.alerts.channels.base import (
     TIMEOUT,
@@ -26,6 +26,8 @@ _MAX_KEY = 255
 @dataclass(frozen=True)
 class PagerDutyChannel:
     """Triggers and resolves alerts of one service; asset and check are the dedup key."""
+
+    takes_many: ClassVar[bool] = False
 
     name: str
     routing_key: Secret

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from feature_platform.alerts.channels.base import (
     TIMEOUT,
@@ -29,6 +29,8 @@ class SlackChannel:
 
     A webhook knows no idempotency key: where an answer got lost, the message may stand there twice.
     """
+
+    takes_many: ClassVar[bool] = True
 
     name: str
     url: Secret

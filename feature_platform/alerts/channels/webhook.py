@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from feature_platform.alerts.channels.base import (
     TIMEOUT,
@@ -38,6 +38,8 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 @dataclass(frozen=True)
 class WebhookChannel:
     """Posts JSON: ``{"id", "kind", "messages": [...]}``, ``id`` being the idempotency key too."""
+
+    takes_many: ClassVar[bool] = True
 
     name: str
     url: Secret
