@@ -1,6 +1,6 @@
 """Drift assets: each feature of a view's window against its reference."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -8,9 +8,12 @@ import dagster as dg
 from feature_platform.assets.retries import RETRIES, one_line_failures
 from feature_platform.assets.windows import run_windows
 from feature_platform.checks.drift import REPORT, series
+from feature_platform.store.windows import Window
 from feature_platform.translator import op_name
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+
     from feature_platform.checks.drift_gate import DriftReport
     from feature_platform.store.drift_results import WindowDrift
 
@@ -40,7 +43,9 @@ def build_drift_asset(
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         windows = run_windows(context.run.tags, partitions)
         with one_line_failures():
-            found = report.judge_windows(report.data.project.store(), windows)
+            store = report.data.project.store()
+            found = report.judge_windows(store, windows)
+            _tell_feast(report, store, windows.values())
         pages = report.write_pages(context.instance, found)
         for key, each in found.items():
             metadata = series(each)
@@ -52,6 +57,16 @@ def build_drift_asset(
         yield from report.results(found, pages)
 
     return drift_asset
+
+
+def _tell_feast(report: "DriftReport", store: "FeatureStore", windows: Iterable[Window]) -> None:
+    """Keep the profiles among Feast's own metrics, where the repo has Feast monitor its views."""
+    from feature_platform.store.feast_monitoring import is_monitored, write_metrics
+
+    profiles = report.judge().profiles
+    for window in windows:
+        if is_monitored(store, window) and (known := profiles.read(window, [])) is not None:
+            write_metrics(store, report.data.name, window, known.features)
 
 
 def _table(found: "WindowDrift") -> dg.TableMetadataValue:
