@@ -20,7 +20,7 @@ import pyarrow as pa
 from feature_platform.engine.join_keys import KeyCodes, key_codes
 from feature_platform.engine.source_table import Reading, SourceTable
 from feature_platform.engine.ticks import MISSING, Ints, Moments, Unit, ticks, unit_of
-from feature_platform.engine.tied_rows import Newest
+from feature_platform.engine.tied_rows import Newest, TieBreak
 
 NO_ROW = -1
 """What stands for the row of an entity row that has none."""
@@ -74,10 +74,13 @@ def newest_rows(join: AsOf, entities: pa.Table, moments: Moments, reading: Readi
     slots = _slots(keys, entities.num_rows, moments, unit)
     earliest = moments.earliest(unit, join.ttl)
     found = np.full(entities.num_rows, NO_ROW, dtype=np.int64)
-    if not slots.count:
+    if slots.latest == MISSING:
         return found
-    newest = Newest(slots.count, join.source, join.order, reading)
-    span = (int(earliest[slots.of_row >= 0].min()), int(slots.moments.max()))
+    # Created times are only looked at where event times are equal, unless they are to be known.
+    created = None if join.known else join.created
+    tie_break = TieBreak(source, ((created,) if created else ()) + join.order, created, reading)
+    newest = Newest(slots.count, slots.first[1:] - 1, tie_break)
+    span = (int(earliest[slots.of_row >= 0].min()), slots.latest)
     _read_all(_LookUp(join, keys, slots, unit, span), newest, reading)
     seen = _carried(slots, newest, across=join.known)
     of_row = np.where(slots.of_row >= 0, seen[slots.of_row], -1)
@@ -90,17 +93,21 @@ def newest_rows(join: AsOf, entities: pa.Table, moments: Moments, reading: Readi
 class _Slots:
     """The moments of each key, keys one after the other, moments in order, each once.
 
+    The last slot of each key is after all of its moments: no moment sees what falls into it.
+
     Attributes:
         moments: In ticks.
         keys: The key of each.
         first: Where each key begins, and last how many slots there are.
         of_row: The slot of each entity row; -1 where it has no key or no moment.
+        latest: The last moment of all.
     """
 
     moments: Ints
     keys: Ints
     first: Ints
     of_row: Ints
+    latest: int
 
     @property
     def count(self) -> int:
@@ -113,12 +120,12 @@ class _Slots:
         return self.first[:-1] + before[self.first[1:]] - before[self.first[:-1]]
 
     def of(self, keys: Ints, at: Ints) -> Ints:
-        """The first slot of each key that is not before a tick; it may be past the key's last."""
+        """The first slot of each key that is not before a tick."""
         if len(at) > self.count // 4:
             # Files are mostly written in order of time: then one slot a key is in question.
             low, high = self.start(int(at.min()))[keys], self.start(int(at.max()))[keys]
         else:
-            low, high = self.first[keys], self.first[keys + 1]
+            low, high = self.first[keys], self.first[keys + 1] - 1
         open_ = np.flatnonzero(low < high)
         while len(open_):
             left, right = low[open_], high[open_]
@@ -151,9 +158,18 @@ def _slots(keys: KeyCodes | None, rows: int, moments: Moments, unit: Unit) -> _S
     new[1:] = (sorted_codes[1:] != sorted_codes[:-1]) | (sorted_at[1:] != sorted_at[:-1])
     of_row = np.full(rows, -1, dtype=np.int64)
     of_row[order] = np.cumsum(new) - 1
-    slot_keys = sorted_codes[new]
-    first = np.searchsorted(slot_keys, np.arange(count + 1))
-    return _Slots(sorted_at[new], slot_keys, first.astype(np.int64), of_row)
+    of_row[order] += sorted_codes  # one more slot for each key before
+    own, own_keys = sorted_at[new], sorted_codes[new]
+    first = np.searchsorted(own_keys, np.arange(count + 1)) + np.arange(count + 1)
+    moments_ = np.full(len(own) + count, np.iinfo(np.int64).max, dtype=np.int64)
+    moments_[np.arange(len(own)) + own_keys] = own
+    return _Slots(
+        moments=moments_,
+        keys=np.repeat(np.arange(count), np.diff(first)),
+        first=first.astype(np.int64),
+        of_row=of_row,
+        latest=int(own.max()) if len(own) else MISSING,
+    )
 
 
 @dataclass(frozen=True)
@@ -175,40 +191,42 @@ class _LookUp:
     span: tuple[int, int]
 
     def pieces(self) -> list[int]:
-        """The pieces that may have rows in the span."""
+        """The pieces that may have rows in the span, the latest first: most others then lose."""
         found = []
         for number, piece in enumerate(self.join.source.pieces):
             bounds = piece.bounds(self.join.time, self.unit)
             if bounds is None or (bounds[0] <= self.span[1] and bounds[1] >= self.span[0]):
-                found.append(number)
-        return found
+                found.append((bounds[1] if bounds else self.span[1], number))
+        return [number for _, number in sorted(found, reverse=True)]
 
     def placed(self, piece: int, batch_rows: int) -> Iterator[tuple[Ints, Ints, Ints, Ints | None]]:
-        """Rows that some moment may see: number, slot, event time, and created time if any."""
-        join, slots = self.join, self.slots
+        """Rows of keys asked for: number, slot, event time, and created time if it is to count."""
+        join = self.join
         columns = [column for column, _ in join.keys]
-        times = [join.time, *([join.created] if join.created else [])]
+        created_column = join.created if join.known else None
+        wanted = [*columns, join.time, *([created_column] if created_column else [])]
         start = join.source.starts[piece]
-        for batch in join.source.read(piece, list(dict.fromkeys([*columns, *times])), batch_rows):
-            rows = np.arange(start, start + batch.num_rows)
-            start += batch.num_rows
+        for batch in join.source.read(piece, list(dict.fromkeys(wanted)), batch_rows):
             time = self._ticks(batch, join.time)
             code = np.zeros(len(time), dtype=np.int64)
             if self.keys:
                 code = self.keys.of([batch.column(column) for column in columns])
-            good = (code >= 0) & (time >= self.span[0]) & (time <= self.span[1])
-            created = self._ticks(batch, join.created) if join.created else None
-            if created is not None and join.known:
+            good = code >= 0
+            if time.min() < self.span[0] or time.max() > self.span[1]:
+                good &= (time >= self.span[0]) & (time <= self.span[1])
+            created = self._ticks(batch, created_column) if created_column else None
+            if created is not None:
                 good &= created != MISSING
-            rows, time, code = rows[good], time[good], code[good]
-            created = created[good] if created is not None else None
-            if not len(rows):
+            picked = np.flatnonzero(good)
+            rows = picked + start
+            start += batch.num_rows
+            if not len(picked):
                 continue
-            seen_from = np.maximum(time, created) if created is not None and join.known else time
-            slot = slots.of(code, seen_from)
-            inside = slot < slots.first[code + 1]
-            created = created[inside] if created is not None else None
-            yield rows[inside], slot[inside], time[inside], created
+            if len(picked) < batch.num_rows:
+                time, code = time[picked], code[picked]
+                created = created[picked] if created is not None else None
+            seen_from = time if created is None else np.maximum(time, created)
+            yield rows, self.slots.of(code, seen_from), time, created
 
     def _ticks(self, batch: Any, column: str) -> Ints:
         subject = f"source '{self.join.source.name}': column '{column}'"

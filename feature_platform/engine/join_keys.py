@@ -86,10 +86,11 @@ class _Values:
         if pa.types.is_integer(kind) and not pa.types.is_uint64(kind) and len(values):
             bounds = pc.min_max(values).as_py()
             span = bounds["max"] - bounds["min"] + 1
-            if span <= min(_DIRECT, max(1 << 20, 16 * len(values))):
+            near = abs(bounds["min"]) < 2**62  # so that differences from it can be told
+            if near and span <= min(_DIRECT, max(1 << 20, 16 * len(values))):
                 self._first = bounds["min"]
-                self._table = np.full(span, -1, dtype=np.int64)
-                self._table[values.to_numpy() - self._first] = np.arange(len(values))
+                self._table = np.full(span + 2, -1, dtype=np.int64)
+                self._table[values.to_numpy() - self._first + 1] = np.arange(len(values))
 
     def codes(self, column: Any) -> Ints:
         """The number of each value; -1 for those that are not among them."""
@@ -100,16 +101,15 @@ class _Values:
         return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
     def _looked_up(self, column: Any) -> Ints:
-        assert self._table is not None  # noqa: S101 - for the type checker
+        table = self._table
+        assert table is not None  # noqa: S101 - for the type checker
         nulls = column.null_count
         numbers = (pc.fill_null(column, 0) if nulls else column).to_numpy(zero_copy_only=False)
-        places = numbers - self._first
-        inside = (places >= 0) & (places < len(self._table))
+        # What lies outside of the table is cut to its ends, which stand for no key.
+        found: Ints = np.take(table, numbers - (self._first - 1), mode="clip")
         if nulls:
-            inside &= column.is_valid().to_numpy(zero_copy_only=False)
-        if inside.all():
-            return self._table[places]
-        return np.where(inside, self._table[np.where(inside, places, 0)], -1)
+            found[column.is_null().to_numpy(zero_copy_only=False)] = -1
+        return found
 
 
 def _number(name: str, column: Any, source: pa.DataType, subject: str) -> tuple[_Values, Ints]:
@@ -124,7 +124,15 @@ def _number(name: str, column: Any, source: pa.DataType, subject: str) -> tuple[
             f"has key '{name}' of type {column.type}, but the source's is {source}",
             f"cast the entity rows' '{name}' to the type of the source",
         )
-    wanted = _entity_cast(column, kind)
+    try:
+        wanted = _entity_cast(column, kind)
+    except pa.ArrowException as error:
+        raise SourceError(
+            subject,
+            f"has key '{name}' of type {column.type}, which the source's type {source} cannot hold "
+            f"({error})",
+            f"cast the entity rows' '{name}' to the type of the source",
+        ) from error
     values = pc.unique(pc.drop_null(wanted))
     numbered = _Values(values, kind)
     return numbered, numbered.codes(wanted)
@@ -146,9 +154,10 @@ def _compared(entity: pa.DataType, source: pa.DataType) -> pa.DataType | None:
         found = source if source in (pa.string(), pa.large_string()) else pa.large_string()
     elif _is_bytes(source) and _is_bytes(entity):
         found = pa.large_binary()
-    elif (pa.types.is_decimal(source) and (pa.types.is_decimal(entity) or _is_whole(entity))) or (
-        pa.types.is_temporal(source) and pa.types.is_temporal(entity)
-    ):
+    elif pa.types.is_decimal(source) and (pa.types.is_decimal(entity) or _is_whole(entity)):
+        places = max(source.scale, entity.scale if pa.types.is_decimal(entity) else 0)
+        found = pa.decimal256(76, places)
+    elif pa.types.is_temporal(source) and pa.types.is_temporal(entity):
         found = source
     return found
 

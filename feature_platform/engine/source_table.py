@@ -35,7 +35,7 @@ class Reading:
 
 
 class Piece(Protocol):
-    """Some consecutive rows of a source: a row group, or a table in memory.
+    """Some consecutive rows of a source: some row groups, or a table in memory.
 
     Attributes:
         rows: How many.
@@ -162,9 +162,9 @@ def table_of_dataset(name: str, dataset: ds.FileSystemDataset, threads: int) -> 
         if field.name not in schema.names and (not parts or any(field.name in p for p in parts)):
             schema = schema.append(field)
     pieces: list[Piece] = [
-        _RowGroup(fragment, number, part, schema)
+        _RowGroups(fragment, numbers, part, schema)
         for fragment, part in zip(fragments, parts, strict=True)
-        for number in range(fragment.metadata.num_row_groups)
+        for numbers in _grouped(fragment.metadata)
     ]
     return _of_pieces(name, schema, pieces)
 
@@ -175,18 +175,33 @@ def table_in_memory(name: str, table: pa.Table) -> SourceTable:
     return _of_pieces(name, schema, [_InMemory(table)] if table.num_rows else [])
 
 
+def _grouped(metadata: Any, rows: int = 262_144) -> Iterator[list[int]]:
+    """Row groups that follow each other, so many that they hold about so many rows."""
+    found: list[int] = []
+    held = 0
+    for number in range(metadata.num_row_groups):
+        more = metadata.row_group(number).num_rows
+        if found and held + more > rows:
+            yield found
+            found, held = [], 0
+        found.append(number)
+        held += more
+    if found:
+        yield found
+
+
 def _of_pieces(name: str, schema: pa.Schema, pieces: list[Piece]) -> SourceTable:
     starts = np.concatenate([[0], np.cumsum([piece.rows for piece in pieces], dtype=np.int64)])
     return SourceTable(name, schema, tuple(pieces), tuple(int(start) for start in starts))
 
 
-class _RowGroup:
+class _RowGroups:
     def __init__(
-        self, fragment: Any, number: int, partition: dict[str, Any], schema: pa.Schema
+        self, fragment: Any, numbers: list[int], partition: dict[str, Any], schema: pa.Schema
     ) -> None:
-        self.rows = int(fragment.metadata.row_group(number).num_rows)
+        self.rows = sum(int(fragment.metadata.row_group(each).num_rows) for each in numbers)
         self._fragment = fragment
-        self._number = number
+        self._numbers = numbers
         self._partition = partition
         self._schema = schema
 
@@ -204,13 +219,20 @@ class _RowGroup:
                 opened, metadata=fragment.metadata, pre_buffer=remote, buffer_size=0
             )
             for batch in file.iter_batches(
-                batch_size=size, row_groups=[self._number], columns=stored, use_threads=False
+                batch_size=size, row_groups=self._numbers, columns=stored, use_threads=False
             ):
                 found = dict(zip(batch.schema.names, batch.columns, strict=True))
                 yield self._completed(found, batch.num_rows, columns)
 
     def bounds(self, column: str, unit: Unit) -> tuple[int, int] | None:
-        group = self._fragment.metadata.row_group(self._number)
+        found = [self._bounds(number, column, unit) for number in self._numbers]
+        known = [each for each in found if each is not None]
+        if len(known) < len(found):
+            return None
+        return min(low for low, _ in known), max(high for _, high in known)
+
+    def _bounds(self, number: int, column: str, unit: Unit) -> tuple[int, int] | None:
+        group = self._fragment.metadata.row_group(number)
         for place in range(group.num_columns):
             described = group.column(place)
             if described.path_in_schema == column:
