@@ -82,6 +82,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mac
         show_default=True,
         help="How many days to build.",
     ),
+    click.option(
+        "--scenario",
+        type=click.Choice(["drift"]),
+        help="drift: amounts change one day in a copy of the repo, and what is said of it.",
+    ),
 )
 def demo(**arguments: Any) -> int:
     """Build the last days of the fraud repo on real transactions and put them online."""

@@ -18,8 +18,23 @@ from feature_platform.store.windows import Window
 SERVICE = "fraud_detection_v2"
 
 
-def run(*, days: int, repo: str, profile: str | None, start_date: str, as_json: bool) -> int:
-    """Build the last `days` complete days, put them online, and read one vector back."""
+def run(
+    *,
+    days: int,
+    scenario: str | None,
+    repo: str,
+    profile: str | None,
+    start_date: str,
+    as_json: bool,
+) -> int:
+    """Build the last `days` complete days, put them online, and read one vector back.
+
+    Or play a scenario, which has days of its own.
+    """
+    if scenario == "drift":
+        from feature_platform.cli import demo_drift
+
+        return demo_drift.run(repo=repo, profile=profile, as_json=as_json)
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if days < 1:
         raise RepoError("option --days", f"is {days}", "give at least 1")

@@ -336,7 +336,7 @@ class _History:
         found = [each for each in found if each.rows]
         for past in [each for each in self.profiles if each.start < usable[0].start]:
             del self.profiles[past]
-        label = f"{len(found)} windows, {Window(usable[0].start, window.start)}"
+        label = f"{len(found)} windows, {Window(usable[0].start, usable[-1].end)}"
         if isinstance(self.kind, SameWeekday):
             label = label.replace("windows", f"{season_of(window.start)}s", 1)
         if len(found) < self.kind.at_least:

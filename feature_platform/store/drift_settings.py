@@ -23,17 +23,20 @@ class Trailing:
     Of an hourly view, the windows of the same hour.
 
     Attributes:
-        days: How many days back.
+        days: How many days.
+        gap: Days between them and the window: as many as the features look back. Without it, a
+            change is half in the reference before it is whole in the window.
         at_least: Windows below which nothing can be judged: what a quiet fortnight does not hold
             is no news in the next.
     """
 
     days: int = 56
+    gap: int = 7
     at_least: int = 14
 
     def before(self, window: Window) -> list[Window]:
         """The windows that `window` may be compared with, oldest first."""
-        return _earlier(window, range(self.days, 0, -1))
+        return _earlier(window, range(self.gap + self.days, self.gap, -1))
 
 
 @dataclass(frozen=True)
@@ -260,6 +263,7 @@ def _mapping(content: Any, subject: str, known: Sequence[str]) -> dict[str, Any]
 
 
 def _whole(value: Any, subject: str, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise RepoError(subject, f"{name} is {value!r}", "use a whole number, 1 or more")
+    least = 0 if name == "gap" else 1
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise RepoError(subject, f"{name} is {value!r}", f"use a whole number, {least} or more")
     return value
