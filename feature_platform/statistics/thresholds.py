@@ -36,7 +36,7 @@ class Thresholds:
     infinite_share_change: float | None = 0.01
     mean_change: float | None = 0.3
     max_multiplier: float | None = 2.0
-    alpha: float = 0.005
+    alpha: float = 0.0075
     min_rows: int = 30
 
 
