@@ -34,6 +34,16 @@ def test_psi_of_a_worked_example():
     assert psi(np.array([60.0, 30, 10]), np.array([50.0, 30, 20])) == pytest.approx(by_hand)
 
 
+@given(
+    st.lists(st.integers(1, 500), min_size=4, max_size=4),
+    st.lists(st.integers(1, 500), min_size=4, max_size=4),
+)
+def test_psi_is_the_relative_entropy_of_scipy_both_ways(reference: list[int], current: list[int]):
+    both = stats.entropy(current, reference) + stats.entropy(reference, current)
+    found = psi(np.array(reference, float), np.array(current, float))
+    assert found == pytest.approx(both, abs=1e-12)
+
+
 def test_psi_counts_an_empty_bin_as_half_a_row():
     by_hand = (0.05 - 0.005) * math.log(0.05 / 0.005) + (0.95 - 1) * math.log(0.95 / 1)
     assert psi(np.array([100.0, 0]), np.array([95.0, 5])) == pytest.approx(by_hand)
@@ -111,6 +121,15 @@ def test_infinities_reach_kolmogorov_smirnov_and_leave_wasserstein_finite():
     reference, current = sketch([1.0, 2, 3, 4]), sketch([1.0, 2, 3, math.inf])
     assert kolmogorov_smirnov(reference, current) == pytest.approx(0.25)
     assert math.isfinite(wasserstein(reference, current, 1.0))
+
+
+def test_benjamini_hochberg_of_the_example_in_the_paper():
+    """Table 1 of Benjamini and Hochberg (1995): four of fifteen hypotheses at 5%."""
+    p_values = [
+        *(0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459),
+        *(0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0000),
+    ]
+    assert int((benjamini_hochberg(p_values) <= 0.05).sum()) == 4
 
 
 def test_benjamini_hochberg_is_that_of_scipy(random: np.random.Generator):

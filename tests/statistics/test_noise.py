@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from feature_platform.statistics.bins import Bins
 from feature_platform.statistics.distances import psi
+from feature_platform.statistics.measures import measure
 from feature_platform.statistics.noise import (
     ExceedanceNull,
     KolmogorovNull,
@@ -13,6 +15,10 @@ from feature_platform.statistics.noise import (
     UnseenNull,
     psi_null,
 )
+from feature_platform.statistics.profile import Profile
+from feature_platform.statistics.reference import Baseline
+from feature_platform.statistics.spread import Spread
+from feature_platform.statistics.thresholds import Thresholds
 
 
 def test_kolmogorov_law_is_that_of_scipy():
@@ -69,6 +75,36 @@ def test_a_share_passes_its_quantile_no_more_often_than_a_binomial_may(share: fl
         below = exact.cdf(math.ceil(rows * (share - bound) - 1e-9) - 1)
         assert above + below <= alpha * 1.6
         assert bound <= 12 * math.sqrt(share / rows)  # and is no wild overestimate
+
+
+@pytest.mark.parametrize(
+    ("nulls", "rows"), [(20, 200), (28, 400), (80, 1000), (5, 300), (140, 2000)]
+)
+def test_the_null_rate_test_is_a_two_proportion_test_of_scipy(nulls: int, rows: int):
+    """Near Yates' chi-square and Fisher's exact test."""
+    reference, reference_rows = round(0.05 * 5 * rows), 5 * rows
+    before, now = (
+        Profile("empty", reference_rows, reference),
+        Profile("empty", rows, nulls),
+    )
+    (found,) = [
+        each
+        for each in measure(Baseline(before, None, 1), now, Bins(), Spread(), Thresholds())
+        if each.statistic == "null_rate_change"
+    ]
+    table = [[nulls, rows - nulls], [reference, reference_rows - reference]]
+    exact = stats.fisher_exact(table).pvalue
+    yates = stats.chi2_contingency(table, correction=True).pvalue
+    assert found.value == pytest.approx(abs(nulls / rows - reference / reference_rows))
+    for expected in (exact, yates):
+        assert math.log10(found.p_value) == pytest.approx(math.log10(expected), rel=0.15, abs=0.15)
+
+
+def test_the_greatest_rows_fall_into_the_window_as_seldom_as_hypergeometric_draws_do():
+    rows, n, m = 3, 40, 400
+    exact = stats.hypergeom(n + m, rows, n).sf(rows - 1)
+    bound = ExceedanceNull(rows, share=n / (n + m), bound=2.0).p(2.5)
+    assert exact <= bound <= 1.3 * exact
 
 
 def test_no_values_beyond_a_bound_mean_nothing_and_many_mean_much():
