@@ -82,7 +82,7 @@ def _head(heading: str, ranked: Sequence[Comparison], note: str) -> str:
     seasons = sorted({each.season for each in ranked if each.season})
     reference = f"Reference: {escape(', '.join(labels))}" if labels else ""
     if seasons:
-        reference += f", compared with {escape(', '.join(seasons))} only"
+        reference += f", of which {escape(', '.join(seasons))} was compared with"
     said = " ".join(escape(each) for each in (note,) if each)
     return (
         f"<header><h1>{escape(heading)}</h1>"

@@ -56,9 +56,10 @@ def feature_section(
     heading = f"{_badge(comparison)} {escape(comparison.feature)}"
     name = anchor(comparison.feature)
     if folded:
+        # A link opens it only if it leads to something inside.
         return (
-            f'<details class="feature" id="{name}"><summary><h3>{heading}</h3></summary>'
-            f"{inner}</details>"
+            f'<details class="feature"><summary><h3>{heading}</h3></summary>'
+            f'<div id="{name}">{inner}</div></details>'
         )
     return f'<section class="feature" id="{name}"><h3>{heading}</h3>{inner}</section>'
 
@@ -154,7 +155,7 @@ def _numbers(comparison: Comparison) -> str:
             ("Std", number(before.std), number(now.std)),
             ("Minimum", told(before.minimum), told(now.minimum)),
             *(
-                (f"{100 * share:.0f}% below", told(b), told(n))
+                (f"{100 * share:.0f}% are below", told(b), told(n))
                 for share, b, n in zip(SHARES, before.quantiles, now.quantiles, strict=True)
             ),
             ("Maximum", told(before.maximum), told(now.maximum)),

@@ -41,6 +41,7 @@ th:last-child,td:last-child{padding-right:0}
 .feature{border:1px solid var(--line);border-radius:10px;padding:14px 16px;margin:14px 0}
 details.feature{padding:8px 16px}
 summary{cursor:pointer}
+details.feature>div{scroll-margin-top:56px}
 .note{color:var(--soft);border-left:3px solid var(--line);padding-left:10px}
 .columns{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,2fr);gap:12px 32px;
 margin:12px 0 20px}
@@ -70,7 +71,8 @@ margin:2px 0 16px;max-width:none;gap:8px}
 .feature{padding:12px}.overview{font-size:.8rem}.overview .chip{padding:0 7px;font-size:.75rem}
 .overview th[scope=row]{min-width:11ch}.overview small{display:block}
 .overview .spark,.overview thead th:nth-child(7){display:none}
-.measures{font-size:.8rem}.measures th:nth-child(3),.measures td:nth-child(3){display:none}
+.measures{font-size:.8rem}.measures th:nth-child(3),.measures td:nth-child(3),
+.measures thead th:nth-child(6),.measures td:nth-child(6){display:none}
 h1{font-size:1.3rem}th,td{padding:5px 6px}
 .overview thead th:nth-child(3),.overview td:nth-child(3):not([colspan]){display:none}
 .overview thead th:nth-child(6),.overview td.n:nth-child(6){display:none}}
