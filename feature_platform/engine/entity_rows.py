@@ -59,9 +59,7 @@ def entity_rows(given: "pd.DataFrame | pa.Table", origin: str = "entity frame") 
     """
     if not isinstance(given, pa.Table):
         given = _arrow(given, origin)
-    twice = [name for name in given.column_names if given.column_names.count(name) > 1]
-    if twice:
-        raise SourceError(origin, f"has two columns '{twice[0]}'", "rename one of them")
+    _require_names(given.column_names, origin)
     timestamp = _timestamp(given, origin)
     times = given.column(timestamp)
     subject = f"{origin}: column '{timestamp}'"
@@ -200,8 +198,9 @@ def _arrow(frame: Any, origin: str) -> pa.Table:
         )
     frame = frame.reset_index(drop=True)
     frame.columns = [str(name) for name in frame.columns]
+    _require_names(list(frame.columns), origin)
     name = EVENT_TIMESTAMP
-    if list(frame.columns).count(name) == 1 and frame[name].dtype == object:
+    if name in frame.columns and frame[name].dtype == object:
         try:
             frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
         except (ValueError, TypeError, OverflowError) as error:
@@ -218,6 +217,12 @@ def _arrow(frame: Any, origin: str) -> pa.Table:
             f"has a column whose values have no one type ({' '.join(map(str, error.args))})",
             "give each column values of one type",
         ) from error
+
+
+def _require_names(names: list[str], origin: str) -> None:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise SourceError(origin, f"has two columns '{twice[0]}'", "rename one of them")
 
 
 def _timestamp(table: pa.Table, origin: str) -> str:

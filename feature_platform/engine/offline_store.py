@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from feast.data_format import ParquetFormat
 from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
 from feast.infra.offline_stores.file_source import FileLoggingDestination
@@ -26,6 +27,7 @@ from feature_platform.engine.entity_rows import (
 )
 from feature_platform.engine.offline_write import append_rows, write_logs
 from feature_platform.engine.pulled_rows import all_rows, latest_rows
+from feature_platform.engine.relation import parquet_source
 from feature_platform.engine.requested_features import (
     RequestedView,
     requested_views,
@@ -260,6 +262,30 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
             )
         write_logs(config, destination, data)
 
+    @staticmethod
+    def compute_monitoring_metrics(
+        config: "RepoConfig",
+        data_source: "DataSource",
+        *args: Any,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]]:
+        """Feast's statistics of a source, for Parquet whose format is not given, too."""
+        return list(
+            DuckDBOfflineStore.compute_monitoring_metrics(
+                config, _with_format(data_source), *args, **kwargs
+            )
+        )
+
+    @staticmethod
+    def get_monitoring_max_timestamp(
+        config: "RepoConfig", data_source: "DataSource", timestamp_field: str
+    ) -> datetime | None:
+        """The last event time of a source."""
+        found: datetime | None = DuckDBOfflineStore.get_monitoring_max_timestamp(
+            config, _with_format(data_source), timestamp_field
+        )
+        return found
+
 
 def _settings(config: "RepoConfig") -> PointInTimeOfflineStoreConfig:
     found = config.offline_store
@@ -343,6 +369,15 @@ def _joined(
                 values = values.cast(declared)  # noqa: PLW2901 - a column that is null throughout
             result = result.append_column(name, values)
     return result
+
+
+def _with_format(source: "DataSource") -> "DataSource":
+    if parquet_source(source) is None or source.file_format is not None:
+        return source
+    found = copy.copy(source)
+    found.file_options = copy.copy(source.file_options)
+    found.file_options.file_format = ParquetFormat()
+    return found
 
 
 def _timed(source: "DataSource", timestamp: str, created: str | None) -> "DataSource":

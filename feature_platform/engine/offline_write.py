@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from feature_platform.engine.relation import parquet_source
-from feature_platform.engine.source_open import location
+from feature_platform.engine.source_open import files_below, location
 from feature_platform.errors import SourceError
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _replacing(filesystem: fs.FileSystem, path: str) -> Iterator[Any]:
 
 def _add_file(filesystem: fs.FileSystem, folder: str, table: pa.Table, source: str) -> None:
     """One more file in a folder, or in each of its partitions that there are rows of."""
-    files = ds.dataset(folder, filesystem=filesystem, format="parquet").files
+    files = files_below(filesystem, folder)
     if not files:
         with _replacing(filesystem, f"{folder}/{uuid4().hex}.parquet") as sink:
             pq.write_table(table, sink)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from feature_platform.engine.latest import CREATED_TIME, EVENT_TIME, latest_rows_of_all
 from feature_platform.engine.layout import ServedColumn, ViewLayout
-from feature_platform.engine.relation import open_relation
+from feature_platform.engine.relation import VIEW, identifier, open_relation
 from feature_platform.engine.source_table import SourceTable
 from feature_platform.engine.ticks import MISSING, ticks, unit_of
 from feature_platform.store.windows import Window
@@ -88,8 +88,9 @@ def latest_rows(
         batches = list(latest_rows_of_all(relation, layout))
         if not batches:
             # The columns of a result without rows.
-            wanted = ", ".join(f'"{name}"' for name in [*columns, source.timestamp_field])
-            schema = relation.schema(f"SELECT {wanted} FROM source_rows")
+            times = [source.timestamp_field, source.created_timestamp_column]
+            wanted = ", ".join(identifier(name) for name in [*columns, *times] if name)
+            schema = relation.schema(f"SELECT {wanted} FROM {VIEW}")
             return schema.empty_table()
         found = pa.Table.from_batches(batches)
     names = {EVENT_TIME: source.timestamp_field, CREATED_TIME: source.created_timestamp_column}

@@ -99,7 +99,7 @@ def _listed(filesystem: fs.FileSystem, path: str) -> tuple[list[str], str]:
     if found.type == fs.FileType.File:
         return [path], str(Path(path).parent)
     if found.type == fs.FileType.Directory:
-        return _below(filesystem, path), path
+        return files_below(filesystem, path), path
     if not _GLOB & set(path):
         return [], path
     parts = path.split("/")
@@ -111,10 +111,11 @@ def _listed(filesystem: fs.FileSystem, path: str) -> tuple[list[str], str]:
         pattern = "/".join(parts[fixed:])
         return sorted(str(each) for each in Path(base or ".").glob(pattern) if each.is_file()), base
     # Object stores have no folders to speak of: `*` matches across slashes there.
-    return [each for each in _below(filesystem, base) if fnmatch(each, path)], base
+    return [each for each in files_below(filesystem, base) if fnmatch(each, path)], base
 
 
-def _below(filesystem: fs.FileSystem, folder: str) -> list[str]:
+def files_below(filesystem: fs.FileSystem, folder: str) -> list[str]:
+    """The Parquet files of a folder and those below it, by name; all files if none is named so."""
     infos = filesystem.get_file_info(fs.FileSelector(folder, recursive=True))
     files = sorted(
         info.path
@@ -126,7 +127,10 @@ def _below(filesystem: fs.FileSystem, folder: str) -> list[str]:
 
 
 def _hidden(path: str) -> bool:
-    return any(part.startswith((".", "_")) for part in path.strip("/").split("/"))
+    # Folders of partitions may begin like hidden ones: `__log_date=2026-01-01`.
+    return any(
+        part.startswith((".", "_")) and "=" not in part for part in path.strip("/").split("/")
+    )
 
 
 def _dataset(name: str, filesystem: Any, files: list[str], base: str) -> Any:

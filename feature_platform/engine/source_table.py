@@ -151,10 +151,7 @@ def table_of_dataset(name: str, dataset: ds.FileSystemDataset, threads: int) -> 
     try:
         with ThreadPoolExecutor(max(threads, 1)) as pool:
             list(pool.map(lambda each: each.ensure_complete_metadata(), fragments))
-        schema = pa.unify_schemas(
-            [_plain(fragment.physical_schema) for fragment in fragments],
-            promote_options="permissive",
-        )
+        schema = _unified([_plain(fragment.physical_schema) for fragment in fragments])
         parts = [ds.get_partition_keys(fragment.partition_expression) for fragment in fragments]
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(name, error) from error
@@ -303,6 +300,33 @@ def _plain(schema: pa.Schema) -> pa.Schema:
         for field in schema
     ]
     return pa.schema(fields)
+
+
+def _unified(schemas: list[pa.Schema]) -> pa.Schema:
+    """The schema that rows of all these fit in; of times with a zone and without, those are UTC."""
+    first = dict(zip(schemas[0].names, schemas[0].types, strict=True)) if schemas else {}
+    mixed = {
+        field.name
+        for schema in schemas
+        for field in schema
+        if pa.types.is_timestamp(field.type)
+        and pa.types.is_timestamp(other := first.setdefault(field.name, field.type))
+        and other.tz != field.type.tz
+    }
+    return pa.unify_schemas(
+        [
+            pa.schema(
+                [
+                    field.with_type(pa.timestamp(field.type.unit, "UTC"))
+                    if field.name in mixed and pa.types.is_timestamp(field.type)
+                    else field
+                    for field in schema
+                ]
+            )
+            for schema in schemas
+        ],
+        promote_options="permissive",
+    )
 
 
 def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
