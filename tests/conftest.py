@@ -191,3 +191,21 @@ def feast_init(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 @pytest.fixture
 def translator() -> DagsterFeastTranslator:
     return DagsterFeastTranslator()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many histories of materializations were played, wherever the tests ran."""
+    counts: dict[str, int] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) != "call":
+                continue
+            for name, value in report.user_properties:
+                if "histories" in name:
+                    counts[name] = counts.get(name, 0) + value
+    if counts:
+        terminalreporter.section("histories of materializations")
+        for name in sorted(counts):
+            terminalreporter.line(f"{counts[name]:>7} {name}")
+        total = sum(n for name, n in counts.items() if name.startswith("histories on"))
+        terminalreporter.line(f"{total:>7} histories in all")

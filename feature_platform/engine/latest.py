@@ -27,23 +27,21 @@ def latest_rows(
     relation: Relation,
     layout: ViewLayout,
     window: Window,
-    later: Sequence[Window] = (),
     *,
     not_before: datetime | None = None,
     batch_rows: int = 65_536,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[pa.RecordBatch]:
-    """Stream the latest row of `window` for every key that has no row in the `later` windows.
+    """Stream the latest row of `window` of every key that has one.
 
     The latest row has the greatest (event time, created time), a missing created time being the
     least. Rows equal in both are told apart by their content, the greater one winning, so that
     the result does not depend on the order of rows or files. Rows without a key are left out.
 
     Args:
-        relation: The source's rows of `window` and `later`, opened with `source_columns`.
+        relation: The source's rows of `window` and maybe more, opened with `source_columns`.
         layout: The view.
         window: Half-open.
-        later: Half-open windows after it whose rows are served already.
         not_before: Leave out latest rows with an earlier event time (TTL).
         batch_rows: Rows a batch at most, roughly.
         part: Number and count of parts; only keys of that part are returned. Memory follows the
@@ -53,21 +51,7 @@ def latest_rows(
         Record batches with the view's keys and features under their served names, then
         `EVENT_TIME` and `CREATED_TIME` (UTC, microseconds; all null without a created column).
     """
-    conditions = [inside(relation.timestamp, [window]), _in_part(layout, part)]
-    if later and layout.source_keys:
-        # Found once, from keys and times alone, before whole rows are looked at.
-        keys, present = _key_list(layout), whole_key(layout)
-        mine = f"SELECT DISTINCT {keys} FROM {VIEW} WHERE {present} AND {' AND '.join(conditions)}"
-        theirs = f"SELECT {keys} FROM {VIEW} WHERE {inside(relation.timestamp, later)}"
-        relation.rows(
-            f"CREATE OR REPLACE TEMP TABLE kept_keys AS SELECT {keys} FROM ({mine}) "
-            f"ANTI JOIN ({theirs}) USING ({keys})"
-        )
-        conditions.append(f"({keys}) IN (SELECT ({keys}) FROM kept_keys)")
-    elif later:
-        after = inside(relation.timestamp, later)
-        conditions.append(f"NOT EXISTS (SELECT 1 FROM {VIEW} WHERE {after})")
-    condition = " AND ".join(conditions)
+    condition = f"{inside(relation.timestamp, [window])} AND {_in_part(layout, part)}"
     yield from relation.batches(_latest(relation, layout, condition, not_before), batch_rows)
 
 

@@ -1,10 +1,12 @@
 """The work of materializing one window: read, write, and clear away what has vanished."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feature_platform.engine.bulk import (
     EncodedRows,
@@ -16,6 +18,7 @@ from feature_platform.engine.bulk import (
 )
 from feature_platform.engine.generic_writer import GenericWriter
 from feature_platform.engine.latest import (
+    KEYS_A_PART,
     count_rows,
     latest_rows,
     latest_rows_of_all,
@@ -23,11 +26,11 @@ from feature_platform.engine.latest import (
     source_columns,
 )
 from feature_platform.engine.layout import ViewLayout
-from feature_platform.engine.relation import open_relation
+from feature_platform.engine.relation import Relation, open_relation
 from feature_platform.engine.rows import Row, feast_rows
 from feature_platform.engine.transformed import compute_rows, why_transformed
 from feature_platform.engine.writers import writer_for
-from feature_platform.store.vanished import remaining_rows, vanished_keys
+from feature_platform.store.vanished import batch_keys, remaining_rows, vanished_keys
 from feature_platform.store.windows import Window, merge, missing
 
 if TYPE_CHECKING:
@@ -35,7 +38,9 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 50_000
 _GENERIC_ROWS = 2_000
+_MANY_ROWS = 20_000  # fewer are sent sooner than the online store is asked what it has
 _ATTEMPTS = "attempts"
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Materialization:
@@ -101,11 +106,13 @@ class Materialization:
         """
         attempts = self._begin(window)
         served = merge([*materialized, window])
-        # Rows that came from a batch are the batch's to take back; where a stream writes too, a
-        # newer row may be the stream's, and stays.
+        unrecorded = missing(attempts, served)
+        # Rows that came from this window's batch are its to take back; where a stream writes too, a
+        # newer row may be the stream's, and stays. A row of a later window stays as well, be it in
+        # the source now or not: whether it has gone for good is for that window's own run to say.
         is_streamed = self._layout.view.stream_source is not None
         guard = Guard(
-            governed=() if is_streamed else tuple(merge([*served, *attempts])),
+            governed=() if is_streamed else (window, *unrecorded),
             compares_created=bool(self._layout.source.created_timestamp_column),
         )
         transformed = why_transformed(self._layout.view)
@@ -113,32 +120,35 @@ class Materialization:
             self.reason = f"Feast computes it: {transformed}"
             self._run_transformed(window, guard, progress)
             return
-        later = [part for part in missing(materialized, [window]) if part.start >= window.end]
         with open_relation(
-            self._store.config, self._layout.source, [window, *later], source_columns(self._layout)
+            self._store.config, self._layout.source, [window], source_columns(self._layout)
         ) as relation:
             rows, keyless = count_rows(relation, self._layout, window)
             self.rows_read += rows
             self.rows_without_key += keyless
+            newer = (
+                self._online_after(window, materialized)
+                if rows >= _MANY_ROWS and not unrecorded
+                else None
+            )
             count = parts_of(relation, self._layout, [window])
             for number in range(count):
                 batches = latest_rows(
                     relation,
                     self._layout,
                     window,
-                    later,
                     not_before=self._not_before(),
                     batch_rows=_GENERIC_ROWS if self._writer is None else _BATCH_ROWS,
                     part=(number, count),
                 )
-                self._write_all(batches, guard, progress)
-        again = [
-            part
-            for other in merge([*materialized, *attempts])
-            if (part := window.intersection(other)) is not None
-        ]
-        if again and not is_streamed:
-            self._clear_vanished(again, served, guard)
+                self._write_all(self._without(newer, batches), guard, progress)
+            again = [
+                part
+                for other in merge([*materialized, *attempts])
+                if (part := window.intersection(other)) is not None
+            ]
+            if again and not is_streamed:
+                self._clear_vanished(relation, again, served, guard)
 
     def finish(self, window: Window) -> None:
         """Forget that the window was begun, after it has been recorded."""
@@ -212,6 +222,32 @@ class Materialization:
     def _not_before(self) -> datetime | None:
         return datetime.now(UTC) - self._layout.ttl if self._layout.ttl else None
 
+    def _online_after(self, window: Window, materialized: Sequence[Window]) -> pa.Array | None:
+        """Keys that are online from after the window, which the guard would keep; None if many."""
+        later = missing(materialized, [Window(_LONG_AGO, window.end)])
+        if self._writer is None or not later:
+            return None
+        found: list[pa.Array] = []
+        span = Window(later[0].start, later[-1].end)
+        scan = cast("Generator[pa.Array]", self._writer.keys_within(self._layout.view, span))
+        with closing(scan) as scanned:
+            for keys in scanned:
+                found.append(keys)
+                if sum(map(len, found)) > KEYS_A_PART:
+                    return None
+        return pa.concat_arrays(found) if found else None
+
+    def _without(
+        self, newer: pa.Array | None, batches: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """The batches without rows of those keys: what need not be sent is not built either."""
+        for batch in batches:
+            if newer is None:
+                yield batch
+                continue
+            keys = batch_keys(batch, self._layout, self._version)
+            yield batch.filter(pc.invert(pc.is_in(keys, value_set=newer)))
+
     def _write_all(
         self,
         batches: Iterable[pa.RecordBatch],
@@ -219,6 +255,8 @@ class Materialization:
         progress: Callable[[int], None] | None,
     ) -> None:
         for batch in batches:
+            if not batch.num_rows:
+                continue
             rows = self._encoded(batch)
             if isinstance(rows, EncodedRows):
                 self._put(rows, guard)
@@ -238,14 +276,19 @@ class Materialization:
             self._writer.write(self._layout.view, rows, guard)
 
     def _clear_vanished(
-        self, again: Sequence[Window], served: Sequence[Window], guard: Guard
+        self,
+        relation: Relation,
+        again: Sequence[Window],
+        served: Sequence[Window],
+        guard: Guard,
     ) -> None:
         if self._writer is None:
             self.rebuild_due = True
             return
         allowed: Sequence[Window] | None = None
-        for part in again:
-            for keys in vanished_keys(self._store, self._writer, self._layout, part):
+        for part in (side for whole in again for side in _sides(whole, self._not_before())):
+            found = vanished_keys(relation, self._writer, self._layout, part, self._version)
+            for keys in found:
                 if allowed is None:
                     allowed = self._allowed(served)
                 self._replace_vanished(keys, part, allowed, guard)
@@ -286,3 +329,13 @@ class Materialization:
                 progress(len(data))
 
         compute_rows(self._store, self._layout.view, window, write)
+
+
+def _sides(window: Window, moment: datetime | None) -> list[Window]:
+    """The window, cut at the moment before which rows are not written any more (TTL).
+
+    A row there does not stand for one that was online from after it.
+    """
+    if moment is None or moment <= window.start or moment >= window.end:
+        return [window]
+    return [Window(window.start, moment), Window(moment, window.end)]

@@ -26,8 +26,8 @@ class MaterializationResult:
         view: Name of the feature view.
         window: The half-open window that is online now.
         rows_read: Source rows in the window.
-        keys_written: Keys whose latest row was sent to the online store. A key whose latest row
-            lies in a later window is online already, and not counted.
+        keys_written: Keys whose latest row of the window was sent to the online store, which keeps
+            what it has where that is newer. Of many, those known to be newer there are not sent.
         rows_without_key: Source rows in the window that lack a part of their key; they cannot be
             served and are left out.
         keys_vanished: Keys that were online from this window and have no row in it any more; they

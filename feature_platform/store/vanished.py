@@ -5,6 +5,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feature_platform.engine.bulk import OnlineWriter
 from feature_platform.engine.entity_keys import encode_keys, key_columns_of
@@ -16,6 +17,7 @@ from feature_platform.engine.latest import (
 )
 from feature_platform.engine.layout import ViewLayout
 from feature_platform.engine.relation import (
+    Relation,
     open_relation,
     record_batches,
     spilling_connection,
@@ -33,17 +35,18 @@ _AT_ONCE = 20_000
 
 
 def vanished_keys(
-    store: "FeatureStore", writer: OnlineWriter, layout: ViewLayout, window: Window
+    relation: Relation, writer: OnlineWriter, layout: ViewLayout, window: Window, version: int
 ) -> Iterator[list[bytes]]:
     """Find keys whose online row lies in `window` and that have no row there any more.
 
-    Both sides go into DuckDB, which spills when there are many.
+    Few keys are compared in memory; many go into DuckDB with those of the source, which spills.
 
     Args:
-        store: The Feast store.
-        writer: Of its online store.
+        relation: The source's rows of at least `window`.
+        writer: Of the online store.
         layout: The view.
         window: A window that was, or may have been, online before.
+        version: ``entity_key_serialization_version`` of the repo.
 
     Yields:
         Serialized keys, some thousand at a time.
@@ -52,12 +55,19 @@ def vanished_keys(
     first = next(online, None)
     if first is None:
         return
+    more = next(online, None)
+    if more is None and len(first) <= _AT_ONCE:
+        for keys in _source_keys(relation, layout, window, version):
+            first = first.filter(pc.invert(pc.is_in(first, value_set=keys)))
+        if len(first):
+            yield first.unique().to_pylist()
+        return
     with spilling_connection() as connection:
         for table in (_ONLINE, _SOURCE):
-            connection.execute(f"CREATE TABLE {table} (entity_key BLOB)")
-        for keys in chain([first], online):
+            connection.execute(f"CREATE TEMP TABLE {table} (entity_key BLOB)")
+        for keys in chain([first], [] if more is None else [more], online):
             _insert(connection, _ONLINE, keys)
-        for keys in _source_keys(store, layout, window):
+        for keys in _source_keys(relation, layout, window, version):
             _insert(connection, _SOURCE, keys)
         gone = f"SELECT DISTINCT entity_key FROM {_ONLINE} ANTI JOIN {_SOURCE} USING (entity_key)"
         for batch in record_batches(connection, gone, _AT_ONCE):
@@ -94,13 +104,24 @@ def remaining_rows(
         yield from latest_rows_of(relation, layout, wanted, not_before=not_before)
 
 
-def _source_keys(store: "FeatureStore", layout: ViewLayout, window: Window) -> Iterator[pa.Array]:
+def _source_keys(
+    relation: Relation, layout: ViewLayout, window: Window, version: int
+) -> Iterator[pa.Array]:
+    for batch in distinct_keys(relation, layout, window):
+        yield batch_keys(batch, layout, version)
+
+
+def batch_keys(batch: pa.RecordBatch, layout: ViewLayout, version: int) -> pa.Array:
+    """The serialized keys of a batch whose columns are named as the view names them.
+
+    Args:
+        batch: With all keys of the view.
+        layout: The view.
+        version: ``entity_key_serialization_version`` of the repo.
+    """
     names = [key.name for key in layout.keys]
     kinds = [key.value_type for key in layout.keys]
-    version = store.config.entity_key_serialization_version
-    with open_relation(store.config, layout.source, [window], layout.source_keys) as relation:
-        for batch in distinct_keys(relation, layout, window):
-            yield encode_keys(names, [batch.column(name) for name in names], kinds, version)
+    return encode_keys(names, [batch.column(name) for name in names], kinds, version)
 
 
 def _insert(connection: Any, table: str, keys: pa.Array) -> None:

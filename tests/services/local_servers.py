@@ -255,6 +255,12 @@ def _http_answers(url: str) -> bool:
 @pytest.fixture(scope="session")
 def aws_server() -> Iterator[str]:
     """The URL of moto, which answers as DynamoDB and S3."""
+    with aws_running() as url:
+        yield url
+
+
+@contextmanager
+def aws_running() -> Iterator[str]:
     port, folder = free_port(), Path(tempfile.mkdtemp(prefix="moto-"))
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

@@ -125,16 +125,23 @@ GUARDED = {
     "postgres": "feature_platform.engine.postgres_store.GuardedPostgreSQLOnlineStore",
 }
 
+UNKNOWN = {
+    "sqlite": "unknown_stores.UnknownSqliteOnlineStore",
+    "postgres": "unknown_stores.UnknownPostgreSQLOnlineStore",
+}
+
 
 def online_config(kind: str, request: Any) -> dict[str, Any]:
     """The ``online_store`` section for a kind of store, its server started.
 
     Kinds are ``sqlite``, ``redis``, ``redis_cluster``, ``postgres``, ``dynamodb``; with
-    ``guarded_`` before it, the class of this package.
+    ``guarded_`` before it, the class of this package; with ``unknown_``, one it knows nothing of.
     """
-    plain = kind.removeprefix("guarded_")
+    plain = kind.removeprefix("guarded_").removeprefix("unknown_")
     server = plain.removesuffix("_cluster")
     type_name = GUARDED[server] if kind.startswith("guarded_") else server
+    if kind.startswith("unknown_"):
+        type_name = UNKNOWN[server]
     if plain == "sqlite":
         return {"type": type_name}
     if plain == "redis":
