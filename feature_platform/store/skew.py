@@ -1,7 +1,7 @@
 """Training-serving skew of a feature service: what it serves against what its models train on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +91,7 @@ def service_skew(
     requests = sampled_requests(
         store, found, moment=moment, limit=limit, seed=seed, data=request_data or {}
     )
-    answers = served_online(store, found, requests)
-    online = Sides(store, found, requests, answers, "online", lags).judged(thresholds)
+    online = _read_online(store, found, requests, lags, thresholds)
     window = log_window or Window(moment - timedelta(days=1), moment)
     log = logged_answers(store, found, window, limit=limit, seed=seed)
     logged: tuple[FeatureSkew, ...] = ()
@@ -109,6 +108,27 @@ def service_skew(
         populations=requests.populations,
         notes=_notes(found, requests, log, window),
     )
+
+
+def _read_online(
+    store: "FeatureStore",
+    service: ServedService,
+    requests: Requests,
+    lags: Mapping[str, timedelta],
+    thresholds: SkewThresholds,
+) -> tuple[FeatureSkew, ...]:
+    """Read both sides; and again where they differ, for a window may just have been written."""
+    answers = served_online(store, service, requests)
+    first = Sides(store, service, requests, answers, "online", lags)
+    judged = first.judged(thresholds)
+    if not any(each.verdict in ("warn", "drift") for each in judged):
+        return judged
+    # What is online, and since when, is asked anew too.
+    again = served_service(store, service.name)
+    requests = replace(requests, moments=(datetime.now(UTC),) * len(requests))
+    answers = served_online(store, again, requests)
+    second = Sides(store, again, requests, answers, "online", lags, first)
+    return second.judged(thresholds)
 
 
 def _notes(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from feature_platform.statistics import Comparison, compare_many
 from feature_platform.store.skew_parity import (
+    WRONG,
     Cause,
     Pair,
     Parity,
@@ -44,6 +45,7 @@ class Sides:
         answers: What they were answered.
         origin: Whether they were just read online, or logged.
         allowed: View, as the service calls it, to the time after which a row should be online.
+        first: An earlier reading of the same requests: what was not wrong then is not wrong now.
     """
 
     store: "FeatureStore"
@@ -52,7 +54,8 @@ class Sides:
     answers: Answers
     origin: Origin
     allowed: Mapping[str, timedelta]
-    _causes: dict[str, list[Cause]] = field(default_factory=dict)
+    first: "Sides | None" = None
+    _causes: dict[str, list[Cause]] = field(default_factory=dict, init=False)
 
     @cached_property
     def truth(self) -> Truth:
@@ -136,18 +139,16 @@ class Sides:
             served = self.answers.cells[feature.name]
             training = self.truth.cells[feature.name]
             stamps = self.answers.times[feature.name]
-            self._causes[feature.name] = [
-                cause_of(
-                    Pair(
-                        *(served[row], training[row], stamps[row], times[row]),
-                        self.requests.moments[row],
-                        held[row][feature.feature] if row in held else None,
-                        due.get(row),
-                    ),
-                    serving,
+            pairs = (
+                Pair(
+                    *(served[row], training[row], stamps[row], times[row]),
+                    self.requests.moments[row],
+                    held[row][feature.feature] if row in held else None,
+                    due.get(row),
                 )
                 for row in range(len(self.requests))
-            ]
+            )
+            self._keep(feature, [cause_of(pair, serving) for pair in pairs])
             parities[feature.name] = parity(
                 self._causes[feature.name],
                 served,
@@ -168,16 +169,25 @@ class Sides:
             for each in source.features
         ]
         served, training = self.answers.cells[feature.name], self.truth.cells[feature.name]
+        self._keep(feature, computed_causes(served, training, inputs))
         asked = {**self.requests.keys, **self.requests.data}
         count = len(self.requests)
         return parity(
-            computed_causes(served, training, inputs),
+            self._causes[feature.name],
             served,
             training,
             keys=[{name: column[row] for name, column in asked.items()} for row in range(count)],
             moments=self.requests.moments,
             lags=[None] * count,
         )
+
+    def _keep(self, feature: ServedFeature, causes: list[Cause]) -> None:
+        """Remember causes; what a write between two readings made look wrong once is let go."""
+        before = self.first and self.first._causes.get(feature.name)  # noqa: SLF001 - one of us
+        if before:
+            pairs = zip(before, causes, strict=True)
+            causes = [now if then in WRONG or now not in WRONG else then for then, now in pairs]
+        self._causes[feature.name] = causes
 
     def _perhaps_stale(self, view: str) -> list[Cause]:
         """What an input may have been that a log does not tell: too new to have been online."""

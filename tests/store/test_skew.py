@@ -29,6 +29,7 @@ from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Float64, Int64, String
 
 from feature_platform.errors import OnlineStoreError, RegistryError
+from feature_platform.store import skew
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.skew import FeatureSkew, ServiceSkew, SkewThresholds, service_skew
 from feature_platform.store.skew_requests import sampled_requests
@@ -410,6 +411,26 @@ def test_a_source_of_another_type_than_declared_cannot_be_compared_and_says_so(s
     assert found.verdict == "insufficient"
     assert "users:visits" in found.sentence
     assert "no INT64" in found.sentence
+
+
+def test_a_correction_that_is_written_between_the_two_readings_is_no_skew(
+    served: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    read, readings = skew.served_online, []
+
+    def read_and_correct(*arguments: Any) -> Any:
+        answers = read(*arguments)
+        readings.append(answers)
+        if len(readings) == 1:
+            rows = user_rows()
+            rows["amount"] = [value and value + 1 for value in rows["amount"]]
+            write(served.folder / "users.parquet", rows)
+            served.materialize("users")
+        return answers
+
+    monkeypatch.setattr(skew, "served_online", read_and_correct)
+    assert {each.verdict for each in served.skew().values()} == {"ok"}
+    assert len(readings) == 2
 
 
 def test_views_of_different_keys_are_asked_with_pairs_that_exist(shop: Shop):
