@@ -251,13 +251,22 @@ def _description(data: FeastTranslatorData) -> str:
     return "\n\n".join(lines)
 
 
+_KINDS: "Mapping[ObjectKind, tuple[str, ...]]" = {
+    "drift": ("drift",),
+    "skew": ("skew",),
+    "training_set": ("training set",),
+    "feature_service": ("service",),
+}
+
+
 def _kinds(data: FeastTranslatorData) -> set[str]:
     config = data.project.config
     if data.kind == "source":
         return {"feast", str(config.offline_store.type).rsplit(".", 1)[-1].lower()[:32]}
     if data.kind == "feature_view" and not data.refusal:
         return {"feast", str(config.online_store.type).rsplit(".", 1)[-1].lower()[:32]}
-    return {"feast"}
+    # Dagster's graph shows the last part of a key, which these share with what they are about.
+    return {"feast", *_KINDS.get(data.kind, ())}
 
 
 def _owners(*candidates: str | None) -> list[str] | None:
