@@ -17,6 +17,8 @@ from feature_platform.assets.sources import build_source_asset
 from feature_platform.assets.training_sets import TrainingSetSettings, build_training_set_asset
 from feature_platform.automation.alert_sensor import build_alert_sensor
 from feature_platform.automation.schedules import build_schedules
+from feature_platform.automation.sensors import build_automation
+from feature_platform.automation.settings import AutomationSettings
 from feature_platform.automation.skew import build_skew_schedule
 from feature_platform.checks.drift_gate import DriftReport
 from feature_platform.checks.feature_views import build_online_check
@@ -43,6 +45,7 @@ def build_feast_definitions(
     training_sets_dir: str = "data/training_sets",
     drift: DriftSettings | None = None,
     alerts: str | Path | None = None,
+    automation: AutomationSettings | None = None,
     schedules: bool = True,
     retry_policy: dg.RetryPolicy | None = RETRIES,
     default_schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
@@ -62,6 +65,8 @@ def build_feast_definitions(
         drift: What drift is measured against, and how much of it matters; None takes the repo's
             ``drift.yaml``, or the defaults.
         alerts: The route file that says whom to tell what is wrong; None adds no alerts.
+        automation: Which repairs are started without being asked, and within which limits; None
+            adds no sensors for them.
         schedules: Whether to add jobs and schedules.
         retry_policy: When a failed step is tried again: three times, five minutes apart, where
             that can help. None is for people who wait for the result.
@@ -152,12 +157,17 @@ def build_feast_definitions(
         )
         jobs += skew_jobs
         crons += skew_crons
+    sensors = [build_alert_sensor(plan, graph, translator, assets, checks)] if plan else []
+    if automation:
+        # Which assets a run of a job is about: the run itself names none.
+        by_job = {job.name: frozenset(job.selection.selected_keys) for job in jobs}
+        sensors += build_automation(automation, graph, translator, closures, by_job)
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
         jobs=jobs,
         schedules=crons,
-        sensors=[build_alert_sensor(plan, graph, translator, assets, checks)] if plan else [],
+        sensors=sensors,
         resources={**(builder.resources if builder else {}), **(resources or {})},
         # Steps are forked from a server that has imported everything once: a step
         # does not pay for importing Feast and Great Expectations again.

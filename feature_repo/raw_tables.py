@@ -93,6 +93,12 @@ def bind(connection: duckdb.DuckDBPyConnection, window: Window) -> None:
     connection.execute(CHARGEBACKS)
 
 
+def stamp() -> str:
+    """What changes with the transactions; the chargebacks are drawn from them."""
+    found = _transactions_file().stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
+
+
 def _cycles(start: datetime, stop: datetime) -> Iterator[tuple[int, datetime, datetime]]:
     """The cycles that touch [start, stop), each with the part of 2017 it replays, naive."""
     start = max(start, FIRST_DAY)

@@ -226,6 +226,18 @@ def raw_table_binder(project: FeastProject) -> Callable[[Any, Window], object]:
     return bind  # type: ignore[no-any-return]
 
 
+def raw_tables_stamp(project: FeastProject) -> Callable[[], str] | None:
+    """The ``stamp()`` of the repo's ``raw_tables.py``, if it has one.
+
+    It says something else whenever the raw tables hold something else, and costs next to nothing;
+    with it they are read only then.
+    """
+    path = project.repo_dir / "raw_tables.py"
+    if not path.is_file():
+        return None
+    return getattr(_module(path), "stamp", None)
+
+
 def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("feature_platform_raw_tables", path)
     assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - the file is there

@@ -158,14 +158,31 @@ def window_digests(
     read = batch_source(store, source)
     dropped = {read.created_timestamp_column} if exclude is None else set(exclude)
     with open_relation(store.config, read, windows, columns) as relation:
-        counted = sorted(
+        counted = [
             name
             for name in (relation.columns if columns is None else columns)
             if name not in dropped
-        )
-        texts = ", ".join(_text(relation, name) for name in counted)
-        row = f"concat({texts})" if texts else "''"
-        found = _sums(relation, row, windows)
+        ]
+        return relation_digests(relation, windows, counted)
+
+
+def relation_digests(
+    relation: Relation, windows: Sequence[Window], columns: Collection[str]
+) -> list[WindowDigest]:
+    """The digests of `window_digests` for rows that are at hand already.
+
+    Args:
+        relation: Rows of the windows, and of no other.
+        windows: Half-open windows, overlapping or not.
+        columns: The columns that count.
+
+    Returns:
+        One digest a window, in the order given.
+    """
+    counted = sorted(columns)
+    texts = ", ".join(_text(relation, name) for name in counted)
+    row = f"concat({texts})" if texts else "''"
+    found = _sums(relation, row, windows)
     named = "\x1f".join(counted)
     return [
         WindowDigest(

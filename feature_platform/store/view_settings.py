@@ -77,10 +77,16 @@ def _choice(view: str, tags: Mapping[str, str], key: str, allowed: tuple[str, ..
 def _duration(view: str, value: str | None) -> timedelta | None:
     if value is None:
         return None
-    match = re.fullmatch(r"(\d+)([mhd])", value.strip())
-    if not match or int(match[1]) == 0:
+    found = read_duration(value)
+    if found is None:
         raise _bad(view, "freshness", value, "use minutes, hours or days, such as 90m, 26h, 2d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return found
+
+
+def read_duration(value: object) -> timedelta | None:
+    """``90m``, ``26h`` or ``2d``; None where it is none of these, or zero."""
+    match = re.fullmatch(r"(\d+)([mhd])", str(value).strip())
+    return timedelta(**{_UNITS[match[2]]: int(match[1])}) if match and int(match[1]) else None
 
 
 def _bad(view: str, key: str, value: str, remedy: str) -> RepoError:

@@ -1,0 +1,215 @@
+"""Windows whose source holds something else than what was put online from it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from feature_platform.assets.source_tables import (
+    ParquetBuilder,
+    raw_table_binder,
+    raw_tables_stamp,
+    table_builder_for,
+)
+from feature_platform.assets.sources import combined_hash, hashed_columns
+from feature_platform.assets.windows import partitions_within
+from feature_platform.automation.due import due_windows
+from feature_platform.automation.memory import Memory, SourceMemory
+from feature_platform.automation.observed import content_hashes, newest_events
+from feature_platform.automation.settings import AutomationSettings
+from feature_platform.errors import FeaturePlatformError
+from feature_platform.graph import FeastGraph
+from feature_platform.store.fingerprints import BuiltBy, source_contents, source_stamp
+from feature_platform.store.windows import Window
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+@dataclass
+class Changes:
+    """What a look at the sources found.
+
+    Attributes:
+        views: View to partition key to the content that is to be online.
+        sources: The same for sources that have to be materialized before a view of theirs can be,
+            because their partitions are shorter.
+        views_seen: Views that were looked at; the others are next.
+        sources_seen: Sources that were looked at.
+        position: Where to go on: a source's name; empty where all were looked at.
+        scans: How many sources were read.
+        troubles: Why sources could not be looked at.
+    """
+
+    views: dict[str, dict[str, str]] = field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    views_seen: set[str] = field(default_factory=set)
+    sources_seen: set[str] = field(default_factory=set)
+    position: str = ""
+    scans: int = 0
+    troubles: list[str] = field(default_factory=list)
+
+
+def changed_sources(  # noqa: PLR0917
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    instance: dg.DagsterInstance,
+    store: "FeatureStore",
+    settings: AutomationSettings,
+    memory: Memory,
+    now: datetime,
+    *,
+    position: str = "",
+) -> Changes:
+    """Compare what each source holds with what was put online from it.
+
+    One query tells the newest event of every asset; then a source is read (once, for all of its
+    windows) only where its stamp is new, and the event log asked only for what is new in it.
+
+    Args:
+        graph: The repo's graph.
+        translator: The one that the definitions were built with.
+        instance: Asked for what was put online.
+        store: Reads the sources.
+        settings: How far back and how much at a time.
+        memory: What was read before; brought up to date.
+        now: The moment.
+        position: The source to begin with; empty begins with the first.
+    """
+    readers: dict[str, list[FeastTranslatorData]] = {}
+    for view in graph.views.values():
+        if not view.refusal:
+            readers.setdefault(view.upstream[0].name, []).append(view)
+    names = sorted(readers)
+    start = next((place for place, name in enumerate(names) if name >= position), 0)
+    keys = [
+        translator.key_of(each) for name in names for each in (graph.sources[name], *readers[name])
+    ]
+    events = newest_events(instance, keys)
+    look = _Look(graph, translator, instance, store, settings, memory, now, events)
+    began = time.monotonic()
+    for name in [*names[start:], *names[:start]]:
+        enough = look.found.scans >= settings.scans_a_tick
+        if enough or time.monotonic() - began > settings.scan_seconds:
+            look.found.position = name
+            break
+        try:
+            look.at(graph.sources[name], readers[name])
+        except FeaturePlatformError as error:
+            look.found.troubles.append(str(error))
+    return look.found
+
+
+@dataclass
+class _Look:
+    graph: FeastGraph
+    translator: DagsterFeastTranslator
+    instance: dg.DagsterInstance
+    store: "FeatureStore"
+    settings: AutomationSettings
+    memory: Memory
+    now: datetime
+    events: Mapping[dg.AssetKey, int]
+    found: Changes = field(default_factory=Changes)
+
+    def at(self, source: FeastTranslatorData, views: Sequence[FeastTranslatorData]) -> None:
+        """One source and the views on it."""
+        assert source.partitions is not None  # noqa: S101 - sources are always partitioned
+        due = {
+            view.name: due_windows(
+                view, self.now, grace=self.settings.grace, lookback=self.settings.lookback
+            )
+            for view in views
+        }
+        parts: dict[str, Window] = {}
+        for view in views:
+            if view.partitions == source.partitions:
+                parts |= due[view.name]
+            elif windows := list(due[view.name].values()):
+                span = Window(windows[0].start, windows[-1].end)
+                parts |= partitions_within(source.partitions, span)
+        parts = dict(sorted(parts.items(), key=lambda each: each[1]))
+        built = self._built_by(source)
+        contents = self._contents(source, parts, built)
+        recorded = self._recorded(source, list(parts))
+        for view in views:
+            served = self._recorded(view, list(due[view.name]))
+            wrong: dict[str, str] = {}
+            for key, window in due[view.name].items():
+                within = (
+                    [key]
+                    if view.partitions == source.partitions
+                    else list(partitions_within(source.partitions, window))
+                )
+                wanted = combined_hash([contents[each] for each in within])
+                has = served.get(key) or _combined(recorded, within)
+                if has is None or has == wanted:
+                    continue
+                outdated = {
+                    each: contents[each] for each in within if recorded.get(each) != contents[each]
+                }
+                if built and outdated and view.partitions != source.partitions:
+                    # The view takes along no source of shorter partitions: that comes first.
+                    self.found.sources.setdefault(source.name, {}).update(outdated)
+                else:
+                    wrong[key] = wanted
+            self.found.views_seen.add(view.name)
+            if wrong:
+                self.found.views[view.name] = wrong
+        self.found.sources_seen.add(source.name)
+
+    def _recorded(self, data: FeastTranslatorData, keys: Sequence[str]) -> Mapping[str, str]:
+        key = self.translator.key_of(data)
+        return content_hashes(self.instance, key, keys, self.events[key], self.memory)
+
+    def _contents(
+        self, source: FeastTranslatorData, parts: Mapping[str, Window], built: BuiltBy | None
+    ) -> Mapping[str, str]:
+        # Before it is read: what changes meanwhile is seen the next time.
+        stamp = source_stamp(self.store, source.obj, built)
+        known = self.memory.sources.get(source.name) or SourceMemory()
+        if stamp is None or stamp != known.stamp:
+            known = SourceMemory(stamp)
+        starts = {key: window.start.isoformat() for key, window in parts.items()}
+        new = {window for key, window in parts.items() if starts[key] not in known.digests}
+        if new:
+            self.found.scans += 1
+            digests = source_contents(
+                self.store, source.obj, sorted(new), hashed_columns(source), built, self.now
+            )
+            known.digests |= {
+                window.start.isoformat(): digest.content_hash for window, digest in digests.items()
+            }
+        wanted = set(starts.values())
+        known.digests = {key: value for key, value in known.digests.items() if key in wanted}
+        self.memory.sources[source.name] = known
+        return {key: known.digests[start] for key, start in starts.items()}
+
+    @cached_property
+    def _embedded(self) -> bool:
+        """Whether the repo's SQL is run on DuckDB, on this machine."""
+        return isinstance(table_builder_for(self.graph.project), ParquetBuilder)
+
+    def _built_by(self, source: FeastTranslatorData) -> BuiltBy | None:
+        """How the repo builds a table here; what a warehouse builds is looked at as it is there."""
+        project = self.graph.project
+        sql = project.sql_file(source.name)
+        if sql is None or not self._embedded:
+            return None
+        module = project.repo_dir / "raw_tables.py"
+        return BuiltBy(
+            sql,
+            raw_table_binder(project),
+            module if module.is_file() else None,
+            raw_tables_stamp(project),
+        )
+
+
+def _combined(recorded: Mapping[str, str], within: Sequence[str]) -> str | None:
+    found = [recorded[key] for key in within if key in recorded]
+    return combined_hash(found) if len(found) == len(within) else None

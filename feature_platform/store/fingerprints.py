@@ -1,0 +1,220 @@
+"""What the windows of a source hold now, in one query a source, and a stamp that is cheaper still.
+
+A stamp says whether a query is worth it: as long as it is the same, so is the content. Files have
+one (names, sizes, times of change). For a table that the repo builds by SQL the content is what the
+SQL would give now, computed from the raw tables without writing the table; its stamp is that of the
+raw tables, if the repo can tell.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.engine.relation import (
+    VIEW,
+    Relation,
+    identifier,
+    literal,
+    open_relation,
+    parquet_source,
+    spilling_connection,
+)
+from feature_platform.engine.sources import relation_digests, window_digests
+from feature_platform.errors import SourceError
+from feature_platform.store.source_sql import render
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from feast import FeatureStore
+    from feast.data_source import DataSource
+
+    from feature_platform.engine.sources import WindowDigest
+
+Bind = Callable[[Any, Window], object]
+# So many windows are computed by one statement.
+_TOGETHER = 50
+
+
+@dataclass(frozen=True)
+class BuiltBy:
+    """How the repo builds a source table on DuckDB.
+
+    Attributes:
+        sql: File of the source's SQL.
+        bind: Gives a connection the raw tables of a window, and of the time before it that the
+            SQL looks back on.
+        raw_tables: The module that `bind` is from; part of the stamp.
+        stamp: Says something else whenever the raw tables hold something else; None where only
+            reading them tells.
+    """
+
+    sql: Path
+    bind: Bind
+    raw_tables: Path | None = None
+    stamp: Callable[[], str] | None = None
+
+
+def source_stamp(store: "FeatureStore", source: "DataSource", built: BuiltBy | None) -> str | None:
+    """What stays the same as long as the source's content does; None where only a query tells.
+
+    Args:
+        store: The Feast store, whose repo relative paths start at.
+        source: A batch source.
+        built: How the repo builds it; None where somebody else does.
+    """
+    if built is not None:
+        if built.stamp is None:
+            return None
+        files = [built.sql, *([built.raw_tables] if built.raw_tables else [])]
+        said = [built.stamp(), *(file.read_text(encoding="utf-8") for file in files)]
+        return _hashed(said)
+    files = _local_files(store, source)
+    return None if files is None else _hashed([_stat(file) for file in files])
+
+
+def source_contents(  # noqa: PLR0917  as `window_digests`, and who builds it
+    store: "FeatureStore",
+    source: "DataSource",
+    windows: Sequence[Window],
+    columns: Sequence[str] | None,
+    built: BuiltBy | None,
+    now: "datetime",
+) -> "Mapping[Window, WindowDigest]":
+    """The digest of each window, as a materialization of it would record it now.
+
+    Args:
+        store: The Feast store.
+        source: A batch source.
+        windows: Windows that do not overlap.
+        columns: The columns that count; None counts all.
+        built: How the repo builds the source; None where somebody else does.
+        now: What ``$computed_at`` stands for.
+
+    Raises:
+        SourceError: The source, or what it is built from, cannot be read.
+    """
+    if not windows:
+        return {}
+    if built is None:
+        digests = window_digests(store, source, windows, columns)
+    else:
+        digests = _as_built(source, sorted(windows), columns, built, now)
+    return {digest.window: digest for digest in digests}
+
+
+def newest_event(
+    store: "FeatureStore", source: "DataSource", windows: Sequence[Window]
+) -> "datetime | None":
+    """The greatest event time of the source's rows in the windows; None without a row.
+
+    Raises:
+        SourceError: The source cannot be read.
+    """
+    if not windows:
+        return None
+    with open_relation(store.config, source, windows, []) as relation:
+        time = identifier(relation.timestamp)
+        # As text: DuckDB needs another package for times with a zone.
+        ((newest,),) = relation.rows(f"SELECT epoch_us(max({time})) FROM {VIEW}")
+    return None if newest is None else _moment(int(newest))
+
+
+def _moment(microseconds: int) -> "datetime":
+    from datetime import UTC, datetime, timedelta
+
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def _as_built(
+    source: "DataSource",
+    windows: Sequence[Window],
+    columns: Sequence[str] | None,
+    built: BuiltBy,
+    now: "datetime",
+) -> "list[WindowDigest]":
+    import duckdb
+
+    name = str(built.sql)
+    subject = f"source '{source.name}'"
+    try:
+        sql = built.sql.read_text(encoding="utf-8")
+        with tempfile.TemporaryDirectory(prefix="feature-platform-") as folder:
+            with spilling_connection() as connection:
+                built.bind(connection, Window(windows[0].start, windows[-1].end))
+                for number in range(0, len(windows), _TOGETHER):
+                    part = windows[number : number + _TOGETHER]
+                    # A statement of its own for each window, and one scan for what they share.
+                    queries = [render(sql, "duckdb", each, now, name=name) for each in part]
+                    united = " UNION ALL ".join(f"(SELECT * FROM ({each}))" for each in queries)
+                    target = literal(str(Path(folder) / f"{number:06}.parquet"))
+                    # Through Parquet, as the table is: its types are not all of DuckDB's.
+                    connection.execute(f"COPY ({united}) TO {target} (FORMAT parquet)")
+            with spilling_connection() as connection:
+                pattern = literal(str(Path(folder) / "*.parquet"))
+                connection.execute(
+                    f"CREATE TEMP VIEW {VIEW} AS SELECT * FROM read_parquet({pattern})"
+                )
+                described = connection.execute(f"DESCRIBE {VIEW}").fetchall()
+                types = {str(row[0]): str(row[1]) for row in described}
+                created = source.created_timestamp_column or None
+                counted = list(types) if columns is None else list(columns)
+                if unknown := [each for each in counted if each not in types]:
+                    raise SourceError(
+                        subject,
+                        f"its SQL gives no column '{unknown[0]}' (it gives {', '.join(types)})",
+                        f"add it to {built.sql.name}",
+                    )
+                relation = Relation(
+                    connection,
+                    source.name,
+                    types,
+                    source.timestamp_field,
+                    created,
+                    pushed_down=True,
+                )
+                return relation_digests(
+                    relation, windows, [each for each in counted if each != created]
+                )
+    except (duckdb.Error, OSError) as error:
+        raise SourceError(
+            subject,
+            f"what its SQL gives now cannot be computed: {str(error).strip().splitlines()[0]}",
+            f"check {built.sql.name} and the raw tables",
+        ) from error
+
+
+def _local_files(store: "FeatureStore", source: "DataSource") -> list[Path] | None:
+    from feast.infra.offline_stores.file_source import FileSource
+
+    parquet = parquet_source(source)
+    if parquet is None:
+        return None
+    path = str(FileSource.get_uri_for_file_path(store.config.repo_path, parquet.path))
+    path = path.removeprefix("file://")
+    if "://" in path:
+        return None
+    local = Path(path)
+    if local.is_dir():
+        return sorted(local.rglob("*.parquet"))
+    if local.exists():
+        return [local]
+    # The part before the first wildcard is a folder that is there or not.
+    fixed = [part for part in local.parts if not set(part) & set("*?[")]
+    folder = Path(*local.parts[: len(fixed)]) if local.parts[: len(fixed)] == tuple(fixed) else None
+    if folder is None:
+        return None
+    return sorted(folder.glob(str(local.relative_to(folder)))) if folder != local else []
+
+
+def _stat(file: Path) -> str:
+    found = file.stat()
+    return f"{file}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ino}"
+
+
+def _hashed(said: Sequence[str]) -> str:
+    return hashlib.sha256("\x1e".join(said).encode()).hexdigest()[:16]
