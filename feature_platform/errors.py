@@ -52,3 +52,7 @@ class StatisticsError(FeaturePlatformError):
 
 class AlertError(FeaturePlatformError):
     """The alert routes are not what they should be, or their state on disk cannot be used."""
+
+
+class MetricsError(FeaturePlatformError):
+    """The metrics cannot be served or pushed where they were to go."""

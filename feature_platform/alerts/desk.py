@@ -20,6 +20,8 @@ from feature_platform.alerts.routes import LOG, targets
 
 BUDGET = 25.0
 """Seconds after which a round of deliveries begins nothing new; Dagster gives a tick sixty."""
+LOOKED_AT = "looked_at"
+"""The position that holds when findings were last taken in, in seconds since 1970."""
 _KEPT = timedelta(days=30)
 
 
@@ -88,6 +90,7 @@ class AlertDesk:
                     self._take(finding, subject, now)
             for name, value in positions.items():
                 self.ledger.move(name, value)
+            self.ledger.move(LOOKED_AT, int(now.timestamp()))
             self.ledger.forget(now - _KEPT, settled)
 
     def deliver(

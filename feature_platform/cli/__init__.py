@@ -196,3 +196,26 @@ def training_set(**arguments: Any) -> int:
     from feature_platform.cli.training_set import run
 
     return run(**arguments)
+
+
+@_command(
+    click.option("--listen", help="Serve them there until interrupted: 127.0.0.1:9464."),
+    click.option("--push", help="Push them once to this Pushgateway: http://127.0.0.1:9091."),
+    click.option(
+        "--every",
+        default=60,
+        type=click.IntRange(1),
+        show_default=True,
+        help="Seconds between two computations, with --listen.",
+    ),
+    click.option(
+        "--alerts-state",
+        type=click.Path(dir_okay=False),
+        help="The file that the route file names as 'state:', if it does.",
+    ),
+)
+def metrics(**arguments: Any) -> int:
+    """Tell Prometheus freshness, lag, gaps, rows, checks, drift, keys online, and alerts."""
+    from feature_platform.cli.metrics import run
+
+    return run(**arguments)

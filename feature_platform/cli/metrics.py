@@ -1,0 +1,146 @@
+"""``feature-platform metrics``: what Prometheus is told, on an endpoint, pushed, or printed."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.error import URLError
+from wsgiref.simple_server import WSGIServer
+
+import click
+from prometheus_client import CollectorRegistry, generate_latest, push_to_gateway, start_http_server
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from feature_platform.automation.alert_sensor import state_file
+from feature_platform.builder import build_feast_definitions
+from feature_platform.cli.context import dagster_instance
+from feature_platform.errors import MetricsError
+from feature_platform.graph import FeastGraph
+from feature_platform.metrics import PlatformMetrics
+from feature_platform.store.project import FeastProject
+
+_PUSH_TIMEOUT = 10
+
+
+class _Newest(Collector):
+    """Serves what was computed last: a scrape never waits for a registry or a store."""
+
+    def __init__(self) -> None:
+        self.metrics: list[Metric] = []
+
+    def collect(self) -> Iterable[Metric]:
+        return self.metrics
+
+
+def run(
+    *,
+    listen: str | None,
+    push: str | None,
+    every: int,
+    alerts_state: str | None,
+    repo: str,
+    profile: str | None,
+    start_date: str,
+    as_json: bool,
+) -> int:
+    """Serve until interrupted, push once, or print; see the command's help."""
+    graph = FeastGraph(FeastProject(repo, profile), start_date)
+    address = _address(listen) if listen else None
+    with dagster_instance() as instance:
+        definitions = build_feast_definitions(graph.project, start_date, schedules=False)
+        metrics = PlatformMetrics(
+            graph,
+            instance,
+            checks=tuple(definitions.get_repository_def().asset_graph.asset_check_keys),
+            alerts=Path(alerts_state)
+            if alerts_state
+            else state_file(Path(instance.root_directory), graph.project.name),
+        )
+        newest = _Newest()
+        newest.metrics = metrics.collect()
+        registry = CollectorRegistry()
+        registry.register(newest)
+        if push:
+            _push(push, registry, graph.project.name)
+        if address:
+            _serve(address, registry, newest, metrics, every)
+            return 0
+        if as_json:
+            click.echo(json.dumps(_plain(newest.metrics)))
+        elif not push:
+            click.echo(generate_latest(registry).decode(), nl=False)
+    return 0
+
+
+def _serve(
+    address: tuple[str, int],
+    registry: CollectorRegistry,
+    newest: _Newest,
+    metrics: PlatformMetrics,
+    every: int,
+) -> None:
+    host, port = address
+    try:
+        server, thread = _started(host, port, registry)
+    except OSError as error:
+        raise MetricsError(
+            f"address {host}:{port}",
+            f"cannot be listened on: {error.strerror or error}",
+            "choose another with --listen HOST:PORT",
+        ) from error
+    click.echo(f"metrics on http://{host}:{server.server_port}/metrics", err=True)
+    try:
+        while True:
+            time.sleep(every)
+            newest.metrics = metrics.collect()
+    except KeyboardInterrupt:
+        server.shutdown()
+        thread.join()
+
+
+def _started(
+    host: str, port: int, registry: CollectorRegistry
+) -> tuple[WSGIServer, threading.Thread]:
+    return start_http_server(port, addr=host, registry=registry)
+
+
+def _push(gateway: str, registry: CollectorRegistry, project: str) -> None:
+    try:
+        push_to_gateway(
+            gateway,
+            job="feature_platform",
+            grouping_key={"project": project},
+            registry=registry,
+            timeout=_PUSH_TIMEOUT,
+        )
+    except (URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise MetricsError(
+            f"Pushgateway '{gateway}'",
+            f"took nothing: {reason}",
+            "check its address and that it runs, such as --push http://127.0.0.1:9091",
+        ) from error
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the last port there is
+        raise MetricsError(
+            "--listen", f"'{listen}' is no address", "write it as HOST:PORT, such as 127.0.0.1:9464"
+        )
+    return host or "127.0.0.1", int(port)
+
+
+def _plain(metrics: Iterable[Metric]) -> list[dict[str, object]]:
+    return [
+        # JSON has no infinity.
+        {"name": sample.name, "labels": sample.labels, "value": _finite(sample.value)}
+        for metric in metrics
+        for sample in metric.samples
+    ]
+
+
+def _finite(value: float) -> float | str:
+    return str(value) if value in (float("inf"), float("-inf")) else value

@@ -1,0 +1,281 @@
+"""What Prometheus is told: computed from the registry, the event log, and the alerts' state."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from feature_platform.alerts.desk import LOOKED_AT
+from feature_platform.alerts.ledger import open_ledger
+from feature_platform.alerts.outbox import Outbox
+from feature_platform.errors import FeaturePlatformError, RegistryError
+from feature_platform.graph import FeastGraph
+from feature_platform.status import ViewStatus, view_status
+from feature_platform.store.online_size import online_size
+from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_log = logging.getLogger(__name__)
+PREFIX = "feature_platform"
+# Windows looked at for each view: as far back as it serves, but not further than this.
+_MOST_WINDOWS = 60
+_WITHOUT_TTL = 30
+_STATES = ("complete", "missing", "failed", "stale", "running")
+_LENGTH = {"daily": timedelta(days=1), "hourly": timedelta(hours=1)}
+# Metadata of a feature view's materialization, and what it is called here.
+_LAST_RUN = {
+    "feature_platform/seconds": ("seconds", "Seconds the newest materialization took."),
+    "feature_platform/rows_read": ("rows", "Source rows the newest materialization read."),
+    "feature_platform/keys_written": ("keys_written", "Keys the newest materialization wrote."),
+}
+
+
+@dataclass(frozen=True)
+class PlatformMetrics:
+    """Computes the metrics of one project.
+
+    Attributes:
+        graph: The project.
+        instance: Where its runs are recorded.
+        checks: Keys of its checks.
+        alerts: State of its alerts; None where there are none.
+        translator: The one that the definitions were built with.
+    """
+
+    graph: FeastGraph
+    instance: dg.DagsterInstance
+    checks: tuple[dg.AssetCheckKey, ...]
+    alerts: Path | None = None
+    translator: DagsterFeastTranslator = DagsterFeastTranslator()  # noqa: RUF009 - has no state
+
+    def collect(self, now: datetime | None = None) -> list[Metric]:
+        """All metrics as of `now`.
+
+        A part that cannot be computed, such as the keys of a store that is down, is left out, and
+        ``feature_platform_part_up`` says so.
+        """
+        began = time.perf_counter()
+        now = now or datetime.now(UTC)
+        parts: dict[str, Callable[[], Iterable[Metric]]] = {
+            "views": lambda: self._views(now),
+            "materializations": self._materializations,
+            "checks": self._check_results,
+            "runs": self._runs,
+            "alerts": self._alerts,
+            "online_store": self._online_store,
+        }
+        up = _gauge("part_up", "Whether a part of the metrics could be computed.", "part")
+        found: list[Metric] = []
+        for name, compute in parts.items():
+            try:
+                found += compute()
+            except Exception as error:  # noqa: BLE001 - one part's trouble is not another's
+                # Drivers put addresses with credentials into their messages; we do not.
+                ours = isinstance(error, FeaturePlatformError)
+                said = error if ours else type(error).__name__
+                _log.warning("metrics of %s are missing: %s", name, said)
+                up.add_metric([self._project, name], 0)
+            else:
+                up.add_metric([self._project, name], 1)
+        collected = _gauge("collected_timestamp_seconds", "When the metrics were computed.")
+        collected.add_metric([self._project], now.timestamp())
+        seconds = _gauge("collect_seconds", "Seconds that computing the metrics took.")
+        seconds.add_metric([self._project], time.perf_counter() - began)
+        return [*found, up, collected, seconds]
+
+    @property
+    def _project(self) -> str:
+        return self.graph.project.name
+
+    @cached_property
+    def _materializable(self) -> dict[str, FeastTranslatorData]:
+        return {name: view for name, view in self.graph.views.items() if not view.refusal}
+
+    def _views(self, now: datetime) -> Iterator[Metric]:
+        fresh = _gauge(
+            "view_freshness_seconds",
+            "Event time that has passed since the end of the newest window online; "
+            "infinite where nothing is.",
+            "view",
+        )
+        promise = _gauge(
+            "view_promise_seconds",
+            "How old what is online may be: tag dagster/freshness, else twice the cadence.",
+            "view",
+        )
+        lag = _gauge(
+            "view_lag_seconds",
+            "From the newest window online to the newest complete one; infinite without any.",
+            "view",
+        )
+        windows = _gauge(
+            "view_windows", "Windows within the TTL (at most 60), by state.", "view", "state"
+        )
+        gaps = _gauge("view_gaps", "Windows within the TTL that are missing or failed.", "view")
+        rebuild = _gauge("view_rebuild_due", "Whether a rebuild-online is due.", "view")
+        store = self.graph.project.store()
+        for name, view in self._materializable.items():
+            status = self._status(view, store, now)
+            where = [self._project, name]
+            newest = math.inf if status.newest is None else (now - status.newest).total_seconds()
+            fresh.add_metric(where, newest)
+            lag.add_metric(where, math.inf if status.lag is None else status.lag.total_seconds())
+            assert view.settings is not None  # noqa: S101 - views always carry settings
+            promised = view.settings.freshness or 2 * _LENGTH[view.settings.partitions]
+            promise.add_metric(where, promised.total_seconds())
+            counts = dict.fromkeys(_STATES, 0)
+            for window in status.windows:
+                counts[window.state] += 1
+            for state, count in counts.items():
+                windows.add_metric([*where, state], count)
+            gaps.add_metric(where, counts["missing"] + counts["failed"])
+            rebuild.add_metric(where, status.rebuild_due)
+        yield from (fresh, promise, lag, windows, gaps, rebuild)
+
+    def _status(
+        self, view: FeastTranslatorData, store: "FeatureStore", now: datetime
+    ) -> ViewStatus:
+        assert view.settings is not None  # noqa: S101 - views always carry settings
+        ttl = view.obj.ttl
+        within = int(ttl / _LENGTH[view.settings.partitions]) if ttl else _WITHOUT_TTL
+        count = max(1, min(within, _MOST_WINDOWS))
+        try:
+            return view_status(
+                self.graph,
+                view,
+                store,
+                self.instance,
+                now=now,
+                count=count,
+                translator=self.translator,
+            )
+        except RegistryError:
+            # Not applied yet: nothing of it is online, and that is what has to be seen.
+            return ViewStatus(view.name, (), None, None)
+
+    def _materializations(self) -> Iterator[Metric]:
+        at = _gauge(
+            "materialization_timestamp_seconds", "When a view was last materialized.", "view"
+        )
+        gauges = {
+            label: _gauge(f"materialization_{name}", said, "view")
+            for label, (name, said) in _LAST_RUN.items()
+        }
+        names = {self.translator.key_of(view): name for name, view in self._materializable.items()}
+        for record in self.instance.get_asset_records(list(names)):
+            entry = record.asset_entry
+            newest = entry.last_materialization_record
+            if newest is None or newest.asset_materialization is None:
+                continue
+            where = [self._project, names[entry.asset_key]]
+            at.add_metric(where, newest.timestamp)
+            for label, gauge in gauges.items():
+                value = newest.asset_materialization.metadata.get(label)
+                if value is not None:
+                    gauge.add_metric(where, float(str(value.value)))
+        yield from (at, *gauges.values())
+
+    def _check_results(self) -> Iterator[Metric]:
+        passed = _gauge(
+            "check_passed",
+            "Whether the newest evaluation of a check passed; severity is that of a failure.",
+            *("asset", "check", "severity"),
+        )
+        at = _gauge("check_timestamp_seconds", "When a check last ran.", "asset", "check")
+        distance = _gauge(
+            "drift_distance",
+            "How far a feature is from its reference, in multiples of its threshold.",
+            *("asset", "feature"),
+        )
+        storage = self.instance.event_log_storage
+        latest = storage.get_latest_asset_check_execution_by_key(list(self.checks))
+        for key, record in latest.items():
+            evaluation: Any = record.evaluation
+            if not isinstance(evaluation, dg.AssetCheckEvaluation):
+                continue  # planned, and not done yet
+            asset = key.asset_key.to_user_string()
+            severity = evaluation.severity.value.lower()
+            passed.add_metric([self._project, asset, key.name, severity], evaluation.passed)
+            event = record.event
+            at.add_metric(
+                [self._project, asset, key.name],
+                event.timestamp if event else record.create_timestamp,
+            )
+            found = evaluation.metadata.get("feature_platform/distance")
+            if found is not None:
+                distance.add_metric([self._project, asset, key.name], float(str(found.value)))
+        yield from (passed, at, distance)
+
+    def _runs(self) -> Iterator[Metric]:
+        runs = CounterMetricFamily(
+            f"{PREFIX}_runs", "Runs of the whole Dagster instance that ended.", labels=["status"]
+        )
+        for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE):
+            count = self.instance.get_runs_count(dg.RunsFilter(statuses=[status]))
+            runs.add_metric([status.value.lower()], count)
+        yield runs
+
+    def _alerts(self) -> Iterator[Metric]:
+        if self.alerts is None or not self.alerts.exists():
+            return
+        opened = _gauge("incidents_open", "Incidents that are open.", "kind", "severity")
+        pending = _gauge("alerts_pending", "Messages that are not out yet.", "channel")
+        failing = _gauge("alert_channel_failing", "Whether a channel takes no messages.", "channel")
+        looked = _gauge("alerts_looked_timestamp_seconds", "When the alert sensor last looked.")
+        sent = CounterMetricFamily(
+            f"{PREFIX}_alerts_sent",
+            "Messages that are out.",
+            labels=["project", "channel", "kind"],
+        )
+        with open_ledger(self.alerts) as ledger:
+            state = Outbox(ledger).state()
+            incidents = ledger.open_incidents()
+            looked_at = ledger.position(LOOKED_AT)
+        if looked_at is not None:
+            looked.add_metric([self._project], looked_at)
+        counts: dict[tuple[str, str], int] = {}
+        for incident in incidents:
+            label = (incident.condition.kind, incident.severity)
+            counts[label] = counts.get(label, 0) + 1
+        for (kind, severity), count in counts.items():
+            opened.add_metric([self._project, kind, severity], count)
+        told = {channel for channel, _ in state.sent}
+        for channel in sorted(told | state.pending.keys() | state.failing.keys()):
+            pending.add_metric([self._project, channel], state.pending.get(channel, 0))
+            failing.add_metric([self._project, channel], channel in state.failing)
+        for (channel, kind), count in state.sent.items():
+            sent.add_metric([self._project, channel, kind], count)
+        yield from (opened, pending, failing, looked, sent)
+
+    def _online_store(self) -> Iterator[Metric]:
+        keys = _gauge(
+            "online_keys",
+            "Entity keys online; view is empty where the store keeps views together.",
+            "view",
+        )
+        size = _gauge("online_store_bytes", "Bytes that the online store takes.")
+        found = online_size(self.graph.project.store(), self._registered())
+        if found is not None:
+            for view, count in found.keys.items():
+                keys.add_metric([self._project, view], count)
+            size.add_metric([self._project], found.size)
+        yield from (keys, size)
+
+    def _registered(self) -> list[str]:
+        known = {view.name for view in self.graph.project.store().list_batch_feature_views()}
+        known |= {view.name for view in self.graph.project.store().list_feature_views()}
+        return [name for name in self._materializable if name in known]
+
+
+def _gauge(name: str, said: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", said, labels=["project", *labels])

@@ -1,0 +1,258 @@
+"""What Prometheus is told is what happened."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+
+from feature_platform.alerts.desk import LOOKED_AT
+from feature_platform.alerts.incidents import Condition, Evidence, Finding, utc
+from feature_platform.alerts.ledger import open_ledger
+from feature_platform.cli import main
+from feature_platform.metrics import PlatformMetrics
+
+if TYPE_CHECKING:
+    from conftest import Sample
+
+DAY = timedelta(days=1)
+NOON = datetime(2026, 3, 6, 12, tzinfo=UTC)
+VIEW = "stock"
+Told = dict[tuple[str, ...], float]
+
+
+def tell(sample: "Sample", now: datetime = NOON, alerts: Path | None = None) -> dict[str, Told]:
+    """Metric to the values of its labels (but the project) to the value."""
+    repository = sample.definitions(schedules=False).get_repository_def()
+    metrics = PlatformMetrics(
+        sample.graph, sample.instance, tuple(repository.asset_graph.asset_check_keys), alerts
+    )
+    found: dict[str, Told] = {}
+    for metric in metrics.collect(now):
+        for each in metric.samples:
+            labels = tuple(value for name, value in each.labels.items() if name != "project")
+            found.setdefault(each.name.removeprefix("feature_platform_"), {})[labels] = each.value
+    return found
+
+
+@pytest.fixture(scope="module")
+def sample(make_sample: Callable[..., "Sample"]) -> "Sample":
+    """Three days of data; the first and the third are online."""
+    found = make_sample("field_mappings")
+    assert found.run("registry").success
+    for day in ("2026-03-01", "2026-03-03"):
+        assert found.run("sources/voorraad", "feature_views/stock", partition=day).success
+    return found
+
+
+@pytest.fixture(scope="module")
+def told(sample: "Sample") -> dict[str, Told]:
+    return tell(sample)
+
+
+def test_freshness_is_event_time_since_the_newest_window_and_not_since_the_newest_run(
+    told: dict[str, Told],
+):
+    assert told["view_freshness_seconds"] == {(VIEW,): (2.5 * DAY).total_seconds()}
+    assert told["view_lag_seconds"] == {(VIEW,): (2 * DAY).total_seconds()}
+    assert told["view_promise_seconds"] == {(VIEW,): (2 * DAY).total_seconds()}
+
+
+def test_each_window_is_counted_by_its_state_and_gaps_are_those_to_be_filled(
+    told: dict[str, Told],
+):
+    windows = {state: count for (_, state), count in told["view_windows"].items()}
+    assert windows == {"complete": 2, "missing": 3, "failed": 0, "stale": 0, "running": 0}
+    assert told["view_gaps"] == {(VIEW,): 3}
+
+
+def test_the_newest_materialization_is_told_with_its_rows_and_seconds(
+    sample: "Sample", told: dict[str, Told]
+):
+    assert told["materialization_rows"] == {(VIEW,): 4}
+    assert told["materialization_keys_written"] == {(VIEW,): 4}
+    assert told["materialization_seconds"][VIEW,] > 0
+    [newest] = sample.materializations("feature_views/stock", "2026-03-03")
+    assert newest is not None
+    assert told["materialization_timestamp_seconds"][VIEW,] > NOON.timestamp() - 365 * 86400
+
+
+def test_every_check_that_ran_is_told(told: dict[str, Told]):
+    source = {
+        check: passed
+        for (asset, check, severity), passed in told["check_passed"].items()
+        if asset == "warehouse_stock/sources/voorraad" and severity == "error"
+    }
+    assert source == dict.fromkeys(("schema", "keys", "event_time", "numbers", "row_count"), 1)
+    asset = "warehouse_stock/feature_views/stock"
+    assert told["check_passed"][asset, "online_equals_offline", "error"] == 1
+    assert (asset, "online_equals_offline") in told["check_timestamp_seconds"]
+
+
+def test_keys_and_bytes_online_are_counted(told: dict[str, Told]):
+    assert told["online_keys"] == {(VIEW,): 4}
+    assert told["online_store_bytes"][()] > 1000
+
+
+def test_runs_that_ended_are_counted(told: dict[str, Told]):
+    assert told["runs_total"] == {("success",): 3, ("failure",): 0}
+
+
+def test_every_part_is_there(told: dict[str, Told]):
+    assert set(told["part_up"].values()) == {1}
+    assert told["collected_timestamp_seconds"] == {(): NOON.timestamp()}
+
+
+def test_a_view_that_was_never_materialized_is_infinitely_stale(
+    make_sample: Callable[..., "Sample"],
+):
+    found = tell(make_sample("field_mappings"))
+    assert found["view_freshness_seconds"] == {(VIEW,): math.inf}
+    assert found["view_lag_seconds"] == {(VIEW,): math.inf}
+    assert "online_keys" not in found
+    assert set(found["part_up"].values()) == {1}
+
+
+def test_drift_is_told_by_feature(make_sample: Callable[..., "Sample"]):
+    sample = make_sample("field_mappings")
+    sample.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            sample.key("drift/stock"),
+            "on_hand",
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"feature_platform/distance": 1.75},
+        )
+    )
+    found = tell(sample)
+    asset = "warehouse_stock/drift/stock"
+    assert found["drift_distance"] == {(asset, "on_hand"): 1.75}
+    assert found["check_passed"][asset, "on_hand", "warn"] == 0
+
+
+def test_what_waits_in_the_outbox_is_told(make_sample: Callable[..., "Sample"], tmp_path: Path):
+    from feature_platform.alerts.incidents import Subject
+    from feature_platform.alerts.message import Places, compose
+    from feature_platform.alerts.outbox import Outbox
+    from feature_platform.alerts.routes import Target
+
+    state = tmp_path / "alerts.sqlite"
+    with open_ledger(state) as ledger:
+        ledger.move(LOOKED_AT, 1_700_000_000)
+        outbox = Outbox(ledger)
+        for number, channel in enumerate(("chat", "page")):
+            condition = Condition("check", f"c{number}")
+            seen = Evidence("x")
+            finding = Finding("p/a", condition, number, utc(0), {"": True}, "error", seen)
+            _, incident = ledger.apply(finding)
+            assert incident is not None
+            message = compose(incident, Subject("p/a", "p", "source", "a"), "open", Places())
+            outbox.announce(incident, message, Target(channel), utc(0))
+        delivery = outbox.next_delivery("page", utc(10))
+        assert delivery is not None
+        outbox.sent(delivery, utc(10))
+        waiting = outbox.next_delivery("chat", utc(10))
+        assert waiting is not None
+        outbox.refused(waiting, "answered with status 500", utc(10), outage=True)
+    found = tell(make_sample("field_mappings"), alerts=state)
+    assert found["alerts_pending"] == {("chat",): 1, ("page",): 0}
+    assert found["alerts_sent_total"] == {("page", "open"): 1}
+    assert found["alert_channel_failing"] == {("chat",): 1, ("page",): 0}
+    assert found["incidents_open"] == {("check", "error"): 2}
+    assert found["alerts_looked_timestamp_seconds"] == {(): 1_700_000_000}
+
+
+def test_a_part_that_cannot_be_computed_does_not_take_the_others_along(
+    make_sample: Callable[..., "Sample"],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    sample = make_sample("field_mappings")
+
+    def unreachable(*_args: Any) -> None:
+        raise OSError("redis://me:pa55word@store is down")
+
+    monkeypatch.setattr("feature_platform.metrics.online_size", unreachable)
+    found = tell(sample)
+    assert found["part_up"]["online_store",] == 0
+    assert found["part_up"]["views",] == 1
+    assert "online_keys" not in found
+    assert "metrics of online_store are missing: OSError" in caplog.text
+    assert "pa55word" not in caplog.text
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.mark.usefixtures("home")
+def test_the_command_prints_what_prometheus_reads(sample: "Sample"):
+    options = ["metrics", "--repo", str(sample.repo), "--start-date", "2026-03-01"]
+    printed = CliRunner().invoke(main, options)
+    assert printed.exit_code == 0, printed.output
+    assert "# TYPE feature_platform_view_freshness_seconds gauge" in printed.stdout
+    line = 'feature_platform_online_keys{project="warehouse_stock",view="stock"} 4.0'
+    assert line in printed.stdout.splitlines()
+    as_json = CliRunner().invoke(main, [*options, "--json"])
+    names = {each["name"] for each in json.loads(as_json.stdout)}
+    assert "feature_platform_view_gaps" in names
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--push", "http://127.0.0.1:1"], "Pushgateway 'http://127.0.0.1:1': took nothing"),
+        (["--listen", "somewhere"], "'somewhere' is no address; write it as HOST:PORT"),
+        (["--listen", "127.0.0.1:70000"], "is no address"),
+    ],
+)
+def test_a_place_that_takes_no_metrics_is_named(option: list[str], said: str, sample: "Sample"):
+    options = ["metrics", "--repo", str(sample.repo), "--start-date", "2026-03-01", *option]
+    result = CliRunner().invoke(main, options)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.fixture
+def gateway() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """Takes pushes: its address, and what came."""
+    came: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            came.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", came
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("home")
+def test_a_short_run_pushes_its_metrics(
+    gateway: tuple[str, list[tuple[str, bytes]]], sample: "Sample"
+):
+    address, came = gateway
+    options = ["metrics", "--repo", str(sample.repo), "--start-date", "2026-03-01"]
+    result = CliRunner().invoke(main, [*options, "--push", address])
+    assert result.exit_code == 0, result.output
+    [(path, body)] = came
+    assert path == "/metrics/job/feature_platform/project/warehouse_stock"
+    assert b"feature_platform_view_gaps" in body

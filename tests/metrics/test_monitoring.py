@@ -1,0 +1,209 @@
+"""Alert rules and dashboard, on a real Prometheus that has scraped a real run."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from conftest import Sample
+
+ROOT = Path(__file__).resolve().parents[2]
+MONITORING = ROOT / "monitoring"
+NAME = re.compile(r"\bfeature_platform_[a-z_]+")
+RULES = yaml.safe_load((MONITORING / "rules.yaml").read_text())["groups"][0]["rules"]
+DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
+QUERIES = [
+    (panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for target in panel["targets"]
+]
+
+
+def test_each_rule_has_a_runbook_that_is_there():
+    for rule in RULES:
+        assert (ROOT / rule["annotations"]["runbook_url"]).is_file(), rule["alert"]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    "command", [["check", "rules", "rules.yaml"], ["test", "rules", "rules_test.yaml"]]
+)
+def test_prometheus_own_tool_takes_the_rules_and_their_tests(command: list[str]):
+    done = subprocess.run(
+        ["promtool", *command], cwd=MONITORING, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SUCCESS" in done.stdout
+
+
+def test_each_rule_is_tested():
+    cases = yaml.safe_load((MONITORING / "rules_test.yaml").read_text())["tests"]
+    tested = {
+        each["alertname"]
+        for case in cases
+        for each in case["alert_rule_test"]
+        if each["exp_alerts"]
+    }
+    assert tested == {rule["alert"] for rule in RULES}
+
+
+class Prometheus:
+    """A server that scrapes one endpoint each second."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        query = urllib.parse.urlencode(parameters)
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as answer:  # noqa: S310  loopback
+            said = json.load(answer)
+        assert said["status"] == "success", said
+        return said["data"]
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(command: list[str], log: Path, **more: str) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, **more},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _until(met: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while True:
+        with suppress(OSError):
+            if met():
+                return
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("home")
+    (found / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    return found
+
+
+@pytest.fixture(scope="module")
+def recorded(make_sample: Callable[..., "Sample"], home: Path) -> "Sample":
+    """A day that was materialized, drift that was seen, an alert that was sent."""
+    sample = make_sample("field_mappings")
+    routes = home / "alerts.yaml"
+    routes.write_text("routes:\n  - to: log\n")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        sample.instance = instance
+        assert sample.run(
+            "registry", "sources/voorraad", "feature_views/stock", partition="2026-03-01"
+        ).success
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                sample.key("drift/stock"),
+                "on_hand",
+                passed=False,
+                metadata={"feature_platform/distance": 1.5},
+            )
+        )
+        [sensor] = sample.definitions(alerts=routes).sensors
+        sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
+    return sample
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    recorded: "Sample", home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    target, port = _free_port(), _free_port()
+    (folder / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+        f"rule_files: ['{MONITORING / 'rules.yaml'}']\n"
+        "scrape_configs:\n"
+        "  - job_name: features\n"
+        f"    static_configs: [{{targets: ['127.0.0.1:{target}']}}]\n"
+    )
+    exporter = _start(
+        [
+            *(str(Path(sys.executable).parent / "feature-platform"), "metrics", "--every", "1"),
+            *("--repo", str(recorded.repo), "--start-date", "2026-03-01"),
+            *("--listen", f"127.0.0.1:{target}"),
+        ],
+        folder / "exporter.log",
+        DAGSTER_HOME=str(home),
+    )
+    server = _start(
+        [
+            *("prometheus", f"--config.file={folder / 'prometheus.yml'}"),
+            *(f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}"),
+        ],
+        folder / "prometheus.log",
+    )
+    found = Prometheus(f"http://127.0.0.1:{port}")
+    seen = "count_over_time(feature_platform_collected_timestamp_seconds[5m])"
+    try:
+        _until(
+            lambda: any(
+                int(each["value"][1]) > 3 for each in found.ask("query", query=seen)["result"]
+            ),
+            folder / "exporter.log",
+        )
+        yield found
+    finally:
+        for process in (exporter, server):
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@pytest.mark.server
+def test_every_query_of_the_dashboard_finds_something(prometheus: Prometheus):
+    assert len(QUERIES) >= 16
+    for title, query in QUERIES:
+        found = prometheus.ask("query", query=query.replace("$project", ".*"))
+        assert found["result"], f"{title}: {query}"
+
+
+@pytest.mark.server
+def test_rules_and_dashboard_name_only_metrics_that_are_told(prometheus: Prometheus):
+    told = set(prometheus.ask("label/__name__/values"))
+    text = (MONITORING / "rules.yaml").read_text() + (MONITORING / "dashboard.json").read_text()
+    assert set(NAME.findall(text)) <= told
+
+
+@pytest.mark.server
+def test_the_rules_run_without_an_error_and_see_what_is_wrong(prometheus: Prometheus):
+    [group] = prometheus.ask("rules")["groups"]
+    assert {rule["health"] for rule in group["rules"]} == {"ok"}
+    states = {rule["name"]: rule["state"] for rule in group["rules"]}
+    # The day that was materialized is long past, and drift is a failing check.
+    assert states["FeatureViewStale"] == "pending"
+    assert states["FeatureCheckFailed"] == "pending"
+    assert states["OnlineStoreDiffers"] == "inactive"
+    assert states["AlertsNotDelivered"] == "inactive"
