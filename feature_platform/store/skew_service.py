@@ -179,6 +179,10 @@ def _view(view: Any, projection: Any) -> ServedView:
 
 
 def _readable(view: Any) -> tuple[str, ViewLayout | None]:
+    from feast.labeling.label_view import LabelView
+
+    if isinstance(view, LabelView):
+        return "labels are pushed to it, and no source holds them", None
     if why := why_transformed(view):
         return f"{why}, which only a compute engine can repeat", None
     try:

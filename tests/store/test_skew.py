@@ -495,6 +495,57 @@ def test_a_view_that_is_not_served_is_said_to_be_and_the_others_are_compared(sho
     assert "online=False" in found["pairs__orders"].sentence
 
 
+def test_a_view_without_entities_is_compared_once(shop: Shop):
+    weather = {"ts": [ago(2.5), ago(0.5)], "celsius": [3.0, 4.5], "sky": ["clear", None]}
+    write(shop.folder / "weather.parquet", weather)
+    view = shop.view("weather", [], shop.source("weather"), celsius=Float64, sky=String)
+    for service in (
+        FeatureService(name="model", features=[view]),
+        FeatureService(name="both", features=[view, shop.users]),
+    ):
+        shop.apply(service, view, shop.users)
+    shop.materialize("weather")
+    shop.materialize("users")
+    for service in ("model", "both"):
+        found = shop.skew(service)
+        assert counts(found["weather__celsius"]) == {"match": 1}
+        assert found["weather__celsius"].parity.served == (4.5,)
+        assert counts(found["weather__sky"]) == {"match": 1}
+
+
+def test_labels_and_views_computed_on_writing_are_said_to_have_no_truth(shop: Shop):
+    from feast.labeling.label_view import LabelView
+
+    pushed = PushSource(name="labels", batch_source=shop.source("users", created=True))
+    labels = LabelView(
+        name="labels",
+        entities=[ENTITIES["user_id"]],
+        schema=[Field(name="user_id", dtype=Int64), Field(name="quality", dtype=Float64)],
+        source=pushed,
+    )
+    users = shop.users
+
+    @on_demand_feature_view(
+        sources=[users[["visits"]]],
+        schema=[Field(name="stored", dtype=Int64)],
+        write_to_online_store=True,
+        entities=[ENTITIES["user_id"]],
+    )
+    def written(inputs: pd.DataFrame) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame({"stored": inputs["visits"]})
+
+    shop.apply(
+        FeatureService(name="model", features=[users, labels, written]), users, labels, written
+    )
+    shop.materialize("users")
+    found = shop.skew()
+    assert "labels are pushed to it" in found["labels__quality"].sentence
+    assert "computed when it is written" in found["written__stored"].sentence
+    assert found["users__visits"].verdict == "ok"
+
+
 def test_a_service_that_is_not_registered_is_named(served: Shop):
     with pytest.raises(RegistryError, match=r"feature service 'nobody'.*apply the repo"):
         served.found("nobody")
