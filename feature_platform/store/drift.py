@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -309,6 +309,9 @@ class _History:
     def __init__(self, judge: DriftJudge, store: "FeatureStore", windows: Sequence[Window]) -> None:
         self.judge, self.store = judge, store
         self.kind = judge.own.reference
+        if isinstance(self.kind, Trailing):
+            # Breaches that are counted together are not each other's reference.
+            self.kind = replace(self.kind, gap=max(self.kind.gap, judge.own.consecutive - 1))
         self.profiles: dict[Window, WindowProfiles] = {}
         self.fixed: ViewReference | None = None
         if judge.reference is not None or not windows:

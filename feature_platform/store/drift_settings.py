@@ -25,7 +25,8 @@ class Trailing:
     Attributes:
         days: How many days.
         gap: Days between them and the window: as many as the features look back. Without it, a
-            change is half in the reference before it is whole in the window.
+            change is half in the reference before it is whole in the window. At least as many
+            as breaches in a row are asked for.
         at_least: Windows below which nothing can be judged: what a quiet fortnight does not hold
             is no news in the next.
     """

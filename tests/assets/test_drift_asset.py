@@ -1,0 +1,374 @@
+"""Drift assets: what a run compares, says, keeps, and keeps from being served."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from feature_platform.checks.drift import drift_check_names
+from feature_platform.store.drift_settings import DriftSettings, Trailing, ViewDrift
+
+if TYPE_CHECKING:
+    from conftest import Sample
+
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+DAYS, ROWS = 24, 400
+REPO = """\
+from datetime import timedelta
+from feast import Entity, FeatureView, Field, FileSource, ValueType
+from feast.types import Float64, Int64, String
+
+user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+trips = FileSource(name="trips", path="data/trips/*.parquet", timestamp_field="at")
+riding = FeatureView(
+    name="riding",
+    entities=[user],
+    ttl=timedelta(days=30),
+    schema=[
+        Field(name="fare", dtype=Float64),
+        Field(name="trips.today", dtype=Int64),
+        Field(name="paid_by", dtype=String),
+    ],
+    source=trips,
+    tags={"dagster/drift": "DRIFT"},
+)
+"""
+SETTINGS = DriftSettings(default=ViewDrift(reference=Trailing(days=21, gap=0, at_least=7)))
+OP = "weather__feature_views__riding"
+
+
+def day(number: int) -> str:
+    return (FIRST + timedelta(days=number)).date().isoformat()
+
+
+def write_day(repo: Path, number: int, **changes: Callable[[Any], Any]) -> None:
+    """One day of trips, as its owner's job would write it."""
+    random = np.random.default_rng([7, number])
+    columns: dict[str, Any] = {
+        "user_id": np.arange(ROWS),
+        "fare": random.lognormal(2, 1, ROWS),
+        "trips.today": random.poisson(3, ROWS),
+        "paid_by": random.choice(["card", "cash"], ROWS),
+        "at": [FIRST + timedelta(days=number, hours=12)] * ROWS,
+    }
+    for name, change in changes.items():
+        columns[name] = change(columns[name])
+    columns["at"] = pa.array(columns["at"], pa.timestamp("us", "UTC"))
+    table = pa.table(columns)
+    folder = repo / "data" / "trips"
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / f"{day(number)}.parquet")
+
+
+@pytest.fixture
+def make_riding(make_repo: Callable[..., "Sample"]) -> Callable[[str], "Sample"]:
+    """Twenty-four days of trips; only the registry is applied."""
+
+    def make(drift: str = "warn") -> "Sample":
+        found = make_repo({"views.py": REPO.replace("DRIFT", drift)})
+        for number in range(DAYS):
+            write_day(found.repo, number)
+        applied = found.run("registry")
+        assert applied.success, failures(applied)
+        return found
+
+    return make
+
+
+def put_online(sample: "Sample", first: int, last: int) -> dg.ExecuteInProcessResult:
+    """Windows of the view, as the command line does."""
+    return sample.run("feature_views/riding", span=(day(first), day(last)))
+
+
+def run(sample: "Sample", settings: DriftSettings, first: int, last: int | None = None) -> Any:
+    """The drift asset alone, on a window or a range of them."""
+    defs = sample.definitions(schedules=False, retry_policy=None, drift=settings)
+    job = dg.define_asset_job("picked", dg.AssetSelection.assets(sample.key("drift/riding")))
+    tags = {"dagster/partition": day(first)}
+    if last is not None:
+        tags = {
+            "dagster/asset_partition_range_start": day(first),
+            "dagster/asset_partition_range_end": day(last),
+        }
+    merged = dg.Definitions.merge(defs, dg.Definitions(jobs=[job]))
+    return merged.resolve_job_def("picked").execute_in_process(
+        instance=sample.instance, raise_on_error=False, tags=tags
+    )
+
+
+def checks(result: dg.ExecuteInProcessResult) -> Mapping[str, dg.AssetCheckEvaluation]:
+    return {each.check_name: each for each in result.get_asset_check_evaluations()}
+
+
+def verdicts(result: dg.ExecuteInProcessResult) -> dict[str, tuple[bool, str]]:
+    return {name: (each.passed, each.severity.value) for name, each in checks(result).items()}
+
+
+def metadata(evaluation: dg.AssetCheckEvaluation) -> Mapping[str, Any]:
+    return {name: each.value for name, each in evaluation.metadata.items()}
+
+
+def test_drift_is_found_in_the_feature_that_has_it_and_in_no_other(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding()
+    write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
+    assert put_online(sample, 0, 23).success
+    result = run(sample, SETTINGS, 22)
+    assert result.success
+    assert verdicts(result) == {
+        "drift": (False, "ERROR"),
+        "fare": (False, "ERROR"),
+        "trips_today": (True, "WARN"),
+        "paid_by": (True, "WARN"),
+    }
+    said = checks(result)["drift"].description
+    assert said.startswith("1 drift of 3 features. fare has drifted: ")
+    found = metadata(checks(result)["fare"])
+    assert found["feature_platform/current_rows"] == ROWS
+    assert found["feature_platform/observed"] > found["feature_platform/threshold"]
+    assert found["feature_platform/current_mean"] > 1.3 * found["feature_platform/reference_mean"]
+    assert found["picture"].startswith("![fare](data:image/svg+xml;base64,")
+    assert found["feature_platform/verdicts"] == {day(22): {"passed": False, "verdict": "drift"}}
+    page = Path(found["feature_platform/report"])
+    assert page.name == f"{day(22)}.html"
+    assert "fare has drifted" in page.read_text()
+
+
+def test_every_partition_has_its_own_numbers_after_a_range(make_riding: Callable[..., "Sample"]):
+    sample = make_riding()
+    write_day(sample.repo, 22, paid_by=lambda kinds: np.where(kinds == "cash", "bond", kinds))
+    assert put_online(sample, 0, 23).success
+    result = run(sample, SETTINGS, 20, 23)
+    assert result.success
+    assert len(result.get_asset_materialization_events()) == 4
+    found = {
+        number: sample.materializations("drift/riding", day(number))[0].metadata
+        for number in range(20, 24)
+    }
+    drifted = {n: each["feature_platform/features_drifted"].value for n, each in found.items()}
+    assert drifted == {20: 0, 21: 0, 22: 1, 23: 0}
+    distances = {n: each["distance/paid_by"].value for n, each in found.items()}
+    assert distances[22] > 1 > distances[21]
+    assert metadata(checks(result)["paid_by"])["feature_platform/verdicts"] == {
+        day(number): {
+            "passed": number != 22,
+            "verdict": "drift" if number == 22 else "ok",
+        }
+        for number in range(20, 24)
+    }
+    # The check is about the window that is worst, and names it.
+    assert metadata(checks(result)["paid_by"])["feature_platform/window"].startswith(day(22))
+    assert checks(result)["paid_by"].description.startswith(f"{day(22)}..{day(23)}: paid_by has")
+
+
+def test_a_reference_is_merged_from_stored_profiles_and_no_raw_row_is_read_again(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding()
+    assert put_online(sample, 0, 23).success
+    assert verdicts(run(sample, SETTINGS, 0, 22))
+    for number in range(23):
+        (sample.repo / "data" / "trips" / f"{day(number)}.parquet").unlink()
+    result = run(sample, SETTINGS, 23)
+    assert {passed for passed, _ in verdicts(result).values()} == {True}
+    assert metadata(checks(result)["fare"])["feature_platform/reference_rows"] == 3 * ROWS
+
+
+def test_too_little_history_never_passes(make_riding: Callable[..., "Sample"]):
+    sample = make_riding()
+    assert put_online(sample, 0, 3).success
+    result = run(sample, SETTINGS, 3)
+    assert result.success
+    assert set(verdicts(result).values()) == {(False, "WARN")}
+    assert checks(result)["fare"].description == (
+        "fare cannot be judged, it has no reference: 3 of the 21 windows before it are online and "
+        "hold rows, 7 are needed; materialize earlier windows, or set a reference "
+        "(feature-platform drift --view riding --set-reference)."
+    )
+
+
+def test_an_empty_window_never_passes(make_riding: Callable[..., "Sample"]):
+    sample = make_riding()
+    assert put_online(sample, 0, 22).success
+    (sample.repo / "data" / "trips" / f"{day(23)}.parquet").unlink()
+    result = run(sample, SETTINGS, 23)
+    assert set(verdicts(result).values()) == {(False, "WARN")}
+    assert "the window holds no rows" in checks(result)["fare"].description
+
+
+def test_a_column_that_is_gone_and_one_of_another_type_are_drift(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding()
+    assert put_online(sample, 0, 22).success
+    run(sample, SETTINGS, 0, 22)
+    folder = sample.repo / "data" / "trips"
+    table = pq.read_table(folder / f"{day(23)}.parquet")
+    place = table.schema.get_field_index("fare")
+    texts = table.set_column(place, "fare", table.column("fare").cast(pa.string()))
+    for path in folder.iterdir():
+        path.unlink()
+    pq.write_table(texts.drop_columns(["trips.today"]), folder / f"{day(23)}.parquet")
+    result = run(sample, SETTINGS, 23)
+    assert verdicts(result) == {
+        "drift": (False, "ERROR"),
+        "fare": (False, "ERROR"),
+        "trips_today": (False, "ERROR"),
+        "paid_by": (True, "WARN"),
+    }
+    assert "has changed its type from number to string" in checks(result)["fare"].description
+    assert checks(result)["trips_today"].description == (
+        "trips.today is gone: source 'trips' has no column 'trips.today'."
+    )
+
+
+def test_drift_is_a_warning_until_it_is_there_for_as_long_as_asked(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding()
+    for number in (21, 22):
+        write_day(sample.repo, number, fare=lambda fares: fares * 1.6)
+    assert put_online(sample, 0, 23).success
+    twice = DriftSettings(
+        default=ViewDrift(reference=Trailing(days=14, gap=0, at_least=7), consecutive=2)
+    )
+    first = run(sample, twice, 21)
+    assert verdicts(first)["fare"] == (False, "WARN")
+    assert "windows in a row: 1, an error from 2 on" in checks(first)["fare"].description
+    second = run(sample, twice, 22)
+    assert verdicts(second)["fare"] == (False, "ERROR")
+    assert verdicts(run(sample, twice, 23))["fare"] == (True, "WARN")
+
+
+def test_where_drift_blocks_a_window_that_has_drifted_is_not_served(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding("block")
+    (sample.repo / "drift.yaml").write_text(
+        "default: {reference: {trailing: {days: 21, gap: 0, at_least: 7}}}\n"
+    )
+    assert put_online(sample, 0, 21).success
+    write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
+    # Nobody selected the drift asset: the view asks for itself.
+    result = put_online(sample, 22, 22)
+    assert not result.success
+    (reason,) = failures(result)
+    assert reason.startswith(
+        f"feature view 'riding': window {day(22)}..{day(23)} has drifted: fare has drifted: "
+    )
+    assert reason.endswith("(in the UI: config allow_failed_checks: true)")
+    assert sample.windows("riding") == [f"{day(0)}..{day(22)}"]
+    # What it found is on record, as if the asset had run.
+    (record,) = sample.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(sample.key("drift/riding"), "fare"), limit=1
+    )
+    assert not record.evaluation.passed
+    # A run of everything stops there too, and the asset's verdict is the gate's.
+    both = sample.run("drift/riding", "feature_views/riding", partition=day(22))
+    assert not both.success
+    assert sample.windows("riding") == [f"{day(0)}..{day(22)}"]
+    asked = {OP: {"config": {"allow_failed_checks": True}}}
+    assert sample.run("feature_views/riding", partition=day(22), config=asked).success
+    assert sample.windows("riding") == [f"{day(0)}..{day(23)}"]
+
+
+def test_a_blocked_window_is_served_once_it_is_corrected(make_riding: Callable[..., "Sample"]):
+    sample = make_riding("block")
+    (sample.repo / "drift.yaml").write_text(
+        "default: {reference: {trailing: {days: 21, gap: 0, at_least: 7}}}\n"
+    )
+    assert put_online(sample, 0, 21).success
+    write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
+    assert not put_online(sample, 22, 22).success
+    write_day(sample.repo, 22)
+    assert put_online(sample, 22, 22).success
+
+
+def test_what_blocks_comes_before_the_view_what_warns_after_it_and_off_is_not_there(
+    make_riding: Callable[..., "Sample"],
+):
+    def upstream(sample: "Sample", name: str) -> set[str]:
+        return {"/".join(dep.asset_key.path[1:]) for dep in sample.specs()[name].deps}
+
+    warns, blocks, off = (make_riding(each) for each in ("warn", "block", "off"))
+    assert upstream(warns, "drift/riding") == {"feature_views/riding"}
+    assert upstream(warns, "feature_views/riding") == {"sources/trips", "registry"}
+    assert upstream(blocks, "drift/riding") == {"sources/trips"}
+    assert upstream(blocks, "feature_views/riding") == {
+        "sources/trips",
+        "registry",
+        "drift/riding",
+    }
+    assert "drift/riding" not in off.specs()
+
+
+def test_features_whose_names_come_to_one_have_checks_of_their_own(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding()
+    views = sample.repo / "views.py"
+    views.write_text(
+        views.read_text().replace(
+            'Field(name="fare", dtype=Float64)',
+            'Field(name="trips_today", dtype=Float64), Field(name="drift", dtype=Float64)',
+        )
+    )
+    names = drift_check_names(sample.graph.drifts["riding"])
+    assert names == {
+        "trips_today": "trips_today",
+        "drift": "drift_2",
+        "trips.today": "trips_today_2",
+        "paid_by": "paid_by",
+    }
+
+
+def test_a_training_set_can_be_the_reference(make_riding: Callable[..., "Sample"]):
+    sample = make_riding()
+    learned = pa.concat_tables(
+        pq.read_table(sample.repo / "data" / "trips" / f"{day(number)}.parquet")
+        for number in range(5)
+    )
+    pq.write_table(learned.drop_columns(["paid_by"]), sample.repo / "data" / "learned.parquet")
+    (sample.repo / "drift.yaml").write_text(
+        "views: {riding: {reference: {training_set: {service: s, path: data/learned.parquet}}}}\n"
+    )
+    settings = DriftSettings.load(sample.project)
+    result = run(sample, settings, 9)
+    assert verdicts(result)["fare"] == (True, "WARN")
+    assert verdicts(result)["paid_by"] == (False, "WARN")
+    assert checks(result)["paid_by"].description == (
+        "paid_by cannot be judged, it has no reference: the training set of 's' has no such column."
+    )
+    assert metadata(checks(result)["fare"])["feature_platform/reference_rows"] == 5 * ROWS
+
+
+def failures(result: dg.ExecuteInProcessResult) -> Sequence[str]:
+    return [
+        event.step_failure_data.user_failure_data.description
+        for event in result.all_events
+        if event.is_step_failure
+    ]
+
+
+def test_verdicts_are_kept_as_json_with_the_version_of_the_reference(
+    make_riding: Callable[..., "Sample"],
+):
+    import gzip
+
+    sample = make_riding()
+    assert put_online(sample, 0, 9).success
+    run(sample, SETTINGS, 8, 9)
+    folder = sample.repo / "data" / "drift" / sample.project.name / "default"
+    stored = folder / "results" / "riding" / f"{day(9)}--{day(10)}.json.gz"
+    found = json.loads(gzip.decompress(stored.read_bytes()))
+    assert found["verdict"] == "ok"
+    assert len(found["reference_version"]) == 12
+    assert {each["feature"] for each in found["features"]} == {"fare", "trips.today", "paid_by"}

@@ -1,0 +1,155 @@
+"""``feature-platform drift`` as people and scripts use it."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from feature_platform.cli import main
+
+if TYPE_CHECKING:
+    from conftest import Sample
+
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+VIEWS = """\
+from feast import Entity, FeatureView, Field, FileSource, ValueType
+from feast.types import Float64
+
+user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+trips = FileSource(name="trips", path="data/trips.parquet", timestamp_field="at")
+riding = FeatureView(
+    name="riding",
+    entities=[user],
+    schema=[Field(name="fare", dtype=Float64), Field(name="km", dtype=Float64)],
+    source=trips,
+)
+"""
+DAYS, ROWS = 12, 300
+
+
+@pytest.fixture(scope="module")
+def riding(make_repo: Callable[..., "Sample"]) -> "Sample":
+    """Twelve days of trips, the last with larger fares; nothing is online."""
+    sample = make_repo({"views.py": VIEWS})
+    random = np.random.default_rng(3)
+    fare = random.lognormal(2, 1, DAYS * ROWS)
+    fare[-ROWS:] *= 1.8
+    at = [FIRST + timedelta(days=number, hours=9) for number in range(DAYS) for _ in range(ROWS)]
+    (sample.repo / "data").mkdir()
+    pq.write_table(
+        pa.table(
+            {
+                "user_id": list(range(ROWS)) * DAYS,
+                "fare": fare,
+                "km": random.normal(5, 1, DAYS * ROWS),
+                "at": pa.array(at, pa.timestamp("us", "UTC")),
+            }
+        ),
+        sample.repo / "data" / "trips.parquet",
+    )
+    assert sample.run("registry").success
+    result = drift(sample, "--set-reference", "spring", "--start", "2026-03-01", "--end", DAY[10])
+    assert result.exit_code == 0, result.output
+    assert "reference 'spring' is set, version" in result.output
+    return sample
+
+
+DAY = [(FIRST + timedelta(days=number)).date().isoformat() for number in range(DAYS + 1)]
+
+
+def drift(sample: "Sample", *arguments: str) -> Result:
+    return CliRunner().invoke(
+        main,
+        [
+            *("drift", "--repo", str(sample.repo), "--view", "riding", "--start-date", DAY[0]),
+            *arguments,
+        ],
+    )
+
+
+def test_a_calm_window_is_exit_code_0(riding: "Sample"):
+    result = drift(riding, "--date", DAY[10], "--reference", "spring")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"ok +fare +has not drifted: ", result.output)
+
+
+def test_drift_is_exit_code_1_worst_feature_first(riding: "Sample", tmp_path: Path):
+    page = tmp_path / "pages" / "out.html"
+    result = drift(riding, "--date", DAY[11], "--reference", "spring", "--html", str(page))
+    assert result.exit_code == 1
+    told = re.findall(r"(?m)^  (\w+) +(fare|km) ", result.output)
+    assert told == [("drift", "fare"), ("ok", "km")]
+    text = page.read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    assert "fare has drifted" in text
+    # It opens offline.
+    assert not re.findall(r"(?:src|href)=\"(?!#)", text)
+
+
+def test_machines_get_json(riding: "Sample"):
+    result = drift(riding, "--date", DAY[11], "--reference", "spring", "--json")
+    assert result.exit_code == 1
+    found: dict[str, Any] = json.loads(result.output)
+    assert found["verdict"] == "drift"
+    assert found["window"] == [f"{DAY[11]}T00:00:00+00:00", f"{DAY[12]}T00:00:00+00:00"]
+    assert {each["feature"]: each["verdict"] for each in found["features"]} == {
+        "fare": "drift",
+        "km": "ok",
+    }
+
+
+def test_without_history_it_is_exit_code_1_and_says_what_to_do(riding: "Sample"):
+    result = drift(riding, "--date", DAY[10])
+    assert result.exit_code == 1
+    assert "insufficient" in result.output
+    assert "0 of the 56 windows before it are online" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--date", "2026-03-01T05:00"], "is not where a partition begins"),
+        (["--date", "yesterday"], "is not a moment"),
+        (["--date", "2999-01-01"], "is not over yet"),
+        (["--reference", "autumn"], "is not set (set are: spring)"),
+        (["--set-reference", "x"], "needs the days that the reference is made of"),
+        (["--start", "2026-03-01"], "say what --set-reference is made of"),
+        (
+            ["--set-reference", "x", "--start", "2025-01-01", "--end", "2025-01-08"],
+            "holds no row",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_exit_code_2_and_one_line(
+    arguments: list[str], said: str, riding: "Sample"
+):
+    result = drift(riding, *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def test_a_window_without_rows_is_not_well(riding: "Sample"):
+    result = drift(riding, "--date", "2026-02-01", "--reference", "spring")
+    assert result.exit_code == 1
+    assert "the window holds no rows" in result.output
+
+
+def test_a_trend_needs_no_more_than_the_results_of_earlier_windows(riding: "Sample"):
+    shutil.rmtree(riding.repo / "data/drift/weather/default/results", ignore_errors=True)
+    (riding.repo / "drift.yaml").write_text("default: {reference: {named: spring}}\n")
+    for number in (8, 9):
+        assert drift(riding, "--date", DAY[number]).exit_code == 0
+    page = riding.repo / "trend.html"
+    assert drift(riding, "--date", DAY[11], "--html", str(page)).exit_code == 1
+    assert f"3 windows from {DAY[8]} to {DAY[11]}: 2 ok, 1 drift" in page.read_text()
+    (riding.repo / "drift.yaml").unlink()
