@@ -26,16 +26,20 @@ from feast import (
 )
 from feast.data_source import PushMode
 from feast.on_demand_feature_view import on_demand_feature_view
+from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Array, Float64, Int64, String
 
 from feature_platform.errors import OnlineStoreError, RegistryError
+from feature_platform.statistics import compare
 from feature_platform.store import skew
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.skew import FeatureSkew, ServiceSkew, SkewThresholds, service_skew
+from feature_platform.store.skew_parity import Cause, parity
 from feature_platform.store.skew_requests import sampled_requests
 from feature_platform.store.skew_service import served_service
 from feature_platform.store.skew_truth import training_truth
 from feature_platform.store.skew_values import python_value
+from feature_platform.store.skew_verdict import judged
 from feature_platform.store.windows import Window
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -795,3 +799,23 @@ def test_a_log_outside_of_the_window_or_not_there_yet_is_said_to_hold_nothing(lo
     found = logging.found()
     assert "there is no Parquet file" in found.notes[0]
     assert (found.vectors, found.logged) == ((0, 0), ())
+
+
+def test_what_a_log_shows_to_be_served_beyond_its_ttl_is_skew():
+    """Its keys were really asked for; of all keys there are, most are perhaps never again."""
+    causes: list[Cause] = ["expired"] * 4 + ["match"] * 96
+    served = [Value(double_val=float(number)) for number in range(100)]
+    found = parity(
+        causes,
+        served,
+        [Value()] * 4 + served[4:],
+        keys=[{"user_id": number} for number in range(100)],
+        moments=[TODAY] * 100,
+        lags=[None] * 100,
+    )
+    same = compare(pd.Series(found.served), pd.Series(found.served), feature="users__amount")
+    verdicts = {
+        origin: judged("users__amount", found, same, SkewThresholds(), origin).verdict
+        for origin in ("online", "logged")
+    }
+    assert verdicts == {"online": "ok", "logged": "drift"}
