@@ -31,9 +31,9 @@ class OnlineSize:
 
 
 def online_size(store: "FeatureStore", views: Sequence[str]) -> OnlineSize | None:
-    """The size of a SQLite or Redis online store; None for kinds that cannot tell it cheaply.
+    """The size of a SQLite, PostgreSQL or Redis online store; None for other kinds.
 
-    On SQLite it is one scan a view; on Redis two commands, whatever it holds.
+    On SQLite and PostgreSQL it is one scan a view; on Redis two commands, whatever it holds.
 
     Raises:
         OnlineStoreError: The store cannot be reached.
@@ -42,6 +42,8 @@ def online_size(store: "FeatureStore", views: Sequence[str]) -> OnlineSize | Non
     try:
         if "sqlite" in kind:
             return _sqlite(store, views)
+        if "postgres" in kind:
+            return _postgres(store, views)
         if "redis" in kind:
             return _redis(store)
     except OnlineStoreError:
@@ -55,40 +57,68 @@ def online_size(store: "FeatureStore", views: Sequence[str]) -> OnlineSize | Non
     return None
 
 
-def _sqlite(store: "FeatureStore", views: Sequence[str]) -> OnlineSize | None:
-    from feast.infra.online_stores.helpers import compute_table_id
-
+def _sqlite(store: "FeatureStore", views: Sequence[str]) -> OnlineSize:
     path = Path(store.config.online_store.path)
     if not path.is_absolute():
         path = Path(store.repo_path) / path
     if not path.exists():
         return OnlineSize(dict.fromkeys(views, 0), 0)
-    versioned = store.config.registry.enable_online_feature_view_versioning
-    keys: dict[str, int] = {}
+    keys = dict.fromkeys(views, 0)
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-        for view in views:
-            found = store.get_feature_view(view)
-            table = compute_table_id(store.project, found, versioned)
-            keys[view] = 0
-            if table in tables:
-                quoted = '"' + table.replace('"', '""') + '"'
-                # Every key has a row for each feature.
+        there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        for view, (table, feature) in _tables(store, views).items():
+            if table in there:
                 [(keys[view],)] = connection.execute(
-                    "SELECT COUNT(*) FROM " + quoted + " WHERE feature_name = ?",
-                    (found.features[0].name,),
+                    f"SELECT COUNT(*) FROM {_quoted(table)} WHERE feature_name = ?", (feature,)
                 )
     files = (path, path.with_name(f"{path.name}-wal"))
-    size = sum(file.stat().st_size for file in files if file.exists())
+    return OnlineSize(keys, sum(file.stat().st_size for file in files if file.exists()))
+
+
+def _postgres(store: "FeatureStore", views: Sequence[str]) -> OnlineSize:
+    from feast.infra.utils.postgres.connection_utils import _get_conn
+
+    keys, size = dict.fromkeys(views, 0), 0
+    with closing(_get_conn(store.config.online_store)) as connection:
+        for view, (table, feature) in _tables(store, views).items():
+            relation = connection.execute("SELECT to_regclass(%s)", (_quoted(table),)).fetchone()
+            if relation[0] is None:
+                continue
+            [keys[view]] = connection.execute(
+                f"SELECT COUNT(*) FROM {_quoted(table)} WHERE feature_name = %s", (feature,)
+            ).fetchone()
+            [held] = connection.execute(
+                "SELECT pg_total_relation_size(to_regclass(%s))", (_quoted(table),)
+            ).fetchone()
+            size += held
     return OnlineSize(keys, size)
+
+
+def _tables(store: "FeatureStore", views: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """For each view its table, and a feature of it: every key has a row for each feature."""
+    from feast.infra.online_stores.helpers import compute_table_id
+
+    versioned = store.config.registry.enable_online_feature_view_versioning
+    found = {}
+    for name in views:
+        view = store.get_feature_view(name)
+        table = compute_table_id(store.project, view, versioned)
+        found[name] = (table, view.features[0].name)
+    return found
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _redis(store: "FeatureStore") -> OnlineSize:
     provider: Any = store._get_provider()  # noqa: SLF001 - Feast has no public way to the client
     client = provider.online_store._get_client(store.config.online_store)  # noqa: SLF001
-    memory = client.info("memory")
-    # A cluster answers for each node, a single server for itself.
-    parts = [memory] if "used_memory" in memory else list(memory.values())
-    return OnlineSize(
-        {WHOLE_STORE: int(client.dbsize())}, sum(int(part["used_memory"]) for part in parts)
-    )
+    if hasattr(client, "get_primaries"):
+        # Without being told to, a cluster answers for one of its nodes.
+        count = client.dbsize(target_nodes=client.PRIMARIES)
+        memory = client.info("memory", target_nodes=client.PRIMARIES)
+        parts = [memory] if "used_memory" in memory else list(memory.values())
+    else:
+        count, parts = client.dbsize(), [client.info("memory")]
+    return OnlineSize({WHOLE_STORE: int(count)}, sum(int(each["used_memory"]) for each in parts))

@@ -362,12 +362,18 @@ def test_the_state_may_be_kept_elsewhere(watch: Watch, tmp_path: Path):
     assert (tmp_path / "here" / "state.sqlite").is_file()
 
 
-def test_a_channel_that_is_down_shows_in_the_tick(watch: Watch, receiver: "Receiver"):
+def test_a_channel_that_is_down_shows_in_the_tick_and_its_secret_nowhere(
+    watch: Watch, receiver: "Receiver", tmp_path: Path
+):
     receiver.behave = lambda _request: "500"
     watch.tick()
     watch.report(SOURCE, "keys", passed=False)
     said = watch.tick()
     assert said.startswith("1 incidents open, 0 messages sent, 1 waiting; channel 'hook' answered")
+    # All that Dagster and the alerts keep, and none of it holds the channel's secret.
+    kept = [file for file in (tmp_path / "home").rglob("*") if file.is_file()]
+    assert len(kept) > 3
+    assert not any(b"hook-key-5f0c1d" in file.read_bytes() for file in kept)
 
 
 def test_the_sensor_runs_from_the_start_and_belongs_to_its_project(watch: Watch):

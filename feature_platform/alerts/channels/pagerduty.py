@@ -64,7 +64,6 @@ class PagerDutyChannel:
         """Send the delivery's event; see `Channel`."""
         import pagerduty
 
-        [message] = delivery.messages  # the route file refuses grouping here
         with pagerduty.EventsApiV2Client(self.routing_key.value, base_url=self.url) as client:
             # Trying again is the outbox's business; 429 has to be named, or it is tried for ever.
             client.retry = {429: 1}
@@ -72,12 +71,14 @@ class PagerDutyChannel:
             client.max_network_attempts = 0
             client.timeout = int(TIMEOUT)
             client.log = silent_logger()
-            dedup_key = message.key[-_MAX_KEY:]
             try:
-                if message.kind == "resolve":
-                    client.resolve(dedup_key)
-                else:
-                    client.send_event("trigger", dedup_key, **_event(message))
+                # One, since groups are refused here; but a channel may have been another before.
+                for message in delivery.messages:
+                    dedup_key = message.key[-_MAX_KEY:]
+                    if message.kind == "resolve":
+                        client.resolve(dedup_key)
+                    else:
+                        client.send_event("trigger", dedup_key, **_event(message))
             except pagerduty.HttpError as error:
                 if error.response is not None:
                     retry_after = error.response.headers.get("retry-after")

@@ -1,0 +1,81 @@
+"""The size of an online store is what it holds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_servers import PostgresServer, RedisNodes, RedisServer
+from sample_repos import SampleRepo, day, row
+
+from feature_platform.errors import OnlineStoreError
+from feature_platform.store.materialize import materialize_window
+from feature_platform.store.online_size import WHOLE_STORE, online_size
+
+USERS = 7
+
+
+def filled(folder: Path, online: Mapping[str, Any] | None = None) -> Any:
+    """A store with seven keys of `user_stats`, and none of `other`."""
+    more = {"online": online} if online else {}
+    repo = SampleRepo(folder / "repo", views=("user_stats", "other"), **more)
+    repo.write([row(user, day(1, 1), 1.0) for user in range(USERS)])
+    store = repo.applied()
+    materialize_window(store, "user_stats", day(1), day(2))
+    return store
+
+
+def test_sqlite_counts_the_keys_of_each_view(tmp_path: Path):
+    size = online_size(filled(tmp_path), ["user_stats", "other"])
+    assert size is not None
+    assert size.keys == {"user_stats": USERS, "other": 0}
+    files = (tmp_path / "repo" / name for name in ("online.db", "online.db-wal"))
+    assert size.size == sum(file.stat().st_size for file in files if file.exists())
+
+
+def test_a_store_that_is_not_there_yet_holds_nothing(tmp_path: Path):
+    store = SampleRepo(tmp_path / "repo").applied()
+    Path(store.config.online_store.path).unlink(missing_ok=True)
+    size = online_size(store, ["user_stats"])
+    assert size is not None
+    assert (size.keys, size.size) == ({"user_stats": 0}, 0)
+    assert not Path(store.config.online_store.path).exists()
+
+
+@pytest.mark.server
+def test_postgresql_counts_the_keys_of_each_view(tmp_path: Path, postgres_server: PostgresServer):
+    online = postgres_server.online(postgres_server.new_database())
+    size = online_size(filled(tmp_path, online), ["user_stats", "other"])
+    assert size is not None
+    assert size.keys == {"user_stats": USERS, "other": 0}
+    assert size.size > 8000
+
+
+@pytest.mark.server
+def test_redis_counts_all_its_keys(tmp_path: Path, redis_server: RedisServer):
+    online = {"type": "redis", "connection_string": redis_server.address}
+    size = online_size(filled(tmp_path, online), ["user_stats", "other"])
+    assert size is not None
+    assert size.keys == {WHOLE_STORE: USERS}
+    assert size.size > 100_000
+
+
+@pytest.mark.server
+def test_a_redis_cluster_counts_those_of_all_nodes(tmp_path: Path, redis_cluster: RedisNodes):
+    online = {
+        "type": "redis",
+        "redis_type": "redis_cluster",
+        "connection_string": redis_cluster.address,
+    }
+    size = online_size(filled(tmp_path, online), ["user_stats", "other"])
+    assert size is not None
+    assert size.keys == {WHOLE_STORE: USERS}
+    assert size.size > 300_000
+
+
+def test_a_store_that_cannot_be_reached_is_an_error_without_its_address(tmp_path: Path):
+    online = {"type": "redis", "connection_string": "127.0.0.1:1,password=pa55word"}
+    store = SampleRepo(tmp_path / "repo", online=online).open()
+    with pytest.raises(OnlineStoreError, match="its size cannot be read") as caught:
+        online_size(store, [])
+    assert "pa55word" not in str(caught.value)
