@@ -23,6 +23,7 @@ from feature_platform.engine.buffers import (
     length_prefix,
     varints,
 )
+from feature_platform.engine.feast_columns import values_for_feast
 
 _INTEGERS = ("INT32", "INT64")
 _FLOATS = ("FLOAT", "DOUBLE")
@@ -80,11 +81,7 @@ def feast_values(column: pa.Array, value_type: Any) -> list[Any]:
     """A column as protobuf values, by Feast's own conversion."""
     from feast.type_map import python_values_to_proto_values
 
-    values: Any = column.to_numpy(zero_copy_only=False)
-    if pa.types.is_map(column.type):
-        # Arrow hands a map over as pairs, and Feast takes it as a dict.
-        values = [None if value is None else dict(value) for value in column.to_pylist()]
-    return list(python_values_to_proto_values(values, value_type))
+    return list(python_values_to_proto_values(values_for_feast(column, value_type), value_type))
 
 
 def _text_of(value: Any) -> str | None:

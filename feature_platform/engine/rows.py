@@ -1,10 +1,11 @@
-"""Arrow batches as the rows Feast's online stores take, by Feast's own conversion."""
+"""Arrow batches as the rows Feast's online stores take."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
+from feature_platform.engine.encoding import encode_values
 from feature_platform.engine.latest import CREATED_TIME, EVENT_TIME
 from feature_platform.engine.layout import ViewLayout
 
@@ -15,8 +16,8 @@ Row = tuple[Any, dict[str, Any], datetime, datetime | None]
 def feast_rows(batch: pa.RecordBatch, layout: ViewLayout) -> list[Row]:
     """Convert a batch of `feature_platform.engine.latest.latest_rows`.
 
-    Keys and values are built by the functions of Feast that `feast materialize` uses, so they are
-    the same; only the two times are taken from the batch's own columns.
+    Values are those that `feature_platform.engine.bulk.encode_batch` writes, so that every online
+    store gets the same; keys are put together as ``feast materialize`` does.
 
     Args:
         batch: Served names, then event and created time.
@@ -24,11 +25,17 @@ def feast_rows(batch: pa.RecordBatch, layout: ViewLayout) -> list[Row]:
 
     Returns:
         One row each, times aware and in UTC.
-    """
-    from feast.utils import _build_entity_keys, _columns_to_proto_values
 
-    columns = [(column.name, column.value_type) for column in (*layout.features, *layout.keys)]
-    values = _columns_to_proto_values(batch, columns)
+    Raises:
+        ValueError: A value does not fit its Feast type.
+        TypeError: Likewise.
+    """
+    from feast.utils import _build_entity_keys
+
+    values = {
+        column.name: _values(batch.column(column.name), column.value_type)
+        for column in (*layout.features, *layout.keys)
+    }
     keys = _build_entity_keys(batch.num_rows, layout.join_keys, values)
     names = [feature.name for feature in layout.features]
     features: list[dict[str, Any]] = [
@@ -38,6 +45,12 @@ def feast_rows(batch: pa.RecordBatch, layout: ViewLayout) -> list[Row]:
     return list(
         zip(keys, features, _times(batch, EVENT_TIME), _times(batch, CREATED_TIME), strict=True)
     )
+
+
+def _values(column: pa.Array, value_type: Any) -> list[Any]:
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    return [Value.FromString(value) for value in encode_values(column, value_type).to_pylist()]
 
 
 def _times(batch: pa.RecordBatch, name: str) -> list[Any]:

@@ -88,31 +88,13 @@ def compare_online(
         for batch in batches:
             for part in _parts(batch):
                 compared += part.num_rows
-                mismatches += _compare(store, layout, _truth(part, layout), served)
+                mismatches += _compare(store, layout, feast_rows(part, layout), served)
     return OnlineComparison(compared, total, tuple(mismatches))
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     for start in range(0, batch.num_rows, _READ_AT_ONCE):
         yield batch.slice(start, _READ_AT_ONCE)
-
-
-def _truth(part: pa.RecordBatch, layout: ViewLayout) -> list[Row]:
-    """The rows as Feast converts them, but for integers that it takes through floats.
-
-    Feast does so with a column that has a null, and loses what lies beyond 2^53.
-    """
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    rows = feast_rows(part, layout)
-    for feature in layout.features:
-        column = part.column(feature.name)
-        if not (pa.types.is_integer(column.type) and column.null_count):
-            continue
-        for (_, values, _, _), number in zip(rows, column.to_pylist(), strict=True):
-            if number is not None and values[feature.name].WhichOneof("val") == "int64_val":
-                values[feature.name] = Value(int64_val=number)
-    return rows
 
 
 def _compare(

@@ -1,6 +1,7 @@
 """What bulk writes store is, byte for byte, what stock Feast stores for the same rows."""
 
 import sqlite3
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,16 +17,28 @@ from feast.types import (
     Bytes,
     Float32,
     Float64,
+    ImageBytes,
     Int32,
     Int64,
+    Json,
     Map,
+    PdfBytes,
+    ScalarMap,
+    Set,
     String,
+    Struct,
+    TimeUuid,
     UnixTimestamp,
+    Uuid,
+    ZonedTimestamp,
 )
+from feast.types import Decimal as FeastDecimal
 from sample_repos import SampleRepo, day, online_config
 
 from feature_platform.store.materialize import materialize_window
 
+UUIDS = [f"6ba7b81{n}-9dad-11d1-80b4-00c04fd430c8" for n in range(5)]
+STRUCTS = pa.struct({"a": pa.float64(), "b": pa.list_(pa.int64())})
 # Feature name, Feast type, Arrow type, values of six rows.
 FEATURES: list[tuple[str, Any, pa.DataType, list[Any]]] = [
     ("int32", Int32, pa.int32(), [0, 1, -1, None, 2**31 - 1, -(2**31)]),
@@ -46,6 +59,128 @@ FEATURES: list[tuple[str, Any, pa.DataType, list[Any]]] = [
     ("strings", Array(String), pa.list_(pa.string()), [["a", ""], [], None, ["ü"], ["b"], ["c"]]),
     ("bools", Array(Bool), pa.list_(pa.bool_()), [[True], [], None, [False], [True], [True]]),
     ("map", Map, pa.string(), ['{"a": 1}', None, '{"b": "c"}', "{}", '{"a": 2.5}', '{"d": 1}']),
+    ("pdf", PdfBytes, pa.binary(), [b"%PDF", b"\x00", None, b"a", b"b", b"c"]),
+    ("image", ImageBytes, pa.binary(), [b"\x89PNG", b"\x00", None, b"a", b"b", b"c"]),
+    ("json", Json, pa.string(), ['{"a": [1]}', "null", None, '"x"', "1", "[]"]),
+    ("uuid", Uuid, pa.string(), [UUIDS[0], UUIDS[1], None, UUIDS[2], UUIDS[3], UUIDS[4]]),
+    ("time_uuid", TimeUuid, pa.string(), [None, *UUIDS]),
+    (
+        "decimal",
+        FeastDecimal,
+        pa.decimal128(10, 2),
+        [*map(Decimal, ("1.50", "0", "-2", "3")), None, Decimal("9.99")],
+    ),
+    (
+        "struct",
+        Struct({"a": Float64, "b": Array(Int64)}),
+        STRUCTS,
+        [
+            {"a": 1, "b": [1]},
+            None,
+            {"a": 2, "b": [2, 3]},
+            {"a": 0, "b": [4]},
+            {"a": 5, "b": [5]},
+            {"a": 6, "b": [6]},
+        ],
+    ),
+    ("int32s", Array(Int32), pa.list_(pa.int32()), [[1, -2], [], None, [7], [0], [5]]),
+    ("doubles", Array(Float64), pa.list_(pa.float64()), [[0.1], [], None, [1e300], [0], [5]]),
+    (
+        "byteses",
+        Array(Bytes),
+        pa.list_(pa.binary()),
+        [[b"a", b""], [], None, [b"b"], [b"c"], [b"d"]],
+    ),
+    (
+        "moments",
+        Array(UnixTimestamp),
+        pa.list_(pa.timestamp("us", tz="UTC")),
+        [[day(1)], [day(2), day(3)], None, [day(4)], [day(5)], [day(6)]],
+    ),
+    (
+        "maps",
+        Array(Map),
+        pa.string(),
+        ['[{"a": 1}]', None, "[]", '[{"b": "c"}]', '[{"a": 2}, {"a": 3}]', "[{}]"],
+    ),
+    ("jsons", Array(Json), pa.list_(pa.string()), [["{}", "1"], [], None, ['"a"'], ["[]"], ["2"]]),
+    (
+        "structs",
+        Array(Struct({"a": Int64})),
+        pa.list_(pa.struct({"a": pa.int64()})),
+        [[{"a": 1}], [], None, [{"a": 2}, {"a": 3}], [{"a": 4}], [{"a": 5}]],
+    ),
+    (
+        "uuids",
+        Array(Uuid),
+        pa.list_(pa.string()),
+        [[UUIDS[0]], [UUIDS[1], UUIDS[2]], None, [UUIDS[3]], [], [UUIDS[4]]],
+    ),
+    (
+        "time_uuids",
+        Array(TimeUuid),
+        pa.list_(pa.string()),
+        [[UUIDS[0]], [], None, [UUIDS[3]], [], [UUIDS[4]]],
+    ),
+    (
+        "decimals",
+        Array(FeastDecimal),
+        pa.list_(pa.decimal128(5, 1)),
+        [[Decimal("1.5")], [], None, [Decimal(-2)], [], [Decimal(0)]],
+    ),
+    (
+        "lists",
+        Array(Array(Int64)),
+        pa.list_(pa.list_(pa.int64())),
+        [[[1, 2], [3]], [], None, [[4]], [[]], [[5], []]],
+    ),
+    ("int32_set", Set(Int32), pa.list_(pa.int32()), [[3, 3, 1], [], None, [7], [0], [5]]),
+    ("int64_set", Set(Int64), pa.list_(pa.int64()), [[3, 3, 1], [], None, [2**40], [0], [5]]),
+    ("float_set", Set(Float32), pa.list_(pa.float32()), [[0.5, 0.5], [], None, [1.5], [0], [5]]),
+    ("double_set", Set(Float64), pa.list_(pa.float64()), [[0.1, 0.1], [], None, [1e300], [0], [5]]),
+    (
+        "string_set",
+        Set(String),
+        pa.list_(pa.string()),
+        [["a", "a"], [], None, ["b", "c"], ["d"], ["e"]],
+    ),
+    ("bytes_set", Set(Bytes), pa.list_(pa.binary()), [[b"a"], [], None, [b"b"], [b"c"], [b"d"]]),
+    (
+        "bool_set",
+        Set(Bool),
+        pa.list_(pa.bool_()),
+        [[True, True], [], None, [False], [True], [True]],
+    ),
+    (
+        "moment_set",
+        Set(UnixTimestamp),
+        pa.list_(pa.timestamp("us", tz="UTC")),
+        [[day(1)], [day(2), day(2)], None, [day(4)], [day(5)], [day(6)]],
+    ),
+    (
+        "uuid_set",
+        Set(Uuid),
+        pa.list_(pa.string()),
+        [[UUIDS[0]], [], None, [UUIDS[3]], [], [UUIDS[4]]],
+    ),
+    (
+        "time_uuid_set",
+        Set(TimeUuid),
+        pa.list_(pa.string()),
+        [[UUIDS[0]], [], None, [UUIDS[3]], [], [UUIDS[4]]],
+    ),
+    (
+        "decimal_set",
+        Set(FeastDecimal),
+        pa.list_(pa.decimal128(5, 1)),
+        [[Decimal("1.5")], [], None, [Decimal(-2)], [], [Decimal(0)]],
+    ),
+    (
+        "sets",
+        Set(Array(String)),
+        pa.list_(pa.list_(pa.string())),
+        [[["a"], ["b"]], [], None, [["c"]], [[]], [["d"], []]],
+    ),
 ]
 USERS = [10, 2, 33, 4, 5, -6]
 
@@ -93,13 +228,18 @@ def _stock(repo: SampleRepo) -> FeatureStore:
     return store
 
 
-def _ours(repo: SampleRepo) -> FeatureStore:
+def _ours(repo: SampleRepo, path: str = "fast") -> FeatureStore:
     store = _apply(repo)
     result = materialize_window(store, "wide", day(1), day(2))
-    assert result.path == "fast"
+    assert result.path == path
     return store
 
 
+def _through_feast(repo: SampleRepo) -> FeatureStore:
+    return _ours(replace(repo, online={"type": "unknown_stores.UnknownSqliteOnlineStore"}), "stock")
+
+
+WAYS = {"stock": _stock, "ours": _ours, "through Feast's interface": _through_feast}
 SQL_COLUMNS = "entity_key, feature_name, value, value_text, event_ts, created_ts"
 
 
@@ -113,7 +253,7 @@ def test_sqlite_rows_are_the_same(
     time.tzset()
     try:
         stored = []
-        for name, write in (("stock", _stock), ("ours", _ours)):
+        for name, write in WAYS.items():
             repo = SampleRepo(tmp_path / name)
             write(repo)
             with sqlite3.connect(repo.folder / "online.db") as connection:
@@ -124,6 +264,7 @@ def test_sqlite_rows_are_the_same(
                 )
         assert len(stored[0]) == len(USERS) * len(FEATURES)
         assert stored[0] == stored[1]
+        assert stored[0] == stored[2]
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -184,31 +325,97 @@ def test_stock_feast_serves_what_bulk_writes_stored(
     assert answers[0] == answers[1]
 
 
-def test_a_type_that_feast_alone_can_build_is_built_by_it(tmp_path: Path) -> None:
-    repo = SampleRepo(tmp_path)
-    table = pq.read_table(repo.folder / "stats.parquet")
-    rows = pa.table(
-        {
-            "user_id": [1],
-            "event_timestamp": pa.array([day(1)], pa.timestamp("us", tz="UTC")),
-            "created": pa.array([day(1)], pa.timestamp("us", tz="UTC")),
-            "price": pa.array([Decimal("12.50")], pa.decimal128(10, 2)),
-        }
-    )
-    assert "price" not in table.column_names
-    pq.write_table(rows, repo.folder / "stats.parquet")
-    from feast.types import Decimal as FeastDecimal
+# Feast's types for them say nothing, or take no value that a table can hold.
+NOT_WRITTEN_BY_STOCK: dict[ValueType, tuple[Any, pa.Array] | None] = {
+    ValueType.UNKNOWN: None,
+    ValueType.NULL: None,
+    ValueType.SCALAR_MAP: (
+        ScalarMap,
+        pa.array([[(1, "x")]], pa.map_(pa.int64(), pa.string())),
+    ),
+    ValueType.ZONED_TIMESTAMP: (
+        ZonedTimestamp,
+        pa.array([day(1)], pa.timestamp("us", tz="America/New_York")),
+    ),
+}
 
+
+def test_every_value_type_is_compared_here_but_for_those_that_feast_cannot_write() -> None:
+    compared = {kind.to_value_type() for _, kind, _, _ in FEATURES}
+    assert compared | NOT_WRITTEN_BY_STOCK.keys() == set(ValueType)
+    assert not compared & NOT_WRITTEN_BY_STOCK.keys()
+
+
+def _one_column(repo: SampleRepo, kind: Any, column: pa.Array) -> FeatureStore:
+    """The store with the view `one`, its feature `it` having the values of users 1, 2, ..."""
+    count = len(column)
+    times = pa.array([day(1)] * count, pa.timestamp("us", tz="UTC"))
+    table = {"user_id": list(range(1, count + 1)), "event_timestamp": times, "created": times}
+    pq.write_table(pa.table({**table, "it": column}), repo.folder / "stats.parquet")
+    user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
     view = FeatureView(
-        name="prices",
-        entities=[Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)],
-        schema=[Field(name="price", dtype=FeastDecimal)],
-        source=repo.source,
+        name="one", entities=[user], schema=[Field(name="it", dtype=kind)], source=repo.source
     )
     store = repo.open()
-    store.apply(
-        [Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64), repo.source, view]
-    )
-    materialize_window(store, "prices", day(1), day(2))
-    answer = store.get_online_features(features=["prices:price"], entity_rows=[{"user_id": 1}])
-    assert answer.to_dict()["price"] == [Decimal("12.50")]
+    store.apply([user, repo.source, view])
+    return store
+
+
+def _answers(store: FeatureStore, count: int) -> list[Any]:
+    rows = [{"user_id": user} for user in range(1, count + 1)]
+    return list(store.get_online_features(["one:it"], rows).to_dict()["it"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"),
+    [each for each in NOT_WRITTEN_BY_STOCK.values() if each],
+    ids=[kind.name for kind, each in NOT_WRITTEN_BY_STOCK.items() if each],
+)
+def test_what_is_not_compared_is_refused_by_stock_feast(
+    tmp_path: Path, kind: Any, column: pa.Array
+) -> None:
+    with pytest.raises((TypeError, pa.ArrowInvalid), match=r"expects datetime|Could not convert"):
+        _one_column(SampleRepo(tmp_path), kind, column).materialize(day(1), day(2))
+
+
+# What stock Feast refuses, or loses; the same by our writer and through Feast's interface.
+BETTER = {
+    "a large integer beside a null": (Int64, pa.array([2**53 + 1, None]), [2**53 + 1, None]),
+    "narrow floats": (Float64, pa.array([0.5, None], pa.float32()), [0.5, None]),
+    "narrow integers": (Int64, pa.array([0, 1], pa.int8()), [0, 1]),
+    "a list of integers for floats": (Array(Float32), pa.array([[1, 2], None]), [[1.0, 2.0], None]),
+    "a null in a list of integers": (Array(Int64), pa.array([[1, None]]), [[1, 0]]),
+    "a map": (
+        Map,
+        pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())),
+        [{"a": 1}, None],
+    ),
+    "a list of maps": (Array(Map), pa.array([[{"a": 1}], None]), [[{"a": 1}], None]),
+    "an integer in a struct beside a null": (
+        Struct({"a": Int64}),
+        pa.array([{"a": 2**53 + 1}, None]),
+        [{"a": 2**53 + 1}, None],
+    ),
+    "texts in a struct": (
+        Struct({"b": Array(String)}),
+        pa.array([{"b": ["x", "y"]}, None]),
+        [{"b": ["x", "y"]}, None],
+    ),
+    "a map with whole keys": (
+        ScalarMap,
+        pa.array([[(1, "x")], None], pa.map_(pa.int64(), pa.string())),
+        [{1: "x"}, None],
+    ),
+}
+
+
+@pytest.mark.parametrize("store", ["sqlite", "unknown_stores.UnknownSqliteOnlineStore"])
+@pytest.mark.parametrize(("kind", "column", "expected"), BETTER.values(), ids=BETTER)
+def test_a_column_of_another_width_or_form_is_written(
+    tmp_path: Path, store: str, kind: Any, column: pa.Array, expected: list[Any]
+) -> None:
+    repo = SampleRepo(tmp_path, online={"type": store})
+    opened = _one_column(repo, kind, column)
+    result = materialize_window(opened, "one", day(1), day(2))
+    assert result.path == ("fast" if store == "sqlite" else "stock")
+    assert _answers(opened, len(column)) == expected
