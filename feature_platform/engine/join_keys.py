@@ -98,7 +98,8 @@ class _Values:
         if self._table is not None:
             return self._looked_up(column)
         found = pc.index_in(column, value_set=self.values, skip_nulls=True)
-        return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        numbers: Ints = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return numbers
 
     def _looked_up(self, column: Any) -> Ints:
         table = self._table

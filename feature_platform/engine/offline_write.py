@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from feature_platform.engine.relation import parquet_source
-from feature_platform.engine.source_open import files_below, location
+from feature_platform.engine.source_open import delta_place, files_below, location
 from feature_platform.errors import SourceError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def persist_table(
 
     parquet = parquet_source(source)
     if parquet is None:
-        _write_as_feast(config, source, make(), overwrite=overwrite)
+        _write_elsewhere(config, source, make(), overwrite=overwrite)
         return
     filesystem, path = location(config, parquet)
     there = filesystem.get_file_info(path).type
@@ -81,7 +81,7 @@ def append_rows(config: "RepoConfig", source: "DataSource", table: pa.Table) -> 
     """
     parquet = parquet_source(source)
     if parquet is None:
-        _write_as_feast(config, source, table, overwrite=None)
+        _write_elsewhere(config, source, table, overwrite=None)
         return
     filesystem, path = location(config, parquet)
     kind = filesystem.get_file_info(path).type
@@ -204,17 +204,39 @@ def _cast(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
         ) from error
 
 
-def _write_as_feast(
-    config: "RepoConfig",
-    source: "DataSource | FileSource",
-    table: pa.Table,
-    *,
-    overwrite: bool | None,
+def _write_elsewhere(
+    config: "RepoConfig", source: "DataSource", table: pa.Table, *, overwrite: bool | None
 ) -> None:
-    """Delta, Iceberg and Lance, the way Feast's duckdb store writes them; None appends."""
+    """Write a Delta table ourselves, others as Feast's duckdb store does; None appends."""
+    from feast.infra.offline_stores.file_source import FileSource
+
+    if isinstance(source, FileSource):
+        _write_delta(config, source, table, overwrite=overwrite)
+        return
     import ibis
     from feast.infra.offline_stores.duckdb import _write_data_source
 
     mode = "append" if overwrite is None else "overwrite"
     repo = str(config.repo_path)
     _write_data_source(ibis.memtable(table), source, repo, mode, bool(overwrite))
+
+
+def _write_delta(
+    config: "RepoConfig", source: "FileSource", table: pa.Table, *, overwrite: bool | None
+) -> None:
+    deltalake, path, options = delta_place(config, source)
+    there = deltalake.DeltaTable.is_deltatable(path, storage_options=options or None)
+    if there and overwrite is None:
+        known = deltalake.DeltaTable(path, storage_options=options or None)
+        table = _cast(table, pa.schema(known.schema().to_arrow()), source.name)
+    if there and overwrite is False:
+        from feast.errors import SavedDatasetLocationAlreadyExists
+
+        raise SavedDatasetLocationAlreadyExists(location=source.path)
+    deltalake.write_deltalake(
+        path,
+        table,
+        mode="append" if overwrite is None else "overwrite",
+        schema_mode="overwrite" if overwrite else None,
+        storage_options=options or None,
+    )

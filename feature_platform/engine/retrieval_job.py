@@ -83,7 +83,8 @@ class ArrowRetrievalJob(RetrievalJob):  # type: ignore[misc]
         return frame
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:  # noqa: ARG002
-        return self._evaluate().to_pandas()
+        frame: pd.DataFrame = self._evaluate().to_pandas()
+        return frame
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002
         return self._evaluate()

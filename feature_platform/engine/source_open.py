@@ -1,6 +1,7 @@
 """Opening whatever batch source Feast's own file stores read: Parquet, Delta, Iceberg, others."""
 
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,9 +151,14 @@ def _dataset(name: str, filesystem: Any, files: list[str], base: str) -> Any:
         ) from error
 
 
-def _delta(config: "RepoConfig", source: "FileSource", threads: int) -> SourceTable:
+def delta_place(config: "RepoConfig", source: "FileSource") -> tuple[Any, str, dict[str, str]]:
+    """The package deltalake, and a Delta table's path and storage options for it.
+
+    Raises:
+        MissingPackageError: It is not installed.
+    """
     try:
-        import deltalake
+        deltalake = import_module("deltalake")
     except ImportError:
         raise MissingPackageError(
             f"source '{source.name}'",
@@ -165,7 +171,11 @@ def _delta(config: "RepoConfig", source: "FileSource", threads: int) -> SourceTa
     options = dict(credentials or {})
     if source.s3_endpoint_override:
         options["AWS_ENDPOINT_URL"] = source.s3_endpoint_override
-    path = FileSource.get_uri_for_file_path(config.repo_path, source.path)
+    return deltalake, FileSource.get_uri_for_file_path(config.repo_path, source.path), options
+
+
+def _delta(config: "RepoConfig", source: "FileSource", threads: int) -> SourceTable:
+    deltalake, path, options = delta_place(config, source)
     try:
         table = deltalake.DeltaTable(path, storage_options=options or None)
         return table_of_dataset(source.name, table.to_pyarrow_dataset(), threads)

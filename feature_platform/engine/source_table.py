@@ -283,12 +283,13 @@ def _bounds(described: Any, unit: Unit) -> tuple[int, int] | None:
     return _micros(low) * scale, (_micros(high) + 1) * scale
 
 
-def _micros(moment: datetime) -> int:
+def _micros(moment: Any) -> int:
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     if hasattr(moment, "to_pydatetime"):  # a pandas Timestamp, of nanoseconds
         moment = moment.floor("us").to_pydatetime()
-    return (moment - _EPOCH) // _MICROSECOND
+    micros: int = (moment - _EPOCH) // _MICROSECOND
+    return micros
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
