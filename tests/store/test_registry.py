@@ -79,14 +79,18 @@ def _contents(repo: SampleRepo) -> RepoContents:
 
 
 def _start(
-    repo: SampleRepo, windows: list[tuple[str, Window]], *, materialize: bool = False
+    repo: SampleRepo, *processes: list[tuple[str, Window]], materialize: bool = False
 ) -> subprocess.Popen[bytes]:
+    """Start processes that each write some windows, all at once."""
     asked = {
         "folder": str(repo.folder),
         "online": dict(repo.online),
         "registry": repo.registry,
         "views": list(repo.views),
-        "windows": [(view, w.start.isoformat(), w.end.isoformat()) for view, w in windows],
+        "processes": [
+            [(view, w.start.isoformat(), w.end.isoformat()) for view, w in windows]
+            for windows in processes
+        ],
         "materialize": materialize,
     }
     program = Path(__file__).with_name("registry_writer.py")
@@ -97,10 +101,9 @@ def _start(
     )
 
 
-def _join(processes: list[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        _, errors = process.communicate(timeout=250)
-        assert process.returncode == 0, errors.decode()[-3000:]
+def _join(writers: subprocess.Popen[bytes]) -> None:
+    _, errors = writers.communicate(timeout=250)
+    assert writers.returncode == 0, errors.decode()[-3000:]
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
@@ -175,8 +178,8 @@ def test_eight_processes_lose_no_window(
             for n in range(WINDOWS // 2)
         ]
         expected[name] += windows
-        processes.append(_start(repo, [(name, window) for window in windows]))
-    _join(processes)
+        processes.append([(name, window) for window in windows])
+    _join(_start(repo, *processes))
     for name in names:
         assert materialized_windows(store, name) == sorted(expected[name])
     assert {view.name for view in repo.open().list_feature_views()} == set(names)
@@ -197,16 +200,11 @@ def test_processes_that_materialize_one_view_at_once_leave_the_latest_rows(
     users = range(30)
     repo.write([row(user, day(n, user / 2), n * 100 + user) for user in users for n in range(1, 9)])
     store = repo.applied()
-    _join(
-        [
-            _start(
-                repo,
-                [("user_stats", Window(day(n), day(n + 1))) for n in order],
-                materialize=True,
-            )
-            for order in ([1, 5, 3], [8, 2], [7, 4, 6], [3, 8, 1])
-        ]
-    )
+    processes = [
+        [("user_stats", Window(day(n), day(n + 1))) for n in order]
+        for order in ([1, 5, 3], [8, 2], [7, 4, 6], [3, 8, 1])
+    ]
+    _join(_start(repo, *processes, materialize=True))
     assert served(store, *users) == [800.0 + user for user in users]
     assert materialized_windows(store, "user_stats") == [Window(day(1), day(9))]
 
@@ -286,8 +284,8 @@ def test_an_unreachable_registry_is_named_without_its_password(tmp_path: Path) -
 
 def test_readers_of_the_file_never_see_half_of_it(repo: SampleRepo) -> None:
     store = repo.applied()
-    processes = [_start(repo, [("user_stats", Window(day(n), day(n + 1))) for n in range(1, 20)])]
-    while processes[0].poll() is None:
+    writer = _start(repo, [("user_stats", Window(day(n), day(n + 1))) for n in range(1, 20)])
+    while writer.poll() is None:
         views = Registry("shop", store.config.registry, None).list_feature_views("shop")
         assert [view.name for view in views] == ["user_stats"]
-    _join(processes)
+    _join(writer)
