@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from feature_platform.builder import build_feast_definitions
     from feature_platform.component import FeastRepoComponent
     from feature_platform.errors import FeaturePlatformError
+    from feature_platform.store.drift_settings import DriftSettings
     from feature_platform.store.entity_rows import EntityRows
     from feature_platform.store.project import FeastProject
     from feature_platform.store.training_set import build_training_set
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DagsterFeastTranslator",
+    "DriftSettings",
     "EntityRows",
     "FeastProject",
     "FeastRepoComponent",
@@ -28,6 +30,7 @@ __all__ = [
 
 _HOMES = {
     "DagsterFeastTranslator": "feature_platform.translator",
+    "DriftSettings": "feature_platform.store.drift_settings",
     "EntityRows": "feature_platform.store.entity_rows",
     "FeastProject": "feature_platform.store.project",
     "FeastRepoComponent": "feature_platform.component",

@@ -125,7 +125,7 @@ class DriftReport:
         judge = self.judge()
         folder = Path(instance.storage_directory()).joinpath("reports", *self.key.path)
         folder.mkdir(parents=True, exist_ok=True)
-        few, last = len(found) <= _PAGES, next(reversed(found))
+        few, last = len(found) <= _PAGES, list(found)[-1]
         pages: dict[str, Path] = {}
         history = judge.history(next(iter(found.values())).window)
         for key, each in found.items():

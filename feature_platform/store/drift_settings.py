@@ -212,7 +212,7 @@ def _reference(content: Any, subject: str) -> ReferenceKind:
         for key, value in found.items()
     }
     try:
-        made: ReferenceKind = kind(**found)  # type: ignore[arg-type]
+        made: ReferenceKind = kind(**found)
     except TypeError:
         raise RepoError(
             f"{subject}, reference {name}",
