@@ -385,7 +385,7 @@ def source_columns(views: "Iterable[FeatureView]", source: "DataSource") -> dict
             columns[renamed.get(field.name, field.name)] = type_name(field.dtype)
     for name in (source.timestamp_field, source.created_timestamp_column):
         if name:
-            columns[name] = "UnixTimestamp"
+            columns[renamed.get(name, name)] = "UnixTimestamp"
     return columns
 
 

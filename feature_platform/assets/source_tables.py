@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from feature_platform.engine.relation import time_columns
 from feature_platform.errors import MissingPackageError, SourceError
 from feature_platform.store.project import FeastProject
 from feature_platform.store.windows import Window
@@ -87,7 +88,7 @@ class ParquetBuilder:
             path.parent.resolve(),
             window,
             now,
-            event_timestamp_column=feast_source.timestamp_field,
+            event_timestamp_column=time_columns(feast_source)[0],
         )
         return f"{built.rows} rows in {built.path}"
 
@@ -161,7 +162,7 @@ def _warehouse_statements(
 
     path, feast_source = project.sql_file(source), project.sources[source]
     assert path is not None  # noqa: S101 - only sources with SQL are built
-    sql, table, moment = path.read_text(), _table(project, source), feast_source.timestamp_field
+    sql, table, moment = path.read_text(), _table(project, source), time_columns(feast_source)[0]
     return [
         create_table_statement(sql, dialect, table, moment, name=str(path)),
         *insert_statements(sql, dialect, table, moment, window, now, name=str(path)),

@@ -12,6 +12,7 @@ import dagster as dg
 from feature_platform.assets.retries import one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, hashed_columns
 from feature_platform.assets.windows import partitions_within, run_windows
+from feature_platform.engine.relation import time_columns
 from feature_platform.store.inference import UNKNOWN
 from feature_platform.store.project import source_of
 from feature_platform.store.windows import Window
@@ -229,11 +230,12 @@ class SourceChecks:
         for view in self.data.project.views.values():
             if (read := source_of(view)) and read.name == self.name:
                 keys |= {renamed.get(key, key): None for key in view.join_keys}
+        timestamp, created = time_columns(source)
         return SourceSchema(
             source=self.name,
             join_keys=tuple(keys),
-            timestamp_field=source.timestamp_field,
-            created_timestamp_column=source.created_timestamp_column or None,
+            timestamp_field=timestamp,
+            created_timestamp_column=created,
             columns=tuple(
                 (column.name, column.type) for column in self.data.columns if column.type != UNKNOWN
             ),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -24,6 +25,10 @@ from feature_platform.store.rebuild import rebuild_online
 from feature_platform.store.registry import materialized_windows
 from feature_platform.store.windows import Window
 from feature_platform.translator import DagsterFeastTranslator
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+    from feast import FeatureStore
 
 
 def run(
@@ -48,19 +53,10 @@ def run(
     with dagster_instance() as instance:
         for name in choose_views(graph, views):
             gate = SourceGate(name, _checks(graph, name, translator))
-            for window in materialized_windows(store, name):
-                if moment is None or window.start < moment:
-                    until = window.end if moment is None else min(window.end, moment)
-                    gate.require(
-                        instance,
-                        store,
-                        Window(window.start, until),
-                        allow_failed=allow_failed_checks,
-                        log=logging.getLogger(__name__),
-                    )
+            passed = partial(_pass, gate, instance, store, moment, allow_failed_checks)
             with Progress(console=Console(stderr=True), disable=as_json, transient=True) as bar:
                 show = partial(_show, bar, bar.add_task(name, total=None))
-                result = rebuild_online(store, name, as_of=moment, progress=show)
+                result = rebuild_online(store, name, as_of=moment, progress=show, before=passed)
             report_rebuilt(
                 instance, translator.get_asset_spec(graph.views[name]).key, result.keys_written
             )
@@ -74,6 +70,26 @@ def run(
         took = f"{result.keys_written} keys in {result.seconds:.1f} s"
         click.echo(f"{result.view}: {took}{resumed}; {windows}")
     return 0
+
+
+def _pass(
+    gate: SourceGate,
+    instance: "DagsterInstance",
+    store: "FeatureStore",
+    moment: datetime | None,
+    allow_failed: bool,  # noqa: FBT001 - as given on the command line
+) -> None:
+    """Let every window through the gate that is to be served; run under the view's lock."""
+    for window in materialized_windows(store, gate.view):
+        if moment is None or window.start < moment:
+            until = window.end if moment is None else min(window.end, moment)
+            gate.require(
+                instance,
+                store,
+                Window(window.start, until),
+                allow_failed=allow_failed,
+                log=logging.getLogger(__name__),
+            )
 
 
 def _past(name: str, text: str) -> datetime:

@@ -165,6 +165,16 @@ def parquet_source(source: "DataSource") -> "FileSource | None":
     return None
 
 
+def time_columns(source: "DataSource") -> tuple[str, str | None]:
+    """The table's columns of the event time and, if there is one, of the created time.
+
+    Feast takes either by the name in the table or by the one that the field mapping gives it.
+    """
+    origin = {served: column for column, served in (source.field_mapping or {}).items()}
+    timestamp, created = source.timestamp_field, source.created_timestamp_column or None
+    return origin.get(timestamp, timestamp), origin.get(created, created) if created else None
+
+
 def _open(
     connection: duckdb.DuckDBPyConnection,
     config: "RepoConfig",
@@ -178,15 +188,14 @@ def _open(
     else:
         origin = _register_pulled(connection, config, source, windows, columns)
     types = _columns_of(connection, source.name, origin)
-    created = source.created_timestamp_column or None
+    timestamp, created = time_columns(source)
     needed = list(types) if columns is None else list(dict.fromkeys(columns))
-    times = [source.timestamp_field, *([created] if created else [])]
+    times = [timestamp, *([created] if created else [])]
     _require(source.name, types, [*needed, *times])
     chosen = list(dict.fromkeys([*needed, *times]))
     selected = [_selected(name, types[name], is_time=name in times) for name in chosen]
     where = " OR ".join(
-        _raw_range(source.name, source.timestamp_field, types[source.timestamp_field], window)
-        for window in windows
+        _raw_range(source.name, timestamp, types[timestamp], window) for window in windows
     )
     connection.execute(
         f"CREATE TEMP VIEW {VIEW} AS SELECT {', '.join(selected)} FROM {origin} "
@@ -196,7 +205,7 @@ def _open(
         connection=connection,
         source=source.name,
         columns={name: types[name] for name in chosen},
-        timestamp=source.timestamp_field,
+        timestamp=timestamp,
         created=created,
         pushed_down=parquet is not None,
     )
@@ -256,21 +265,21 @@ def _register_pulled(
 ) -> str:
     from feast.infra.offline_stores.offline_utils import get_offline_store_from_config
 
-    times = {source.timestamp_field, source.created_timestamp_column}
+    timestamp, created = time_columns(source)
     try:
         offline = get_offline_store_from_config(config.offline_store)
         if columns is None:
             listed = source.get_table_column_names_and_types(config)
             columns = [name for name, _ in listed]
-        plain = [name for name in dict.fromkeys(columns) if name not in times]
+        plain = [name for name in dict.fromkeys(columns) if name not in (timestamp, created)]
         tables = [
             offline.pull_all_from_table_or_query(
                 config=config,
                 data_source=source,
                 join_key_columns=[],
                 feature_name_columns=plain,
-                timestamp_field=source.timestamp_field,
-                created_timestamp_column=source.created_timestamp_column or None,
+                timestamp_field=timestamp,
+                created_timestamp_column=created,
                 start_date=window.start,
                 end_date=window.end,
             ).to_arrow()

@@ -15,6 +15,7 @@ from feature_platform.engine.relation import (
     inside,
     instant,
     open_relation,
+    time_columns,
 )
 from feature_platform.errors import SourceError
 from feature_platform.store.windows import Window
@@ -156,7 +157,7 @@ def window_digests(
     if not windows:
         return []
     read = batch_source(store, source)
-    dropped = {read.created_timestamp_column} if exclude is None else set(exclude)
+    dropped = {time_columns(read)[1]} if exclude is None else set(exclude)
     with open_relation(store.config, read, windows, columns) as relation:
         counted = [
             name

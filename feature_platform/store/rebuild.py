@@ -11,6 +11,7 @@ import duckdb
 
 from feature_platform.engine.latest import source_columns
 from feature_platform.engine.layout import ViewLayout, view_layout
+from feature_platform.engine.relation import time_columns
 from feature_platform.engine.sources import window_digests
 from feature_platform.errors import WindowError
 from feature_platform.store.locks import view_lock
@@ -54,6 +55,7 @@ def rebuild_online(
     *,
     as_of: datetime | None = None,
     progress: Callable[[int, int], None] | None = None,
+    before: Callable[[], object] | None = None,
 ) -> RebuildResult:
     """Write the latest row of every key over all materialized windows, in one pass a view.
 
@@ -67,6 +69,8 @@ def rebuild_online(
         as_of: Put online what was the latest then: rows from that moment on do not count, are taken
             out, and their windows count as missing. Aware; None takes everything.
         progress: Called after each part with the number of parts done and of all.
+        before: Called when it is this call's turn, before anything is read or changed; if it
+            raises, nothing has been.
 
     Raises:
         WindowError: `as_of` is naive.
@@ -82,6 +86,8 @@ def rebuild_online(
             "give an aware datetime, for example 2026-03-01T00:00:00+00:00",
         )
     with view_lock(store, view):
+        if before is not None:
+            before()
         found = load_view(store, view)
         layout = view_layout(found)
         before = windows_of(found)
@@ -135,8 +141,7 @@ def _content(store: "FeatureStore", layout: ViewLayout, windows: Sequence[Window
 
     The times count too, as they decide which row of a key is the latest.
     """
-    times = (layout.source.timestamp_field, layout.source.created_timestamp_column)
-    columns = [*source_columns(layout), *(name for name in times if name)]
+    columns = [*source_columns(layout), *(name for name in time_columns(layout.source) if name)]
     columns = list(dict.fromkeys(columns))
     digests = window_digests(store, layout.source, windows, columns, exclude=())
     return [digest.content_hash for digest in digests]

@@ -1,14 +1,20 @@
 """The compute engine and store classes as Feast plug-ins, without the rest."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from feast import FeatureView, Field
+from feast import Entity, FeatureView, Field, ValueType
 from feast.types import Float64
 from sample_repos import GUARDED, SampleRepo, day, row, served
 
 from feature_platform.engine import compute_engine
 from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.sources import window_digest
+from feature_platform.store.materialize import materialize_window
+from feature_platform.store.online_read import compare_online
+from feature_platform.store.rebuild import rebuild_online
+from feature_platform.store.windows import Window
 
 ENGINE = {"type": "feature_platform.engine.compute_engine.StreamingComputeEngine"}
 
@@ -82,3 +88,40 @@ def test_an_error_of_the_source_ends_the_run(streaming: SampleRepo) -> None:
     (streaming.folder / "stats.parquet").unlink()
     with pytest.raises(Exception, match="there is no Parquet file"):
         store.materialize(day(1), day(2))
+
+
+def test_an_incremental_run_that_would_begin_after_its_end_does_nothing(
+    streaming: SampleRepo,
+) -> None:
+    streaming.ttl = timedelta(hours=1)  # Feast begins at the present less the TTL
+    streaming.write([row(1, day(1), 1.0)])
+    store = streaming.applied()
+    store.materialize_incremental(end_date=day(2))
+    assert served(store, 1) == [None]
+
+
+@pytest.mark.parametrize("engine", [ENGINE, "local"])
+def test_times_may_be_named_as_the_field_mapping_names_them(tmp_path: Any, engine: Any) -> None:
+    repo = SampleRepo(tmp_path, engine=engine)
+    repo.write([row(1, day(1), 1.0), row(1, day(1), 2.0, created=day(2)), row(1, day(3), 3.0)])
+    source = repo.source
+    source.field_mapping = {"event_timestamp": "ts", "created": "made"}
+    source.timestamp_field, source.created_timestamp_column = "ts", "made"
+    user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+    view = FeatureView(
+        name="user_stats",
+        entities=[user],
+        schema=[Field(name="amount", dtype=Float64)],
+        source=source,
+    )
+    store = repo.open()
+    store.apply([user, source, view])
+    store.materialize(day(1), day(2))
+    assert served(store, 1) == [2.0]
+    materialize_window(store, "user_stats", day(1), day(4))
+    assert served(store, 1) == [3.0]
+    assert compare_online(store, "user_stats").mismatches == ()
+    assert rebuild_online(store, "user_stats").keys_written == 1
+    assert window_digest(store, "user_stats", Window(day(1), day(2))) == window_digest(
+        store, "user_stats", Window(day(1), day(2)), exclude=["created"]
+    )

@@ -3,8 +3,9 @@
 import pytest
 from sample_repos import SampleRepo, day, row, served
 
-from feature_platform.errors import WindowError
+from feature_platform.errors import RegistryError, WindowError
 from feature_platform.store import materialization
+from feature_platform.store.locks import view_lock
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.rebuild import rebuild_online
 from feature_platform.store.registry import materialized_windows
@@ -79,3 +80,24 @@ def test_an_interrupted_rebuild_goes_on_where_it_ended(
     assert result.resumed_at == 2
     assert written == list(range(2, result.parts))
     assert served(store, *range(20)) == [float(user) for user in range(20)]
+
+
+def test_what_runs_before_a_rebuild_has_the_view_to_itself_and_may_refuse(repo: SampleRepo) -> None:
+    repo.write(ROWS)
+    store = repo.applied()
+    materialize_window(store, "user_stats", day(1), day(3))
+    _lost(repo)
+    store = repo.applied()
+
+    def refuse() -> None:
+        with (
+            pytest.raises(RegistryError, match="another process held its lock"),
+            view_lock(repo.open(), "user_stats", timeout=0.05),
+        ):
+            pass
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        rebuild_online(store, "user_stats", as_of=day(2), before=refuse)
+    assert served(store, 1, 2) == [None, None]
+    assert materialized_windows(store, "user_stats") == [Window(day(1), day(3))]
