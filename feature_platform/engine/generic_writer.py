@@ -35,7 +35,10 @@ class GenericWriter:
         """
         if not rows:
             return
-        stored = self._provider.online_read(self._config, view, [row[0] for row in rows], None)
+        # By name: Feast's PostgreSQL store fails when it is asked for all features.
+        names = [feature.name for feature in view.features]
+        keys = [row[0] for row in rows]
+        stored = self._provider.online_read(self._config, view, keys, names or None)
         allowed = [
             row
             for row, (there, _) in zip(rows, stored, strict=True)
