@@ -129,7 +129,9 @@ def served_service(store: "FeatureStore", name: str) -> ServedService:
         ) from None
     except ValueError as error:
         raise RegistryError(
-            f"feature service '{name}'", f"Feast cannot serve it ({error})", "see its message"
+            f"feature service '{name}'",
+            f"Feast cannot serve it ({error})",
+            "enable its views, or wait until they are online",
         ) from error
     except Exception as error:  # every registry raises its own
         raise unreachable(store, error) from error

@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from feature_platform.engine.encoding import encode_values
 
+_NUMBERS = {"float_val", "double_val", "int32_val", "int64_val"}
+_LISTS = {"float_list_val", "double_list_val", "int32_list_val", "int64_list_val"}
 _TOLERANCE = 1e-6  # relative; a transformation may add up in another order than its twin did
 
 
@@ -50,18 +52,18 @@ def same(left: Any, right: Any, *, computed: bool = False) -> bool:
         return is_null(left) and is_null(right)
     if left.SerializeToString(deterministic=True) == right.SerializeToString(deterministic=True):
         return True
-    kind = left.WhichOneof("val")
-    if kind != right.WhichOneof("val"):
-        return False
-    if kind in ("float_val", "double_val") and (computed or _zeros(left, right)):
-        return math.isclose(getattr(left, kind), getattr(right, kind), rel_tol=_TOLERANCE)
-    if computed and kind in ("float_list_val", "double_list_val"):
-        ours, theirs = getattr(left, kind).val, getattr(right, kind).val
-        return len(ours) == len(theirs) and all(
-            math.isclose(a, b, rel_tol=_TOLERANCE) or (a != a and b != b)  # noqa: PLR0124 - NaN
-            for a, b in zip(ours, theirs, strict=True)
+    kinds = left.WhichOneof("val"), right.WhichOneof("val")
+    ours, theirs = getattr(left, kinds[0]), getattr(right, kinds[1])
+    if computed and set(kinds) <= _NUMBERS:
+        # Feast guesses the type of what it computes where it serves full feature names.
+        return math.isclose(ours, theirs, rel_tol=_TOLERANCE)
+    if computed and set(kinds) <= _LISTS:
+        return len(ours.val) == len(theirs.val) and all(
+            math.isclose(a, b, rel_tol=_TOLERANCE) or (math.isnan(a) and math.isnan(b))
+            for a, b in zip(ours.val, theirs.val, strict=True)
         )
-    return False
+    # 0.0 and -0.0 differ in bytes alone.
+    return bool(kinds[0] == kinds[1] and kinds[0] in _NUMBERS and ours == 0 == theirs)
 
 
 def python_value(value: Any) -> Any:
@@ -69,10 +71,3 @@ def python_value(value: Any) -> Any:
     from feast.type_map import feast_value_type_to_python_type
 
     return None if is_null(value) else feast_value_type_to_python_type(value)
-
-
-def _zeros(left: Any, right: Any) -> bool:
-    kind = left.WhichOneof("val")
-    return bool(
-        getattr(left, kind) == 0 == getattr(right, kind)
-    )  # 0.0 and -0.0 differ in bytes alone

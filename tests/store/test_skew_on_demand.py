@@ -12,7 +12,7 @@ from feast import (
     RequestSource,
 )
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Float64
+from feast.types import Array, Float32, Float64
 from skew_shop import USERS, Shop, counts, user_rows, write
 
 
@@ -93,6 +93,31 @@ def test_a_transformation_that_computes_otherwise_when_serving_is_skew(shop: Sho
     assert found["dice__weighted"].verdict == "drift"
     assert counts(found["dice__weighted"])["value"] >= 50
     assert found["users__amount"].verdict == "ok"
+
+
+def test_a_computed_number_is_no_skew_for_its_width_where_full_names_are_served(shop: Shop):
+    """Feast forgets the declared type there, and serves what Python has."""
+    users = shop.users
+
+    @on_demand_feature_view(
+        sources=[users[["visits"]]],
+        schema=[Field(name="third", dtype=Float32), Field(name="thirds", dtype=Array(Float64))],
+    )
+    def shares(inputs: pd.DataFrame) -> pd.DataFrame:
+        import pandas as pd
+
+        third = (inputs["visits"] / 3).astype("float32")
+        return pd.DataFrame({"third": third, "thirds": [[float(each)] * 2 for each in third]})
+
+    aliases = [
+        users[["amount"]].with_name(name).with_join_key_map({"user_id": f"{name}_id"})
+        for name in ("buyer", "seller")
+    ]
+    shop.apply(FeatureService(name="model", features=[*aliases, shares]), users, shares)
+    shop.materialize("users")
+    found = shop.skew()
+    assert counts(found["shares__third"]) == {"match": 60}
+    assert counts(found["shares__thirds"]) == {"match": 60}
 
 
 def test_a_computed_difference_has_the_cause_of_its_input(shop: Shop):
