@@ -113,26 +113,28 @@ class Reference:
             StatisticsError: There is no window, or the feature changed its type among them.
         """
         each = list(windows)
+        grouped: dict[str | None, list[Profile]] = {}
+        for window in each:
+            grouped.setdefault(window.season, []).append(window.profile)
         try:
-            whole = merge_profiles(window.profile for window in each)
+            # Season by season, so that no window is merged twice.
+            merged = {name: merge_profiles(group) for name, group in grouped.items()}
+            whole = merge_profiles(merged.values())
         except StatisticsError as error:
             raise StatisticsError(
                 f"reference of {feature!r}", error.problem, error.remedy
             ) from error
         bins = Bins.of(whole)
-        grouped: dict[str, list[Profile]] = {}
-        for window in each:
-            if window.season is not None:
-                grouped.setdefault(window.season, []).append(window.profile)
-        seasons = {name: (len(group), merge_profiles(group)) for name, group in grouped.items()}
-        groups = [group for group in grouped.values() if len(group) >= _SEASON_WINDOWS]
-        if not groups:
-            groups = [[window.profile for window in each]]
-        spread = Spread.among(groups, bins)
+        groups = [
+            (group, merged[name])
+            for name, group in grouped.items()
+            if name is not None and len(group) >= _SEASON_WINDOWS
+        ]
+        spread = Spread.among(groups or [([window.profile for window in each], whole)], bins)
         return cls(
             *(feature, whole, bins, source, label),
             windows=len(each),
-            seasons=seasons,
+            seasons={n: (len(grouped[n]), found) for n, found in merged.items() if n is not None},
             spread=spread,
         )
 

@@ -8,7 +8,6 @@ its shares is ``1 / n + v``, and ``v``, the variance between windows, comes from
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -47,16 +46,20 @@ class Spread:
     mean: float = 0.0
 
     @classmethod
-    def among(cls, groups: Sequence[Sequence[Profile]], bins: Bins) -> "Spread":
-        """From groups of like windows, each window against the others of its group."""
+    def among(cls, groups: Sequence[tuple[Sequence[Profile], Profile]], bins: Bins) -> "Spread":
+        """From groups of like windows, each window against the others of its group.
+
+        Args:
+            groups: The windows of each, and all of them merged.
+            bins: What shares are counted in.
+        """
         found: dict[str, list[tuple[float, float]]] = {
             name: [] for name in ("bins", "ranks", "nulls", "mean")
         }
         freedom = 1
-        for group in groups:
+        for group, whole in groups:
             if len(group) < 2:  # noqa: PLR2004
                 continue
-            whole = reduce(Profile.merge, group)
             counts = bins.counts(whole, whole)
             freedom = max(freedom, int(np.count_nonzero(counts)) - 1)
             for window in group:
