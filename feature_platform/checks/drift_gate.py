@@ -130,7 +130,8 @@ class DriftReport:
         history = judge.history(next(iter(found.values())).window)
         for key, each in found.items():
             if few or key == last or each.verdict != "ok":
-                pages[key] = folder / f"{key}.html"
+                # Colons of hours are not allowed in file names everywhere.
+                pages[key] = folder / f"{key.replace(':', '')}.html"
                 pages[key].write_text(judge.page(each, history), encoding="utf-8")
             history.append(each)
         return pages
