@@ -10,7 +10,7 @@ one comparison, however many rows or moments its key has, and memory follows the
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -49,7 +49,33 @@ class AsOf:
     order: tuple[str, ...]
 
 
-def newest_rows(join: AsOf, entities: pa.Table, moments: Moments, reading: Reading) -> Ints:
+@dataclass(frozen=True)
+class Asked:
+    """The entity rows that sources are joined to, one after the other.
+
+    Attributes:
+        table: Their columns.
+        moments: Their times.
+    """
+
+    table: pa.Table
+    moments: Moments
+    _laid_out: dict[tuple[Any, ...], "tuple[KeyCodes | None, _Slots]"] = field(default_factory=dict)
+
+    def laid_out(self, join: AsOf, unit: Unit) -> "tuple[KeyCodes | None, _Slots]":
+        """The keys and their moments, made once for all sources with keys of the same types."""
+        kinds = tuple(join.source.schema.field(column).type for column, _ in join.keys)
+        names = tuple(name for _, name in join.keys)
+        if (kinds, names, unit) not in self._laid_out:
+            subject = f"entity rows for source '{join.source.name}'"
+            columns = [(name, self.table.column(name)) for name in names]
+            keys = key_codes(columns, kinds, subject) if names else None
+            slots = _slots(keys, self.table.num_rows, self.moments, unit)
+            self._laid_out[kinds, names, unit] = keys, slots
+        return self._laid_out[kinds, names, unit]
+
+
+def newest_rows(join: AsOf, asked: Asked, reading: Reading) -> Ints:
     """The number of the source row that each entity row sees; `NO_ROW` where it sees none.
 
     That is the row of its key with the greatest (event time, created time) among those whose event
@@ -59,8 +85,7 @@ def newest_rows(join: AsOf, entities: pa.Table, moments: Moments, reading: Readi
 
     Args:
         join: What is joined.
-        entities: The entity rows.
-        moments: Their times.
+        asked: The entity rows.
         reading: How much of the source to read at a time.
 
     Raises:
@@ -70,10 +95,9 @@ def newest_rows(join: AsOf, entities: pa.Table, moments: Moments, reading: Readi
     times = [join.time, *([join.created] if join.created else [])]
     source.require([*(column for column, _ in join.keys), *times, *join.order])
     unit = unit_of(*(source.schema.field(name).type for name in times))
-    keys = _codes(join, entities)
-    slots = _slots(keys, entities.num_rows, moments, unit)
-    earliest = moments.earliest(unit, join.ttl)
-    found = np.full(entities.num_rows, NO_ROW, dtype=np.int64)
+    keys, slots = asked.laid_out(join, unit)
+    earliest = asked.moments.earliest(unit, join.ttl)
+    found = np.full(asked.table.num_rows, NO_ROW, dtype=np.int64)
     if slots.latest == MISSING:
         return found
     # Created times are only looked at where event times are equal, unless they are to be known.
@@ -137,16 +161,6 @@ class _Slots:
         return low
 
 
-def _codes(join: AsOf, entities: pa.Table) -> KeyCodes | None:
-    if not join.keys:
-        return None
-    return key_codes(
-        [(name, entities.column(name)) for _, name in join.keys],
-        [join.source.schema.field(column).type for column, _ in join.keys],
-        f"entity rows for source '{join.source.name}'",
-    )
-
-
 def _slots(keys: KeyCodes | None, rows: int, moments: Moments, unit: Unit) -> _Slots:
     codes = keys.codes if keys else np.zeros(rows, dtype=np.int64)
     count = keys.count if keys else 1
@@ -207,6 +221,8 @@ class _LookUp:
         wanted = [*columns, join.time, *([created_column] if created_column else [])]
         start = join.source.starts[piece]
         for batch in join.source.read(piece, list(dict.fromkeys(wanted)), batch_rows):
+            if not batch.num_rows:
+                continue
             time = self._ticks(batch, join.time)
             code = np.zeros(len(time), dtype=np.int64)
             if self.keys:

@@ -17,7 +17,7 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.utils import compute_non_entity_date_range
 from pydantic import field_validator
 
-from feature_platform.engine.as_of_join import AsOf, fetched, newest_rows
+from feature_platform.engine.as_of_join import Asked, AsOf, fetched, newest_rows
 from feature_platform.engine.entity_rows import (
     EntityRows,
     RangeOf,
@@ -346,6 +346,7 @@ def _joined(
 ) -> pa.Table:
     reading = _settings(config).reading()
     sources = _opened(config, views)
+    asked = Asked(given.table, given.moments)
     result = given.table
     for view in views:
         source = sources[view.name]
@@ -359,7 +360,7 @@ def _joined(
             known=known and bool(created),
             order=tuple(view.column(source, name) for name in view.all_features),
         )
-        rows = newest_rows(join, given.table, given.moments, reading)
+        rows = newest_rows(join, asked, reading)
         columns = [view.column(source, feature) for feature, _ in view.features]
         for (feature, name), values in zip(
             view.features, fetched(source, rows, columns, reading), strict=True

@@ -118,7 +118,8 @@ class SourceTable:
 
         def of(number: int) -> list[pa.RecordBatch]:
             mine = rows[cuts[number] : cuts[number + 1]] - self.starts[number]
-            return list(self._picked(number, mine, columns, reading.batch_rows))
+            # Whole rows are wide: in fewer at a time they stay in the processor's cache.
+            return list(self._picked(number, mine, columns, min(reading.batch_rows, 65_536)))
 
         if reading.threads > 1 and len(touched) > 1:
             with ThreadPoolExecutor(reading.threads) as pool:

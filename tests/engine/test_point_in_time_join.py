@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_platform.engine.as_of_join import NO_ROW, AsOf, fetched, newest_rows
+from feature_platform.engine.as_of_join import NO_ROW, Asked, AsOf, fetched, newest_rows
 from feature_platform.engine.source_table import (
     Reading,
     SourceTable,
@@ -164,7 +164,7 @@ def joined(case: Case, source: SourceTable, reading: Reading) -> list[dict[str, 
         order=FEATURES,
     )
     entities, moments = entities_of(case)
-    rows = newest_rows(join, entities, moments, reading)
+    rows = newest_rows(join, Asked(entities, moments), reading)
     columns = [column.to_pylist() for column in fetched(source, rows, FEATURES, reading)]
     values = zip(*columns, strict=True) if case.entities else []
     return [
@@ -227,7 +227,7 @@ BY_USER = {"keys": (("id", "user"),), "time": "time", "created": None, "known": 
 def amounts(source: SourceTable, users: pa.Array, micros: list[int], **more: Any) -> list[Any]:
     join = AsOf(source=source, **{**BY_USER, "ttl": None, "order": ("amount",), **more})
     moments = moments_of(pa.array(micros, pa.int64()).cast(pa.timestamp("us")), "entity rows")
-    rows = newest_rows(join, pa.table({"user": users}), moments, Reading())
+    rows = newest_rows(join, Asked(pa.table({"user": users}), moments), Reading())
     return fetched(source, rows, ["amount"], Reading())[0].to_pylist()
 
 
@@ -243,7 +243,7 @@ def test_a_nanosecond_too_late_is_too_late():
     moments = moments_of(pa.array([1_000, 1_001], pa.int64()).cast(pa.timestamp("ns")), "rows")
     source = users((1, 0, 5.0))
     join = AsOf(source=source, **BY_USER, ttl=timedelta(microseconds=1), order=("amount",))
-    rows = newest_rows(join, pa.table({"user": [1, 1]}), moments, Reading())
+    rows = newest_rows(join, Asked(pa.table({"user": [1, 1]}), moments), Reading())
     assert rows.tolist() == [0, NO_ROW]
 
 
@@ -330,7 +330,9 @@ def test_ties_are_compared_in_pieces_when_there_are_many(monkeypatch: pytest.Mon
     source = users(*rows)
     join = AsOf(source=source, **BY_USER, ttl=None, order=("amount",))
     moments = moments_of(pa.array([9] * 4, pa.int64()).cast(pa.timestamp("us")), "rows")
-    found = newest_rows(join, pa.table({"user": [0, 1, 2, 3]}), moments, Reading(batch_rows=7))
+    found = newest_rows(
+        join, Asked(pa.table({"user": [0, 1, 2, 3]}), moments), Reading(batch_rows=7)
+    )
     assert fetched(source, found, ["amount"], Reading())[0].to_pylist() == [49.0] * 4
 
 
@@ -338,6 +340,29 @@ def test_a_view_without_keys_gives_every_moment_the_newest_row_of_all():
     source = users((1, 10, 1.0), (2, 20, 2.0))
     found = amounts(source, pa.array([7, 7, 7]), [5, 15, 25], keys=())
     assert found == [None, 1.0, 2.0]
+
+
+def test_ties_of_nested_values_are_told_apart_whatever_their_order():
+    kinds = {
+        "map": (pa.map_(pa.string(), pa.int64()), [[("a", 1)], [("a", 2)], None]),
+        "struct": (pa.struct([("a", pa.int64())]), [{"a": 1}, {"a": 2}, None]),
+        "raw": (pa.binary(), [b"a", b"b", None]),
+        "price": (pa.decimal128(9, 2), [None, None, None]),
+        "exact": (pa.timestamp("ns", "UTC"), [1, 2, None]),
+    }
+    for name, (kind, values) in kinds.items():
+        for order in ([0, 1, 2], [2, 1, 0]):
+            table = pa.table(
+                {
+                    "id": [1, 1, 1],
+                    "time": pa.array([0, 0, 0], pa.int64()).cast(pa.timestamp("us")),
+                    "value": pa.array([values[place] for place in order], kind),
+                    "amount": [float(place) for place in order],
+                }
+            )
+            source = table_in_memory("s", table)
+            found = amounts(source, pa.array([1]), [9], order=("value", "amount"))
+            assert found == [2.0 if name == "price" else 1.0], name
 
 
 def test_created_times_of_text_tell_ties_apart_in_order_of_time():
@@ -357,4 +382,4 @@ def test_a_column_that_is_missing_is_named():
     join = AsOf(source=users((1, 0, 1.0)), **{**BY_USER, "created": "made"}, ttl=None, order=())
     moments = moments_of(pa.array([9], pa.int64()).cast(pa.timestamp("us")), "rows")
     with pytest.raises(SourceError, match="has no column 'made' \\(it has amount, id, time\\)"):
-        newest_rows(replace(join), pa.table({"user": [1]}), moments, Reading())
+        newest_rows(join, Asked(pa.table({"user": [1]}), moments), Reading())
