@@ -16,12 +16,14 @@ from feature_platform.assets.source_tables import table_builder_for
 from feature_platform.assets.sources import build_source_asset
 from feature_platform.assets.training_sets import TrainingSetSettings, build_training_set_asset
 from feature_platform.automation.alert_sensor import build_alert_sensor
+from feature_platform.automation.closures import run_closures
 from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.sensors import build_automation
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.automation.skew import build_skew_schedule
 from feature_platform.checks.drift_gate import DriftReport
 from feature_platform.checks.feature_views import build_online_check
+from feature_platform.checks.freshness import build_freshness_checks
 from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.registry import build_registry_check
 from feature_platform.checks.source_checks import SourceChecks, build_source_checks
@@ -105,7 +107,6 @@ def build_feast_definitions(
         for each in reports.values()
     ]
 
-    closures: dict[str, list[dg.AssetKey]] = {}
     for name, view in graph.views.items():
         if view.refusal:
             assets.append(translator.spec_of(view))
@@ -115,12 +116,9 @@ def build_feast_definitions(
         asset = build_feature_view_asset(view, translator, gate, retry_policy, report)
         assets.append(asset)
         checks.append(build_online_check(view, asset.key))
-        closures[name] = [translator.key_of(graph.registry), asset.key]
-        closures[name] += [report.key] if report else []
-        if gate.checks.partitions == view.partitions:
-            # A source with hourly partitions has its own job; a daily view on it is checked, hour
-            # by hour, at its gate.
-            closures[name].append(gate.checks.key)
+    closures = run_closures(graph, translator)
+
+    checks += build_freshness_checks(graph, translator, automation)
 
     lineage_only = [
         *graph.raw_tables.values(),
@@ -158,10 +156,7 @@ def build_feast_definitions(
         jobs += skew_jobs
         crons += skew_crons
     sensors = [build_alert_sensor(plan, graph, translator, assets, checks)] if plan else []
-    if automation:
-        # Which assets a run of a job is about: the run itself names none.
-        by_job = {job.name: frozenset(job.selection.selected_keys) for job in jobs}
-        sensors += build_automation(automation, graph, translator, closures, by_job)
+    sensors += build_automation(automation, graph, translator)
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,

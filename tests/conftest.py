@@ -66,6 +66,7 @@ class Sample:
         checks: bool = True,
         config: Mapping[str, Any] | None = None,
         selection: dg.AssetSelection | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Materialize the assets of those names, as the UI does with its default selection."""
         chosen = selection or dg.AssetSelection.assets(*map(self.key, names))
@@ -76,10 +77,10 @@ class Sample:
             self.definitions(schedules=False, retry_policy=None),
             dg.Definitions(jobs=[job], loggers={"console": _quiet}),
         )
-        tags = {"dagster/partition": partition} if partition else {}
+        tags = {**(tags or {})} | ({"dagster/partition": partition} if partition else {})
         if span:
             start, end = span
-            tags = {
+            tags |= {
                 "dagster/asset_partition_range_start": start,
                 "dagster/asset_partition_range_end": end,
             }

@@ -11,6 +11,7 @@ from feature_platform.automation.memory import AssetMemory, Memory
 
 AUTOMATION = "feature_platform/automation"
 PROJECT = "feature_platform/project"
+DEFINITION = "feature_platform/definition"
 # More runs than these at once are not looked at; the limits of automation are far below.
 _RUNS = 1000
 _PAGE = 1000

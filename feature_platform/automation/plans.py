@@ -111,7 +111,8 @@ def plan_repairs(  # noqa: PLR0917
         ready = {key: windows[key] for key in sorted_.ready if not running.has(asset, key)}
         plan.underway += len(sorted_.ready) - len(ready)
         found += _repairs(cause, data, ready, ledger, settings.windows_a_run)
-    merged = together(found, _VIEWS_A_RUN)
+    # A changed definition is one range a view: it changes every window of it.
+    merged = together(found, 1 if cause == "definition_changed" else _VIEWS_A_RUN)
     places = max(0, min(settings.runs_a_tick, settings.runs_at_once - running.repairs))
     plan.repairs, plan.later = merged[:places], merged[places:]
     return plan
@@ -164,6 +165,7 @@ def _repairs(
                 span=span,
                 views=(data.name,) if data.kind == "feature_view" else (),
                 sources=(data.name,) if data.kind == "source" else (),
+                definition=wanted[start] if cause == "definition_changed" else "",
                 token=hashlib.sha256("\n".join(said).encode()).hexdigest()[:12],
             )
         )

@@ -23,6 +23,7 @@ class Repair:
         views: Feature views to materialize; none where only sources are.
         sources: Sources to materialize beside those that the views bring along.
         token: What the windows are to hold afterwards; a run is started once for each.
+        definition: The signature of the definition that made it necessary, where one did.
     """
 
     cause: Cause
@@ -34,6 +35,7 @@ class Repair:
     views: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     token: str = ""
+    definition: str = ""
 
 
 def ranges(

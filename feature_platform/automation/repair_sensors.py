@@ -1,7 +1,7 @@
 """Sensors that start repairs: of changed sources, changed definitions, and gaps."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,20 +9,35 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from feature_platform.automation.closures import run_closures
+from feature_platform.automation.definition_changes import changed_definitions, repo_state
+from feature_platform.automation.gaps import gaps
 from feature_platform.automation.gave_up import report_gave_up
 from feature_platform.automation.ledger import Ledger
-from feature_platform.automation.memory import Memory, remembered
-from feature_platform.automation.observed import AUTOMATION, PROJECT, Underway, underway
+from feature_platform.automation.memory import remembered
+from feature_platform.automation.observed import (
+    AUTOMATION,
+    DEFINITION,
+    PROJECT,
+    Underway,
+    underway,
+)
 from feature_platform.automation.plans import RepairPlan, plan_repairs, record_tries, subject
 from feature_platform.automation.ranges import Repair
+from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.settings import AutomationSettings, Cause
 from feature_platform.automation.source_changes import changed_sources
 from feature_platform.graph import FeastGraph
+from feature_platform.store.registry import registered_views
 from feature_platform.translator import DagsterFeastTranslator, op_name
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+    from feature_platform.store.registry_apply import RegistryChange
+
+# In the ledger, beside views.
+_REGISTRY, _APPLY = "registry ", "apply"
 _SAID = {
     "source_changed": "Materializes windows again whose source holds something else now.",
     "definition_changed": "Applies changed definitions and materializes the views they change.",
@@ -40,6 +55,7 @@ class Automated:
         settings: The limits.
         closures: For each view that can be materialized what a run of it takes along.
         jobs: What each job of the project materializes.
+        repo: A hash of the repo's files as they were loaded.
     """
 
     graph: FeastGraph
@@ -47,6 +63,23 @@ class Automated:
     settings: AutomationSettings
     closures: Mapping[str, Sequence[dg.AssetKey]]
     jobs: Mapping[str, frozenset[dg.AssetKey]]
+    repo: str
+
+    @classmethod
+    def of(
+        cls, graph: FeastGraph, translator: DagsterFeastTranslator, settings: AutomationSettings
+    ) -> "Automated":
+        """A project, with the closures and jobs that its definitions have."""
+        closures = run_closures(graph, translator)
+        jobs, _ = build_schedules(
+            graph.project.name,
+            [graph.views[name] for name in closures],
+            closures,
+            dg.DefaultScheduleStatus.STOPPED,
+        )
+        # A run of a job names no assets: what is under way is known from here.
+        by_job = {job.name: frozenset(job.selection.selected_keys) for job in jobs}
+        return cls(graph, translator, settings, closures, by_job, repo_state(graph))
 
     @property
     def project(self) -> str:
@@ -80,57 +113,57 @@ class Automated:
                 PROJECT: self.project,
                 "dagster/asset_partition_range_start": repair.first,
                 "dagster/asset_partition_range_end": repair.last,
+                **({DEFINITION: repair.definition} if repair.definition else {}),
             },
         )
 
 
-Look = Callable[
-    [Automated, dg.DagsterInstance, "FeatureStore", Memory, Ledger, datetime],
-    tuple[dict[str, dict[str, str]], list[str]],
-]
+@dataclass(frozen=True)
+class Tick:
+    """What one look of a sensor came to.
+
+    Attributes:
+        requests: Runs to start.
+        plan: What was found.
+        cursor: The next one.
+        change: What `feast apply` changes first, where the registry differs from the repo.
+    """
+
+    requests: list[dg.RunRequest]
+    plan: RepairPlan
+    cursor: str
+    change: "RegistryChange | None" = None
+
+    def __str__(self) -> str:
+        if self.change is None:
+            return str(self.plan)
+        count = len(self.change.added) + len(self.change.updated) + len(self.change.deleted)
+        return f"the registry differs from the repo in {count} objects; {self.plan}"
 
 
-def look_at_sources(  # noqa: PLR0917
-    automated: Automated,
-    instance: dg.DagsterInstance,
-    store: "FeatureStore",
-    memory: Memory,
-    ledger: Ledger,
-    now: datetime,
-) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Windows whose source has changed: view or source to partition key to wanted content."""
-    changes = changed_sources(
-        automated.graph,
-        automated.translator,
-        instance,
-        store,
-        automated.settings,
-        memory,
-        now,
-        position=ledger.position,
-    )
-    ledger.position = changes.position
-    wrong = {
-        **{name: changes.views.get(name, {}) for name in sorted(changes.views_seen)},
-        **{subject(name): changes.sources.get(name, {}) for name in sorted(changes.sources_seen)},
-    }
-    return wrong, changes.troubles
-
-
-def tick(  # noqa: PLR0917
+def tick(
     cause: Cause,
-    look: Look,
     automated: Automated,
     instance: dg.DagsterInstance,
     cursor: str | None,
     now: datetime,
-) -> tuple[list[dg.RunRequest], RepairPlan, str]:
-    """One look of a sensor: what to start, what was found, and the next cursor."""
+    *,
+    dry: bool = False,
+) -> Tick:
+    """One look of a sensor.
+
+    Args:
+        cause: What it looks for.
+        automated: The project.
+        instance: Asked for what there is; told where something is given up.
+        cursor: What the look before left.
+        now: The moment.
+        dry: Whether nobody is told, and nothing counts as tried.
+    """
     ledger = Ledger.read(cursor)
     store = automated.graph.project.store()
     running = automated.underway(instance)
-    with remembered(Path(instance.root_directory), automated.graph.project, cause) as memory:
-        wrong, troubles = look(automated, instance, store, memory, ledger, now)
+    wrong, notes, change = _look(cause, automated, instance, store, ledger, now)
     plan = plan_repairs(
         cause,
         wrong,
@@ -141,15 +174,106 @@ def tick(  # noqa: PLR0917
         running,
         now,
     )
-    plan.notes += troubles
-    for each in plan.spent:
-        report_gave_up(instance, each.asset, each.keys, _sentence(cause, each.tries))
-        ledger.gave_up(each.name, each.keys)
+    plan.notes += notes
+    requests = []
+    if change is not None:
+        # Everything else waits for the definitions.
+        plan.later = [*plan.repairs, *plan.later]
+        plan.repairs = []
+        requests = _apply(automated, instance, ledger, running, now, plan, dry=dry)
+    if not dry:
+        for each in plan.spent:
+            report_gave_up(instance, each.asset, each.keys, _sentence(cause, each.tries))
+            ledger.gave_up(each.name, each.keys)
     record_tries(plan, wrong, ledger, now)
-    return [automated.request(each) for each in plan.repairs], plan, ledger.write()
+    requests += [automated.request(each) for each in plan.repairs]
+    return Tick(requests, plan, ledger.write(), change)
 
 
-def build_repair_sensor(cause: Cause, look: Look, automated: Automated) -> dg.SensorDefinition:
+_Found = tuple[dict[str, dict[str, str]], list[str], "RegistryChange | None"]
+
+
+def _look(  # noqa: PLR0917
+    cause: Cause,
+    automated: Automated,
+    instance: dg.DagsterInstance,
+    store: "FeatureStore",
+    ledger: Ledger,
+    now: datetime,
+) -> _Found:
+    """View or source to partition key to what it is to hold; notes; what is to be applied first."""
+    graph, settings = automated.graph, automated.settings
+    if cause == "gap":
+        return gaps(graph, registered_views(store), settings, now), [], None
+    if cause == "definition_changed":
+        found = changed_definitions(
+            graph,
+            automated.translator,
+            instance,
+            store,
+            registered_views(store),
+            settings,
+            ledger,
+            now,
+            repo=automated.repo,
+        )
+        return found.views, [], found.change
+    with remembered(Path(instance.root_directory), graph.project, cause) as memory:
+        changes = changed_sources(
+            graph,
+            automated.translator,
+            instance,
+            store,
+            settings,
+            memory,
+            now,
+            position=ledger.position,
+        )
+    ledger.position = changes.position
+    wrong = {
+        **{name: changes.views.get(name, {}) for name in sorted(changes.views_seen)},
+        **{subject(name): changes.sources.get(name, {}) for name in sorted(changes.sources_seen)},
+    }
+    return wrong, changes.troubles, None
+
+
+def _apply(  # noqa: PLR0917
+    automated: Automated,
+    instance: dg.DagsterInstance,
+    ledger: Ledger,
+    running: Underway,
+    now: datetime,
+    plan: RepairPlan,
+    *,
+    dry: bool,
+) -> list[dg.RunRequest]:
+    """The run that applies the repo, unless it is under way or was tried too often."""
+    registry = automated.translator.key_of(automated.graph.registry)
+    settings, tokens = automated.settings, {_APPLY: automated.repo}
+    found = ledger.sort(_REGISTRY, tokens, now, tries=settings.tries, wait=settings.wait)
+    if registry in running.unpartitioned:
+        plan.notes.append("the repo is being applied")
+        return []
+    if found.spent and not dry:
+        report_gave_up(
+            instance, registry, (), _sentence("definition_changed", settings.tries, "applying")
+        )
+        ledger.gave_up(_REGISTRY, found.spent)
+    if not found.ready:
+        plan.notes.append("applying the repo has failed; see the runs of the registry asset")
+        return []
+    count = ledger.count(_REGISTRY, _APPLY, automated.repo)
+    ledger.tried(_REGISTRY, tokens, now)
+    return [
+        dg.RunRequest(
+            run_key=f"apply {automated.repo} {count}",
+            asset_selection=[registry],
+            tags={AUTOMATION: "definition_changed", PROJECT: automated.project},
+        )
+    ]
+
+
+def build_repair_sensor(cause: Cause, automated: Automated) -> dg.SensorDefinition:
     """The sensor of one cause."""
     keys = {key for closure in automated.closures.values() for key in closure}
     keys |= {
@@ -167,24 +291,22 @@ def build_repair_sensor(cause: Cause, look: Look, automated: Automated) -> dg.Se
         description=_SAID[cause],
     )
     def repair(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        requests, plan, cursor = tick(
-            cause, look, automated, context.instance, context.cursor, datetime.now(UTC)
-        )
-        context.log.info("%s", plan)
+        found = tick(cause, automated, context.instance, context.cursor, datetime.now(UTC))
+        context.log.info("%s", found)
         return dg.SensorResult(
-            run_requests=requests or None,
-            skip_reason=None if requests else dg.SkipReason(str(plan)),
-            cursor=cursor,
+            run_requests=found.requests or None,
+            skip_reason=None if found.requests else dg.SkipReason(str(found)),
+            cursor=found.cursor,
         )
 
     return repair
 
 
-def _sentence(cause: Cause, tries: int) -> str:
+def _sentence(cause: Cause, tries: int, what: str = "materializing") -> str:
     why = {
         "source_changed": "its source has changed",
         "definition_changed": "its definition has changed",
         "gap": "it is missing",
     }[cause]
     times = "once" if tries == 1 else f"{tries} times"
-    return f"{why}; materializing it was tried {times} and it is still so: nothing more is tried"
+    return f"{why}; {what} it was tried {times} and it is still so: nothing more is tried"

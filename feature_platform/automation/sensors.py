@@ -1,37 +1,28 @@
 """Everything that automation adds to a project's definitions."""
 
-from collections.abc import Mapping, Sequence
-
 import dagster as dg
 
-from feature_platform.automation.repair_sensors import (
-    Automated,
-    build_repair_sensor,
-    look_at_sources,
-)
-from feature_platform.automation.settings import AutomationSettings
+from feature_platform.automation.freshness_sensor import build_freshness_sensor
+from feature_platform.automation.repair_sensors import Automated, build_repair_sensor
+from feature_platform.automation.settings import CAUSES, AutomationSettings
 from feature_platform.graph import FeastGraph
 from feature_platform.translator import DagsterFeastTranslator
 
 
 def build_automation(
-    settings: AutomationSettings,
-    graph: FeastGraph,
-    translator: DagsterFeastTranslator,
-    closures: Mapping[str, Sequence[dg.AssetKey]],
-    jobs: Mapping[str, frozenset[dg.AssetKey]],
+    settings: AutomationSettings | None, graph: FeastGraph, translator: DagsterFeastTranslator
 ) -> list[dg.SensorDefinition]:
-    """The sensors that the settings ask for.
+    """The sensors that the settings ask for; none without settings, or without views.
 
     Args:
         settings: What automation may do.
         graph: The repo's graph.
         translator: The one that the definitions are built with.
-        closures: For each view that can be materialized, what a run of it takes along.
-        jobs: What each job of the project materializes.
     """
-    automated = Automated(graph, translator, settings, closures, jobs)
-    found = []
-    if settings.source_changed and closures:
-        found.append(build_repair_sensor("source_changed", look_at_sources, automated))
+    if settings is None or all(view.refusal for view in graph.views.values()):
+        return []
+    automated = Automated.of(graph, translator, settings)
+    found = [build_repair_sensor(cause, automated) for cause in CAUSES if settings.allows(cause)]
+    if settings.freshness:
+        found.append(build_freshness_sensor(graph, translator, settings))
     return found

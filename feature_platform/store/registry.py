@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import RegistryError, WindowError
 from feature_platform.store.locks import unreachable
-from feature_platform.store.registry_address import registry_subject
+from feature_platform.store.registry_address import local_registry_file, registry_subject
 from feature_platform.store.registry_edit import edit_view, missing_view
 from feature_platform.store.windows import Window, merge, missing
 
@@ -41,6 +41,22 @@ def materialized_windows(store: "FeatureStore", view: str) -> list[Window]:
         RegistryError: There is no such view, or the registry cannot be reached.
     """
     return windows_of(load_view(store, view))
+
+
+def registered_views(store: "FeatureStore") -> dict[str, Any]:
+    """Every feature view of the registry by name, fresh, in one go; none where there is none yet.
+
+    Raises:
+        RegistryError: The registry cannot be reached.
+    """
+    file = local_registry_file(store)
+    if file is not None and not file.exists():
+        return {}  # Feast would make it, only because somebody asked
+    try:
+        views = store.registry.list_all_feature_views(store.project, allow_cache=False)
+    except Exception as error:  # every registry raises its own
+        raise unreachable(store, error) from error
+    return {view.name: view for view in views}
 
 
 def windows_of(view: Any) -> list[Window]:

@@ -1,0 +1,176 @@
+"""Views whose definition changes their data, and whether the registry holds what the repo says."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from feature_platform.automation.due import due_windows
+from feature_platform.automation.ledger import Ledger
+from feature_platform.automation.observed import AUTOMATION, DEFINITION, PROJECT
+from feature_platform.automation.settings import AutomationSettings
+from feature_platform.graph import FeastGraph
+from feature_platform.store.inference import UNKNOWN, type_name
+from feature_platform.store.registry_apply import RegistryChange, plan
+from feature_platform.translator import DagsterFeastTranslator
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+# Runs looked back at for one that has succeeded.
+_RUNS = 500
+# In the ledger, beside the signatures of views.
+_REPO = ""
+_OTHER = "another"
+
+
+@dataclass
+class DefinitionChanges:
+    """What a look at the definitions found.
+
+    Attributes:
+        change: What `feast apply` would change; None where nothing.
+        views: View to partition key to the signature that its data is to have.
+    """
+
+    change: RegistryChange | None = None
+    views: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def changed_definitions(  # noqa: PLR0917
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    instance: dg.DagsterInstance,
+    store: "FeatureStore",
+    registered: Mapping[str, Any],
+    settings: AutomationSettings,
+    ledger: Ledger,
+    now: datetime,
+    *,
+    repo: str,
+) -> DefinitionChanges:
+    """Compare the repo with the registry, and with what data was last made for.
+
+    What data was made for is remembered in the ledger, so that a change that somebody else applied
+    (the daily run does) is not lost. Feast's own plan is made once for each state of the repo.
+
+    Args:
+        graph: The repo's graph.
+        translator: The one that the definitions were built with.
+        instance: Asked for backfills that have succeeded.
+        store: The Feast store.
+        registered: Feast's views by name, from the registry.
+        settings: How far back.
+        ledger: What data was made for; brought up to date.
+        now: The moment.
+        repo: A hash of the repo as it was loaded.
+    """
+    found = DefinitionChanges()
+    done = _succeeded(instance, graph.project.name)
+    differs = ledger.known.get(_REPO) != repo
+    known = {_REPO: ledger.known.get(_REPO, "")}
+    for name, view in graph.views.items():
+        if view.refusal:
+            continue
+        wanted = signature(view.obj)
+        there = registered.get(name)
+        before = ledger.known.get(name)
+        if there is None or changes_data(there, view.obj):
+            differs = True
+            before = _OTHER
+        elif before is None or (before != _OTHER and signature(there) != wanted):
+            # First seen, or nothing but features taken away: the data that is there will do.
+            before = wanted
+        if before != wanted and (translator.key_of(view), wanted) in done and there is not None:
+            before = wanted
+        known[name] = before
+        due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
+        found.views[name] = {} if before == wanted else dict.fromkeys(due, wanted)
+        if not due and there is not None:
+            known[name] = wanted
+    if differs:
+        change = plan(store, graph.project.contents)
+        found.change = change or None
+        if not change:
+            known[_REPO] = repo
+    ledger.known = known
+    return found
+
+
+def signature(view: Any) -> str:
+    """A hash of what a view's data depends on: keys, features with their types, source."""
+    said = repr((_keys(view), sorted(_features(view).items()), _source(view.batch_source)))
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+def changes_data(before: Any, after: Any) -> bool:
+    """Whether windows that were materialized for `before` lack something of `after`.
+
+    Tags, descriptions, owners and the TTL change no data; nor does a feature that goes.
+
+    Args:
+        before: The Feast view of the registry.
+        after: The Feast view of the repo.
+    """
+    old, new = _features(before), _features(after)
+    # What nobody has told yet, and Feast will find in the table, cannot be compared.
+    differs = any(old.get(name) != kind for name, kind in new.items() if kind != UNKNOWN)
+    same_source = _source(before.batch_source) == _source(after.batch_source)
+    return differs or not same_source or _keys(before) != _keys(after)
+
+
+def _keys(view: Any) -> list[str]:
+    from feast.feature_view import DUMMY_ENTITY_ID
+
+    return sorted(key for key in view.join_keys if key != DUMMY_ENTITY_ID)
+
+
+def _features(view: Any) -> dict[str, str]:
+    return {each.name: type_name(each.dtype) for each in view.features}
+
+
+def _source(source: Any) -> tuple[Any, ...] | None:
+    if source is None:
+        return None
+    path = getattr(source, "path", None)
+    try:
+        table = path if path is not None else source.get_table_query_string()
+    except NotImplementedError:
+        table = source.name
+    return (
+        str(table),
+        source.timestamp_field,
+        source.created_timestamp_column or "",
+        sorted(source.field_mapping.items()),
+    )
+
+
+def _succeeded(instance: dg.DagsterInstance, project: str) -> set[tuple[dg.AssetKey, str]]:
+    """Views, with the signature they were materialized for, whose backfill has succeeded."""
+    runs = instance.get_runs(
+        dg.RunsFilter(
+            tags={AUTOMATION: "definition_changed", PROJECT: project},
+            statuses=[dg.DagsterRunStatus.SUCCESS],
+        ),
+        limit=_RUNS,
+    )
+    return {
+        (key, run.tags[DEFINITION])
+        for run in runs
+        if DEFINITION in run.tags
+        for key in run.asset_selection or ()
+    }
+
+
+def repo_state(graph: FeastGraph) -> str:
+    """A hash of the files that define a repo."""
+    project = graph.project
+    files = [project.config_path, *sorted(project.repo_dir.rglob("*.py"))]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(project.repo_dir)).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,120 @@
+"""The sensor that looks at event times: no run is started, verdicts are put on record."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from feature_platform.automation.memory import remembered
+from feature_platform.automation.settings import AutomationSettings
+from feature_platform.checks.freshness import fresh_evaluation, freshness, ttl_evaluation
+from feature_platform.errors import FeaturePlatformError
+from feature_platform.graph import FeastGraph
+from feature_platform.translator import DagsterFeastTranslator, op_name
+
+# Verdicts put on record at most, each time the sensor looks.
+_REPORTS = 100
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What one look came to.
+
+    Attributes:
+        stale: Views that do not keep their promise.
+        looked_at: How many views were looked at.
+        reported: How many verdicts were put on record.
+        cursor: The next one.
+    """
+
+    stale: tuple[str, ...]
+    looked_at: int
+    reported: int
+    cursor: str
+
+    def __str__(self) -> str:
+        said = f"{self.looked_at} views looked at, {self.reported} verdicts put on record"
+        return f"{said}; stale: {', '.join(self.stale)}" if self.stale else said
+
+
+def watch_freshness(  # noqa: PLR0917
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    settings: AutomationSettings,
+    instance: dg.DagsterInstance,
+    cursor: str | None,
+    now: datetime,
+) -> Watch:
+    """Look at event times, and put on record what is new: a verdict that differs, or a new day.
+
+    Raises:
+        RegistryError: The registry cannot be reached.
+    """
+    said: dict[str, str] = {}
+    position = ""
+    try:
+        before = json.loads(cursor or "{}")
+        said, position = dict(before.get("said", {})), str(before.get("position", ""))
+    except (ValueError, AttributeError, TypeError):
+        pass
+    with remembered(Path(instance.root_directory), graph.project, "freshness") as memory:
+        found = freshness(
+            graph,
+            translator,
+            instance,
+            graph.project.store(),
+            settings,
+            memory,
+            now,
+            position=position,
+        )
+    reported, day = 0, f"{now:%Y%m%d}"
+    for name, each in found.views.items():
+        key = translator.key_of(graph.views[name])
+        fresh, ttl = fresh_evaluation(each, key), ttl_evaluation(graph.views[name], key)
+        new = f"{fresh.passed:d}{ttl.passed:d} {day}"
+        if said.get(name) != new and reported < _REPORTS:
+            old = said.get(name, "")
+            instance.report_runless_asset_event(fresh)
+            reported += 1
+            if old[1:2] != new[1:2]:
+                instance.report_runless_asset_event(ttl)
+                reported += 1
+            said[name] = new
+    known = _known(said, graph)
+    stale = tuple(name for name, each in found.views.items() if not each.passed)
+    after = json.dumps({"said": known, "position": found.position})
+    return Watch(stale, len(found.views), reported, after)
+
+
+def _known(said: Mapping[str, str], graph: FeastGraph) -> dict[str, str]:
+    return {name: each for name, each in said.items() if name in graph.views}
+
+
+def build_freshness_sensor(
+    graph: FeastGraph, translator: DagsterFeastTranslator, settings: AutomationSettings
+) -> dg.SensorDefinition:
+    """The sensor of one project."""
+    project = graph.project.name
+    status = dg.DefaultSensorStatus
+
+    @dg.sensor(
+        name=f"{op_name(dg.AssetKey(project))}_freshness",
+        minimum_interval_seconds=settings.every_seconds,
+        default_status=status.RUNNING if settings.running else status.STOPPED,
+        description="Puts on record which views serve rows older than they promise.",
+    )
+    def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        try:
+            found = watch_freshness(
+                graph, translator, settings, context.instance, context.cursor, datetime.now(UTC)
+            )
+        except FeaturePlatformError as error:
+            return dg.SkipReason(str(error))
+        context.update_cursor(found.cursor)
+        return dg.SkipReason(str(found))
+
+    return watch

@@ -1,0 +1,47 @@
+"""Windows that are not online although their schedule has come past them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from feature_platform.automation.due import due_windows
+from feature_platform.automation.settings import AutomationSettings
+from feature_platform.graph import FeastGraph
+from feature_platform.store.registry import windows_of
+from feature_platform.store.windows import Window, covers
+
+MISSING = "missing"
+
+
+def gaps(
+    graph: FeastGraph,
+    registered: Mapping[str, Any],
+    settings: AutomationSettings,
+    now: datetime,
+) -> dict[str, dict[str, str]]:
+    """View to partition key to `MISSING`; views without a gap are there too.
+
+    Args:
+        graph: The repo's graph.
+        registered: Feast's views by name, from the registry.
+        settings: How far back, and how late a window may be.
+        now: The moment.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, view in graph.views.items():
+        if view.refusal:
+            continue
+        known = registered.get(name)
+        if known is None and settings.definition_changed:
+            continue  # a new view is a changed definition: it is applied first
+        due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
+        online = windows_of(known) if known is not None else []
+        found[name] = {key: MISSING for key, each in due.items() if not _online(online, each)}
+    return found
+
+
+def _online(online: list[Window], window: Window) -> bool:
+    # A quick look first: a view without gaps has one window, and 500 views have many windows.
+    if any(each.start <= window.start and window.end <= each.end for each in online):
+        return True
+    return covers(online, window)

@@ -1,0 +1,29 @@
+"""Shops to look after."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from feature_platform.automation.settings import AutomationSettings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from shop import Shop
+
+if TYPE_CHECKING:
+    from conftest import Sample
+
+
+@pytest.fixture
+def make_shop(make_repo: Callable[..., "Sample"]) -> Callable[..., Shop]:
+    """A shop with so many days of orders."""
+
+    def make(views: str, days: int = 12, **settings: Any) -> Shop:
+        shop = Shop(make_repo({"views.py": views}), AutomationSettings(**settings))
+        for number in range(days):
+            shop.write(number)
+        return shop
+
+    return make

@@ -1,0 +1,87 @@
+"""A changed definition is applied, and what it changes is materialized again, a range a view."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from shop import LONG_AND_SHORT, ONE, Shop, asked, day
+
+NOW = day(12.5)
+APPLY = [("", "", ["registry"])]
+
+
+def settled(shop: Shop, *views: str) -> None:
+    """A repo that is applied and online, and whose sensor has seen it so."""
+    shop.record(0, 11, *views)
+    assert shop.look("definition_changed", NOW).requests == []
+
+
+def test_a_repo_that_is_as_it_was_starts_nothing(make_shop: Callable[..., Shop]):
+    shop = make_shop(LONG_AND_SHORT)
+    settled(shop, "long", "short")
+    assert shop.look("definition_changed", NOW).requests == []
+
+
+def test_a_new_repo_is_applied_first_and_then_each_view_is_one_range(
+    make_shop: Callable[..., Shop],
+):
+    shop = make_shop(LONG_AND_SHORT)
+    found = shop.look("definition_changed", NOW)
+    assert asked(found) == APPLY
+    assert found.change is not None
+    assert "feature view long" in found.change.added
+    assert shop.start(found.requests) == [True]
+    found = shop.look("definition_changed", NOW)
+    # At most their TTL back, which is ten and four days.
+    assert asked(found) == [
+        ("2026-03-09", "2026-03-12", ["feature_views/short", "sources/orders"]),
+        ("2026-03-03", "2026-03-12", ["feature_views/long", "sources/orders"]),
+    ]
+    assert shop.start(found.requests) == [True, True]
+    assert shop.look("definition_changed", NOW).requests == []
+    assert shop.sample.windows("short") == ["2026-03-09..2026-03-13"]
+
+
+def test_only_the_view_whose_data_changes_is_materialized_again(make_shop: Callable[..., Shop]):
+    shop = make_shop(LONG_AND_SHORT)
+    settled(shop, "long", "short")
+    shop.edit('view("short", orders, 4)', 'view("short", orders, 4, ("orders", "returns"))')
+    found = shop.look("definition_changed", NOW)
+    assert asked(found) == APPLY
+    assert shop.start(found.requests) == [True]
+    found = shop.look("definition_changed", NOW)
+    assert [each[2] for each in asked(found)] == [["feature_views/short", "sources/orders"]]
+    assert shop.start(found.requests) == [True]
+    assert shop.look("definition_changed", NOW).requests == []
+
+
+def test_what_changes_no_data_is_applied_and_starts_nothing_else(make_shop: Callable[..., Shop]):
+    shop = make_shop(ONE)
+    settled(shop, "only")
+    shop.edit('view("only", orders, 10)', 'view("only", orders, 9, owner="team:shop")')
+    found = shop.look("definition_changed", NOW)
+    assert asked(found) == APPLY
+    shop.start(found.requests)
+    assert shop.look("definition_changed", NOW).requests == []
+
+
+def test_a_change_that_somebody_else_applied_is_not_lost(make_shop: Callable[..., Shop]):
+    shop = make_shop(ONE)
+    settled(shop, "only")
+    shop.edit('view("only", orders, 10)', 'view("only", orders, 10, ("orders", "returns"))')
+    assert shop.sample.run("registry").success
+    found = shop.look("definition_changed", NOW)
+    assert asked(found) == [("2026-03-03", "2026-03-12", ["feature_views/only", "sources/orders"])]
+
+
+def test_a_backfill_that_fails_is_tried_again_and_not_for_ever(make_shop: Callable[..., Shop]):
+    shop = make_shop(ONE)
+    settled(shop, "only")
+    shop.edit('view("only", orders, 10)', 'view("only", orders, 10, ("orders", "missing"))')
+    shop.start(shop.look("definition_changed", NOW).requests)
+    outcomes = []
+    for minutes in range(0, 100, 10):
+        now = NOW + timedelta(minutes=minutes)
+        outcomes += shop.start(shop.look("definition_changed", now).requests)
+    assert outcomes == [False, False, False]
+    observed = shop.instance.fetch_observations(shop.sample.key("feature_views/only"), limit=10)
+    assert len(observed.records) == 1
