@@ -25,6 +25,9 @@ from feature_platform.engine.tied_rows import Newest, TieBreak
 NO_ROW = -1
 """What stands for the row of an entity row that has none."""
 
+# From so many entity rows on, features are put in their places in several threads.
+_MANY = 100_000
+
 
 @dataclass(frozen=True)
 class AsOf:
@@ -145,7 +148,7 @@ class _Slots:
 
     def of(self, keys: Ints, at: Ints) -> Ints:
         """The first slot of each key that is not before a tick."""
-        if len(at) > self.count // 4:
+        if len(at) > self.count // 8:
             # Files are mostly written in order of time: then one slot a key is in question.
             low, high = self.start(int(at.min()))[keys], self.start(int(at.max()))[keys]
         else:
@@ -290,11 +293,26 @@ def fetched(source: SourceTable, rows: Ints, columns: Sequence[str], reading: Re
     Returns:
         A chunked array a column.
     """
-    wanted, place = np.unique(rows, return_inverse=True)
-    missing = int(len(wanted) > 0 and wanted[0] == NO_ROW)
-    table = source.fetch(wanted[missing:], list(dict.fromkeys(columns)), reading)
-    places = pa.array(place - missing, mask=place < missing)
-    return [_taken(table.column(name).combine_chunks(), places) for name in columns]
+    wanted, place = _each_once(rows, source.rows)
+    table = source.fetch(wanted, list(dict.fromkeys(columns)), reading)
+    places = pa.array(place, mask=rows == NO_ROW)
+    held = [table.column(name).combine_chunks() for name in columns]
+    if reading.threads == 1 or len(rows) < _MANY:
+        return [_taken(column, places) for column in held]
+    with ThreadPoolExecutor(reading.threads) as pool:
+        return list(pool.map(lambda column: _taken(column, places), held))
+
+
+def _each_once(rows: Ints, count: int) -> tuple[Ints, Ints]:
+    """The rows that occur among `count`, ascending, and the place of each; any of `NO_ROW`."""
+    if count > 8 * len(rows):
+        wanted, place = np.unique(rows, return_inverse=True)
+        missing = int(len(wanted) > 0 and wanted[0] == NO_ROW)
+        return wanted[missing:], place - missing
+    used = np.zeros(count + 1, dtype=bool)
+    used[rows] = True  # NO_ROW is the last, which is cut off
+    place = np.cumsum(used[:-1]) - 1
+    return np.flatnonzero(used[:-1]), place[rows] if count else rows
 
 
 def _taken(column: Any, places: Any, rows: int = 1 << 20) -> Any:
