@@ -368,7 +368,7 @@ def play(
             settings=settings(
                 max_examples=examples,
                 derandomize=False,  # on CI servers it would be
-                stateful_step_count=12,
+                stateful_step_count=10,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
                 phases=phases,

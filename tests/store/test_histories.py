@@ -24,11 +24,11 @@ from feature_platform.store.materialize import materialize_window
 EMBEDDED = [("sqlite", 500, 2), ("guarded_sqlite", 500, 3), ("unknown_sqlite", 500, 1)]
 ON_SERVERS = [
     ("redis", 250, 2),
-    ("guarded_redis", 250, 3),
+    ("guarded_redis", 250, 2),
     ("redis_cluster", 75, 1),
     ("guarded_redis_cluster", 75, 1),
     ("postgres", 100, 1),
-    ("guarded_postgres", 200, 2),
+    ("guarded_postgres", 150, 2),
     ("unknown_postgres", 120, 1),
     ("dynamodb", 120, 1),
 ]
@@ -119,7 +119,7 @@ def test_online_is_the_latest_row_where_clocks_change(
     try:
         for kind in ("sqlite", "guarded_sqlite"):
             with _arena(kind, request, around_a_change_of_clocks(ZONES[when])) as arena:
-                _play(arena, 60, f"{kind} {when}", record_property, shapes=shapes)
+                _play(arena, 40, f"{kind} {when}", record_property, shapes=shapes)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -132,7 +132,7 @@ def test_online_is_the_latest_row_after_processes_were_killed(
     kind: str, request: pytest.FixtureRequest, record_property: Record
 ) -> None:
     with _arena(kind, request) as arena, Killer(arena) as killer:
-        _play(arena, 40, f"{kind} killed", record_property, crash_with=killer)
+        _play(arena, 25, f"{kind} killed", record_property, crash_with=killer)
         record_property("processes killed in histories", killer.kills)
         assert killer.kills > 0
 
