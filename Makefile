@@ -10,7 +10,7 @@ export FEAST_USAGE = False
 export GX_ANALYTICS_ENABLED = false
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 
-.PHONY: help install demo dev test test-all soak check format bench lock clean
+.PHONY: help install demo dev test test-all soak feast-tests check format bench lock clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ test-all: $(INSTALLED)  ## What needs servers, a browser, or time
 
 soak: $(INSTALLED)  ## Histories of materializations with fresh seeds, for SOAK_MINUTES (60)
 	$(BIN)/python tests/soak.py
+
+feast-tests: $(INSTALLED)  ## Feast's own tests on our stores and engine: FEAST_SRC=path/to/a/checkout
+	$(BIN)/python tests/feast_universal/run.py "$(FEAST_SRC)"
 
 check: $(INSTALLED)  ## Lint, format, types, import rules
 	$(BIN)/ruff check .

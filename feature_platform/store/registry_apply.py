@@ -4,12 +4,13 @@ import copy
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_platform.errors import FeaturePlatformError, RegistryError, RepoError, SourceError
-from feature_platform.store.locks import registry_lock, unreachable
+from feature_platform.store.locks import registry_lock, unreachable, view_lock
+from feature_platform.store.registry import change_windows, windows_of
 from feature_platform.store.registry_address import is_sql, registry_subject
 from feature_platform.store.registry_edit import ATTEMPTS
 from feature_platform.store.registry_files import RegistryFile, registry_file
@@ -17,6 +18,8 @@ from feature_platform.store.registry_files import RegistryFile, registry_file
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_contents import RepoContents
+
+    from feature_platform.store.windows import Window
 
 _Result = TypeVar("_Result")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -70,7 +73,9 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
     """Make the registry, and the online store's tables, what the repo defines: ``feast apply``.
 
     It runs Feast's own plan and apply, under the lock that recording a window takes too, so that
-    neither loses the other's work; the windows that are online are kept.
+    neither loses the other's work; the windows that are online are kept. Where every version of a
+    view has an online table of its own (``enable_online_feature_view_versioning``), those of a view
+    that moves to another version are forgotten: nothing is online of that one.
 
     Args:
         store: The Feast store.
@@ -84,7 +89,49 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
         SourceError: A table that types have to be inferred from is not there.
         RepoError: The transformation of a batch view has changed, which Feast cannot apply.
     """
-    return change_registry(store, lambda: _apply(store, repo_contents))
+    if not store.config.registry.enable_online_feature_view_versioning:
+        return change_registry(store, lambda: _apply(store, repo_contents))
+    moving = _changing_version(store, repo_contents)
+    with ExitStack() as held:
+        for view in sorted(moving):
+            held.enter_context(view_lock(store, view))
+        for view in moving:
+            # First of all: a crash then leaves windows that count as missing, though they are not.
+            change_windows(store, view, lambda _: [])
+        try:
+            return change_registry(store, lambda: _apply(store, repo_contents))
+        except BaseException:
+            for view, windows in moving.items():
+                change_windows(store, view, lambda _, kept=windows: kept)
+            raise
+
+
+def _changing_version(
+    store: "FeatureStore", repo_contents: "RepoContents"
+) -> "dict[str, list[Window]]":
+    """The views that `_apply` gives another version than they have, and their windows online."""
+    from feast.errors import FeatureViewNotFoundException
+    from feast.version_utils import parse_version
+
+    with _registry_errors(store):
+        _refresh(store)
+        contents = _prepared(store, repo_contents)
+        store.plan(contents)  # infers what the repo does not say
+        moving = {}
+        for view in (*contents.feature_views, *contents.stream_feature_views):
+            try:
+                known = store.registry.get_any_feature_view(view.name, store.project)
+            except FeatureViewNotFoundException:
+                continue
+            is_latest, pinned = parse_version(view.version)
+            moves = (
+                view._schema_or_udf_changed(known)  # noqa: SLF001 - as Feast decides
+                if is_latest
+                else pinned != (known.current_version_number or 0)
+            )
+            if moves and windows_of(known):
+                moving[str(view.name)] = windows_of(known)
+        return moving
 
 
 def change_registry(store: "FeatureStore", change: Callable[[], _Result]) -> _Result:
@@ -148,7 +195,9 @@ def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChan
         view.materialization_intervals = []
     difference, infra_difference, infra = store.plan(contents)
     difference = _real(difference)
-    if store._should_use_plan():  # noqa: SLF001 - as feast apply decides
+    # As feast apply decides; but its plan does not make the tables of new versions.
+    versioned = store.config.registry.enable_online_feature_view_versioning
+    if store._should_use_plan() and not versioned:  # noqa: SLF001
         store._apply_diffs(difference, infra_difference, infra)  # noqa: SLF001
     else:
         kept, deleted, _, _ = extract_objects_for_apply_delete(
