@@ -31,7 +31,9 @@ class GuardedPostgreSQLOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]
 
     A row replaces what is there only if its (event time, created time) is not older, compared and
     written by one statement, whoever writes: ``feast materialize``, ``push``, any compute engine.
-    Stores with vectors or with the OpenAI-compatible columns are written by Feast's own code.
+    Where ``vector_enabled`` (or ``enable_openai_compatible_store``) adds columns of vectors, Feast's
+    own code writes, and the last write wins whatever its time; only `materialize_window` still
+    compares event times there.
     """
 
     _own: PostgresWriter | None = None

@@ -33,8 +33,9 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
     """Feast's SQLite online store, with the same tables, that never goes back in time.
 
     A row replaces what is there only if its (event time, created time) is not older, whoever
-    writes: ``feast materialize``, ``push``, any compute engine. Stores with vectors or with the
-    OpenAI-compatible columns are written by Feast's own code, without the guard.
+    writes: ``feast materialize``, ``push``, any compute engine. Where ``vector_enabled`` (or
+    ``enable_openai_compatible_store``) adds columns of vectors, Feast's own code writes, and the
+    last write wins whatever its time; only `materialize_window` still compares event times there.
     """
 
     _writer: SqliteWriter | None = None
