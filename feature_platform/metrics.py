@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,20 +16,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from feature_platform.alerts.desk import LOOKED_AT
 from feature_platform.alerts.ledger import open_ledger
 from feature_platform.alerts.outbox import Outbox
-from feature_platform.errors import FeaturePlatformError, RegistryError
+from feature_platform.errors import FeaturePlatformError
 from feature_platform.graph import FeastGraph
-from feature_platform.status import ViewStatus, view_status
+from feature_platform.status_cache import StatusCache
 from feature_platform.store.online_size import online_size
+from feature_platform.store.registry import registered_views
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 _log = logging.getLogger(__name__)
 PREFIX = "feature_platform"
-# Windows looked at for each view: as far back as it serves, but not further than this.
-_MOST_WINDOWS = 60
-_WITHOUT_TTL = 30
 _STATES = ("complete", "missing", "failed", "stale", "running")
 _LENGTH = {"daily": timedelta(days=1), "hourly": timedelta(hours=1)}
 # Metadata of a feature view's materialization, and what it is called here.
@@ -42,7 +37,7 @@ _LAST_RUN = {
 
 @dataclass(frozen=True)
 class PlatformMetrics:
-    """Computes the metrics of one project.
+    """Computes the metrics of one project, again and again.
 
     Attributes:
         graph: The project.
@@ -98,6 +93,10 @@ class PlatformMetrics:
         return self.graph.project.name
 
     @cached_property
+    def _cache(self) -> StatusCache:
+        return StatusCache(self.graph, self.instance, self.translator)
+
+    @cached_property
     def _materializable(self) -> dict[str, FeastTranslatorData]:
         return {name: view for name, view in self.graph.views.items() if not view.refusal}
 
@@ -123,9 +122,9 @@ class PlatformMetrics:
         )
         gaps = _gauge("view_gaps", "Windows within the TTL that are missing or failed.", "view")
         rebuild = _gauge("view_rebuild_due", "Whether a rebuild-online is due.", "view")
-        store = self.graph.project.store()
+        statuses = self._cache.statuses(self._materializable, now)
         for name, view in self._materializable.items():
-            status = self._status(view, store, now)
+            status = statuses[name]
             where = [self._project, name]
             newest = math.inf if status.newest is None else (now - status.newest).total_seconds()
             fresh.add_metric(where, newest)
@@ -141,27 +140,6 @@ class PlatformMetrics:
             gaps.add_metric(where, counts["missing"] + counts["failed"])
             rebuild.add_metric(where, status.rebuild_due)
         yield from (fresh, promise, lag, windows, gaps, rebuild)
-
-    def _status(
-        self, view: FeastTranslatorData, store: "FeatureStore", now: datetime
-    ) -> ViewStatus:
-        assert view.settings is not None  # noqa: S101 - views always carry settings
-        ttl = view.obj.ttl
-        within = int(ttl / _LENGTH[view.settings.partitions]) if ttl else _WITHOUT_TTL
-        count = max(1, min(within, _MOST_WINDOWS))
-        try:
-            return view_status(
-                self.graph,
-                view,
-                store,
-                self.instance,
-                now=now,
-                count=count,
-                translator=self.translator,
-            )
-        except RegistryError:
-            # Not applied yet: nothing of it is online, and that is what has to be seen.
-            return ViewStatus(view.name, (), None, None)
 
     def _materializations(self) -> Iterator[Metric]:
         at = _gauge(
@@ -264,17 +242,14 @@ class PlatformMetrics:
             "view",
         )
         size = _gauge("online_store_bytes", "Bytes that the online store takes.")
-        found = online_size(self.graph.project.store(), self._registered())
+        store = self.graph.project.store()
+        registered = registered_views(store)
+        found = online_size(store, [name for name in self._materializable if name in registered])
         if found is not None:
             for view, count in found.keys.items():
                 keys.add_metric([self._project, view], count)
             size.add_metric([self._project], found.size)
         yield from (keys, size)
-
-    def _registered(self) -> list[str]:
-        known = {view.name for view in self.graph.project.store().list_batch_feature_views()}
-        known |= {view.name for view in self.graph.project.store().list_feature_views()}
-        return [name for name in self._materializable if name in known]
 
 
 def _gauge(name: str, said: str, *labels: str) -> GaugeMetricFamily:

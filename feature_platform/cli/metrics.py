@@ -46,6 +46,12 @@ def run(
     as_json: bool,
 ) -> int:
     """Serve until interrupted, push once, or print; see the command's help."""
+    if listen and push:
+        raise MetricsError(
+            "--listen and --push",
+            "exclude each other",
+            "serve metrics for a Prometheus that scrapes, or push them once after a short run",
+        )
     graph = FeastGraph(FeastProject(repo, profile), start_date)
     address = _address(listen) if listen else None
     with dagster_instance() as instance:
@@ -59,14 +65,14 @@ def run(
             else state_file(Path(instance.root_directory), graph.project.name),
         )
         newest = _Newest()
-        newest.metrics = metrics.collect()
         registry = CollectorRegistry()
         registry.register(newest)
-        if push:
-            _push(push, registry, graph.project.name)
         if address:
             _serve(address, registry, newest, metrics, every)
             return 0
+        newest.metrics = metrics.collect()
+        if push:
+            _push(push, registry, graph.project.name)
         if as_json:
             click.echo(json.dumps(_plain(newest.metrics)))
         elif not push:
@@ -93,8 +99,8 @@ def _serve(
     click.echo(f"metrics on http://{host}:{server.server_port}/metrics", err=True)
     try:
         while True:
-            time.sleep(every)
             newest.metrics = metrics.collect()
+            time.sleep(every)
     except KeyboardInterrupt:
         server.shutdown()
         thread.join()

@@ -16,8 +16,10 @@ from click.testing import CliRunner
 from feature_platform.alerts.desk import LOOKED_AT
 from feature_platform.alerts.incidents import Condition, Evidence, Finding, utc
 from feature_platform.alerts.ledger import open_ledger
+from feature_platform.assets.feature_views import REBUILD_DUE
 from feature_platform.cli import main
 from feature_platform.metrics import PlatformMetrics
+from feature_platform.status import report_rebuilt, view_status
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 NOON = datetime(2026, 3, 6, 12, tzinfo=UTC)
 VIEW = "stock"
+VIEW_KEY = "feature_views/stock"
 Told = dict[tuple[str, ...], float]
 
 
@@ -118,6 +121,46 @@ def test_a_view_that_was_never_materialized_is_infinitely_stale(
     assert found["view_lag_seconds"] == {(VIEW,): math.inf}
     assert "online_keys" not in found
     assert set(found["part_up"].values()) == {1}
+
+
+def test_only_what_something_happened_to_is_looked_at_again(
+    make_sample: Callable[..., "Sample"], monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = []
+
+    def noted(graph: Any, view: Any, *arguments: Any, **more: Any) -> Any:
+        asked.append(view.name)
+        return view_status(graph, view, *arguments, **more)
+
+    monkeypatch.setattr("feature_platform.status_cache.view_status", noted)
+    sample = make_sample("field_mappings")
+    metrics = PlatformMetrics(sample.graph, sample.instance, ())
+
+    def look(now: datetime = NOON) -> tuple[float, float, int]:
+        """Gaps, whether a rebuild is due, and how many views were looked at."""
+        asked.clear()
+        found = {
+            each.name: each.value for metric in metrics.collect(now) for each in metric.samples
+        }
+        prefix = "feature_platform_view_"
+        return found[f"{prefix}gaps"], found[f"{prefix}rebuild_due"], len(asked)
+
+    assert look() == (5, 0, 0)  # nothing has ever happened
+    assert sample.run("registry", "sources/voorraad", VIEW_KEY, partition="2026-03-01").success
+    assert look() == (4, 0, 1)
+    assert look() == (4, 0, 0)
+    assert look(NOON + DAY) == (5, 0, 1)  # another day is complete
+    path = sample.repo / "data/voorraad.parquet"
+    path.rename(path.with_suffix(".away"))
+    assert not sample.run(VIEW_KEY, partition="2026-03-01").success
+    assert look(NOON + DAY) == (6, 0, 1)
+    sample.instance.report_runless_asset_event(
+        dg.AssetMaterialization(sample.key(VIEW_KEY), metadata={REBUILD_DUE: True})
+    )
+    assert look(NOON + DAY)[1:] == (1, 1)
+    report_rebuilt(sample.instance, sample.key(VIEW_KEY), 1)
+    assert look(NOON + DAY)[1:] == (0, 1)
+    assert look(NOON + DAY)[1:] == (0, 0)
 
 
 def test_drift_is_told_by_feature(make_sample: Callable[..., "Sample"]):
@@ -214,6 +257,7 @@ def test_the_command_prints_what_prometheus_reads(sample: "Sample"):
         (["--push", "http://127.0.0.1:1"], "Pushgateway 'http://127.0.0.1:1': took nothing"),
         (["--listen", "somewhere"], "'somewhere' is no address; write it as HOST:PORT"),
         (["--listen", "127.0.0.1:70000"], "is no address"),
+        (["--listen", ":9464", "--push", "http://127.0.0.1:1"], "exclude each other"),
     ],
 )
 def test_a_place_that_takes_no_metrics_is_named(option: list[str], said: str, sample: "Sample"):
