@@ -35,6 +35,12 @@ def join(*pieces: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.binary()))
 
 
+def objects(column: pa.Array) -> list[Any]:
+    """Each byte string or text as a Python object; several times faster than ``to_pylist``."""
+    found: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+    return found
+
+
 def fixed_width(values: npt.NDArray[Any]) -> pa.Array:
     """Each number as its little-endian bytes."""
     width = values.dtype.itemsize

@@ -27,21 +27,26 @@ class EncodedFeature:
     Attributes:
         name: Its name in the view.
         values: Serialized values; empty for null.
-        texts: Makes the readable texts that SQL stores keep, None where there is none.
+        texts: Makes the readable texts that SQL stores keep, as Arrow strings; null where there is
+            none.
     """
 
     name: str
     values: pa.Array
-    texts: Callable[[], list[str | None]]
+    texts: Callable[[], pa.Array]
+
+    def slice(self, start: int, count: int) -> "EncodedFeature":
+        """The feature of at most `count` rows from `start` on."""
+        return EncodedFeature(
+            self.name,
+            self.values.slice(start, count),
+            lambda: self.texts().slice(start, count),
+        )
 
     def take(self, places: npt.NDArray[np.int64]) -> "EncodedFeature":
         """The feature of some of the rows."""
-
-        def texts() -> list[str | None]:
-            every = self.texts()
-            return [every[place] for place in places]
-
-        return EncodedFeature(self.name, self.values.take(pa.array(places)), texts)
+        taken = pa.array(places)
+        return EncodedFeature(self.name, self.values.take(taken), lambda: self.texts().take(taken))
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,15 @@ class EncodedRows:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def slice(self, start: int, count: int) -> "EncodedRows":
+        """At most `count` of the rows, from `start` on, without a copy."""
+        return EncodedRows(
+            keys=self.keys.slice(start, count),
+            features=tuple(feature.slice(start, count) for feature in self.features),
+            event_us=self.event_us[start : start + count],
+            created_us=self.created_us[start : start + count],
+        )
 
     def latest(self) -> "EncodedRows":
         """One row a key: the latest, and of equally late ones the last."""
@@ -230,5 +244,7 @@ def _feast_feature(name: str, values: Sequence[Any]) -> EncodedFeature:
     return EncodedFeature(
         name,
         pa.array([value.SerializeToString() for value in values], pa.binary()),
-        lambda: [extract_text_and_num(value, compute_num=False)[0] for value in values],
+        lambda: pa.array(
+            [extract_text_and_num(value, compute_num=False)[0] for value in values], pa.string()
+        ),
     )

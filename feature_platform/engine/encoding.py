@@ -28,6 +28,7 @@ from feature_platform.engine.feast_columns import values_for_feast
 _INTEGERS = ("INT32", "INT64")
 _FLOATS = ("FLOAT", "DOUBLE")
 _BINARY = ("BYTES", "PDF_BYTES", "IMAGE_BYTES")
+_ALIKE_FROM, _ALIKE_TO = 1e-4, 1e10
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 
 
@@ -59,22 +60,31 @@ def is_columnar(column_type: pa.DataType, value_type: Any) -> bool:
     return _encoder(value_type.name, pa.array([], column_type)) is not None
 
 
-def value_texts(column: pa.Array, value_type: Any) -> list[str | None]:
-    """The readable text that Feast's SQL stores keep beside a value: scalars only, else None."""
+def value_texts(column: pa.Array, value_type: Any) -> pa.Array:
+    """The readable texts that Feast's SQL stores keep beside values, as Arrow strings.
+
+    Args:
+        column: Values as for `encode_values`.
+        value_type: The feature's ``feast.ValueType``.
+
+    Returns:
+        What Python's ``str`` makes of each scalar; null for nulls and for types without a text.
+    """
+    if isinstance(column, pa.DictionaryArray):
+        column = column.dictionary_decode()
     name = value_type.name
     if name == "STRING" and _is_text(column.type):
-        return list(column.to_pylist())
+        return column.cast(pa.string())
     if name in _INTEGERS and pa.types.is_integer(column.type):
-        return [None if value is None else str(value) for value in column.to_pylist()]
+        return column.cast(pa.string())
     if name == "BOOL" and pa.types.is_boolean(column.type):
-        return [None if value is None else str(value) for value in column.to_pylist()]
+        return pc.if_else(column, "True", "False")
     if name in _FLOATS and pa.types.is_floating(column.type):
         narrow = column.cast(pa.float32()) if name == "FLOAT" else column
-        values = narrow.cast(pa.float64()).to_pylist()
-        return [None if value is None or isnan(value) else str(value) for value in values]
+        return _float_texts(narrow.cast(pa.float64()))
     if name in (*_BINARY, "UNIX_TIMESTAMP"):
-        return [None] * len(column)
-    return [_text_of(value) for value in feast_values(column, value_type)]
+        return pa.nulls(len(column), pa.string())
+    return pa.array([_text_of(value) for value in feast_values(column, value_type)], pa.string())
 
 
 def feast_values(column: pa.Array, value_type: Any) -> list[Any]:
@@ -82,6 +92,20 @@ def feast_values(column: pa.Array, value_type: Any) -> list[Any]:
     from feast.type_map import python_values_to_proto_values
 
     return list(python_values_to_proto_values(values_for_feast(column, value_type), value_type))
+
+
+def _float_texts(column: pa.Array) -> pa.Array:
+    """Doubles as Python writes them; Arrow agrees in the middle of their range, but for ``.0``."""
+    sizes = np.abs(column.fill_null(0.0).to_numpy(zero_copy_only=False))
+    texts = column.cast(pa.string())
+    whole = pa.array(sizes == np.floor(sizes))
+    texts = pc.if_else(whole, pc.binary_join_element_wise(texts, ".0", ""), texts)
+    alike = (sizes == 0) | ((sizes >= _ALIKE_FROM) & (sizes < _ALIKE_TO))
+    if alike.all():
+        return texts
+    other = pa.array(~alike)
+    written = [None if isnan(value) else str(value) for value in column.filter(other).to_pylist()]
+    return pc.replace_with_mask(texts, other, pa.array(written, pa.string()))
 
 
 def _text_of(value: Any) -> str | None:

@@ -14,6 +14,10 @@ CREATED_TIME = "__created_time"
 """Names the two times have in the batches below; features cannot begin with two underscores."""
 
 
+_WIDE = frozenset({"INTEGER", "BIGINT", "UINTEGER"})
+_INTEGERS = _WIDE | {"SMALLINT", "USMALLINT"}
+_ORDERED_BYTES = 3
+
 KEYS_A_PART = 600_000
 """How many keys are ranked at a time."""
 
@@ -170,8 +174,31 @@ def _latest(
     return (
         f"WITH m AS MATERIALIZED ({newest}) SELECT {served_columns(relation, layout)} "
         f"FROM {rows} AS r JOIN m ON {matching}{fresh} "
-        f"QUALIFY row_number() OVER ({partition}{ordered}) = 1"
+        f"QUALIFY row_number() OVER ({partition}{ordered}) = 1{_in_key_order(relation, layout)}"
     )
+
+
+def _in_key_order(relation: Relation, layout: ViewLayout) -> str:
+    """SQL that puts rows `r` in about the order of their serialized keys.
+
+    That is the order of the indexes of SQL stores, which then meet each page once. Serialized
+    numbers begin with their lowest byte, texts with their length.
+    """
+    order: list[str] = []
+    for key in sorted(layout.keys, key=lambda each: each.name):
+        if key.source is None:
+            continue
+        column, kind = f"r.{identifier(key.source)}", relation.columns[key.source]
+        if kind in _INTEGERS:
+            order += [
+                " + ".join(
+                    f"(({column} >> {8 * place}) & 255) * {256 ** (_ORDERED_BYTES - 1 - place)}"
+                    for place in range(_ORDERED_BYTES if kind in _WIDE else 2)
+                )
+            ]
+        elif kind == "VARCHAR":
+            order += [f"strlen({column})", column]
+    return f" ORDER BY {', '.join(order)}" if order else ""
 
 
 def _key_list(layout: ViewLayout) -> str:

@@ -30,6 +30,7 @@ _NULL = struct.pack(">i", -1)
 _EPOCH_2000 = 946_684_800_000_000
 _SCAN_ROWS = 50_000
 _COPY_BYTES = 1 << 20
+_SORT_MEMORY = "64MB"
 
 
 class PostgresWriter:
@@ -71,6 +72,7 @@ class PostgresWriter:
             with cursor.copy(f"COPY {_STAGE} FROM STDIN (FORMAT BINARY)") as copy:
                 for piece in _copy_stream(unique):
                     copy.write(piece)
+            cursor.execute(f"SET LOCAL work_mem = '{_SORT_MEMORY}'")
             cursor.execute(_upsert(table, unique, guard))
 
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
@@ -180,8 +182,8 @@ def _copy_stream(rows: EncodedRows) -> Iterator[bytes]:
         _times(rows.created_us[places]),
     ]
     for feature in rows.features:
-        texts = pa.array(feature.texts(), pa.string()).take(order)
-        fields += [_sized(feature.values.take(order)), _sized(texts.cast(pa.binary()))]
+        texts = feature.texts().take(order).cast(pa.binary())
+        fields += [_sized(feature.values.take(order)), _sized(texts)]
     width = constant(struct.pack(">h", len(fields)), len(rows))
     data = memoryview(join(width, *fields).buffers()[2])
     yield _COPY_HEADER

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -26,7 +26,8 @@ from feature_platform.engine.redis_script import (
 from feature_platform.store.windows import Window
 
 _CELLS_A_CALL = 1024  # a call blocks the server, and so every reader, for about two milliseconds
-_CALLS_IN_FLIGHT = 16
+_CALLS_IN_FLIGHT = 32
+_KEYS_FRAMED = 4096
 _SCAN_KEYS = 500
 _CACHED_LENGTHS = 4096
 _MOVES = 5
@@ -57,12 +58,22 @@ class RedisWriter:
         ranges = [number for window in guard.governed for number in _range(window)]
         head: list[Any] = [len(fields), self._time_field(view), self._ttl]
         head += [int(guard.compares_created), len(guard.governed), *ranges, *fields]
-        keys = join(rows.keys, constant(self._project, len(rows)))
-        values = join(
-            _bulk(encode_times(rows.event_us, rows.created_us)),
-            *(_bulk(feature.values) for feature in rows.features),
-        )
-        self._run(WRITE, keys, head, values, max(1, _CELLS_A_CALL // (len(fields) + 1)))
+        # Framed while the server is busy with what came before; calls to a cluster are as large as
+        # its slots let them be.
+        step = len(rows) if self._is_cluster() else _KEYS_FRAMED
+
+        def framed() -> Iterator[tuple[pa.Array, pa.Array]]:
+            for start in range(0, len(rows), step):
+                some = rows.slice(start, step)
+                yield (
+                    join(some.keys, constant(self._project, len(some))),
+                    join(
+                        _bulk(encode_times(some.event_us, some.created_us)),
+                        *(_bulk(feature.values) for feature in some.features),
+                    ),
+                )
+
+        self._run(WRITE, head, framed, max(1, _CELLS_A_CALL // (len(fields) + 1)))
 
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
         """Stream the keys whose stored event time lies in the window."""
@@ -87,7 +98,7 @@ class RedisWriter:
             *fields,
         ]
         stored = join(pa.array(keys, pa.binary()), constant(self._project, len(keys)))
-        self._run(DELETE, stored, head, constant(b"", len(keys)), _CELLS_A_CALL)
+        self._run(DELETE, head, lambda: iter([(stored, constant(b"", len(keys)))]), _CELLS_A_CALL)
 
     def fetch(self, view: Any, keys: Sequence[bytes], names: Sequence[str]) -> list[StoredRow]:
         """Read some features of some keys, in their order; an absent key is a row of nulls."""
@@ -130,23 +141,23 @@ class RedisWriter:
         return b"feature_platform:" + self._project + subject
 
     def _run(
-        self, script: str, keys: pa.Array, head: list[Any], values: pa.Array, at_once: int
+        self,
+        script: str,
+        head: list[Any],
+        pieces: Callable[[], Iterator[tuple[pa.Array, pa.Array]]],
+        at_once: int,
     ) -> None:
         """Call the script for every `at_once` keys; in a cluster, for keys of one slot at a time.
 
-        `values` holds each key's own arguments, already framed; a script without any counts on
-        `head` alone.
+        `pieces` makes keys and each key's own arguments, already framed; a script without any
+        counts on `head` alone.
         """
-        if not len(keys):
-            return
-        sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-        per_key = 0 if script == DELETE else int(head[0]) + 1
         from redis.exceptions import AskError, ClusterDownError, MovedError
 
         for attempt in range(_MOVES):
             try:
-                for node, part_keys, part_values, ends in self._by_node(keys, values, at_once):
-                    _send(node, script, _Calls(sha, head, part_keys, part_values, ends, per_key))
+                for node, calls in self._by_node(script, head, pieces, at_once):
+                    _send(node, script, calls)
             except (AskError, ClusterDownError, MovedError):
                 # Slots are moving between nodes: the same rows again do no harm.
                 if attempt == _MOVES - 1:
@@ -156,22 +167,36 @@ class RedisWriter:
             else:
                 return
 
-    def _by_node(self, keys: pa.Array, values: pa.Array, at_once: int) -> Iterator[Any]:
+    def _by_node(
+        self,
+        script: str,
+        head: list[Any],
+        pieces: Callable[[], Iterator[tuple[pa.Array, pa.Array]]],
+        at_once: int,
+    ) -> Iterator[tuple[Any, Iterator["_Calls"]]]:
+        sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        per_key = 0 if script == DELETE else int(head[0]) + 1
         if not self._is_cluster():
-            ends = [*range(at_once, len(keys), at_once), len(keys)]
-            yield self._client, keys, values, ends
+            yield (
+                self._client,
+                (
+                    _Calls(sha, head, keys, values, _ends(len(keys), at_once), per_key)
+                    for keys, values in pieces()
+                    if len(keys)
+                ),
+            )
             return
-        slots = np.array([self._client.keyslot(key) for key in keys.to_pylist()], np.int64)
-        order = np.argsort(slots, kind="stable")
-        nodes: dict[Any, list[int]] = {}
-        for place in order:
-            node = self._client.nodes_manager.get_node_from_slot(int(slots[place]))
-            nodes.setdefault(node, []).append(int(place))
-        for node, places in nodes.items():
-            taken = pa.array(places, pa.int64())
-            connected = self._client.get_redis_connection(node)
-            ends = _ends_of_slots(slots[places], at_once)
-            yield connected, keys.take(taken), values.take(taken), ends
+        for keys, values in pieces():
+            slots = np.array([self._client.keyslot(key) for key in keys.to_pylist()], np.int64)
+            nodes: dict[Any, list[int]] = {}
+            for place in np.argsort(slots, kind="stable"):
+                node = self._client.nodes_manager.get_node_from_slot(int(slots[place]))
+                nodes.setdefault(node, []).append(int(place))
+            for node, places in nodes.items():
+                taken = pa.array(places, pa.int64())
+                ends = _ends_of_slots(slots[places], at_once)
+                calls = _Calls(sha, head, keys.take(taken), values.take(taken), ends, per_key)
+                yield self._client.get_redis_connection(node), iter([calls])
 
     def _nodes(self) -> list[Any]:
         if not self._is_cluster():
@@ -231,13 +256,13 @@ class _Calls:
             start = end
 
 
-def _send(node: Any, script: str, calls: _Calls) -> None:
+def _send(node: Any, script: str, calls: Iterable[_Calls]) -> None:
     """Keep some calls under way at a time; the answers are only counts."""
     node.script_load(script)  # once a batch: a restarted server has forgotten it
     connection = node.connection_pool.get_connection()
     waiting = 0
     try:
-        for call in calls.framed():
+        for call in (framed for each in calls for framed in each.framed()):
             connection.send_packed_command([b"".join(call)])
             waiting += 1
             if waiting == _CALLS_IN_FLIGHT:
@@ -279,13 +304,17 @@ def _buffers(column: pa.Array) -> tuple[npt.NDArray[np.int32], memoryview]:
     return offsets, memoryview(data) if data is not None else memoryview(b"")
 
 
+def _ends(count: int, at_once: int) -> list[int]:
+    return [*range(at_once, count, at_once), count]
+
+
 def _ends_of_slots(slots: npt.NDArray[np.int64], at_once: int) -> list[int]:
     """Where calls end: at every change of slot, and after `at_once` keys of one."""
     changes = (np.flatnonzero(np.diff(slots)) + 1).tolist()
     ends: list[int] = []
     start = 0
     for change in [*changes, len(slots)]:
-        ends += [*range(start + at_once, change, at_once), change]
+        ends += [start + end for end in _ends(change - start, at_once)]
         start = change
     return ends
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feature_platform.engine.buffers import objects
 from feature_platform.engine.bulk import (
     NO_TIME,
     EncodedRows,
@@ -151,6 +152,13 @@ _COMES = (
 )
 
 
+# What is nearly always so, told first, with the columns that come first.
+_PLAINLY_NEWER = (
+    f"(t.event_us < excluded.event_us AND t.event_ts = t.event_us / {_SECOND} "
+    "AND t.event_shift = excluded.event_shift)"
+)
+
+
 def _within(window: Window) -> str:
     """SQL condition: the stored event time lies in the window, beyond doubt."""
     low, high = microseconds(window.start), microseconds(window.end)
@@ -175,7 +183,7 @@ def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[
         parameters.append(values)
         return f"?{len(parameters)}"
 
-    key = bound(map(bytearray, rows.keys.take(order).to_pylist()))
+    key = bound(map(bytearray, objects(rows.keys.take(order))))
     event_us = rows.event_us[places]
     local_us = _local(event_us)
     event = bound(local_us.tolist())
@@ -187,10 +195,9 @@ def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[
     times = f"{event} / {_SECOND}, {created} / {_SECOND}, {event}, {created}, {shift}"
     cells = []
     for feature in rows.features:
-        value = bound(map(bytearray, feature.values.take(order).to_pylist()))
+        value = bound(map(bytearray, objects(feature.values.take(order))))
         texts = feature.texts()
-        has_text = any(text is not None for text in texts)
-        text = bound([texts[place] for place in places]) if has_text else "NULL"
+        text = "NULL" if texts.null_count == len(texts) else bound(objects(texts.take(order)))
         cells.append(f"({key}, {_quoted(feature.name)}, {value}, {text}, {times})")
     columns = "entity_key, feature_name, value, value_text, event_ts, created_ts"
     columns += ", event_us, created_us, event_shift"
@@ -203,7 +210,7 @@ def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[
 
 def _allowed(guard: Guard) -> str:
     """SQL condition: the row that is there may be replaced by the one that comes."""
-    newer = f"{_COMES} > {_THERE} OR ({_COMES} = {_THERE}"
+    newer = f"{_PLAINLY_NEWER} OR {_COMES} > {_THERE} OR ({_COMES} = {_THERE}"
     if guard.compares_created:
         newer += f" AND ifnull(excluded.created_us, {NO_TIME}) >= ifnull({_CREATED}, {NO_TIME})"
     newer += ")"

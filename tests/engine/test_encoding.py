@@ -76,7 +76,7 @@ def test_a_column_is_what_feast_makes_of_its_cells(
     assert is_columnar(arrow, kind)
     stock = _stock(column, kind)
     assert encode_values(column, kind).to_pylist() == [v.SerializeToString() for v in stock]
-    assert value_texts(column, kind) == [
+    assert value_texts(column, kind).to_pylist() == [
         extract_text_and_num(v, compute_num=False)[0] for v in stock
     ]
 
