@@ -14,6 +14,7 @@ from feature_platform.automation.observed import AUTOMATION, DEFINITION, PROJECT
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.graph import FeastGraph
 from feature_platform.store.inference import UNKNOWN, type_name
+from feature_platform.store.registry_address import local_registry_file
 from feature_platform.store.registry_apply import RegistryChange, plan
 from feature_platform.translator import DagsterFeastTranslator
 
@@ -92,12 +93,29 @@ def changed_definitions(  # noqa: PLR0917
         if not due and there is not None:
             known[name] = wanted
     if differs:
-        change = plan(store, graph.project.contents)
+        file = local_registry_file(store)
+        new = file is not None and not file.exists()
+        # Feast would make the registry, only because somebody asked.
+        change = _everything(graph) if new else plan(store, graph.project.contents)
         found.change = change or None
         if not change:
             known[_REPO] = repo
     ledger.known = known
     return found
+
+
+def _everything(graph: FeastGraph) -> RegistryChange:
+    """What applying a repo adds to a registry that is not there yet."""
+    contents = graph.project.contents
+    kinds = {
+        "data source": contents.data_sources,
+        "entity": contents.entities,
+        "feature view": [*contents.feature_views, *contents.stream_feature_views],
+        "on demand feature view": contents.on_demand_feature_views,
+        "feature service": contents.feature_services,
+    }
+    added = sorted(f"{kind} {each.name}" for kind, objects in kinds.items() for each in objects)
+    return RegistryChange(tuple(added), (), (), "the registry is not there yet")
 
 
 def signature(view: Any) -> str:

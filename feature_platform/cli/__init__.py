@@ -159,6 +159,35 @@ def doctor(**arguments: Any) -> int:
     return run(**arguments)
 
 
+_CAUSES = click.option(
+    "--cause",
+    "causes",
+    multiple=True,
+    type=click.Choice(["source_changed", "definition_changed", "gap"]),
+    help="Only what is wrong for that reason; may be repeated.",
+)
+
+
+@_command(_VIEWS, _CAUSES)
+def plan(**arguments: Any) -> int:
+    """Show which runs automation would start now, and why; nothing is started."""
+    from feature_platform.cli.plan import run
+
+    return run(**arguments)
+
+
+@_command(
+    _VIEWS,
+    _CAUSES,
+    click.option("--max-runs", type=click.IntRange(1), help="Stop after that many runs."),
+)
+def backfill(**arguments: Any) -> int:
+    """Do now, in this process, what plan shows: newest windows first, in ranges."""
+    from feature_platform.cli.backfill import run
+
+    return run(**arguments)
+
+
 @_command(
     _VIEWS,
     click.option("--as-of", help="Put online what was the latest at this moment, UTC."),
