@@ -1,7 +1,7 @@
 """Views that Feast computes while it materializes them: transformed, aggregated, derived."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.store.windows import Window
@@ -81,4 +81,11 @@ class _Handed:
         data: list[Any],
         progress: Any,  # noqa: ARG002
     ) -> None:
-        self._write(data)
+        self._write(
+            [(key, values, _aware(time), _aware(created)) for key, values, time, created in data]
+        )
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """Feast takes pandas times, and those of a transformation may have lost their zone, UTC."""
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

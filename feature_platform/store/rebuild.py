@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -13,7 +13,8 @@ from feature_platform.engine.latest import source_columns
 from feature_platform.engine.layout import ViewLayout, view_layout
 from feature_platform.engine.relation import time_columns
 from feature_platform.engine.sources import window_digests
-from feature_platform.errors import WindowError
+from feature_platform.engine.transformed import why_transformed
+from feature_platform.errors import OnlineStoreError, WindowError
 from feature_platform.store.locks import view_lock
 from feature_platform.store.materialization import Materialization
 from feature_platform.store.materialize import online_store_errors
@@ -90,19 +91,20 @@ def rebuild_online(
             before()
         found = load_view(store, view)
         layout = view_layout(found)
-        before = windows_of(found)
-        windows = _until(before, as_of)
-        undone = _until_undone(before, as_of)
+        _require_plain(found)
+        present = windows_of(found)
+        windows = _until(present, as_of)
+        undone = _until_undone(present, as_of)
         content = _content(store, layout, windows)
         if undone:
             # First of all: a crash then leaves windows that count as missing, and are.
-            change_windows(store, view, lambda present: _until(present, as_of))
+            change_windows(store, view, lambda there: _until(there, as_of))
         with online_store_errors(store, view), Materialization(store, layout) as work:
             plan = json.dumps([str(windows), duckdb.__version__, _ended(as_of), content])
             done, count = _resumed(work.note(_TOPIC), plan)
             count = count or work.parts(windows)
             for number in range(done, count):
-                work.write_all(windows, (number, count), governed=before)
+                work.write_all(windows, (number, count), governed=present)
                 work.set_note(_TOPIC, json.dumps([plan, number + 1, count]))
                 if progress is not None:
                     progress(number + 1, count)
@@ -118,6 +120,15 @@ def rebuild_online(
         resumed_at=done,
         seconds=time.monotonic() - began,
     )
+
+
+def _require_plain(view: Any) -> None:
+    if reason := why_transformed(view):
+        raise OnlineStoreError(
+            f"feature view '{view.name}'",
+            f"it cannot be rebuilt in one pass, because Feast computes it: {reason}",
+            "materialize its windows again",
+        )
 
 
 def _until(windows: Iterable[Window], as_of: datetime | None) -> list[Window]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_platform.errors import FeaturePlatformError, RegistryError, RepoError, SourceError
@@ -102,8 +103,12 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
             return change_registry(store, lambda: _apply(store, repo_contents))
         except BaseException:
             for view, windows in moving.items():
-                change_windows(store, view, lambda _, kept=windows: kept)
+                change_windows(store, view, partial(_given, windows))
             raise
+
+
+def _given(windows: "list[Window]", _: "list[Window]") -> "list[Window]":
+    return windows
 
 
 def _changing_version(
