@@ -17,6 +17,7 @@ from feature_platform.assets.sources import build_source_asset
 from feature_platform.assets.training_sets import TrainingSetSettings, build_training_set_asset
 from feature_platform.automation.alert_sensor import build_alert_sensor
 from feature_platform.automation.closures import run_closures
+from feature_platform.automation.conditions import conditioned
 from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.sensors import build_automation
 from feature_platform.automation.settings import AutomationSettings
@@ -114,6 +115,7 @@ def build_feast_definitions(
         gate = SourceGate(name, source_checks[view.upstream[0].name])
         report = reports.get(name)
         asset = build_feature_view_asset(view, translator, gate, retry_policy, report)
+        asset = conditioned(asset, automation)
         assets.append(asset)
         checks.append(build_online_check(view, asset.key))
     closures = run_closures(graph, translator)

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from feature_platform.automation.settings import AutomationSettings
 from feature_platform.builder import build_feast_definitions
 from feature_platform.store.drift_settings import DriftSettings
 from feature_platform.store.project import FeastProject
@@ -19,6 +20,8 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
         profile: ``p`` reads ``feature_store.p.yaml``; none reads ``feature_store.yaml``.
         drift: What the repo's ``drift.yaml`` may say, said here instead.
         alerts: The route file that says whom to tell what is wrong, relative to ``defs.yaml``.
+        automation: Which repairs are started without being asked: `AutomationSettings` by name,
+            such as ``{gap: false, tries: 5, grace: 1h, running: true}``; none adds no sensors.
         schedules: Whether to add jobs and schedules.
         schedules_running: Whether the schedules start switched on.
     """
@@ -28,6 +31,7 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
     profile: str | None = None
     drift: dict[str, Any] | None = None
     alerts: str | None = None
+    automation: dict[str, Any] | None = None
     schedules: bool = True
     schedules_running: bool = False
 
@@ -45,6 +49,9 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
             translator=self.get_translator(),
             drift=None if self.drift is None else DriftSettings.parse(self.drift, project),
             alerts=context.path / self.alerts if self.alerts else None,
+            automation=None
+            if self.automation is None
+            else AutomationSettings.parse(self.automation),
             schedules=self.schedules,
             default_schedule_status=status.RUNNING if self.schedules_running else status.STOPPED,
         )

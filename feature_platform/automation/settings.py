@@ -89,16 +89,21 @@ class AutomationSettings:
                 )
             default = known[name].default
             given[name] = read_duration(value) if isinstance(default, timedelta) else value
-            if given[name] is None or (
-                not isinstance(default, timedelta)
-                and not isinstance(value, (int, float) if type(default) is float else type(default))
-            ):
+            if given[name] is None or not _fits(value, default):
                 raise RepoError(
                     "automation",
                     f"{name} is {value!r}",
                     f"write it as the default is written: {_shown(default)}",
                 )
         return cls(**given)
+
+
+def _fits(value: object, default: object) -> bool:
+    if isinstance(default, timedelta):
+        return True  # it was read already
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is type(default)
 
 
 def _shown(default: object) -> str:
