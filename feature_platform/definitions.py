@@ -2,6 +2,7 @@
 
 ``FEATURE_PLATFORM_REPO``, ``FEATURE_PLATFORM_PROFILE`` and ``FEATURE_PLATFORM_START_DATE`` choose
 another repo, profile, or first day of the partitions; ``FEATURE_PLATFORM_ALERTS`` a route file.
+``FEATURE_PLATFORM_AUTOMATION=off`` leaves out what starts repairs without being asked.
 """
 
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from feature_platform.automation.settings import AutomationSettings
 from feature_platform.builder import build_feast_definitions
 from feature_platform.store.project import FeastProject
 
@@ -20,6 +22,9 @@ defs = build_feast_definitions(
         profile=os.environ.get("FEATURE_PLATFORM_PROFILE") or None,
     ),
     start_date=os.environ.get("FEATURE_PLATFORM_START_DATE", "2026-01-01"),
+    automation=None
+    if os.environ.get("FEATURE_PLATFORM_AUTOMATION") == "off"
+    else AutomationSettings(running=True),
     alerts=os.environ.get("FEATURE_PLATFORM_ALERTS") or None,
     default_schedule_status=dg.DefaultScheduleStatus.RUNNING,
 )

@@ -1,5 +1,7 @@
 """Declarative automation for views whose upstream assets are in Dagster too."""
 
+from typing import Any
+
 import dagster as dg
 
 from feature_platform.automation.settings import AutomationSettings
@@ -14,13 +16,14 @@ def follow_upstream() -> dg.AutomationCondition[dg.AssetKey]:
     """
     condition = dg.AutomationCondition
     asked_or_done = condition.newly_requested() | condition.newly_updated()
-    return (
+    found: dg.AutomationCondition[Any] = (
         condition.any_deps_updated().since(asked_or_done)
         & condition.all_deps_blocking_checks_passed()
         & ~condition.any_deps_missing()
         & ~condition.missing()
         & ~condition.in_progress()
-    ).with_label("follows its upstream")
+    )
+    return found.with_label("follows its upstream")
 
 
 def conditioned(

@@ -73,8 +73,8 @@ def source_stamp(store: "FeatureStore", source: "DataSource", built: BuiltBy | N
         files = [built.sql, *([built.raw_tables] if built.raw_tables else [])]
         said = [built.stamp(), *(file.read_text(encoding="utf-8") for file in files)]
         return _hashed(said)
-    files = _local_files(store, source)
-    return None if files is None else _hashed([_stat(file) for file in files])
+    tables = _local_files(store, source)
+    return None if tables is None else _hashed([_stat(table) for table in tables])
 
 
 def source_contents(  # noqa: PLR0917  as `window_digests`, and who builds it

@@ -86,7 +86,12 @@ def server(
     inherited = {name: value for name, value in os.environ.items() if name not in SILENCERS}
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy)
     direct = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")
-    own = {"DAGSTER_HOME": str(home), "FEATURE_PLATFORM_REPO": str(repo)}
+    own = {
+        "DAGSTER_HOME": str(home),
+        "FEATURE_PLATFORM_REPO": str(repo),
+        # What is clicked here is all that runs.
+        "FEATURE_PLATFORM_AUTOMATION": "off",
+    }
     with log.open("w") as output:
         process = subprocess.Popen(
             [
