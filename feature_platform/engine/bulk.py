@@ -83,13 +83,15 @@ class EncodedRows:
         order = np.lexsort((np.arange(len(keys)), self.created_us, self.event_us, keys))
         last = np.append(keys[order][1:] != keys[order][:-1], True)
         kept = np.sort(order[last])
-        if len(kept) == len(keys):
-            return self
+        return self if len(kept) == len(keys) else self.take(kept)
+
+    def take(self, places: npt.NDArray[np.int64]) -> "EncodedRows":
+        """The rows at those places."""
         return EncodedRows(
-            keys=self.keys.take(pa.array(kept)),
-            features=tuple(feature.take(kept) for feature in self.features),
-            event_us=self.event_us[kept],
-            created_us=self.created_us[kept],
+            keys=self.keys.take(pa.array(places)),
+            features=tuple(feature.take(places) for feature in self.features),
+            event_us=self.event_us[places],
+            created_us=self.created_us[places],
         )
 
 

@@ -31,9 +31,9 @@ class GuardedPostgreSQLOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]
 
     A row replaces what is there only if its (event time, created time) is not older, compared and
     written by one statement, whoever writes: ``feast materialize``, ``push``, any compute engine.
-    Where ``vector_enabled`` (or ``enable_openai_compatible_store``) adds columns of vectors, Feast's
-    own code writes, and the last write wins whatever its time; only `materialize_window` still
-    compares event times there.
+    Where ``vector_enabled`` (or ``enable_openai_compatible_store``) adds columns of vectors,
+    Feast's own code writes, and the last write wins whatever its time; only `materialize_window`
+    still compares event times there.
     """
 
     _own: PostgresWriter | None = None
@@ -77,15 +77,18 @@ def postgres_writer(config: Any) -> PostgresWriter:
     import psycopg
     from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs, _get_conninfo
 
-    connection = psycopg.connect(
-        _get_conninfo(config.online_store),
-        connect_timeout=CONNECT_SECONDS,
-        **_get_conn_kwargs(config.online_store),
-    )
+    def connect() -> Any:
+        return psycopg.connect(
+            _get_conninfo(config.online_store),
+            connect_timeout=CONNECT_SECONDS,
+            **_get_conn_kwargs(config.online_store),
+        )
+
     return PostgresWriter(
-        connection,
+        connect(),
         config.project,
         versioning=config.registry.enable_online_feature_view_versioning,
+        connect=connect,
     )
 
 

@@ -1,7 +1,8 @@
 """Guarded bulk writes into the tables of Feast's PostgreSQL online store."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +30,7 @@ _COPY_END = struct.pack(">h", -1)
 _NULL = struct.pack(">i", -1)
 _EPOCH_2000 = 946_684_800_000_000
 _SCAN_ROWS = 50_000
+_SPLIT_ROWS = 2_000
 _COPY_BYTES = 1 << 20
 _SORT_MEMORY = "64MB"
 
@@ -44,12 +46,22 @@ class PostgresWriter:
         project: Feast project.
         versioning: ``registry.enable_online_feature_view_versioning``.
         seconds: How long one batch may take; None is `ANSWER_SECONDS`.
+        connect: Opens another connection; half of a large batch then goes over it, and the server
+            works on both halves at once.
     """
 
     def __init__(
-        self, connection: Any, project: str, *, versioning: bool, seconds: float | None = None
+        self,
+        connection: Any,
+        project: str,
+        *,
+        versioning: bool,
+        seconds: float | None = None,
+        connect: Callable[[], Any] | None = None,
     ) -> None:
         self._connection = connection
+        self._connect = connect
+        self._second: Any = None
         self._project = project
         self._versioning = versioning
         self._seconds = ANSWER_SECONDS if seconds is None else seconds
@@ -59,15 +71,30 @@ class PostgresWriter:
         return bool(self._connection.closed or self._connection.broken)
 
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
-        """Put rows in, in one transaction, where the guard lets them."""
+        """Put rows in where the guard lets them, in one transaction or, for many rows, in two."""
         unique = rows.latest()
-        table, count = self._table(view), len(unique.features)
+        table = self._table(view)
+        if self._connect is None or len(unique) < _SPLIT_ROWS:
+            self._write(self._connection, table, unique, guard)
+            return
+        if self._second is None or self._second.closed or self._second.broken:
+            self._second = self._connect()
+        # Halves have no key in common, so they never wait for each other; and each is a state
+        # that a crash may leave, as batches are.
+        lower, upper = _halves(unique)
+        with ThreadPoolExecutor(1) as other:
+            writing = other.submit(self._write, self._second, table, upper, guard)
+            self._write(self._connection, table, lower, guard)
+            writing.result()
+
+    def _write(self, connection: Any, table: str, unique: EncodedRows, guard: Guard) -> None:
+        count = len(unique.features)
         cells = ", ".join(f"v{n} bytea, t{n} text" for n in range(count))
         stage = (
             f"CREATE TEMP TABLE {_STAGE} (entity_key bytea, event_ts timestamp, "
             f"created_ts timestamp, {cells}) ON COMMIT DROP"
         )
-        with self._transaction() as cursor:
+        with self._transaction(connection) as cursor:
             cursor.execute(stage)
             with cursor.copy(f"COPY {_STAGE} FROM STDIN (FORMAT BINARY)") as copy:
                 for piece in _copy_stream(unique):
@@ -114,8 +141,10 @@ class PostgresWriter:
                 cursor.execute(f"INSERT INTO {_NOTES} VALUES (%s, %s)", (subject, text))
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         self._connection.close()
+        if self._second is not None:
+            self._second.close()
 
     def _table(self, view: Any) -> str:
         from feast.infra.online_stores.helpers import compute_table_id
@@ -123,15 +152,23 @@ class PostgresWriter:
         return _identifier(compute_table_id(self._project, view, self._versioning))
 
     @contextmanager
-    def _transaction(self) -> Iterator[Any]:
+    def _transaction(self, connection: Any = None) -> Iterator[Any]:
         """A cursor in a transaction that ends in an error when the server does not answer."""
-        connection = self._connection
+        connection = connection or self._connection
         with (
             deadline(self._seconds, lambda: int(connection.pgconn.socket)),
             connection.transaction(),
             connection.cursor() as cursor,
         ):
             yield cursor
+
+
+def _halves(rows: EncodedRows) -> tuple[EncodedRows, EncodedRows]:
+    """The lower and the upper half of the keys; two batches that overlap lock in one order."""
+    order = pc.sort_indices(rows.keys).to_numpy(zero_copy_only=False)
+    middle = len(order) // 2
+    lower, upper = (rows.take(np.sort(part)) for part in (order[:middle], order[middle:]))
+    return lower, upper
 
 
 def _upsert(table: str, rows: EncodedRows, guard: Guard) -> str:
