@@ -62,4 +62,4 @@ lock:  ## Resolve the lock again (needs uv)
 
 clean:  ## Forget what runs have written
 	rm -rf feature_repo/data dagster_home/storage dagster_home/history dagster_home/schedules \
-	  dagster_home/logs dagster_home/.telemetry dagster_home/.nux
+	  dagster_home/logs dagster_home/alerts dagster_home/.telemetry dagster_home/.nux

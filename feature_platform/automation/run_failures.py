@@ -64,6 +64,7 @@ def failed_run_findings(
     if not undone and not cut_short:
         cut_short = {*steps.assets, *steps.checks}  # it ended before any step began
     undone |= dict.fromkeys(cut_short)
+    unmade = {asset for step in undone for asset in steps.assets.get(step, {})}
     findings: list[Finding] = []
     for step, failure in undone.items():
         sentence = _sentence(failure, entry)
@@ -80,28 +81,45 @@ def failed_run_findings(
                     upstream_explains=_came_from_gate(failure),
                 )
             )
-        for check, partitions in steps.checks.get(step, {}).items():
-            if check not in steps.evaluated:
-                findings.append(_missing(check, partitions, number, entry, sentence))
+        for asset, (names, partitions) in _without_verdict(steps, step).items():
+            # Where the asset was to be materialized too and was not, that says it already.
+            if asset not in unmade:
+                found = _missing(
+                    asset, names, partitions, number=number, entry=entry, sentence=sentence
+                )
+                findings.append(found)
     return [finding for finding in findings if finding.asset in subjects]
 
 
+def _without_verdict(steps: _Steps, step: str) -> dict[str, tuple[list[str], list[str]]]:
+    """Checks of a step that gave no verdict, by asset, with their partitions."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for (asset, name), partitions in steps.checks.get(step, {}).items():
+        if (asset, name) not in steps.evaluated:
+            found.setdefault(asset, ([], partitions))[0].append(name)
+    return found
+
+
 def _missing(
-    check: tuple[str, str],
+    asset: str,
+    names: list[str],
     partitions: list[str],
+    *,
     number: int,
     entry: dg.EventLogEntry,
     sentence: str,
 ) -> Finding:
-    asset, name = check
+    """One finding, on the first of the checks: those of one step break off, and run, together."""
+    first, *others = names
+    who = f"it and {', '.join(others)} gave" if others else "it gave"
     return Finding(
         asset=asset,
-        condition=Condition("check", name),
+        condition=Condition("check", first),
         event=number,
         at=utc(entry.timestamp),
         scopes=dict.fromkeys(partitions or [WHOLE], True),
         severity="error",
-        evidence=Evidence(f"it gave no verdict: {sentence}", blocking=True, run_id=entry.run_id),
+        evidence=Evidence(f"{who} no verdict: {sentence}", blocking=True, run_id=entry.run_id),
     )
 
 
