@@ -136,7 +136,8 @@ def build_feast_definitions(
         else build_skew_asset(skew, translator, retry_policy)
         for skew in graph.skews.values()
     ]
-    for name, rows in {**load_training_sets(project), **(training_sets or {})}.items():
+    sets = {**load_training_sets(project), **(training_sets or {})}
+    for name, rows in sets.items():
         data = graph.training_set(name, rows.partitions)
         settings = TrainingSetSettings(rows, project.repo_dir / training_sets_dir)
         assets.append(build_training_set_asset(data, translator, settings, retry_policy))
@@ -158,7 +159,7 @@ def build_feast_definitions(
         jobs += skew_jobs
         crons += skew_crons
     sensors = [build_alert_sensor(plan, graph, translator, assets, checks)] if plan else []
-    sensors += build_automation(automation, graph, translator)
+    sensors += build_automation(automation, graph, translator, sets)
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,

@@ -14,6 +14,7 @@ from feature_platform.automation.observed import AUTOMATION, DEFINITION, PROJECT
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.graph import FeastGraph
 from feature_platform.store.inference import UNKNOWN, type_name
+from feature_platform.store.registry import windows_of
 from feature_platform.store.registry_address import local_registry_file
 from feature_platform.store.registry_apply import RegistryChange, plan
 from feature_platform.translator import DagsterFeastTranslator
@@ -82,6 +83,8 @@ def changed_definitions(  # noqa: PLR0917
         if there is None or changes_data(there, view.obj):
             differs = True
             before = _OTHER
+        elif before is None and not windows_of(there):
+            before = _OTHER  # applied by somebody, and never materialized
         elif before is None or (before != _OTHER and signature(there) != wanted):
             # First seen, or nothing but features taken away: the data that is there will do.
             before = wanted

@@ -32,10 +32,11 @@ def gaps(
         if view.refusal:
             continue
         known = registered.get(name)
-        if known is None and settings.definition_changed:
-            continue  # a new view is a changed definition: it is applied first
-        due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
         online = windows_of(known) if known is not None else []
+        if not online and settings.definition_changed:
+            found[name] = {}  # a new view: it is applied first, then materialized as a whole
+            continue
+        due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
         found[name] = {key: MISSING for key, each in due.items() if not _online(online, each)}
     return found
 

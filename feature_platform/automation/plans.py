@@ -104,12 +104,13 @@ def plan_repairs(  # noqa: PLR0917
         data = _data(graph, name)
         asset = translator.key_of(data)
         sorted_ = ledger.sort(name, windows, now, tries=settings.tries, wait=settings.wait)
-        plan.waiting += len(sorted_.waiting)
+        running_now = sum(running.has(asset, key) for key in sorted_.waiting)
+        plan.waiting += len(sorted_.waiting) - running_now
         plan.given_up += len(sorted_.given_up)
         if spent := tuple(key for key in sorted_.spent if not running.has(asset, key)):
             plan.spent.append(GaveUp(name, asset, spent, settings.tries))
         ready = {key: windows[key] for key in sorted_.ready if not running.has(asset, key)}
-        plan.underway += len(sorted_.ready) - len(ready)
+        plan.underway += len(sorted_.ready) - len(ready) + running_now
         found += _repairs(cause, data, ready, ledger, settings.windows_a_run)
     # A changed definition is one range a view: it changes every window of it.
     merged = together(found, 1 if cause == "definition_changed" else _VIEWS_A_RUN)

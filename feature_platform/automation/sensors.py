@@ -1,16 +1,23 @@
 """Everything that automation adds to a project's definitions."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
+from feature_platform.automation.drift_sensor import build_drift_sensor
 from feature_platform.automation.freshness_sensor import build_freshness_sensor
 from feature_platform.automation.repair_sensors import Automated, build_repair_sensor
 from feature_platform.automation.settings import CAUSES, AutomationSettings
 from feature_platform.graph import FeastGraph
+from feature_platform.store.entity_rows import EntityRows
 from feature_platform.translator import DagsterFeastTranslator
 
 
 def build_automation(
-    settings: AutomationSettings | None, graph: FeastGraph, translator: DagsterFeastTranslator
+    settings: AutomationSettings | None,
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    sets: Mapping[str, EntityRows],
 ) -> list[dg.SensorDefinition]:
     """The sensors that the settings ask for; none without settings, or without views.
 
@@ -18,6 +25,7 @@ def build_automation(
         settings: What automation may do.
         graph: The repo's graph.
         translator: The one that the definitions are built with.
+        sets: Where the entity rows of training sets come from, by service.
     """
     if settings is None or all(view.refusal for view in graph.views.values()):
         return []
@@ -25,4 +33,6 @@ def build_automation(
     found = [build_repair_sensor(cause, automated) for cause in CAUSES if settings.allows(cause)]
     if settings.freshness:
         found.append(build_freshness_sensor(graph, translator, settings))
+    if settings.drift and sets:
+        found.append(build_drift_sensor(graph, translator, settings, sets))
     return found

@@ -11,6 +11,8 @@ import dagster as dg
 from feature_platform.errors import RepoError
 
 Cause = Literal["source_changed", "definition_changed", "gap"]
+# What cannot be written in YAML.
+_OBJECTS = ("condition", "retrain")
 CAUSES: tuple[Cause, ...] = ("source_changed", "definition_changed", "gap")
 
 
@@ -23,6 +25,9 @@ class AutomationSettings:
         definition_changed: Whether a changed repo is applied, and what it changes materialized.
         gap: Whether missing windows are filled.
         freshness: Whether event times are watched.
+        drift: Whether sustained drift makes a new training set of the services concerned.
+        retrain: The job that is started after it, with the tag ``feature_platform/service``: what
+            `dagster.define_asset_job` or ``@job`` gives; None starts none.
         condition: A declarative automation condition for every feature view, where Dagster is told
             of upstream changes; see `follow_upstream`. None leaves it to schedules and sensors.
         running: Whether the sensors start switched on.
@@ -42,6 +47,8 @@ class AutomationSettings:
     definition_changed: bool = True
     gap: bool = True
     freshness: bool = True
+    drift: bool = True
+    retrain: Any = None
     condition: dg.AutomationCondition[dg.AssetKey] | None = None
     running: bool = False
     every_seconds: int = 60
@@ -77,7 +84,7 @@ class AutomationSettings:
         """
         from feature_platform.store.view_settings import read_duration
 
-        known = {each.name: each for each in fields(cls) if each.name != "condition"}
+        known = {each.name: each for each in fields(cls) if each.name not in _OBJECTS}
         given: dict[str, Any] = {}
         for name, value in said.items():
             if name not in known:

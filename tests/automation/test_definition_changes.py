@@ -54,6 +54,16 @@ def test_only_the_view_whose_data_changes_is_materialized_again(make_shop: Calla
     assert shop.look("definition_changed", NOW).requests == []
 
 
+def test_a_view_that_was_applied_by_hand_and_never_materialized_is_a_new_one(
+    make_shop: Callable[..., Shop],
+):
+    shop = make_shop(ONE)
+    assert shop.sample.run("registry").success
+    assert shop.look("gap", NOW).requests == []
+    found = shop.look("definition_changed", NOW)
+    assert [(first, last) for first, last, _ in asked(found)] == [("2026-03-03", "2026-03-12")]
+
+
 def test_what_changes_no_data_is_applied_and_starts_nothing_else(make_shop: Callable[..., Shop]):
     shop = make_shop(ONE)
     settled(shop, "only")
