@@ -53,6 +53,8 @@ def test_sources_and_their_checks_run_in_one_step_each(make_sample: Callable[...
         "clickstream__feature_views__activity__online_equals_offline",
         "clickstream__feature_views__spending",
         "clickstream__feature_views__spending__online_equals_offline",
+        "clickstream__drift__activity",
+        "clickstream__drift__spending",
     }
 
 
