@@ -16,14 +16,15 @@ def follow_upstream() -> dg.AutomationCondition[dg.AssetKey]:
     """
     condition = dg.AutomationCondition
     asked_or_done = condition.newly_requested() | condition.newly_updated()
-    found: dg.AutomationCondition[Any] = (
+    found: Any = (
         condition.any_deps_updated().since(asked_or_done)
         & condition.all_deps_blocking_checks_passed()
         & ~condition.any_deps_missing()
         & ~condition.missing()
         & ~condition.in_progress()
     )
-    return found.with_label("follows its upstream")
+    labelled: dg.AutomationCondition[dg.AssetKey] = found.with_label("follows its upstream")
+    return labelled
 
 
 def conditioned(

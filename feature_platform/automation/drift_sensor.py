@@ -151,7 +151,7 @@ def _episodes(known: Retraining, instance: dg.DagsterInstance, ledger: Ledger) -
         seen, _, since = ledger.known.get(name, "").partition(" ")
         record = latest.get(key)
         evaluation: Any = record.evaluation if record else None
-        value = (
+        value: Any = (
             evaluation.metadata.get(VERDICTS)
             if isinstance(evaluation, dg.AssetCheckEvaluation)
             else None
