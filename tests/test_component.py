@@ -48,6 +48,7 @@ def test_a_few_lines_of_yaml_give_the_whole_graph(load: Callable[..., dg.Definit
         "weather/registry",
         "weather/sources/readings",
         "weather/feature_views/weather_now",
+        "weather/drift/weather_now",
     }
     [schedule] = definitions.schedules
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED

@@ -264,7 +264,7 @@ def test_one_source_that_two_views_define_differently(
             {"dagster/freshness": "0h"},
             "tag 'dagster/freshness' is '0h'; use minutes, hours or days, such as 90m, 26h, 2d",
         ),
-        ({"dagster/drift": "stop"}, "tag 'dagster/drift' is 'stop'; use warn or block"),
+        ({"dagster/drift": "stop"}, "tag 'dagster/drift' is 'stop'; use warn or block or off"),
     ],
 )
 def test_tags_that_are_misspelt_or_say_nothing(
