@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import click
 
 from feature_platform.automation.settings import CAUSES, Cause
-from feature_platform.cli import plan
 from feature_platform.cli.context import dagster_instance
 from feature_platform.cli.materialize import choose_views, print_report
+from feature_platform.cli.plan import look
 from feature_platform.cli.run import RunReport, run_views
 from feature_platform.graph import FeastGraph
 from feature_platform.store.project import FeastProject
@@ -35,7 +35,7 @@ def run(
     with dagster_instance() as instance:
         for cause in causes or CAUSES:
             # Looked at anew: what one cause mended is not wrong for the next.
-            (found,) = plan.look(graph, instance, chosen, [cause], datetime.now(UTC))
+            (found,) = look(graph, instance, chosen, [cause], datetime.now(UTC))
             if found.tick.change is not None:
                 apply(graph.project.store(), graph.project.contents)
             for repair in found.repairs:

@@ -26,7 +26,7 @@ def command(
 
     def run(name: str, *arguments: str) -> tuple[int, Any]:
         options = ["--repo", str(shop.sample.repo), "--json", *arguments]
-        result = CliRunner().invoke(main, [name, *options])
+        result = CliRunner().invoke(main, [name, *options], catch_exceptions=False)
         said = result.stdout.strip().splitlines()
         return result.exit_code, json.loads(said[-1])
 
