@@ -112,7 +112,6 @@ def content_hashes(
             page = instance.fetch_materializations(
                 dg.AssetRecordsFilter(
                     asset_key=asset,
-                    asset_partitions=None if known.event else list(keys),
                     after_storage_id=known.event or None,
                 ),
                 limit=_PAGE,
@@ -121,15 +120,15 @@ def content_hashes(
             for record in page.records:
                 key, event = record.partition_key, record.asset_materialization
                 value = event.metadata.get(CONTENT_HASH) if event else None
-                if key in wanted and key is not None and value is not None:
+                # Newer ones count too: they are materialized before they are looked after.
+                if key is not None and key >= keys[0] and value is not None:
                     fresh.setdefault(key, str(value.value))
-            if not page.has_more or (not known.event and len(fresh) == len(wanted)):
+            if not page.has_more or (not known.event and wanted <= fresh.keys()):
                 break
             cursor = page.cursor
         known.hashes |= fresh
         known.event = newest
-    chosen = set(keys)
-    known.hashes = {key: value for key, value in known.hashes.items() if key in chosen}
+    known.hashes = {key: value for key, value in known.hashes.items() if key >= keys[0]}
     known.first = min(known.first, keys[0]) if known.first else keys[0]
     memory.assets[name] = known
     return known.hashes

@@ -66,6 +66,18 @@ def test_what_was_corrected_is_served(make_shop: Callable[..., Shop]):
     assert online(shop) == [77]
 
 
+def test_a_window_that_was_there_before_it_was_due_is_looked_after_too(
+    make_shop: Callable[..., Shop],
+):
+    shop = make_shop(ONE)
+    shop.materialize(2, 11, "only")
+    # The schedule has just run; its window counts from half an hour later on.
+    assert shop.look("source_changed", day(12.25)).requests == []
+    shop.write(11, orders=50)
+    found = shop.look("source_changed", NOW)
+    assert [(first, last) for first, last, _ in asked(found)] == [("2026-03-12", "2026-03-12")]
+
+
 def test_the_same_rows_in_other_files_start_nothing(make_shop: Callable[..., Shop]):
     shop = make_shop(ONE, 3)
     shop.materialize(0, 2, "only")
