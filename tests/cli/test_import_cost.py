@@ -21,7 +21,15 @@ def imported(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["materialize", "--help"], ["status", "--help"], ["demo", "-h"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["materialize", "--help"],
+        ["status", "--help"],
+        ["demo", "-h"],
+        ["backfill", "--help"],
+        ["training-set", "-h"],
+    ],
 )
 def test_help_imports_none_of_the_heavy_packages(arguments: list[str]):
     code = (
