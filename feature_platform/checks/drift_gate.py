@@ -146,12 +146,14 @@ class DriftReport:
     def _recorded(
         self, store: "FeatureStore", windows: Mapping[str, Window]
     ) -> "dict[str, WindowDrift] | None":
-        """What was said of these rows by these rules; None where one has no verdict."""
+        """What was said of these rows by these rules and references; None where one lacks it."""
         judge, hashes = self.judge(), self._hashes(store, windows)
         found: dict[str, WindowDrift] = {}
         for key, window in windows.items():
             known = judge.results.read(window)
-            if known is None or (known.content_hash, known.rules) != (hashes[window], judge.rules):
+            if known is None or known.content_hash != hashes[window]:
+                return None
+            if not judge.still_counts(known, store):
                 return None
             found[key] = known
         return found

@@ -171,6 +171,22 @@ class DriftJudge:
             before = result
         return results
 
+    def still_counts(self, found: WindowDrift, store: "FeatureStore") -> bool:
+        """Whether a stored verdict is what these settings and references would say of its rows.
+
+        A reference that has been set again since, or for the first time, says something else. One
+        that is made of the windows before is another every day; only its lack is no last word.
+
+        Raises:
+            SourceError: A file of the drift folder cannot be read.
+        """
+        if found.rules != self.rules:
+            return False
+        if isinstance(self.own.reference, Trailing | SameWeekday):
+            return all(each.reason != "no_reference" for each in found.comparisons)
+        reference = self.reference or _History(self, store, [found.window]).reference(found.window)
+        return found.reference_version == (reference.version if reference.features else "")
+
     def freeze(self, store: "FeatureStore", name: str, window: Window) -> ViewReference:
         """Set the reference `name` to the windows inside `window`, a day (or an hour) each.
 

@@ -4,9 +4,11 @@ import gzip
 import json
 import os
 import uuid
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from feature_platform.errors import SourceError
@@ -15,6 +17,9 @@ from feature_platform.store.window_files import file_name
 if TYPE_CHECKING:
     from feature_platform.store.project import FeastProject
     from feature_platform.store.windows import Window
+
+
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ class Files:
             SourceError: It is there, and cannot be read.
         """
         found = self._read("/".join(map(_part, name)))
-        return None if found is None else found.decode()
+        try:
+            return None if found is None else found.decode()
+        except UnicodeDecodeError as error:
+            raise self.damaged(error, *name) from error
 
     def write_text(self, text: str, *name: str) -> None:
         """Put a file there, whole.
@@ -58,18 +66,34 @@ class Files:
         Raises:
             SourceError: It is there, and cannot be read.
         """
-        path = "/".join(map(_part, name)) + ".json.gz"
-        found = self._read(path)
+        found = self._read("/".join(map(_part, name)) + ".json.gz")
         if found is None:
             return None
         try:
             return json.loads(gzip.decompress(found))
-        except (OSError, EOFError, ValueError) as error:
-            raise SourceError(
-                f"drift file '{self.address}/{path}'",
-                f"is damaged ({error})",
-                "remove it; profiles and verdicts are made again, a reference has to be set again",
-            ) from error
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise self.damaged(error, f"{name[-1]}.json.gz", under=name[:-1]) from error
+
+    def parse_json(self, parse: Callable[[Any], Parsed], *name: str) -> Parsed | None:
+        """What `write_json` wrote, as `parse` makes it; None where there is nothing.
+
+        Raises:
+            SourceError: It is there, and cannot be read, or is not what `parse` takes.
+        """
+        content = self.read_json(*name)
+        try:
+            return None if content is None else parse(content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self.damaged(error, f"{name[-1]}.json.gz", under=name[:-1]) from error
+
+    def damaged(self, why: Exception | str, *name: str, under: tuple[str, ...] = ()) -> SourceError:
+        """The error of a file that is not what was written."""
+        said = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
+        return SourceError(
+            f"drift file '{'/'.join([self.address, *map(_part, (*under, *name))])}'",
+            f"is damaged ({said})",
+            "remove it; profiles and verdicts are made again, a reference has to be set again",
+        )
 
     def write_json(self, content: Any, *name: str) -> None:
         """Put a JSON object there, whole: the old one or the new one is met, never half of either.

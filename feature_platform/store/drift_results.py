@@ -132,10 +132,7 @@ class ResultStore:
 
     def read(self, window: Window) -> WindowDrift | None:
         """That of a window; None where there is none that this version can read."""
-        content = self.files.read_json("results", self.view, window_name(window))
-        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-            return None
-        return WindowDrift.from_json(content)
+        return self._read(window_name(window))
 
     def write(self, found: WindowDrift) -> None:
         """Keep it; that of the same window is replaced."""
@@ -147,10 +144,19 @@ class ResultStore:
         names = [each for each in self.files.names("results", self.view) if each < limit]
         found = []
         for name in names[-count:] if count else []:
-            content = self.files.read_json("results", self.view, name)
-            if isinstance(content, dict) and content.get("schema_version") == SCHEMA_VERSION:
-                found.append(WindowDrift.from_json(content))
+            result = self._read(name)
+            if result is not None:
+                found.append(result)
         return [each for each in found if each.window.end <= window.start]
+
+    def _read(self, name: str) -> WindowDrift | None:
+        return self.files.parse_json(_of_this_version, "results", self.view, name)
+
+
+def _of_this_version(content: Any) -> WindowDrift | None:
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        return None
+    return WindowDrift.from_json(content)
 
 
 def streaks(

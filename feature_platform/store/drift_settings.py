@@ -1,5 +1,6 @@
 """What drift is measured against and how much of it matters, view by view."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from feature_platform.store.project import FeastProject
 
 FILE = "drift.yaml"
+# Days before a window: a century, which dates can still hold.
+_MOST = 36_500
 
 
 @dataclass(frozen=True)
@@ -157,11 +160,20 @@ class DriftSettings:
         """
         said = _mapping(content, "drift settings", [each.name for each in fields(cls)])
         found = {name: value for name, value in said.items() if name not in ("default", "views")}
+        for name, value in found.items():
+            if not isinstance(value, str) or not value.strip():
+                raise RepoError("drift settings", f"{name} is {value!r}", "name a folder")
+        written = said.get("views")
+        if not isinstance(written, Mapping | None):
+            raise RepoError(
+                "drift settings", f"views is {written!r}", "write each as NAME: {reference: ...}"
+            )
         views = {}
-        for name, each in (said.get("views") or {}).items():
-            project.view(name)
-            views[name] = _view_drift(each, f"drift of view '{name}'")
-        default = _view_drift(said.get("default") or {}, "drift, default")
+        for name, each in (written or {}).items():
+            project.view(str(name))
+            views[str(name)] = _view_drift(each, f"drift of view '{name}'")
+        plain = said.get("default")
+        default = _view_drift({} if plain is None else plain, "drift, default")
         return cls(default=default, views=views, **found)
 
 
@@ -178,12 +190,24 @@ def _view_drift(content: Any, subject: str) -> ViewDrift:
         known = [each.name for each in fields(Thresholds)]
         numbers = _mapping(said["thresholds"], f"{subject}, thresholds", known)
         for name, value in numbers.items():
-            if value is not None and type(value) not in (int, float):
-                raise RepoError(
-                    f"{subject}, thresholds", f"{name} is {value!r}", "use a number, or null"
-                )
+            _check_threshold(name, value, f"{subject}, thresholds")
         found["thresholds"] = Thresholds(**numbers)
     return ViewDrift(**found)
+
+
+def _check_threshold(name: str, value: Any, subject: str) -> None:
+    """Refuse what would never alarm or always, without a word: no number, negative, NaN."""
+    if name == "min_rows":
+        _whole(value, subject, name)
+        return
+    usual = name != "alpha"
+    remedy = "use a number, or null" if usual else "use a number between 0 and 1"
+    if value is None and usual:
+        return
+    if type(value) not in (int, float) or not 0 <= value < math.inf:
+        raise RepoError(subject, f"{name} is {value!r}", remedy)
+    if not usual and not 0 < value < 1:
+        raise RepoError(subject, f"{name} is {value!r}", remedy)
 
 
 def _reference(content: Any, subject: str) -> ReferenceKind:
@@ -221,6 +245,16 @@ def _reference(content: Any, subject: str) -> ReferenceKind:
         ) from None
     if isinstance(made, FixedWindow):
         fixed_window(made)
+    if isinstance(made, Named | TrainingSet) and not found[names[0]].strip():
+        raise RepoError(f"{subject}, reference {name}", "is empty", f"write {name}: NAME")
+    if isinstance(made, Trailing | SameWeekday):
+        most = made.days if isinstance(made, Trailing) else made.weeks
+        if made.at_least > most:
+            raise RepoError(
+                f"{subject}, reference {name}",
+                f"asks for at_least {made.at_least} windows and has no more than {most}",
+                f"raise {names[0]}, or lower at_least",
+            )
     return made
 
 
@@ -267,4 +301,6 @@ def _whole(value: Any, subject: str, name: str) -> int:
     least = 0 if name == "gap" else 1
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise RepoError(subject, f"{name} is {value!r}", f"use a whole number, {least} or more")
+    if name != "min_rows" and value > _MOST:
+        raise RepoError(subject, f"{name} is {value!r}", f"use {_MOST} at most")
     return value

@@ -81,9 +81,10 @@ class ProfileStore:
 
     def read(self, window: Window, features: Sequence[str]) -> WindowProfiles | None:
         """Those of a window; None where there are none that know all `features`."""
-        content = self.files.read_json("profiles", self.view, window_name(window))
         try:
-            found = content and WindowProfiles.from_json(content)
+            found = self.files.parse_json(
+                WindowProfiles.from_json, "profiles", self.view, window_name(window)
+            )
         except StatisticsError:
             return None  # of another version of this package: made again from the source
         return found if found and found.covers(features) else None

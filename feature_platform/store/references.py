@@ -99,8 +99,16 @@ class ReferenceStore:
         version = self.files.read_text("references", self.view, name, _CURRENT)
         if version is None:
             return None
-        content = self.files.read_json("references", self.view, name, version.strip())
-        return None if content is None else ViewReference.from_json(content)
+        found = self.files.parse_json(
+            ViewReference.from_json, "references", self.view, name, version.strip()
+        )
+        if found is None:
+            # Somebody has set it: to call it unset would be to judge without it.
+            raise self.files.damaged(
+                f"version '{version.strip()}' is not there",
+                *("references", self.view, name, _CURRENT),
+            )
+        return found
 
     def set(self, reference: ViewReference) -> None:
         """Freeze it under its name; an older version of that name is kept, but not current."""

@@ -1,5 +1,7 @@
 """The training set of a service as the reference of a view."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +79,8 @@ def _files(judge: "DriftJudge", kind: "TrainingSet") -> list[Path]:
 
 def _columns(judge: "DriftJudge", data: list[Path]) -> dict[str, str]:
     """Feature to column: where two views have a feature of one name, the view's is in front."""
-    names = set(ds.dataset(data).schema.names)
+    with _one_line_errors(data):
+        names = set(ds.dataset(data).schema.names)
     found = {}
     for feature in judge.columns:
         for column in (f"{judge.view}__{feature}", feature):
@@ -88,8 +91,14 @@ def _columns(judge: "DriftJudge", data: list[Path]) -> dict[str, str]:
 
 
 def _batches(data: list[Path], column: str) -> "list[pa.RecordBatch]":
-    try:
+    with _one_line_errors(data):
         return [each for each in ds.dataset(data).to_batches(columns=[column]) if each.num_rows]
+
+
+@contextmanager
+def _one_line_errors(data: list[Path]) -> Iterator[None]:
+    try:
+        yield
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
             f"training set '{data[0]}'",

@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_platform.checks.drift import drift_check_names
+from feature_platform.store.drift import DriftJudge
 from feature_platform.store.drift_settings import DriftSettings, Trailing, ViewDrift
+from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -290,6 +292,31 @@ def test_a_blocked_window_is_served_once_it_is_corrected(make_riding: Callable[.
     assert not put_online(sample, 22, 22).success
     write_day(sample.repo, 22)
     assert put_online(sample, 22, 22).success
+
+
+def test_a_verdict_counts_only_for_the_reference_it_was_given_for(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding("block")
+    (sample.repo / "drift.yaml").write_text("default: {reference: {named: usual}}\n")
+    for number in (21, 22):
+        write_day(sample.repo, number, fare=lambda fares: fares * 1.6)
+    # Nobody has set the reference: served with a warning, which is no last word.
+    assert put_online(sample, 0, 22).success
+    freeze(sample, 0, 20)
+    result = put_online(sample, 22, 22)
+    assert "has drifted: fare has drifted" in failures(result)[0]
+    # The change is meant.
+    freeze(sample, 21, 22)
+    assert put_online(sample, 22, 22).success
+
+
+def freeze(sample: "Sample", first: int, last: int) -> None:
+    """Set the reference 'usual' to windows, as the command line does."""
+    window = Window(FIRST + timedelta(days=first), FIRST + timedelta(days=last + 1))
+    project = sample.project
+    judge = DriftJudge(project, "riding", DriftSettings.load(project))
+    judge.freeze(project.store(), "usual", window)
 
 
 def test_what_blocks_comes_before_the_view_what_warns_after_it_and_off_is_not_there(

@@ -1,5 +1,7 @@
 """References and profiles of a view, on disk and behind a URL; settings as people write them."""
 
+import gzip
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from feature_platform.errors import RepoError, SourceError, WindowError
 from feature_platform.statistics import Thresholds, profile
+from feature_platform.store.drift import DriftJudge
 from feature_platform.store.drift_files import Files
 from feature_platform.store.drift_settings import (
     DriftSettings,
@@ -23,6 +26,7 @@ from feature_platform.store.drift_settings import (
 )
 from feature_platform.store.profiles import ProfileStore, WindowProfiles
 from feature_platform.store.references import ReferenceStore, reference_of_windows
+from feature_platform.store.training_reference import training_reference
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -113,6 +117,36 @@ def test_a_type_that_changed_among_the_windows_gives_way_to_the_one_most_of_them
     assert found.features["fare"].windows == 5
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe no gzip",
+        gzip.compress(b"[1]"),
+        gzip.compress(b'{"schema_version": 1}'),
+        gzip.compress(b"x" * 99)[:-20],
+        # Whole at both ends, and broken between.
+        gzip.compress(bytes(range(256)))[:20] + b"\xff" * 99,
+    ],
+    ids=["empty", "no gzip", "another object", "lacks all", "cut off", "flipped"],
+)
+def test_a_damaged_reference_is_an_error_and_not_a_missing_one(content: bytes, tmp_path: Path):
+    store = ReferenceStore(Files(str(tmp_path)), "riding")
+    windows = [profiles(number, fares(number)) for number in range(2)]
+    store.set(reference_of_windows(windows, ["fare"], source="named", label="x", name="spring"))
+    (path,) = tmp_path.rglob("*.json.gz")
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"json\.gz': is damaged .*; remove it"):
+        store.current("spring")
+    path.unlink()
+    with pytest.raises(SourceError, match=r"CURRENT': is damaged \(version '\w+' is not there"):
+        store.current("spring")
+    (current,) = tmp_path.rglob("CURRENT")
+    current.write_bytes(b"\xff\xfe")
+    with pytest.raises(SourceError, match=r"CURRENT': is damaged"):
+        store.current("spring")
+
+
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path):
     files = Files(str(tmp_path))
     store = ProfileStore(files, "riding")
@@ -176,6 +210,21 @@ def test_thresholds_and_consecutive_windows_can_be_written(riding: "Sample"):
         ({"default": {"thresholds": {"psy": 1}}}, "did you mean 'psi'?"),
         ({"default": {"thresholds": {"psi": "much"}}}, "use a number, or null"),
         (["default"], "use some of default, views"),
+        ({"default": []}, "use some of reference"),
+        ({"views": ["riding"]}, "write each as NAME"),
+        ({"views": {1: {}}}, "choose one of: riding"),
+        ({"folder": 3}, "folder is 3; name a folder"),
+        ({"folder": " "}, "name a folder"),
+        ({"training_sets_dir": None}, "name a folder"),
+        ({"default": {"thresholds": {"psi": math.nan}}}, "psi is nan"),
+        ({"default": {"thresholds": {"ks": -1}}}, "ks is -1"),
+        ({"default": {"thresholds": {"alpha": None}}}, "use a number between 0 and 1"),
+        ({"default": {"thresholds": {"alpha": 2}}}, "use a number between 0 and 1"),
+        ({"default": {"thresholds": {"min_rows": None}}}, "use a whole number"),
+        ({"default": {"reference": {"named": ""}}}, "is empty; write named: NAME"),
+        ({"default": {"reference": {"trailing": {"days": 10**9}}}}, "use 36500 at most"),
+        ({"default": {"reference": {"trailing": {"days": 5}}}}, "has no more than 5"),
+        ({"default": {"reference": {"same_weekday": {"weeks": 3}}}}, "has no more than 3"),
     ],
 )
 def test_what_cannot_be_meant_is_an_error_with_a_remedy(said: Any, problem: str, riding: "Sample"):
@@ -188,3 +237,9 @@ def test_a_fixed_reference_that_ends_before_it_starts_is_refused(riding: "Sample
     said = {"default": {"reference": {"fixed": {"start": "2026-02-01", "end": "2026-01-01"}}}}
     with pytest.raises(WindowError, match="its end is not after its start"):
         DriftSettings.parse(said, riding.project)
+
+
+def test_a_training_set_that_is_no_parquet_is_an_error_that_names_it(riding: "Sample"):
+    judge = DriftJudge(riding.project, "riding", DriftSettings())
+    with pytest.raises(SourceError, match=r"views\.py': cannot be read"):
+        training_reference(judge, TrainingSet("fraud", "views.py"))
