@@ -102,6 +102,7 @@ def build_feature_view_asset(
                 else partial(
                     _servable,
                     gate=gate,
+                    drift=drift,
                     instance=context.instance,
                     store=store,
                     passed=whole,
@@ -131,6 +132,7 @@ def _servable(
     spans: Sequence[Window],
     *,
     gate: "SourceGate",
+    drift: "DriftReport | None",
     instance: dg.DagsterInstance,
     store: "FeatureStore",
     passed: Window,
@@ -138,6 +140,8 @@ def _servable(
 ) -> list[Window]:
     """What of the windows already online has passed; `passed` has just been through the gate."""
     others = gate.servable(instance, store, missing(spans, [passed]), log=log)
+    if drift is not None and drift.blocking:
+        others = drift.servable(store, others, log=log)
     return merge([*others, *(each for span in spans if (each := span.intersection(passed)))])
 
 

@@ -5,7 +5,7 @@ for. Where there is none, the window is judged here and now, and the verdict rec
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from feature_platform.assets.sources import hashed_columns
+from feature_platform.assets.windows import partitions_within
 from feature_platform.checks.drift import drift_check_results, drift_check_specs
 from feature_platform.errors import GateError
 from feature_platform.store.drift_settings import DriftSettings
@@ -91,26 +92,57 @@ class DriftReport:
         if found is None:
             log.info("drift of '%s' has no verdict on these rows: judging", self.data.name)
             found = self.judge_windows(store, windows)
-            pages = self.write_pages(instance, found)
-            for result in self.results(found, pages):
-                assert result.check_name is not None  # noqa: S101 - results() names every check
-                instance.report_runless_asset_event(
-                    dg.AssetCheckEvaluation(
-                        asset_key=self.key,
-                        check_name=result.check_name,
-                        passed=result.passed,
-                        severity=result.severity,
-                        description=result.description,
-                        metadata=result.metadata,
-                        blocking=result.check_name == self.specs[0].name,
-                    )
-                )
+            self._record(instance, found)
         for each in found.values():
             if each.verdict == "insufficient":
                 log.warning("drift of window %s: %s", each.window, each.sentence)
         drifted = [each for each in found.values() if each.blocks]
         if drifted:
             self._refuse(drifted, allow_failed=allow_failed, log=log)
+
+    def require_online(
+        self,
+        store: "FeatureStore",
+        spans: Sequence[Window],
+        *,
+        allow_failed: bool,
+        log: logging.Logger,
+    ) -> None:
+        """As `require`, for what is online already and is about to be written again.
+
+        Raises:
+            GateError: The source now holds drifted rows in one of its windows.
+        """
+        drifted = [each for each in self._online(store, spans) if each.blocks]
+        if drifted:
+            self._refuse(drifted, allow_failed=allow_failed, log=log)
+
+    def servable(
+        self, store: "FeatureStore", spans: Sequence[Window], *, log: logging.Logger
+    ) -> list[Window]:
+        """The parts of `spans`, all online, that have not drifted, as the source now is."""
+        found: list[Window] = []
+        for each in self._online(store, spans):
+            if each.blocks:
+                log.warning("window %s is not fallen back on: %s", each.window, each.blocks)
+            else:
+                found.append(each.window)
+        return [part for span in spans for each in found if (part := span.intersection(each))]
+
+    def _online(self, store: "FeatureStore", spans: Sequence[Window]) -> "list[WindowDrift]":
+        """The verdict on each window of `spans`; those that have none are judged now."""
+        partitions = self.data.partitions
+        assert partitions is not None  # noqa: S101 - only views that can be materialized come here
+        windows = {
+            key: each for span in spans for key, each in partitions_within(partitions, span).items()
+        }
+        if not windows:
+            return []
+        found = self._known(store, windows)
+        lacking = {key: each for key, each in windows.items() if key not in found}
+        if lacking:
+            found |= self.judge_windows(store, lacking)
+        return [found[key] for key in windows]
 
     def results(
         self, found: "Mapping[str, WindowDrift]", pages: Mapping[str, Path]
@@ -147,16 +179,37 @@ class DriftReport:
         self, store: "FeatureStore", windows: Mapping[str, Window]
     ) -> "dict[str, WindowDrift] | None":
         """What was said of these rows by these rules and references; None where one lacks it."""
+        found = self._known(store, windows)
+        return found if len(found) == len(windows) else None
+
+    def _known(
+        self, store: "FeatureStore", windows: Mapping[str, Window]
+    ) -> "dict[str, WindowDrift]":
         judge, hashes = self.judge(), self._hashes(store, windows)
         found: dict[str, WindowDrift] = {}
         for key, window in windows.items():
             known = judge.results.read(window)
             if known is None or known.content_hash != hashes[window]:
-                return None
-            if not judge.still_counts(known, store):
-                return None
-            found[key] = known
+                continue
+            if judge.still_counts(known, store):
+                found[key] = known
         return found
+
+    def _record(self, instance: dg.DagsterInstance, found: "Mapping[str, WindowDrift]") -> None:
+        pages = self.write_pages(instance, found)
+        for result in self.results(found, pages):
+            assert result.check_name is not None  # noqa: S101 - results() names every check
+            instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=self.key,
+                    check_name=result.check_name,
+                    passed=result.passed,
+                    severity=result.severity,
+                    description=result.description,
+                    metadata=result.metadata,
+                    blocking=result.check_name == self.specs[0].name,
+                )
+            )
 
     def _refuse(
         self, drifted: "list[WindowDrift]", *, allow_failed: bool, log: logging.Logger

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from feature_platform.checks.drift_gate import DriftReport
 from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.source_checks import SourceChecks
 from feature_platform.cli.context import dagster_instance
@@ -20,6 +21,7 @@ from feature_platform.cli.moments import parse_moment
 from feature_platform.errors import WindowError
 from feature_platform.graph import FeastGraph
 from feature_platform.status import report_rebuilt
+from feature_platform.store.drift_settings import DriftSettings
 from feature_platform.store.project import FeastProject
 from feature_platform.store.rebuild import rebuild_online
 from feature_platform.store.registry import materialized_windows
@@ -49,11 +51,15 @@ def run(
     moment = _past("as-of", as_of) if as_of else None
     graph = FeastGraph(FeastProject(repo, profile), start_date)
     store, translator = graph.project.store(), DagsterFeastTranslator()
+    settings = DriftSettings.load(graph.project)
     results = []
     with dagster_instance() as instance:
         for name in choose_views(graph, views):
             gate = SourceGate(name, _checks(graph, name, translator))
-            passed = partial(_pass, gate, instance, store, moment, allow_failed_checks)
+            drift = _drift(graph, name, translator, settings)
+            passed = partial(
+                _pass, gate, drift, instance, store, moment, allow_failed=allow_failed_checks
+            )
             with Progress(console=Console(stderr=True), disable=as_json, transient=True) as bar:
                 show = partial(_show, bar, bar.add_task(name, total=None))
                 result = rebuild_online(store, name, as_of=moment, progress=show, before=passed)
@@ -74,22 +80,24 @@ def run(
 
 def _pass(
     gate: SourceGate,
+    drift: DriftReport | None,
     instance: "DagsterInstance",
     store: "FeatureStore",
     moment: datetime | None,
-    allow_failed: bool,  # noqa: FBT001 - as given on the command line
+    *,
+    allow_failed: bool,
 ) -> None:
     """Let every window through the gate that is to be served; run under the view's lock."""
-    for window in materialized_windows(store, gate.view):
-        if moment is None or window.start < moment:
-            until = window.end if moment is None else min(window.end, moment)
-            gate.require(
-                instance,
-                store,
-                Window(window.start, until),
-                allow_failed=allow_failed,
-                log=logging.getLogger(__name__),
-            )
+    log = logging.getLogger(__name__)
+    spans = [
+        Window(window.start, window.end if moment is None else min(window.end, moment))
+        for window in materialized_windows(store, gate.view)
+        if moment is None or window.start < moment
+    ]
+    for span in spans:
+        gate.require(instance, store, span, allow_failed=allow_failed, log=log)
+    if drift is not None and drift.blocking:
+        drift.require_online(store, spans, allow_failed=allow_failed, log=log)
 
 
 def _past(name: str, text: str) -> datetime:
@@ -105,6 +113,13 @@ def _past(name: str, text: str) -> datetime:
 
 def _show(bar: Progress, task: TaskID, done: int, parts: int) -> None:
     bar.update(task, completed=done, total=parts)
+
+
+def _drift(
+    graph: FeastGraph, view: str, translator: DagsterFeastTranslator, settings: DriftSettings
+) -> DriftReport | None:
+    found = graph.drifts.get(view)
+    return None if found is None else DriftReport(found, translator, settings)
 
 
 def _checks(graph: FeastGraph, view: str, translator: DagsterFeastTranslator) -> SourceChecks:

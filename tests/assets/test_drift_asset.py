@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from feature_platform.checks.drift import drift_check_names
+from feature_platform.cli import main
 from feature_platform.store.drift import DriftJudge
 from feature_platform.store.drift_settings import DriftSettings, Trailing, ViewDrift
 from feature_platform.store.windows import Window
@@ -292,6 +294,35 @@ def test_a_blocked_window_is_served_once_it_is_corrected(make_riding: Callable[.
     assert not put_online(sample, 22, 22).success
     write_day(sample.repo, 22)
     assert put_online(sample, 22, 22).success
+
+
+def test_a_window_that_drifts_after_it_was_served_is_not_served_again(
+    make_riding: Callable[..., "Sample"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sample = make_riding("block")
+    views = sample.repo / "views.py"
+    views.write_text(views.read_text().replace("ttl=timedelta(days=30)", "ttl=timedelta(0)"))
+    (sample.repo / "drift.yaml").write_text(
+        "default: {reference: {trailing: {days: 21, gap: 0, at_least: 7}}}\n"
+    )
+    assert sample.run("registry").success
+    assert put_online(sample, 0, 23).success
+    write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
+    # A key that leaves the last window falls back on what has not drifted.
+    write_day(sample.repo, 23)
+    path = sample.repo / "data" / "trips" / f"{day(23)}.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    assert put_online(sample, 23, 23).success
+    last = pq.read_table(sample.repo / "data" / "trips" / f"{day(21)}.parquet")
+    served = sample.online(["riding:fare"], [{"user_id": 0}])
+    assert served["fare"] == [last.column("fare")[0].as_py()]
+    # Nor is an online store rebuilt with it.
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    arguments = ["rebuild-online", "--repo", str(sample.repo), "--start-date", day(0)]
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 2
+    assert f"window {day(22)}..{day(23)} has drifted" in refused.output
+    assert CliRunner().invoke(main, [*arguments, "--allow-failed-checks"]).exit_code == 0
 
 
 def test_a_verdict_counts_only_for_the_reference_it_was_given_for(
