@@ -221,7 +221,7 @@ def _nulls_before(made: "TrainingSet") -> dict[str, float]:
         return {}
     try:
         before = read_snapshot(made.snapshot.folder.parent / made.previous)
-    except OSError:  # somebody has cleaned up
+    except (OSError, ValueError):  # somebody has cleaned up, or it is damaged
         return {}
     return {name: each["null_rate"] for name, each in before.manifest["features"].items()}
 

@@ -1,5 +1,6 @@
 """Entity rows: the examples a training set is made of, with their times and labels."""
 
+import glob
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_platform.errors import RepoError, SourceError
+from feature_platform.store.service_layout import FIRST_TIME
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -127,8 +129,7 @@ def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -
     Raises:
         SourceError: The time column is missing, is no time, or has nulls.
     """
-    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
-    table = table.replace_schema_metadata(None)
+    table = _plain(rows if isinstance(rows, pa.Table) else _arrow(rows, origin))
     if timestamp not in table.column_names:
         raise SourceError(
             f"entity rows of {origin}",
@@ -150,18 +151,39 @@ def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -
             f"{column.null_count} of {len(column)} have no '{timestamp}'",
             "leave them out: without a time there are no features as of it",
         )
-    times = _utc_microseconds(column)
+    try:
+        times = _utc_microseconds(column)
+    except pa.ArrowInvalid as error:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"their column '{timestamp}' holds times out of range ({error})",
+            "correct them; microseconds reach from year 1 to 9999",
+        ) from error
     place = table.column_names.index(timestamp)
     return table.set_column(place, timestamp, times).combine_chunks()
 
 
 def entity_hash(table: pa.Table) -> str:
     """SHA-256 of the rows in their order, whatever file or frame they came from."""
+    told = [part for column in table.columns for part in _told(column)]
+    rows = pa.table(told, names=[str(place) for place in range(len(told))]).combine_chunks()
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        for batch in table.combine_chunks().to_batches(max_chunksize=65_536):
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        for batch in rows.to_batches(max_chunksize=65_536):
             writer.write_batch(batch)
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+    names = "".join(f"{field.name!r} {field.type}\n" for field in table.schema)
+    return hashlib.sha256(names.encode() + sink.getvalue()).hexdigest()
+
+
+def nullable_dtype(kind: pa.DataType) -> Any:
+    """Pandas' nullable type of whole numbers and booleans; None for all others."""
+    import pandas as pd
+
+    if pa.types.is_boolean(kind):
+        return pd.BooleanDtype()
+    if not pa.types.is_integer(kind):
+        return None
+    return pd.api.types.pandas_dtype(str(kind).replace("u", "U").replace("i", "I", 1))
 
 
 def read_parquet(folder: Path, path: str) -> pa.Table:
@@ -194,7 +216,8 @@ def _files(where: Path) -> Sequence[Path]:
         return [where]
     if where.is_dir():
         return sorted(where.glob("**/*.parquet"))
-    return sorted(where.parent.glob(where.name))
+    found = glob.glob(str(where), recursive=True)  # noqa: PTH207 - any folder may be a pattern
+    return [Path(each) for each in sorted(found)]
 
 
 def _queried(
@@ -228,6 +251,7 @@ def _queried(
 def _labelled(
     project: "FeastProject", rows: EntityRows, window: Window | None, now: datetime
 ) -> pa.Table:
+    from feast.labeling.conflict_policy import ConflictPolicy
     from feast.labeling.conflict_resolver import resolve_conflicts
 
     from feature_platform.engine.sources import read_window_table
@@ -243,21 +267,87 @@ def _labelled(
             if view is None
             else "give it a source (for a push source: a batch_source)",
         )
-    span = window or Window(datetime(1970, 1, 1, tzinfo=UTC), now)
+    span = window or Window(FIRST_TIME, now)
+    served = dict(source.field_mapping or {})
     found = read_window_table(project.store(), source, span)
+    found = found.rename_columns([served.get(name, name) for name in found.column_names])
+    time, created = (
+        served.get(name, name)
+        for name in (source.timestamp_field, source.created_timestamp_column or "")
+    )
     keys, labels = list(view.join_keys), [field.name for field in view.features]
+    kept = [*keys, time, *labels]
+    missing = [name for name in kept if name not in found.column_names]
+    if missing:
+        raise SourceError(
+            f"label view '{rows.label_view}'",
+            f"its source '{source.name}' has no column {', '.join(map(repr, missing))} "
+            f"(it has {', '.join(found.column_names)})",
+            "add the column to the table, or map its name in the source's field_mapping",
+        )
+    frame = _in_order(found, [time, created]).to_pandas(types_mapper=nullable_dtype)
+    if view.conflict_policy != ConflictPolicy.MAJORITY_VOTE:
+        # Of labels of one time the one created last; Feast takes any.
+        frame = frame.drop_duplicates([*keys, time], keep="last")
     frame = resolve_conflicts(
-        found.to_pandas(),
+        frame,
         join_key_columns=keys,
         feature_name_columns=labels,
-        timestamp_field=source.timestamp_field,
+        timestamp_field=time,
         labeler_field=view.labeler_field,
         conflict_policy=view.conflict_policy,
     )
-    frame = frame.sort_values([source.timestamp_field, *keys], kind="stable")
-    kept = [*keys, source.timestamp_field, *labels]
-    table = pa.Table.from_pandas(frame[kept], preserve_index=False)
+    frame = frame.sort_values([time, *keys], kind="stable")
+    # pandas knows no type of a column that is empty.
+    schema = pa.schema([found.schema.field(name) for name in kept])
+    table = pa.Table.from_pandas(frame[kept], schema=schema, preserve_index=False)
     return table.rename_columns([*keys, rows.timestamp, *labels])
+
+
+def _in_order(table: pa.Table, first: Sequence[str]) -> pa.Table:
+    """The rows in an order that their content alone decides: files are read in any."""
+    names = [name for name in dict.fromkeys([*first, *sorted(table.column_names)]) if name]
+    plain = [name for name in names if not pa.types.is_nested(table.schema.field(name).type)]
+    return table.sort_by([(name, "ascending") for name in plain])
+
+
+def _arrow(frame: "pd.DataFrame", origin: str) -> pa.Table:
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"are no table ({' '.join(map(str, error.args))})",
+            "give each column a name of its own and values of one type",
+        ) from error
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The same values in the one type that they have, however a file or a frame holds them."""
+    fields = [pa.field(field.name, _plain_type(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    return kind
+
+
+def _told(column: pa.ChunkedArray) -> list[pa.ChunkedArray]:
+    """Which values are there, and the values; what memory holds in place of a null is left out."""
+    kind = column.type
+    there = column.is_valid().cast(pa.uint8())
+    if pa.types.is_boolean(kind):
+        return [there, column.cast(pa.uint8()).fill_null(0)]
+    if column.null_count and pa.types.is_primitive(kind):
+        nothing = pa.py_buffer(bytes(kind.bit_width // 8))
+        column = column.fill_null(pa.Array.from_buffers(kind, 1, [None, nothing])[0])
+    return [there, column]
 
 
 def _parsed(column: pa.ChunkedArray, timestamp: str, origin: str) -> pa.ChunkedArray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_platform.engine.relation import VIEW, Relation, identifier, open_relation
-from feature_platform.store.service_layout import RequestedView, requested_views
+from feature_platform.store.service_layout import LAST_TIME, RequestedView, requested_views
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _QUANTILES = (0.0, 0.5, 0.9, 0.99, 1.0)
 
 
@@ -93,9 +93,9 @@ def _probe(
     if not rows.num_rows:
         return ProbedView(view.alias, 0, 0, 0, 0, {})
     times = pc.min_max(rows.column(timestamp)).as_py()
-    start = times["min"] - view.ttl if view.ttl else _EPOCH
     # Later rows too: a leak is known by the row that it came from.
-    window = Window(max(start, _EPOCH), datetime(9999, 1, 1, tzinfo=UTC))
+    end = max(LAST_TIME, times["max"] + _MICROSECOND)
+    window = Window(view.looks_back_to(times["min"]), end)
     with open_relation(store.config, view.source, [window], view.source_columns) as relation:
         relation.connection.register("probed", _probed(view, rows, timestamp))
         columns = _columns(view, rows)
@@ -183,6 +183,13 @@ def _statement(
 
 def _same(source: str, joined: str, stored: str, kind: pa.DataType) -> str:
     """SQL: a joined value is the source's, as exact as the narrower of the two types."""
+    if pa.types.is_boolean(kind) and stored != "BOOLEAN":
+        # Any number but 0 is true; text is true or false by what it says.
+        number = f"CASE WHEN isnan({source}) THEN NULL ELSE {source} END"
+        told = number if stored in ("FLOAT", "DOUBLE") else source
+        return f"({told})::BOOLEAN IS NOT DISTINCT FROM {joined}"
+    if stored == "BOOLEAN" and pa.types.is_integer(kind):
+        return f"({source})::INTEGER IS NOT DISTINCT FROM {joined}"
     if stored in ("FLOAT", "DOUBLE") or stored.startswith("DECIMAL") or pa.types.is_floating(kind):
         width = "FLOAT" if stored == "FLOAT" or kind == pa.float32() else "DOUBLE"
         # pandas, through which on-demand views go, has no null but NaN.
@@ -202,4 +209,4 @@ def _is_empty(joined: str, kind: pa.DataType) -> str:
 
 
 def _microseconds(length: timedelta) -> int:
-    return length // timedelta(microseconds=1)
+    return length // _MICROSECOND

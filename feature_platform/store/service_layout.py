@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 # When an object was applied is no part of what it says.
 _NO_DEFINITION = {"meta", "createdTimestamp", "lastUpdatedTimestamp"}
+
+FIRST_TIME = datetime(1677, 9, 22, tzinfo=UTC)
+LAST_TIME = datetime(2262, 4, 11, tzinfo=UTC)
+"""Between these lie the times that files of nanoseconds can hold."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,12 @@ class RequestedView:
     def ttl(self) -> timedelta | None:
         """How old a row may be; None is as old as it likes."""
         return self.view.ttl or None
+
+    def looks_back_to(self, moment: datetime) -> datetime:
+        """The earliest event time that counts at `moment`."""
+        if self.ttl is None or self.ttl > moment - min(FIRST_TIME, moment):
+            return min(FIRST_TIME, moment)
+        return moment - self.ttl
 
     @property
     def source_columns(self) -> Sequence[str]:

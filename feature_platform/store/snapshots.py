@@ -1,11 +1,13 @@
 """Immutable, versioned folders: one Parquet file and the manifest that explains it."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from feature_platform.errors import SourceError
 DATA = "data.parquet"
 MANIFEST = "manifest.json"
 LATEST = "LATEST"
+_LOCK = ".lock"
+_UNFINISHED = ".unfinished-"
 _ROW_GROUP = 131_072
 _VERSION_DIGITS = 16
 
@@ -74,30 +78,15 @@ def publish_snapshot(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -
     Raises:
         SourceError: The folder cannot be written.
     """
-    unfinished = root / f".unfinished-{uuid.uuid4().hex}"
     try:
-        unfinished.mkdir(parents=True)
-        write_parquet(table, unfinished / DATA)
-        digest = file_hash(unfinished / DATA)
-        content = {**manifest, "data_sha256": digest}
-        version = hashlib.sha256(_json(content).encode()).hexdigest()[:_VERSION_DIGITS]
-        snapshot = Snapshot(root / version, {"version": version, **content})
-        (unfinished / MANIFEST).write_text(_json(snapshot.manifest))
-        if not _same(snapshot):
-            shutil.rmtree(snapshot.folder, ignore_errors=True)  # damaged: made again
-            unfinished.replace(snapshot.folder)
-        pointer = root / f".{LATEST}-{uuid.uuid4().hex}"
-        pointer.write_text(f"{version}\n")
-        pointer.replace(root / LATEST)
+        with _alone(root):
+            return _published(root, table, manifest)
     except OSError as error:
         raise SourceError(
             f"snapshots in '{root}'",
             f"cannot be written ({error.strerror or error})",
             "choose another folder, or make room and give permission",
         ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return snapshot
 
 
 def latest_snapshot(root: Path) -> Snapshot | None:
@@ -105,7 +94,7 @@ def latest_snapshot(root: Path) -> Snapshot | None:
     try:
         version = (root / LATEST).read_text().strip()
         return read_snapshot(root / version)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a file that a crash left empty or cut short
         return None
 
 
@@ -114,8 +103,9 @@ def read_snapshot(folder: Path) -> Snapshot:
 
     Raises:
         OSError: It is not.
+        ValueError: Its manifest is damaged.
     """
-    return Snapshot(folder, json.loads((folder / MANIFEST).read_text()))
+    return Snapshot(folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -127,11 +117,7 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         compression="zstd",
         version="2.6",
     )
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _on_disk(path)
 
 
 def file_hash(path: Path) -> str:
@@ -140,15 +126,72 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Let one process at a time write below `root`; a lock ends with the process that holds it."""
+    root.mkdir(parents=True, exist_ok=True)
+    handle = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _published(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snapshot:
+    _clear(root)
+    unfinished = root / f"{_UNFINISHED}{uuid.uuid4().hex}"
+    try:
+        unfinished.mkdir()
+        write_parquet(table, unfinished / DATA)
+        content = {**manifest, "data_sha256": file_hash(unfinished / DATA)}
+        version = hashlib.sha256(_json(content).encode()).hexdigest()[:_VERSION_DIGITS]
+        snapshot = Snapshot(root / version, {"version": version, **content})
+        _write(unfinished / MANIFEST, _json(snapshot.manifest))
+        if not _same(snapshot):
+            if snapshot.folder.exists():  # damaged: made again
+                snapshot.folder.replace(root / f"{_UNFINISHED}{uuid.uuid4().hex}")
+            unfinished.replace(snapshot.folder)
+        pointer = root / f"{_UNFINISHED}{LATEST}"
+        _write(pointer, f"{version}\n")
+        pointer.replace(root / LATEST)
+        _on_disk(root)
+    finally:
+        _clear(root)
+    return snapshot
+
+
+def _clear(root: Path) -> None:
+    """Remove what was broken off; nobody else writes meanwhile."""
+    for left in root.glob(f"{_UNFINISHED}*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    _on_disk(path)
+
+
+def _on_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _same(snapshot: Snapshot) -> bool:
     """Whether the version is there, whole."""
     try:
         found = read_snapshot(snapshot.folder)
+        return found.manifest == snapshot.manifest and (
+            file_hash(snapshot.data) == snapshot.manifest["data_sha256"]
+        )
     except (OSError, ValueError):
         return False
-    return found.manifest == snapshot.manifest and (
-        file_hash(snapshot.data) == snapshot.manifest["data_sha256"]
-    )
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_platform.errors import RepoError, SourceError
-from feature_platform.store.entity_rows import entity_hash, entity_table
+from feature_platform.store.entity_rows import entity_hash, entity_table, nullable_dtype
 from feature_platform.store.service_layout import RequestedView, requested_views
 from feature_platform.store.snapshots import Snapshot, latest_snapshot, publish_snapshot
 from feature_platform.store.windows import Window
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _ROW = "fp_entity_row"
 _MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
@@ -64,14 +63,7 @@ class TrainingSet:
 
     def to_pandas(self) -> "pd.DataFrame":
         """The same; integers with nulls as pandas' nullable integers."""
-        import pandas as pd
-
-        nullable = {
-            pa.int64(): pd.Int64Dtype(),
-            pa.int32(): pd.Int32Dtype(),
-            pa.bool_(): pd.BooleanDtype(),
-        }
-        frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=nullable.get)
+        frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=nullable_dtype)
         return frame
 
 
@@ -167,7 +159,7 @@ def joined_features(
     asked = entities.select([name for name in entities.column_names if name in needed])
     asked = asked.append_column("event_timestamp", entities.column(timestamp))
     asked = asked.append_column(_ROW, pa.array(np.arange(entities.num_rows)))
-    frame = asked.to_pandas()
+    frame = _frame(asked)
     kind = store.config.offline_store.type
     try:
         try:
@@ -190,7 +182,7 @@ def joined_features(
             f"different) for {entities.num_rows} entity rows",
             "use an offline store that keeps every entity row, such as duckdb",
         )
-    return _typed(found.drop_columns(asked.column_names), service)
+    return _typed(found.drop_columns(asked.column_names), store, service)
 
 
 def what_changed(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
@@ -217,7 +209,10 @@ def what_changed(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     found += [f"feature {name} is gone" for name in gone]
     found += [f"feature {name} is new" for name in come]
     if same_rows:
-        found += _changed_values(before.read(), after.read())
+        try:
+            found += _changed_values(before.read(), after.read())
+        except SourceError as error:  # the version before is gone; the new one is there
+            found.append(f"values cannot be compared: {error.subject} {error.problem}")
     return tuple(found)
 
 
@@ -234,6 +229,8 @@ def _changed_values(old: pa.Table, new: pa.Table) -> list[str]:
 
 
 def _differ(left: Any, right: Any) -> bool:
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return any(map(_differ, left, right))
     return bool(left != right and not (left != left and right != right))  # noqa: PLR0124 - NaN
 
 
@@ -312,7 +309,7 @@ def _beside(entities: pa.Table, features: pa.Table, service: str) -> pa.Table:
     return joined
 
 
-def _typed(table: pa.Table, service: "FeatureService") -> pa.Table:
+def _typed(table: pa.Table, store: "FeatureStore", service: "FeatureService") -> pa.Table:
     """Features in the types that their views declare: pandas makes floats of nullable integers."""
     from feast.type_map import feast_value_type_to_pa
 
@@ -321,6 +318,10 @@ def _typed(table: pa.Table, service: "FeatureService") -> pa.Table:
         for each in projection.features:
             kinds[each.name] = each.dtype
             kinds[f"{projection.name_to_use()}__{each.name}"] = each.dtype
+    for view in requested_views(store, service):  # what on-demand views read comes along
+        for each in view.view.features:
+            kinds.setdefault(each.name, each.dtype)
+            kinds.setdefault(f"{view.alias}__{each.name}", each.dtype)
     for place, name in enumerate(table.column_names):
         if name not in kinds:
             continue
@@ -330,8 +331,32 @@ def _typed(table: pa.Table, service: "FeatureService") -> pa.Table:
             continue
         if pa.types.is_floating(column.type) and not pa.types.is_floating(wanted):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        table = table.set_column(place, name, column.cast(wanted))
+        try:
+            # A whole number that a double cannot hold is rounded, as it is when it is served.
+            column = column.cast(wanted, safe=not pa.types.is_floating(wanted))
+        except pa.ArrowException as error:
+            raise SourceError(
+                f"feature '{name}' of service '{service.name}'",
+                f"its source holds {column.type}, which does not fit the declared {wanted} "
+                f"({_first_line(error)})",
+                "declare the type that the source holds, or correct the source",
+            ) from error
+        table = table.set_column(place, name, column)
     return table
+
+
+def _frame(table: pa.Table) -> "pd.DataFrame":
+    """As pandas has it, but whole numbers beside nulls stay what they are: doubles round them."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            name: column.to_pandas(types_mapper=nullable_dtype)
+            if column.null_count
+            else column.to_pandas()
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        }
+    )
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -378,10 +403,13 @@ def _source_facts(
     if not len(times):
         return facts
     bounds = pc.min_max(times).as_py()
+    # An on-demand view may want other features of a view than the service does.
+    columns: dict[str, set[str]] = {}
     for view in views:
-        start = bounds["min"] - view.ttl if view.ttl else _EPOCH
-        window = Window(max(start, _EPOCH), bounds["max"] + _MICROSECOND)
-        digest = window_digest(store, view.source, window, list(view.source_columns))
+        columns.setdefault(view.alias, set()).update(view.source_columns)
+    for view in {view.alias: view for view in views}.values():
+        window = Window(view.looks_back_to(bounds["min"]), bounds["max"] + _MICROSECOND)
+        digest = window_digest(store, view.source, window, sorted(columns[view.alias]))
         facts[view.alias] = {
             "source": view.source.name,
             "rows": digest.rows,
