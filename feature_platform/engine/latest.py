@@ -15,7 +15,7 @@ CREATED_TIME = "__created_time"
 
 
 _WIDE = frozenset({"INTEGER", "BIGINT", "UINTEGER"})
-_INTEGERS = _WIDE | {"SMALLINT", "USMALLINT"}
+_NARROW = frozenset({"SMALLINT", "USMALLINT"})
 _ORDERED_BYTES = 3
 
 KEYS_A_PART = 600_000
@@ -189,7 +189,9 @@ def _in_key_order(relation: Relation, layout: ViewLayout) -> str:
         if key.source is None:
             continue
         column, kind = f"r.{identifier(key.source)}", relation.columns[key.source]
-        if kind in _INTEGERS:
+        if kind in _NARROW:  # whose products would not fit their own type
+            column = f"{column}::INTEGER"
+        if kind in _WIDE or kind in _NARROW:
             order += [
                 " + ".join(
                     f"(({column} >> {8 * place}) & 255) * {256 ** (_ORDERED_BYTES - 1 - place)}"

@@ -1,5 +1,6 @@
 """Feast's PostgreSQL online store with guarded bulk writes and time-outs."""
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal
@@ -66,10 +67,12 @@ class GuardedPostgreSQLOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]
             progress(len(data))
 
     def writer(self, config: Any) -> PostgresWriter:
-        """The bulk writer, over a connection of its own."""
-        if self._own is None or self._own.is_closed():
-            self._own = postgres_writer(config)
-        return self._own
+        """The bulk writer, over a connection of its own, for all threads of this process."""
+        # Made when it is needed: a store that holds a lock from the first could not be copied.
+        with self.__dict__.setdefault("_making", threading.Lock()):
+            if self._own is None or self._own.is_closed():
+                self._own = postgres_writer(config)
+            return self._own
 
 
 def postgres_writer(config: Any) -> PostgresWriter:

@@ -1,9 +1,11 @@
 """Guarded bulk writes into the tables of Feast's PostgreSQL online store."""
 
+import os
 import struct
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,7 @@ class PostgresWriter:
     """Writes and scans a Feast PostgreSQL online store over one connection.
 
     A batch is copied in PostgreSQL's binary format into a temporary table, one row a key, and from
-    there inserted by one statement that compares and writes.
+    there inserted by one statement that compares and writes. Threads take turns.
 
     Args:
         connection: A ``psycopg.Connection`` of its own.
@@ -47,7 +49,7 @@ class PostgresWriter:
         versioning: ``registry.enable_online_feature_view_versioning``.
         seconds: How long one batch may take; None is `ANSWER_SECONDS`.
         connect: Opens another connection; half of a large batch then goes over it, and the server
-            works on both halves at once.
+            works on both halves at once. Where the server lets in no more, one does it all.
     """
 
     def __init__(
@@ -65,34 +67,51 @@ class PostgresWriter:
         self._project = project
         self._versioning = versioning
         self._seconds = ANSWER_SECONDS if seconds is None else seconds
+        self._process = os.getpid()
+        # Transactions of one connection cannot overlap, only lie in each other, as within a scan.
+        self._turn = threading.RLock()
 
     def is_closed(self) -> bool:
-        """Whether the connection is gone and a new writer is needed."""
-        return bool(self._connection.closed or self._connection.broken)
+        """Whether the connection is gone, or another process's, and a new writer is needed."""
+        forked = self._process != os.getpid()
+        return bool(forked or self._connection.closed or self._connection.broken)
 
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
         """Put rows in where the guard lets them, in one transaction or, for many rows, in two."""
         unique = rows.latest()
         table = self._table(view)
-        if self._connect is None or len(unique) < _SPLIT_ROWS:
-            self._write(self._connection, table, unique, guard)
-            return
+        with self._turn:
+            if len(unique) < _SPLIT_ROWS or not self._has_second():
+                self._write(self._connection, table, unique, guard)
+                return
+            # Halves have no key in common, so they never wait for each other; and each is a state
+            # that a crash may leave, as batches are.
+            lower, upper = _halves(unique)
+            with ThreadPoolExecutor(1) as other:
+                writing = other.submit(self._write, self._second, table, upper, guard)
+                self._write(self._connection, table, lower, guard)
+                writing.result()
+
+    def _has_second(self) -> bool:
+        """Whether there is another connection, which is opened if need be and can be."""
+        from psycopg import OperationalError
+
+        if self._connect is None:
+            return False
         if self._second is None or self._second.closed or self._second.broken:
-            self._second = self._connect()
-        # Halves have no key in common, so they never wait for each other; and each is a state
-        # that a crash may leave, as batches are.
-        lower, upper = _halves(unique)
-        with ThreadPoolExecutor(1) as other:
-            writing = other.submit(self._write, self._second, table, upper, guard)
-            self._write(self._connection, table, lower, guard)
-            writing.result()
+            self._second = None
+            try:
+                self._second = self._connect()
+            except OperationalError:  # the role's or the server's connections are used up
+                self._connect = None
+        return self._second is not None
 
     def _write(self, connection: Any, table: str, unique: EncodedRows, guard: Guard) -> None:
         count = len(unique.features)
         cells = ", ".join(f"v{n} bytea, t{n} text" for n in range(count))
         stage = (
             f"CREATE TEMP TABLE {_STAGE} (entity_key bytea, event_ts timestamp, "
-            f"created_ts timestamp, {cells}) ON COMMIT DROP"
+            f"created_ts timestamp, {cells})"
         )
         with self._transaction(connection) as cursor:
             cursor.execute(stage)
@@ -101,13 +120,24 @@ class PostgresWriter:
                     copy.write(piece)
             cursor.execute(f"SET LOCAL work_mem = '{_SORT_MEMORY}'")
             cursor.execute(_upsert(table, unique, guard))
+            # Now, not on commit: a batch within a scan is committed only with the scan.
+            cursor.execute(f"DROP TABLE {_STAGE}")
 
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
         """Stream the keys whose stored event time lies in the window."""
         select = f"SELECT DISTINCT entity_key FROM {self._table(view)} WHERE {_inside('', window)}"
-        with self._transaction() as cursor:
-            cursor.execute(f"DECLARE keys CURSOR FOR {select}")
-            while keys := cursor.execute(f"FETCH {_SCAN_ROWS} FROM keys").fetchall():
+        # What the caller does between two pages is not the server's time.
+        with self._turn, ExitStack() as held:
+            with self._deadline(self._connection):
+                held.enter_context(self._connection.transaction())
+                cursor = held.enter_context(self._connection.cursor())
+                cursor.execute(f"DECLARE keys CURSOR FOR {select}")
+            while True:
+                with self._deadline(self._connection):
+                    keys = cursor.execute(f"FETCH {_SCAN_ROWS} FROM keys").fetchall()
+                    if not keys:
+                        held.close()
+                        break
                 yield pa.array([bytes(key) for (key,) in keys], pa.binary())
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
@@ -154,13 +184,16 @@ class PostgresWriter:
     @contextmanager
     def _transaction(self, connection: Any = None) -> Iterator[Any]:
         """A cursor in a transaction that ends in an error when the server does not answer."""
-        connection = connection or self._connection
-        with (
-            deadline(self._seconds, lambda: int(connection.pgconn.socket)),
-            connection.transaction(),
-            connection.cursor() as cursor,
-        ):
-            yield cursor
+        with ExitStack() as held:
+            if connection is None:
+                connection = self._connection
+                held.enter_context(self._turn)
+            held.enter_context(self._deadline(connection))
+            held.enter_context(connection.transaction())
+            yield held.enter_context(connection.cursor())
+
+    def _deadline(self, connection: Any) -> AbstractContextManager[None]:
+        return deadline(self._seconds, lambda: int(connection.pgconn.socket))
 
 
 def _halves(rows: EncodedRows) -> tuple[EncodedRows, EncodedRows]:

@@ -1,6 +1,7 @@
 """Feast's SQLite online store with guarded bulk writes."""
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -52,7 +53,8 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
             _log.warning("vector columns are written by Feast, without the guard against old rows")
             super().online_write_batch(config, table, data, progress)
             return
-        writer = self.writer(config)
+        with self.turn:
+            writer = self.writer(config)
         for rows in encode_feast_rows(data, config.entity_key_serialization_version):
             writer.write(table, rows, guard_of(table))
             if progress:
@@ -113,8 +115,14 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
     def writer(self, config: Any) -> SqliteWriter:
         """The bulk writer over this store's connection."""
         if self._writer is None:
-            self._writer = sqlite_writer(self._get_conn(config), config)
+            self._writer = sqlite_writer(self._get_conn(config), config, self.turn)
         return self._writer
+
+    @property
+    def turn(self) -> Any:
+        """Held while this store's one connection, which all threads share, is in a transaction."""
+        # Made when it is needed: a store that holds a lock from the first could not be copied.
+        return self.__dict__.setdefault("_turn", threading.RLock())
 
 
 def is_plain(config: Any) -> bool:
@@ -124,11 +132,12 @@ def is_plain(config: Any) -> bool:
     )
 
 
-def sqlite_writer(connection: Any, config: Any) -> SqliteWriter:
+def sqlite_writer(connection: Any, config: Any, turn: Any = None) -> SqliteWriter:
     """The writer for a repo's configuration."""
     return SqliteWriter(
         connection,
         config.project,
         versioning=config.registry.enable_online_feature_view_versioning,
         wal=getattr(config.online_store, "wal", True),
+        turn=turn,
     )

@@ -1,6 +1,7 @@
 """Guarded bulk writes into the tables of Feast's SQLite online store."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -48,11 +49,19 @@ class SqliteWriter:
         versioning: ``registry.enable_online_feature_view_versioning``.
         wal: Whether to switch the database to write-ahead logging, so that readers go on while
             rows are written.
+        turn: Lock of the connection, where threads share it.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, project: str, *, versioning: bool, wal: bool = True
+        self,
+        connection: sqlite3.Connection,
+        project: str,
+        *,
+        versioning: bool,
+        wal: bool = True,
+        turn: Any = None,
     ) -> None:
+        self._turn = turn or threading.RLock()
         self._connection = connection
         self._project = project
         self._versioning = versioning
@@ -65,7 +74,8 @@ class SqliteWriter:
 
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
         """Put rows in, in one transaction, where the guard lets them."""
-        table = self._table(view)
+        with self._turn:
+            table = self._table(view)
         statement, parameters = _upsert(table, rows, guard)
         with self._transaction() as connection:
             connection.executemany(statement, parameters)
@@ -122,14 +132,15 @@ class SqliteWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        # Immediate: a transaction that begins by reading cannot wait for another writer later.
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
+        with self._turn:
+            # Immediate: a transaction that begins by reading cannot wait for another writer later.
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._connection.commit()
 
 
 def _exact(moment: str) -> str:

@@ -42,7 +42,10 @@ def writer_for(online: Any, config: "RepoConfig") -> "OnlineWriter | None":
 def _sqlite(online: Any, config: Any) -> "OnlineWriter | None":
     from feature_platform.engine.sqlite_store import is_plain, sqlite_writer
 
-    return sqlite_writer(online._get_conn(config), config) if is_plain(config) else None  # noqa: SLF001
+    if not is_plain(config):
+        return None
+    turn = getattr(online, "turn", None)
+    return sqlite_writer(online._get_conn(config), config, turn)  # noqa: SLF001
 
 
 def _redis(config: Any) -> "OnlineWriter":
