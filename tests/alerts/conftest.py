@@ -75,6 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
         request = Request(self.path, dict(self.headers), self.rfile.read(length))
+        if len(request.raw) < length:  # the sender died before it had said all: nothing was sent
+            self.close_connection = True
+            return
         how = self.receiver.behave(request)
         if how == "hang":
             self.receiver.refused.append(request)
