@@ -22,6 +22,7 @@ from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.sensors import build_automation
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.automation.skew import build_skew_schedule
+from feature_platform.automation.tick_failures import Ticking
 from feature_platform.checks.drift_gate import DriftReport
 from feature_platform.checks.feature_views import build_online_check
 from feature_platform.checks.freshness import build_freshness_checks
@@ -158,8 +159,14 @@ def build_feast_definitions(
         )
         jobs += skew_jobs
         crons += skew_crons
-    sensors = [build_alert_sensor(plan, graph, translator, assets, checks)] if plan else []
-    sensors += build_automation(automation, graph, translator, sets)
+    sensors = build_automation(automation, graph, translator, sets)
+    if plan:
+        ticking = [
+            *(Ticking(each.name, "sensor") for each in sensors),
+            *(Ticking(each.name, "schedule") for each in crons),
+        ]
+        alerting = build_alert_sensor(plan, graph, translator, assets, checks, ticking=ticking)
+        sensors.insert(0, alerting)
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,

@@ -154,10 +154,13 @@ def report_rebuilt(instance: dg.DagsterInstance, view: dg.AssetKey, keys_written
 
 
 def _rebuild_due(instance: dg.DagsterInstance, view: dg.AssetKey) -> bool:
-    """Whether a materialization has asked for a rebuild since the last one."""
+    """Whether a materialization has asked for a rebuild since the last one.
+
+    It says so twice: in its own metadata, and, as soon as it was online, in an observation.
+    """
+    observed = instance.fetch_observations(view, limit=_RECENT).records
     asked = _newest(instance.fetch_materializations(view, limit=_RECENT).records, REBUILD_DUE)
-    done = _newest(instance.fetch_observations(view, limit=_RECENT).records, REBUILT)
-    return asked > done
+    return max(asked, _newest(observed, REBUILD_DUE)) > _newest(observed, REBUILT)
 
 
 def _newest(records: Sequence[dg.EventLogRecord], label: str) -> int:

@@ -7,10 +7,17 @@ from datetime import UTC, datetime
 from typing import Literal
 
 Severity = Literal["warn", "error"]
-Kind = Literal["check", "run", "freshness", "gave_up"]
+Kind = Literal["check", "run", "freshness", "gave_up", "rebuild", "tick"]
 
 # Names of checks have no dash, so that no check can be taken for one of these.
-_LABELS = {"check": "-", "run": "run-failure", "freshness": "stale-asset", "gave_up": "gave-up"}
+_LABELS = {
+    "check": "-",
+    "run": "run-failure",
+    "freshness": "stale-asset",
+    "gave_up": "gave-up",
+    "rebuild": "rebuild-due",
+    "tick": "failed-tick",
+}
 WHOLE = ""
 """The scope of a finding that is about the asset as a whole, not about some of its partitions."""
 
@@ -19,8 +26,11 @@ WHOLE = ""
 class Condition:
     """What an asset can fail at: one of its checks, its runs, its freshness, or its repair.
 
+    A sensor or a schedule can fail at its ticks; it stands in the place of an asset then.
+
     Attributes:
-        kind: ``check``, ``run``, ``freshness``, or ``gave_up`` (a sensor stopped trying).
+        kind: ``check``, ``run``, ``freshness``, ``gave_up`` (a sensor stopped trying), ``rebuild``
+            (only a rebuild takes out what may have vanished), or ``tick``.
         check: The check's name; empty for the other kinds.
     """
 

@@ -11,6 +11,15 @@ from feature_platform.alerts.repair import ONLINE_CHECK, repair_command, runbook
 
 MessageKind = Literal["open", "resolve"]
 
+_EFFECTS = {
+    "freshness": "served: values online are older than promised",
+    "rebuild": "served: values may be online whose rows have left the source",
+    "tick": "what is online still is served; nothing is looked after until it ticks again",
+    **dict.fromkeys(
+        ("run", "gave_up"),
+        "blocked: nothing of these windows was put online; what was online before still is",
+    ),
+}
 _MAX_TEXT = 1500
 _SHOWN_WINDOWS = 3
 
@@ -124,12 +133,18 @@ def compose(incident: Incident, subject: Subject, kind: MessageKind, places: Pla
         threshold=_cut(evidence.threshold) if evidence.threshold else None,
         effect=_effect(incident) if kind == "open" else "",
         windows=_windows(incident.scopes),
-        owner=", ".join(subject.owners) or "nobody: give the feature view an owner",
+        owner=", ".join(subject.owners) or _unowned(subject),
         link=_asset_link(incident, places.ui),
         run=f"{places.ui}/runs/{evidence.run_id}" if places.ui and evidence.run_id else None,
         command=repair_command(incident, subject),
         runbook=f"{places.runbooks}/{runbook_page(incident.condition)}",
     )
+
+
+def _unowned(subject: Subject) -> str:
+    if subject.kind in {"sensor", "schedule"}:
+        return "everybody whose views it looks after"
+    return "nobody: give the feature view an owner"
 
 
 def _title(incident: Incident, subject: Subject, kind: MessageKind) -> str:
@@ -141,6 +156,8 @@ def _title(incident: Incident, subject: Subject, kind: MessageKind) -> str:
         "run": "run failed",
         "freshness": "stale",
         "gave_up": "automatic repair gave up",
+        "rebuild": "rebuild due",
+        "tick": "ticks fail",
     }[incident.condition.kind]
     state = "resolved" if kind == "resolve" else incident.severity
     return f"[{state}] {subject.project}: {thing}: {said}"
@@ -154,9 +171,7 @@ def _effect(incident: Incident) -> str:
         if incident.evidence.blocking and incident.severity == "error":
             return "blocked: these windows are not served; what was online before still is"
         return "served: the check does not block"
-    if condition.kind == "freshness":
-        return "served: values online are older than promised"
-    return "blocked: nothing of these windows was put online; what was online before still is"
+    return _EFFECTS[condition.kind]
 
 
 def _windows(scopes: tuple[str, ...]) -> str:
@@ -169,6 +184,8 @@ def _windows(scopes: tuple[str, ...]) -> str:
 def _asset_link(incident: Incident, ui: str | None) -> str | None:
     if ui is None:
         return None
+    if incident.condition.kind == "tick":
+        return f"{ui}/automation"  # it is no asset
     link = f"{ui}/assets/{quote(incident.asset)}"
     if incident.condition.kind == "check":
         return f"{link}?view=checks&checkDetail={quote(incident.condition.check)}"

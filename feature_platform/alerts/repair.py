@@ -14,8 +14,10 @@ def repair_command(incident: Incident, subject: Subject) -> str:
     """The command line that repairs what is wrong, once its cause is gone."""
     check = incident.condition.check
     views = [f"--view {shlex.quote(view)}" for view in subject.views]
-    if check == ONLINE_CHECK:
+    if check == ONLINE_CHECK or incident.condition.kind == "rebuild":
         return _ours("rebuild-online", subject, views)
+    if incident.condition.kind == "tick":
+        return _ours("doctor", subject, [])
     if check == REGISTRY_CHECK or subject.kind == "registry":
         file = ["-f", f"feature_store.{subject.profile}.yaml"] if subject.profile else []
         return shlex.join(["feast", "-c", subject.repo, *file, "apply"])
@@ -32,7 +34,8 @@ def runbook_page(condition: Condition) -> str:
     """The page in the folder of runbooks."""
     if condition.check == ONLINE_CHECK:
         return "lost-online-store.md"
-    return "failed-check.md" if condition.kind == "check" else "stale-view.md"
+    pages = {"check": "failed-check.md", "rebuild": "rebuild-due.md", "tick": "failed-tick.md"}
+    return pages.get(condition.kind, "stale-view.md")
 
 
 def _ours(command: str, subject: Subject, options: list[str]) -> str:

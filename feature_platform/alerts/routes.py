@@ -53,7 +53,8 @@ class Match:
         owner: Patterns of owners; one of an asset's owners has to fit.
         tag: Tag to patterns of its value; all of the tags have to fit.
         severity: Severities.
-        kind: Kinds of condition: ``check``, ``run``, ``freshness``, ``gave_up``.
+        kind: Kinds of condition: ``check``, ``run``, ``freshness``, ``gave_up``, ``rebuild``,
+            ``tick``.
         hours: When the incident opened.
     """
 

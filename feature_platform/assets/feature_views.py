@@ -109,6 +109,9 @@ def build_feature_view_asset(
                     log=context.log,
                 ),
             )
+        if result.rebuild_due:
+            # Also as an observation: whoever tells people need not read every materialization.
+            context.log_event(rebuild_due_observation(spec.key, whole))
         for key, window in windows.items():
             inside = [digest for digest in passed if window.overlaps(digest.window)]
             context.add_asset_metadata(
@@ -126,6 +129,16 @@ def build_feature_view_asset(
         )
 
     return feature_view_asset
+
+
+def rebuild_due_observation(view: dg.AssetKey, window: Window) -> dg.AssetObservation:
+    """Says that keys may have vanished which the view's online store cannot name."""
+    return dg.AssetObservation(
+        asset_key=view,
+        description=f"window {window} was online before and was put online again; the online store "
+        "cannot name the keys that have left it since, so that they may still be served",
+        metadata={REBUILD_DUE: True},
+    )
 
 
 def _servable(

@@ -10,9 +10,11 @@ from dagster._core.definitions.freshness import FreshnessState
 
 from feature_platform.alerts.incidents import WHOLE, Condition, Evidence, Finding, Subject, utc
 from feature_platform.alerts.ledger import Ledger
+from feature_platform.assets.feature_views import REBUILD_DUE
 from feature_platform.automation.gave_up import GAVE_UP, PARTITIONS
 from feature_platform.automation.run_failures import failed_run_findings
 from feature_platform.checks.source_checks import VERDICTS
+from feature_platform.status import REBUILT
 
 _PAGE = 1000
 # Each failed run is looked at with two queries more.
@@ -126,7 +128,7 @@ def _findings(
         found = _freshness_finding(number, at, change.key, change.new_state)
     else:
         observation: Any = event.event_specific_data
-        found = _gave_up_finding(number, at, observation.asset_observation)
+        found = _observed_finding(number, at, observation.asset_observation)
     return [found] if found and found.asset in watched.subjects else []
 
 
@@ -209,7 +211,18 @@ def _freshness_finding(
     )
 
 
-def _gave_up_finding(number: int, at: Any, observation: dg.AssetObservation) -> Finding | None:
+def _observed_finding(number: int, at: Any, observation: dg.AssetObservation) -> Finding | None:
+    due, done = (bool(_value(observation.metadata, each)) for each in (REBUILD_DUE, REBUILT))
+    if due or done:
+        return Finding(
+            asset="/".join(observation.asset_key.path),
+            condition=Condition("rebuild"),
+            event=number,
+            at=at,
+            scopes={WHOLE: due},
+            severity="warn",
+            evidence=Evidence(observation.description or "only a rebuild takes out vanished keys"),
+        )
     if not _value(observation.metadata, GAVE_UP):
         return None
     partitions: Any = _value(observation.metadata, PARTITIONS)
@@ -240,6 +253,31 @@ def _wrong_now(instance: dg.DagsterInstance, watched: Watched, newest: int) -> I
     for key, state in states.items():
         found = _freshness_finding(newest, state.updated_at, key, state.freshness_state)
         if found and found.bad:
+            yield found
+    yield from _rebuilds_due(instance, watched)
+
+
+def _rebuilds_due(instance: dg.DagsterInstance, watched: Watched) -> Iterator[Finding]:
+    """What the newest observations say of rebuilds, one query; of older ones `status` tells."""
+    records = instance.event_log_storage.get_event_records(
+        dg.EventRecordsFilter(DagsterEventType.ASSET_OBSERVATION), limit=_PAGE
+    )
+    settled: set[str] = set()
+    for record in records:  # the newest first
+        observation = record.asset_observation
+        if observation is None:
+            continue
+        at = utc(record.timestamp)
+        found = _observed_finding(record.storage_id, at, observation)
+        if (
+            found is None
+            or found.condition.kind != "rebuild"
+            or found.asset not in watched.subjects
+            or found.asset in settled
+        ):
+            continue
+        settled.add(found.asset)
+        if found.bad:
             yield found
 
 

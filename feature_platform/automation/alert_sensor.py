@@ -10,10 +10,12 @@ from pathlib import Path
 import dagster as dg
 
 from feature_platform.alerts.desk import Delivered, open_desk
-from feature_platform.alerts.incidents import Subject
+from feature_platform.alerts.incidents import Finding, Subject
+from feature_platform.alerts.ledger import Ledger
 from feature_platform.alerts.outbox import OutboxState
 from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.automation.alert_events import Watched, read_findings
+from feature_platform.automation.tick_failures import TICK, Ticking, tick_findings
 from feature_platform.graph import FeastGraph
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
@@ -24,12 +26,15 @@ def build_alert_sensor(
     translator: DagsterFeastTranslator,
     assets: Sequence[dg.AssetsDefinition | dg.AssetSpec],
     checks: Sequence[dg.AssetChecksDefinition],
+    *,
+    ticking: Sequence[Ticking] = (),
 ) -> dg.SensorDefinition:
     """The sensor of one project.
 
     A tick asks for the newest event, and, only where there is a new one, for the new ones of four
-    kinds: checks, failed runs, freshness, and automation that gave up. What it finds is stored with
-    how far it read, in one transaction; then what is due is sent.
+    kinds: checks, failed runs, freshness, and what observations say (automation gave up, a rebuild
+    is due); then for the newest tick of each other sensor and schedule. What it finds is stored
+    with how far it read, in one transaction; then what is due is sent.
 
     Args:
         plan: Channels and rules.
@@ -37,9 +42,14 @@ def build_alert_sensor(
         translator: Gives keys, owners and tags.
         assets: The project's assets.
         checks: Their checks.
+        ticking: The project's other sensors, and its schedules.
     """
     project = graph.project.name
     watched = watch(graph, translator, assets, checks)
+    repo, profile = _shown(graph.project.repo_dir), graph.project.profile
+    told = [each.subject(project, repo, profile) for each in ticking]
+    by_asset = {about.asset: each for about, each in zip(told, ticking, strict=True)}
+    subjects = {**watched.subjects, **{about.asset: about for about in told}}
 
     @dg.sensor(
         name=f"{op_name(dg.AssetKey(project))}_alerts",
@@ -49,12 +59,12 @@ def build_alert_sensor(
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         state = plan.state or state_file(Path(context.instance.root_directory), project)
-        with open_desk(plan, watched.subjects, state, context.log) as desk:
+        with open_desk(plan, subjects, state, context.log) as desk:
             if desk is None:
                 return dg.SkipReason(f"another process is at {state}")
             reading = read_findings(context.instance, desk.ledger, watched)
             desk.take_in(
-                reading.findings,
+                [*reading.findings, *_ticks(context, desk.ledger, by_asset)],
                 reading.positions,
                 datetime.now(UTC),
                 settled=reading.settled,
@@ -67,6 +77,22 @@ def build_alert_sensor(
             return dg.SkipReason(_summary(opened, delivered, desk.outbox.state()))
 
     return alerts
+
+
+def _ticks(
+    context: dg.SensorEvaluationContext, ledger: Ledger, ticking: Mapping[str, Ticking]
+) -> list[Finding]:
+    """What the newest ticks say; nothing where no daemon ticks."""
+    origin, repository = context.code_location_origin, context.repository_name
+    if origin is None or repository is None:
+        return []
+    return tick_findings(
+        context.instance,
+        origin.location_name,
+        repository,
+        ticking,
+        list(ledger.bad(str(TICK))),
+    )
 
 
 def state_file(home: Path, project: str) -> Path:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,12 @@ from dagster._core.definitions.freshness import FreshnessState, FreshnessStateCh
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from feature_platform.assets.feature_views import rebuild_due_observation
 from feature_platform.automation.gave_up import report_gave_up
 from feature_platform.checks.source_checks import VERDICTS
 from feature_platform.errors import AlertError
+from feature_platform.status import report_rebuilt, view_status
+from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from conftest import Receiver, Sample
@@ -253,6 +257,59 @@ def test_automation_that_gave_up_is_told_until_somebody_has_materialized(
     assert watch.sample.run("registry", SOURCE, VIEW, partition="2026-03-01").success
     watch.tick()
     assert receiver.told() == [("open", key), ("resolve", key)]
+
+
+def test_a_rebuild_that_is_due_is_told_until_somebody_has_rebuilt(
+    watch: Watch, receiver: "Receiver"
+):
+    watch.tick()
+    view = watch.sample.key(VIEW)
+    window = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+    for _ in range(2):
+        watch.instance.report_runless_asset_event(rebuild_due_observation(view, window))
+        watch.tick()
+    [message] = receiver.hooks()[0]["messages"]
+    key = f"warehouse_stock/{VIEW}#rebuild-due"
+    assert (message["key"], message["severity"]) == (key, "warn")
+    assert message["title"] == "[warn] warehouse_stock: feature view 'stock': rebuild due"
+    assert "2026-03-01" in message["what"]
+    assert message["effect"].startswith("served: values may be online")
+    assert message["command"].startswith("feature-platform rebuild-online --repo ")
+    assert message["command"].endswith(" --view stock")
+    assert message["runbook"] == "docs/runbooks/rebuild-due.md"
+    # Another window that is put online for the first time changes nothing.
+    assert watch.sample.run("registry", SOURCE, VIEW, partition="2026-03-02").success
+    watch.tick()
+    assert receiver.told() == [("open", key)]
+    report_rebuilt(watch.instance, view, 4)
+    watch.tick()
+    assert receiver.told() == [("open", key), ("resolve", key)]
+
+
+def test_the_first_tick_tells_of_rebuilds_that_are_still_due(watch: Watch, receiver: "Receiver"):
+    window = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+    view, source = watch.sample.key(VIEW), watch.sample.key(SOURCE)
+    watch.instance.report_runless_asset_event(rebuild_due_observation(source, window))
+    watch.instance.report_runless_asset_event(rebuild_due_observation(view, window))
+    report_rebuilt(watch.instance, source, 1)
+    watch.tick()
+    assert receiver.told() == [("open", f"warehouse_stock/{VIEW}#rebuild-due")]
+
+
+def test_a_store_that_cannot_name_keys_asks_for_a_rebuild_when_a_window_comes_again(
+    watch: Watch, receiver: "Receiver", monkeypatch: pytest.MonkeyPatch
+):
+    # As with every store that is written through Feast's own interface.
+    monkeypatch.setattr("feature_platform.store.materialization.writer_for", lambda *_: None)
+    watch.tick()
+    for _ in range(2):
+        assert watch.sample.run("registry", SOURCE, VIEW, partition="2026-03-01").success
+        watch.tick()
+    assert receiver.told() == [("open", f"warehouse_stock/{VIEW}#rebuild-due")]
+    graph, store = watch.sample.graph, watch.sample.project.store()
+    now = datetime(2026, 3, 3, tzinfo=UTC)
+    asked = (graph, graph.views["stock"], store, watch.instance)
+    assert view_status(*asked, now=now, count=2).rebuild_due
 
 
 def test_the_first_tick_tells_what_is_wrong_already(watch: Watch, receiver: "Receiver"):

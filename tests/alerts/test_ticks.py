@@ -1,0 +1,205 @@
+"""A sensor or a schedule that raises is told, and its next good tick ends that."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.selector import InstigatorSelector
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    InstigatorType,
+    TickData,
+    TickStatus,
+)
+from dagster._utils.error import SerializableErrorInfo
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from feature_platform.automation.settings import AutomationSettings
+
+if TYPE_CHECKING:
+    from conftest import Receiver, Sample
+
+LOCATION, REPOSITORY = "features", "__repository__"
+GAP, SCHEDULE = "warehouse_stock_gap", "warehouse_stock_daily_schedule"
+GAP_KEY = f"warehouse_stock/automation/{GAP}#failed-tick"
+DAY_KEY = f"warehouse_stock/automation/{SCHEDULE}#failed-tick"
+NOON = 1_772_798_400.0
+
+
+@dataclass
+class Daemon:
+    """What a daemon records of the sensors and schedules of one code location."""
+
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    clock: float = NOON
+
+    def look(self, *, location: bool = True) -> str:
+        """One tick of the alert sensor as the daemon gives it; what it said."""
+        sensor = next(s for s in self.definitions.sensors or () if s.name.endswith("_alerts"))
+        context = dg.SensorEvaluationContext(
+            None,
+            instance=self.instance,
+            repository_name=REPOSITORY,
+            code_location_origin=RegisteredCodeLocationOrigin(LOCATION) if location else None,
+        )
+        return sensor.evaluate_tick(context).skip_message or ""
+
+    def tick(
+        self, name: str, status: TickStatus, said: str = "registry is gone", in_a_row: int = 1
+    ) -> InstigatorTick:
+        """A tick of another one."""
+        self.clock += 30
+        # As Dagster keeps it: what was raised is the cause of an error of its own.
+        cause = SerializableErrorInfo(f"RegistryError: {said}\n", [], "RegistryError")
+        error = SerializableErrorInfo("SensorExecutionError\n", [], "SensorExecutionError", cause)
+        failed = status == TickStatus.FAILURE
+        return self.instance.create_tick(
+            TickData(
+                instigator_origin_id="any",
+                instigator_name=name,
+                instigator_type=InstigatorType.SENSOR,
+                status=status,
+                timestamp=self.clock,
+                end_timestamp=None if status == TickStatus.STARTED else self.clock + 1,
+                error=error if failed else None,
+                selector_id=InstigatorSelector(
+                    location_name=LOCATION, repository_name=REPOSITORY, name=name
+                ).get_id(),
+                run_ids=[],
+                consecutive_failure_count=in_a_row if failed else 0,
+            )
+        )
+
+
+@pytest.fixture
+def daemon(
+    make_sample: Callable[..., "Sample"],
+    receiver: "Receiver",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Daemon]:
+    monkeypatch.setenv("HOOK_KEY", "hook-key-5f0c1d")
+    routes = tmp_path / "alerts.yaml"
+    routes.write_text(
+        "ui: https://dagster.example.com\n"
+        "channels:\n"
+        f"  hook: {{type: webhook, url: '{receiver.url}/hook', secret_env: HOOK_KEY}}\n"
+        "routes:\n  - {match: {kind: tick}, to: hook}\n"
+    )
+    (tmp_path / "home").mkdir()
+    definitions = make_sample("field_mappings").definitions(
+        alerts=routes, automation=AutomationSettings()
+    )
+    with dg.instance_for_test(temp_dir=str(tmp_path / "home")) as instance:
+        yield Daemon(definitions, instance)
+
+
+def test_a_sensor_that_raises_is_one_incident_until_its_next_good_tick(
+    daemon: Daemon, receiver: "Receiver"
+):
+    daemon.tick(GAP, TickStatus.SKIPPED)
+    assert daemon.look() == "0 incidents open, 0 messages sent, 0 waiting"
+    daemon.tick(GAP, TickStatus.FAILURE)
+    daemon.look()
+    [message] = receiver.hooks()[0]["messages"]
+    assert (message["kind"], message["key"], message["severity"]) == ("open", GAP_KEY, "warn")
+    assert message["title"] == f"[warn] warehouse_stock: sensor '{GAP}': ticks fail"
+    assert message["what"] == "its tick raised: RegistryError: registry is gone"
+    assert message["link"] == "https://dagster.example.com/automation"
+    assert message["owner"] == "everybody whose views it looks after"
+    assert message["command"].startswith("feature-platform doctor --repo ")
+    assert message["runbook"].endswith("failed-tick.md")
+    # What is under way says nothing; and it stays one incident however often it fails.
+    daemon.tick(GAP, TickStatus.STARTED)
+    daemon.look()
+    for failures in (2, 3):
+        daemon.tick(GAP, TickStatus.FAILURE, in_a_row=failures)
+        daemon.look()
+    assert receiver.told() == [("open", GAP_KEY)]
+    daemon.tick(GAP, TickStatus.SKIPPED)
+    daemon.look()
+    daemon.look()
+    assert receiver.told() == [("open", GAP_KEY), ("resolve", GAP_KEY)]
+    daemon.tick(GAP, TickStatus.FAILURE)
+    daemon.look()
+    assert receiver.told()[2:] == [("open", GAP_KEY)]
+
+
+def test_a_second_failure_in_a_row_makes_a_warning_an_error(daemon: Daemon, receiver: "Receiver"):
+    daemon.tick(GAP, TickStatus.FAILURE, in_a_row=2)
+    daemon.look()
+    [message] = receiver.hooks()[0]["messages"]
+    assert message["severity"] == "error"
+
+
+def test_a_schedules_first_failure_is_an_error_and_the_same_tick_tried_again_ends_it(
+    daemon: Daemon, receiver: "Receiver"
+):
+    tick = daemon.tick(SCHEDULE, TickStatus.FAILURE)
+    daemon.look()
+    [message] = receiver.hooks()[0]["messages"]
+    assert (message["key"], message["severity"]) == (DAY_KEY, "error")
+    assert f"schedule '{SCHEDULE}'" in message["title"]
+    daemon.instance.update_tick(tick.with_status(TickStatus.SUCCESS, error=None))
+    daemon.look()
+    assert receiver.told() == [("open", DAY_KEY), ("resolve", DAY_KEY)]
+
+
+def test_whoever_switches_a_failing_sensor_off_has_seen_to_it(daemon: Daemon, receiver: "Receiver"):
+    daemon.tick(GAP, TickStatus.FAILURE)
+    daemon.look()
+    origin = RemoteInstigatorOrigin(
+        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), REPOSITORY), GAP
+    )
+    daemon.instance.add_instigator_state(
+        InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.STOPPED)
+    )
+    daemon.look()
+    assert receiver.told() == [("open", GAP_KEY), ("resolve", GAP_KEY)]
+
+
+def test_other_peoples_sensors_are_left_alone(daemon: Daemon, receiver: "Receiver"):
+    daemon.tick("somebody_elses", TickStatus.FAILURE)
+    daemon.look()
+    assert receiver.told() == []
+    daemon.tick(GAP, TickStatus.FAILURE)
+    daemon.look(location=False)  # not the daemon's tick: whose it is cannot be known
+    assert receiver.told() == []
+
+
+def test_each_sensor_and_schedule_is_asked_for_once_however_often_they_ticked(
+    daemon: Daemon, receiver: "Receiver"
+):
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if "FROM job_ticks" in statement:
+            asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        counts = []
+        for times in (1, 40):
+            for _ in range(times):
+                daemon.tick(GAP, TickStatus.FAILURE)
+                daemon.tick(SCHEDULE, TickStatus.SUCCESS)
+            asked.clear()
+            daemon.look()
+            counts.append(len(asked))
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    # Three repair sensors, that of freshness, and the schedule of the daily job and of skew.
+    assert counts[0] == counts[1] <= 6
+    assert receiver.told() == [("open", GAP_KEY)]
