@@ -127,7 +127,7 @@ class PostgresBuilder:
                 f"{str(error).splitlines()[0]}",
                 "check the server and the raw tables, then rerun",
             ) from error
-        return f"window {window} of {_table(project, source)}"
+        return f"window {window} of {warehouse_table(project, source)}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class BigQueryBuilder:
                 f"BigQuery could not build window {window}: {str(error).splitlines()[0]}",
                 "check the raw tables and the permissions of the credentials, then rerun",
             ) from error
-        return f"window {window} of {_table(project, source)}"
+        return f"window {window} of {warehouse_table(project, source)}"
 
 
 def _warehouse_statements(
@@ -162,14 +162,18 @@ def _warehouse_statements(
 
     path, feast_source = project.sql_file(source), project.sources[source]
     assert path is not None  # noqa: S101 - only sources with SQL are built
-    sql, table, moment = path.read_text(), _table(project, source), time_columns(feast_source)[0]
+    sql, table, moment = (
+        path.read_text(),
+        warehouse_table(project, source),
+        time_columns(feast_source)[0],
+    )
     return [
         create_table_statement(sql, dialect, table, moment, name=str(path)),
         *insert_statements(sql, dialect, table, moment, window, now, name=str(path)),
     ]
 
 
-def _table(project: FeastProject, source: str) -> str:
+def warehouse_table(project: FeastProject, source: str) -> str:
     """The dotted name of a source's table.
 
     Raises:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from feature_platform.automation.look import Look
 from feature_platform.automation.memory import remembered
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.checks.freshness import fresh_evaluation, freshness, ttl_evaluation
@@ -61,16 +62,8 @@ def watch_freshness(  # noqa: PLR0917
     except (ValueError, AttributeError, TypeError):
         pass
     with remembered(Path(instance.root_directory), graph.project, "freshness") as memory:
-        found = freshness(
-            graph,
-            translator,
-            instance,
-            graph.project.store(),
-            settings,
-            memory,
-            now,
-            position=position,
-        )
+        look = Look(graph, translator, instance, graph.project.store(), settings, memory, now)
+        found = freshness(look, position=position)
     reported, day = 0, f"{now:%Y%m%d}"
     for name, each in found.views.items():
         key = translator.key_of(graph.views[name])

@@ -27,10 +27,14 @@ class SourceMemory:
     Attributes:
         stamp: When it was read; None where it has none.
         digests: Start of a window, as ISO text, to its content hash.
+        read: When all of it was read, seconds since 1970.
+        took: How long that took, seconds.
     """
 
     stamp: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
+    read: float = 0.0
+    took: float = 0.0
 
 
 @dataclass
@@ -62,12 +66,28 @@ class NewestMemory:
 
 
 @dataclass
+class OnlineMemory:
+    """What the online store was last found to hold of a view.
+
+    Attributes:
+        seen: What `keys` were chosen by: the newest materialization and its window.
+        keys: Keys that have to be there, as text.
+        lost: What was on record as wrong; empty where nothing was.
+    """
+
+    seen: str = ""
+    keys: list[str] = field(default_factory=list)
+    lost: str = ""
+
+
+@dataclass
 class Memory:
     """By source, by asset key joined with slashes, and by view."""
 
     sources: dict[str, SourceMemory] = field(default_factory=dict)
     assets: dict[str, AssetMemory] = field(default_factory=dict)
     newest: dict[str, NewestMemory] = field(default_factory=dict)
+    online: dict[str, OnlineMemory] = field(default_factory=dict)
 
 
 @contextmanager
@@ -100,6 +120,7 @@ def _load(file: Path) -> tuple[Memory, str]:
                 {name: SourceMemory(**each) for name, each in said["sources"].items()},
                 {name: AssetMemory(**each) for name, each in said["assets"].items()},
                 {name: NewestMemory(**each) for name, each in said["newest"].items()},
+                {name: OnlineMemory(**each) for name, each in said.get("online", {}).items()},
             ),
             text,
         )

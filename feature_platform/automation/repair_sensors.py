@@ -14,6 +14,7 @@ from feature_platform.automation.definition_changes import changed_definitions, 
 from feature_platform.automation.gaps import gaps
 from feature_platform.automation.gave_up import report_gave_up
 from feature_platform.automation.ledger import Ledger
+from feature_platform.automation.look import Look
 from feature_platform.automation.memory import remembered
 from feature_platform.automation.observed import (
     AUTOMATION,
@@ -219,16 +220,8 @@ def _look(  # noqa: PLR0917
         )
         return found.views, [], found.change
     with remembered(Path(instance.root_directory), graph.project, cause) as memory:
-        changes = changed_sources(
-            graph,
-            automated.translator,
-            instance,
-            store,
-            settings,
-            memory,
-            now,
-            position=ledger.position,
-        )
+        look = Look(graph, automated.translator, instance, store, settings, memory, now)
+        changes = changed_sources(look, position=ledger.position)
     ledger.position = changes.position
     wrong = {
         **{name: changes.views.get(name, {}) for name in sorted(changes.views_seen)},

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -14,21 +13,26 @@ from feature_platform.assets.source_tables import (
     raw_table_binder,
     raw_tables_stamp,
     table_builder_for,
+    warehouse_table,
 )
 from feature_platform.assets.sources import combined_hash, hashed_columns
 from feature_platform.assets.windows import partitions_within
 from feature_platform.automation.due import due_windows
-from feature_platform.automation.memory import Memory, SourceMemory
+from feature_platform.automation.look import Look
+from feature_platform.automation.memory import SourceMemory
 from feature_platform.automation.observed import content_hashes, newest_events
-from feature_platform.automation.settings import AutomationSettings
+from feature_platform.engine.warehouse import WarehouseKind, warehouse_kind
 from feature_platform.errors import FeaturePlatformError
-from feature_platform.graph import FeastGraph
-from feature_platform.store.fingerprints import BuiltBy, source_contents, source_stamp
+from feature_platform.store.fingerprints import BuiltBy, BuiltThere, source_contents, source_stamp
 from feature_platform.store.windows import Window
-from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
+from feature_platform.translator import FeastTranslatorData
 
-if TYPE_CHECKING:
-    from feast import FeatureStore
+# A warehouse reads a source a twentieth of the time at most; BigQuery charges for each time.
+_SHARE = 20
+_RESTS: Mapping[WarehouseKind, timedelta] = {
+    "postgres": timedelta(0),
+    "bigquery": timedelta(hours=1),
+}
 
 
 @dataclass
@@ -55,74 +59,55 @@ class Changes:
     troubles: list[str] = field(default_factory=list)
 
 
-def changed_sources(  # noqa: PLR0917
-    graph: FeastGraph,
-    translator: DagsterFeastTranslator,
-    instance: dg.DagsterInstance,
-    store: "FeatureStore",
-    settings: AutomationSettings,
-    memory: Memory,
-    now: datetime,
-    *,
-    position: str = "",
-) -> Changes:
+def changed_sources(look: Look, *, position: str = "") -> Changes:
     """Compare what each source holds with what was put online from it.
 
     One query tells the newest event of every asset; then a source is read (once, for all of its
     windows) only where its stamp is new, and the event log asked only for what is new in it.
 
     Args:
-        graph: The repo's graph.
-        translator: The one that the definitions were built with.
-        instance: Asked for what was put online.
-        store: Reads the sources.
-        settings: How far back and how much at a time.
-        memory: What was read before; brought up to date.
-        now: The moment.
+        look: What to go by.
         position: The source to begin with; empty begins with the first.
     """
     readers: dict[str, list[FeastTranslatorData]] = {}
-    for view in graph.views.values():
+    for view in look.graph.views.values():
         if not view.refusal:
             readers.setdefault(view.upstream[0].name, []).append(view)
     names = sorted(readers)
     start = next((place for place, name in enumerate(names) if name >= position), 0)
     keys = [
-        translator.key_of(each) for name in names for each in (graph.sources[name], *readers[name])
+        look.translator.key_of(each)
+        for name in names
+        for each in (look.graph.sources[name], *readers[name])
     ]
-    events = newest_events(instance, keys)
-    look = _Look(graph, translator, instance, store, settings, memory, now, events)
+    comparison = _Comparison(look, newest_events(look.instance, keys))
+    found = comparison.found
     began = time.monotonic()
     for name in [*names[start:], *names[:start]]:
-        enough = look.found.scans >= settings.scans_a_tick
-        if enough or time.monotonic() - began > settings.scan_seconds:
-            look.found.position = name
+        enough = found.scans >= look.settings.scans_a_tick
+        if enough or time.monotonic() - began > look.settings.scan_seconds:
+            found.position = name
             break
         try:
-            look.at(graph.sources[name], readers[name])
+            comparison.at(look.graph.sources[name], readers[name])
         except FeaturePlatformError as error:
-            look.found.troubles.append(str(error))
-    return look.found
+            found.troubles.append(str(error))
+    return found
 
 
 @dataclass
-class _Look:
-    graph: FeastGraph
-    translator: DagsterFeastTranslator
-    instance: dg.DagsterInstance
-    store: "FeatureStore"
-    settings: AutomationSettings
-    memory: Memory
-    now: datetime
+class _Comparison:
+    look: Look
     events: Mapping[dg.AssetKey, int]
     found: Changes = field(default_factory=Changes)
 
     def at(self, source: FeastTranslatorData, views: Sequence[FeastTranslatorData]) -> None:
         """One source and the views on it."""
         assert source.partitions is not None  # noqa: S101 - sources are always partitioned
+        settings = self.look.settings
         due = {
             view.name: due_windows(
-                view, self.now, grace=self.settings.grace, lookback=self.settings.lookback
+                view, self.look.now, grace=settings.grace, lookback=settings.lookback
             )
             for view in views
         }
@@ -164,42 +149,62 @@ class _Look:
         self.found.sources_seen.add(source.name)
 
     def _recorded(self, data: FeastTranslatorData, keys: Sequence[str]) -> Mapping[str, str]:
-        key = self.translator.key_of(data)
-        return content_hashes(self.instance, key, keys, self.events[key], self.memory)
+        key = self.look.translator.key_of(data)
+        return content_hashes(self.look.instance, key, keys, self.events[key], self.look.memory)
 
     def _contents(
-        self, source: FeastTranslatorData, parts: Mapping[str, Window], built: BuiltBy | None
+        self,
+        source: FeastTranslatorData,
+        parts: Mapping[str, Window],
+        built: BuiltBy | BuiltThere | None,
     ) -> Mapping[str, str]:
-        # Before it is read: what changes meanwhile is seen the next time.
-        stamp = source_stamp(self.store, source.obj, built)
-        known = self.memory.sources.get(source.name) or SourceMemory()
-        if stamp is None or stamp != known.stamp:
-            known = SourceMemory(stamp)
+        look = self.look
+        known = look.memory.sources.get(source.name) or SourceMemory()
+        if not self._resting(source, known):
+            # Before it is read: what changes meanwhile is seen the next time.
+            stamp = source_stamp(look.store, source.obj, built)
+            if stamp is None or stamp != known.stamp:
+                known = SourceMemory(stamp)
         starts = {key: window.start.isoformat() for key, window in parts.items()}
         new = {window for key, window in parts.items() if starts[key] not in known.digests}
         if new:
             self.found.scans += 1
+            began = time.monotonic()
             digests = source_contents(
-                self.store, source.obj, sorted(new), hashed_columns(source), built, self.now
+                look.store, source.obj, sorted(new), hashed_columns(source), built, look.now
             )
+            if not known.digests:
+                known.read, known.took = look.now.timestamp(), time.monotonic() - began
             known.digests |= {
                 window.start.isoformat(): digest.content_hash for window, digest in digests.items()
             }
         wanted = set(starts.values())
         known.digests = {key: value for key, value in known.digests.items() if key in wanted}
-        self.memory.sources[source.name] = known
+        look.memory.sources[source.name] = known
         return {key: known.digests[start] for key, start in starts.items()}
+
+    def _resting(self, source: FeastTranslatorData, known: SourceMemory) -> bool:
+        """Whether a warehouse has read the source so lately that it is left alone."""
+        kind = warehouse_kind(self.look.store.config, source.obj)
+        if kind is None or not known.digests:
+            return False
+        rest = max(_RESTS[kind].total_seconds(), _SHARE * known.took)
+        return 0 <= self.look.now.timestamp() - known.read < rest
 
     @cached_property
     def _embedded(self) -> bool:
         """Whether the repo's SQL is run on DuckDB, on this machine."""
-        return isinstance(table_builder_for(self.graph.project), ParquetBuilder)
+        return isinstance(table_builder_for(self.look.graph.project), ParquetBuilder)
 
-    def _built_by(self, source: FeastTranslatorData) -> BuiltBy | None:
-        """How the repo builds a table here; what a warehouse builds is looked at as it is there."""
-        project = self.graph.project
+    def _built_by(self, source: FeastTranslatorData) -> BuiltBy | BuiltThere | None:
+        """How the repo builds a table; None where it does not, and it is looked at as it is."""
+        project = self.look.graph.project
         sql = project.sql_file(source.name)
-        if sql is None or not self._embedded:
+        if sql is None:
+            return None
+        if kind := warehouse_kind(self.look.store.config, source.obj):
+            return BuiltThere(sql, kind, warehouse_table(project, source.name))
+        if not self._embedded:
             return None
         module = project.repo_dir / "raw_tables.py"
         return BuiltBy(

@@ -13,6 +13,7 @@ import dagster as dg
 
 from feature_platform.assets.retries import one_line_failures
 from feature_platform.automation.due import LENGTH, cadence_of, due_windows, promise
+from feature_platform.automation.look import Look
 from feature_platform.automation.memory import Memory, NewestMemory
 from feature_platform.automation.observed import newest_events
 from feature_platform.automation.settings import AutomationSettings
@@ -93,46 +94,30 @@ class Freshnesses:
     scans: int = 0
 
 
-def freshness(  # noqa: PLR0917
-    graph: FeastGraph,
-    translator: DagsterFeastTranslator,
-    instance: dg.DagsterInstance,
-    store: "FeatureStore",
-    settings: AutomationSettings,
-    memory: Memory,
-    now: datetime,
-    *,
-    names: Sequence[str] | None = None,
-    position: str = "",
-) -> Freshnesses:
+def freshness(look: Look, *, names: Sequence[str] | None = None, position: str = "") -> Freshnesses:
     """Look at the newest rows of views.
 
     The registry is listed once and the event log asked once; a source is read only where a view was
     materialized since it was looked at.
 
     Args:
-        graph: The repo's graph.
-        translator: The one that the definitions were built with.
-        instance: Asked for the newest materializations.
-        store: The Feast store.
-        settings: How far back, and how many sources to read.
-        memory: What was read before; brought up to date.
-        now: The moment.
+        look: What to go by.
         names: The views; None looks at all that can be materialized.
         position: The view to begin with.
 
     Raises:
         RegistryError: The registry cannot be reached.
     """
+    graph, settings, memory, now = look.graph, look.settings, look.memory, look.now
     chosen = sorted(
         name
         for name, view in graph.views.items()
         if not view.refusal and (names is None or name in names)
     )
     start = next((place for place, name in enumerate(chosen) if name >= position), 0)
-    registered = registered_views(store)
-    keys = {name: translator.key_of(graph.views[name]) for name in chosen}
-    events = newest_events(instance, list(keys.values()))
+    registered = registered_views(look.store)
+    keys = {name: look.translator.key_of(graph.views[name]) for name in chosen}
+    events = newest_events(look.instance, list(keys.values()))
     found = Freshnesses({})
     for name in [*chosen[start:], *chosen[:start]]:
         view = graph.views[name]
@@ -145,7 +130,7 @@ def freshness(  # noqa: PLR0917
                 break
             found.scans += bool(online)
             try:
-                newest = _newest_row(store, view, online)
+                newest = _newest_row(look.store, view, online)
                 known = NewestMemory(seen, newest.isoformat() if newest else None)
                 memory.newest[name] = known
             except SourceError as error:
@@ -251,7 +236,7 @@ def build_freshness_checks(
         names = {by_key[each.asset_key].name for each in selected}
         everything = AutomationSettings(scans_a_tick=len(names) + 1, grace=grace, lookback=lookback)
         with one_line_failures():
-            found = freshness(
+            look = Look(
                 graph,
                 translator,
                 context.instance,
@@ -259,8 +244,8 @@ def build_freshness_checks(
                 everything,
                 Memory(),
                 datetime.now(UTC),
-                names=sorted(names),
             )
+            found = freshness(look, names=sorted(names))
         for each in sorted(selected, key=lambda key: (key.asset_key.path, key.name)):
             view = by_key[each.asset_key]
             said = (

@@ -17,6 +17,7 @@ from feature_platform.engine.relation import (
     open_relation,
     time_columns,
 )
+from feature_platform.engine.warehouse import Sums, warehouse_kind, warehouse_sums
 from feature_platform.errors import SourceError
 from feature_platform.store.windows import Window
 
@@ -136,9 +137,10 @@ def window_digests(
 ) -> list[WindowDigest]:
     """Hash the content of many windows in one pass over the source.
 
-    A row's text is its columns in alphabetical order, each behind its length; the window's hash
-    sums the two halves of the MD5 of every text, so that neither the order of rows nor the files
-    they lie in matter, and a repeated row counts.
+    Tables in PostgreSQL and BigQuery are hashed there, by one statement that gives a row a window.
+    Everything else is read: a row's text is its columns in alphabetical order, each behind its
+    length; the window's hash sums the two halves of the MD5 of every text, so that neither the
+    order of rows nor the files they lie in matter, and a repeated row counts.
 
     Args:
         store: The Feast store.
@@ -158,6 +160,8 @@ def window_digests(
         return []
     read = batch_source(store, source)
     dropped = {time_columns(read)[1]} if exclude is None else set(exclude)
+    if warehouse_kind(store.config, read) is not None:
+        return digests_of(windows, *warehouse_sums(store.config, read, windows, columns, dropped))
     with open_relation(store.config, read, windows, columns) as relation:
         counted = [
             name
@@ -183,17 +187,23 @@ def relation_digests(
     counted = sorted(columns)
     texts = ", ".join(_text(relation, name) for name in counted)
     row = f"concat({texts})" if texts else "''"
-    found = _sums(relation, row, windows)
-    named = "\x1f".join(counted)
+    return digests_of(windows, counted, _sums(relation, row, windows))
+
+
+def digests_of(
+    windows: Sequence[Window], columns: Sequence[str], sums: Sequence[Sums]
+) -> list[WindowDigest]:
+    """Digests of windows from the sums of their rows over `columns`, in alphabetical order."""
+    named = "\x1f".join(columns)
     return [
         WindowDigest(
             window,
-            rows,
+            each.rows,
             hashlib.md5(
-                f"{named}\x1e{rows}:{low}:{high}".encode(), usedforsecurity=False
+                f"{named}\x1e{each.rows}:{each.low}:{each.high}".encode(), usedforsecurity=False
             ).hexdigest(),
         )
-        for window, (rows, low, high) in zip(windows, found, strict=True)
+        for window, each in zip(windows, sums, strict=True)
     ]
 
 
@@ -202,7 +212,7 @@ def _names(relation: Relation, columns: Sequence[str] | None) -> str:
     return ", ".join(identifier(name) for name in dict.fromkeys(wanted))
 
 
-def _sums(relation: Relation, row: str, windows: Sequence[Window]) -> list[tuple[int, int, int]]:
+def _sums(relation: Relation, row: str, windows: Sequence[Window]) -> list[Sums]:
     """Row count and the two MD5 sums of each window."""
     time = identifier(relation.timestamp)
     sums = "count(*), coalesce(sum(md5_number_lower(t)), 0), coalesce(sum(md5_number_upper(t)), 0)"
@@ -227,12 +237,12 @@ def _sums(relation: Relation, row: str, windows: Sequence[Window]) -> list[tuple
         f"ASOF JOIN (VALUES {starts}) AS w(n, start) ON s.moment >= w.start GROUP BY n"
     )
     by_number = {int(found[0]): _numbers(found[1:]) for found in rows}
-    return [by_number.get(number, (0, 0, 0)) for number in range(len(windows))]
+    return [by_number.get(number, Sums()) for number in range(len(windows))]
 
 
-def _numbers(row: tuple[object, ...]) -> tuple[int, int, int]:
+def _numbers(row: tuple[object, ...]) -> Sums:
     rows, low, high = row
-    return int(str(rows)), int(str(low)), int(str(high))
+    return Sums(int(str(rows)), int(str(low)), int(str(high)))
 
 
 def _text(relation: Relation, name: str) -> str:

@@ -3,12 +3,13 @@
 A stamp says whether a query is worth it: as long as it is the same, so is the content. Files have
 one (names, sizes, times of change). For a table that the repo builds by SQL the content is what the
 SQL would give now, computed from the raw tables without writing the table; its stamp is that of the
-raw tables, if the repo can tell.
+raw tables, if the repo can tell. PostgreSQL and BigQuery compute all of it themselves, and tell
+when a table was written to.
 """
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,23 @@ from feature_platform.engine.relation import (
     open_relation,
     parquet_source,
     spilling_connection,
+    time_columns,
 )
-from feature_platform.engine.sources import relation_digests, window_digests
+from feature_platform.engine.sources import digests_of, relation_digests, window_digests
+from feature_platform.engine.warehouse import (
+    NUMBER,
+    Sums,
+    WarehouseKind,
+    open_warehouse,
+    warehouse_kind,
+)
 from feature_platform.errors import SourceError
-from feature_platform.store.source_sql import render
+from feature_platform.store.source_sql import (
+    columns_built,
+    render,
+    render_windows,
+    tables_read,
+)
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -59,14 +73,38 @@ class BuiltBy:
     stamp: Callable[[], str] | None = None
 
 
-def source_stamp(store: "FeatureStore", source: "DataSource", built: BuiltBy | None) -> str | None:
+@dataclass(frozen=True)
+class BuiltThere:
+    """How the repo builds a source table in a warehouse.
+
+    Attributes:
+        sql: File of the source's SQL.
+        warehouse: Which one.
+        table: The table's dotted name.
+    """
+
+    sql: Path
+    warehouse: WarehouseKind
+    table: str
+
+
+def source_stamp(
+    store: "FeatureStore", source: "DataSource", built: BuiltBy | BuiltThere | None
+) -> str | None:
     """What stays the same as long as the source's content does; None where only a query tells.
 
     Args:
         store: The Feast store, whose repo relative paths start at.
         source: A batch source.
         built: How the repo builds it; None where somebody else does.
+
+    Raises:
+        SourceError: The warehouse cannot be reached.
     """
+    if warehouse_kind(store.config, source) is not None:
+        assert not isinstance(built, BuiltBy)  # noqa: S101 - DuckDB builds files
+        return _written_there(store, source, built)
+    assert not isinstance(built, BuiltThere)  # noqa: S101 - a warehouse builds no files
     if built is not None:
         if built.stamp is None:
             return None
@@ -82,7 +120,7 @@ def source_contents(  # noqa: PLR0917  as `window_digests`, and who builds it
     source: "DataSource",
     windows: Sequence[Window],
     columns: Sequence[str] | None,
-    built: BuiltBy | None,
+    built: BuiltBy | BuiltThere | None,
     now: "datetime",
 ) -> "Mapping[Window, WindowDigest]":
     """The digest of each window, as a materialization of it would record it now.
@@ -102,6 +140,8 @@ def source_contents(  # noqa: PLR0917  as `window_digests`, and who builds it
         return {}
     if built is None:
         digests = window_digests(store, source, windows, columns)
+    elif isinstance(built, BuiltThere):
+        digests = _as_built_there(store, source, sorted(windows), columns, built, now)
     else:
         digests = _as_built(source, sorted(windows), columns, built, now)
     return {digest.window: digest for digest in digests}
@@ -128,6 +168,64 @@ def _moment(microseconds: int) -> "datetime":
     from datetime import UTC, datetime, timedelta
 
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def _written_there(
+    store: "FeatureStore", source: "DataSource", built: BuiltThere | None
+) -> str | None:
+    said = []
+    if built is not None:
+        sql = built.sql.read_text(encoding="utf-8")
+        said = [sql]
+        tables = tables_read(sql, built.warehouse, name=str(built.sql))
+    else:
+        origin = str(source.get_table_query_string())
+        if origin.startswith("("):
+            return None  # a query may give something else although no table has changed
+        tables = [origin.strip("`")]
+    with open_warehouse(store.config, source) as warehouse:
+        stamp = warehouse.stamp(tables)
+    return None if stamp is None else _hashed([*said, stamp])
+
+
+def _as_built_there(  # noqa: PLR0917  as `source_contents`
+    store: "FeatureStore",
+    source: "DataSource",
+    windows: Sequence[Window],
+    columns: Sequence[str] | None,
+    built: BuiltThere,
+    now: "datetime",
+) -> "list[WindowDigest]":
+    name, dialect = str(built.sql), built.warehouse
+    sql = built.sql.read_text(encoding="utf-8")
+    given = columns_built(sql, dialect, name=name)
+    created = time_columns(source)[1]
+    with open_warehouse(store.config, source) as warehouse:
+        # As an insert casts them; where there is no table yet, as it will be made.
+        types = warehouse.types(built.table) or given
+        counted = sorted(
+            each for each in (types if columns is None else columns) if each != created
+        )
+        if lacking := [each for each in counted if each not in given or each not in types]:
+            raise _gives_no_column(source, lacking[0], given, built.sql)
+        together = len(windows) if dialect == "postgres" else _TOGETHER
+        found: list[Sums] = []
+        for start in range(0, len(windows), together):
+            part = windows[start : start + together]
+            rows = render_windows(sql, dialect, part, now, NUMBER, name=name)
+            sums = warehouse.sums(rows, {each: types[each] for each in counted})
+            found += [sums.get(number, Sums()) for number in range(len(part))]
+    return digests_of(windows, counted, found)
+
+
+def _gives_no_column(
+    source: "DataSource", column: str, given: Iterable[str], sql: Path
+) -> SourceError:
+    return SourceError(
+        f"source '{source.name}'",
+        f"its SQL gives no column '{column}' (it gives {', '.join(given)})",
+        f"add it to {sql.name}",
+    )
 
 
 def _as_built(
@@ -164,11 +262,7 @@ def _as_built(
                 created = source.created_timestamp_column or None
                 counted = list(types) if columns is None else list(columns)
                 if unknown := [each for each in counted if each not in types]:
-                    raise SourceError(
-                        subject,
-                        f"its SQL gives no column '{unknown[0]}' (it gives {', '.join(types)})",
-                        f"add it to {built.sql.name}",
-                    )
+                    raise _gives_no_column(source, unknown[0], types, built.sql)
                 relation = Relation(
                     connection,
                     source.name,

@@ -22,13 +22,15 @@ from feature_platform.store.window_files import file_name, files_inside, publish
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import duckdb
 
 Dialect = Literal["duckdb", "bigquery", "postgres"]
 DIALECTS: tuple[Dialect, ...] = ("duckdb", "bigquery", "postgres")
 PARAMETERS = ("window_start", "window_end", "computed_at")
+
+_INSTANT = exp.DataType.Type.TIMESTAMPTZ
 
 # For what does not depend on a window, such as a table's column types.
 _ANY_WINDOW = Window(datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo=UTC))
@@ -73,6 +75,79 @@ def render(
             what the dialect cannot; or ``computed_at`` is naive.
     """
     return _generate(_filled(sql, window, computed_at, name), dialect, name)
+
+
+def render_windows(
+    sql: str,
+    dialect: Dialect,
+    windows: "Sequence[Window]",
+    computed_at: datetime,
+    number: str,
+    *,
+    name: str = "the source SQL",
+) -> str:
+    """One query for many windows: the rows of each, with its number in the column `number`.
+
+    PostgreSQL computes the query once for each row of a list of windows. BigQuery has no such join,
+    and gets a query for each.
+
+    Args:
+        sql: As for `render`.
+        dialect: Whose SQL to write.
+        windows: At least one.
+        computed_at: When the windows are computed, aware.
+        number: The column's name.
+        name: What errors call the SQL, such as its file.
+
+    Raises:
+        SourceError: As for `render`.
+    """
+    if dialect != "postgres":
+        queries = [render(sql, dialect, each, computed_at, name=name) for each in windows]
+        return " UNION ALL ".join(
+            f"(SELECT {place} AS {number}, built.* FROM ({query}) AS built)"
+            for place, query in enumerate(queries)
+        )
+    bounds = [exp.column(each, table="source_window") for each in ("starts", "ends")]
+    query = _parsed(
+        sql, name, [*(exp.cast(each, _INSTANT) for each in bounds), _moment(computed_at)]
+    )
+    listed = ", ".join(
+        f"({place}, {_moment(each.start).sql(dialect)}, {_moment(each.end).sql(dialect)})"
+        for place, each in enumerate(windows)
+    )
+    return (
+        f"SELECT source_window.{number}, built.* "
+        f"FROM (VALUES {listed}) AS source_window({number}, starts, ends) "
+        f"CROSS JOIN LATERAL ({_generate(query, dialect, name)}) AS built"
+    )
+
+
+def tables_read(sql: str, dialect: Dialect, *, name: str = "the source SQL") -> list[str]:
+    """The tables that a source's SQL reads, as the dialect names them.
+
+    Raises:
+        SourceError: As for `render`.
+    """
+    query = _filled(sql, _ANY_WINDOW, _ANY_WINDOW.end, name)
+    ours = {each.alias for each in query.find_all(exp.CTE)}
+    tables = [each for each in query.find_all(exp.Table) if each.db or each.name not in ours]
+    # Without its alias.
+    names = [
+        exp.table_(each.this, db=each.args.get("db"), catalog=each.args.get("catalog"))
+        for each in tables
+    ]
+    return sorted({each.sql(dialect).replace("`", "") for each in names})
+
+
+def columns_built(sql: str, dialect: Dialect, *, name: str = "the source SQL") -> dict[str, str]:
+    """The columns that a source's SQL gives, each with its type in the dialect.
+
+    Raises:
+        SourceError: As for `render`, or a column has no name, or its type cannot be told.
+    """
+    query = _filled(sql, _ANY_WINDOW, _ANY_WINDOW.end, name)
+    return {column.output_name: _type(column, name).sql(dialect) for column in query.selects}
 
 
 def insert_statements(  # noqa: PLR0917  the window and its two times belong at the end
@@ -232,6 +307,11 @@ def _filled(sql: str, window: Window, computed_at: datetime, name: str) -> exp.Q
             f"computed_at {computed_at} has no time zone",
             "give an aware datetime, for example datetime.now(UTC)",
         )
+    return _parsed(sql, name, [_moment(each) for each in (window.start, window.end, computed_at)])
+
+
+def _parsed(sql: str, name: str, times: "Sequence[exp.Expression]") -> exp.Query:
+    """The parsed query with each of `PARAMETERS` replaced by what stands for it."""
     try:
         statements = [one for one in sqlglot.parse(sql, read="duckdb") if one is not None]
     except SqlglotError as error:
@@ -243,9 +323,7 @@ def _filled(sql: str, window: Window, computed_at: datetime, name: str) -> exp.Q
         raise SourceError(
             name, f"is not one query but {kinds}", "leave a single SELECT, helpers in its WITH"
         )
-    values = dict(
-        zip(PARAMETERS, map(_moment, (window.start, window.end, computed_at)), strict=True)
-    )
+    values = dict(zip(PARAMETERS, times, strict=True))
 
     def fill(node: exp.Expression) -> exp.Expression:
         if not isinstance(node, (exp.Placeholder, exp.Parameter)):
@@ -326,7 +404,7 @@ def _table(table: str, dialect: Dialect, name: str) -> exp.Table:
 def _moment(moment: datetime) -> exp.Cast:
     return exp.cast(
         exp.Literal.string(moment.astimezone(UTC).isoformat(sep=" ")),
-        exp.DataType.Type.TIMESTAMPTZ,
+        _INSTANT,
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 from feature_platform.automation.settings import AutomationSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
+from local_servers import *  # noqa: F403 - fixtures
 from shop import Shop
 
 if TYPE_CHECKING:

@@ -1,0 +1,115 @@
+"""What answers on loopback as BigQuery's REST interface does, with DuckDB behind it.
+
+Not BigQuery: queries are translated by SQLGlot, and the functions of BigQuery that DuckDB lacks are
+macros here. It shows that what is sent is BigQuery's SQL as SQLGlot knows it, that it computes what
+it should, and that Google's client gets along with the answers.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import duckdb
+import sqlglot
+
+MACROS = """
+CREATE MACRO farm_fingerprint(t) AS md5_number_lower(t)::HUGEINT - 9223372036854775808;
+CREATE MACRO to_json_string(x) AS to_json(x)::VARCHAR;
+CREATE MACRO range_bucket(x, bounds) AS len(list_filter(bounds, lambda b: b <= x));
+"""
+_TYPES = {
+    "BIGINT": "INTEGER",
+    "HUGEINT": "INTEGER",
+    "VARCHAR": "STRING",
+    "FLOAT": "FLOAT",
+    "DECIMAL": "BIGNUMERIC",
+}
+
+
+@dataclass
+class Answers:
+    """Its address, its tables, and what it was asked."""
+
+    connection: duckdb.DuckDBPyConnection
+    queries: list[str] = field(default_factory=list)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    port: int = 0
+
+    def rows(self, sql: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
+        """Columns and types, and rows, of a query in BigQuery's dialect."""
+        (translated,) = sqlglot.transpile(sql, read="bigquery", write="duckdb")
+        found = self.connection.cursor().execute(translated)
+        return [(str(name), str(kind)) for name, kind, *_ in found.description], found.fetchall()
+
+    def answer(self, path: str, said: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
+        """Status and body."""
+        job = {"projectId": "cloud", "jobId": "job", "location": "EU"}
+        if said is None:
+            name = ".".join(part for part in path.split("?", maxsplit=1)[0].split("/")[-5::2])
+            found = self.tables.get(name)
+            return (200, found) if found else (404, {"error": {"code": 404, "message": "no table"}})
+        configuration = said.get("configuration", {})
+        sql = said.get("query") or configuration["query"]["query"]
+        columns, rows = self.rows(sql)
+        schema = {
+            "fields": [
+                {"name": n, "type": _TYPES.get(k.partition("(")[0], "STRING")} for n, k in columns
+            ]
+        }
+        if configuration.get("dryRun"):
+            statistics = {"query": {"schema": schema}}
+            body = {"jobReference": job, "status": {"state": "DONE"}, "statistics": statistics}
+            return 200, body | {"configuration": configuration}
+        self.queries.append(sql)
+        cells = [{"f": [{"v": None if v is None else str(v)} for v in row]} for row in rows]
+        return 200, {
+            "kind": "bigquery#queryResponse",
+            "schema": schema,
+            "jobReference": job,
+            "totalRows": str(len(rows)),
+            "rows": cells,
+            "jobComplete": True,
+        }
+
+
+@contextmanager
+def answering() -> Iterator[Answers]:
+    """It listens until the block ends."""
+    connection = duckdb.connect(":memory:")
+    connection.execute(f"SET TimeZone = 'UTC'; {MACROS}")
+    answers = Answers(connection)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._send(*answers.answer(self.path, None))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self._send(*answers.answer(self.path, json.loads(body)))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def _send(self, status: int, said: dict[str, Any]) -> None:
+            body = json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    answers.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        connection.close()
