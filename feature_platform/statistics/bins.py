@@ -14,7 +14,7 @@ CATEGORY_BINS = 30
 _ATOM = 1 / (2 * QUANTILE_BINS)  # a value as frequent as half a bin gets a bin of its own
 _RARE = 0.005  # share of rows below which a category goes to "other"
 
-NULL, OTHER, UNSEEN = "null", "other", "unseen"
+NULL, OTHER, UNSEEN, REST = "null", "other", "unseen", "other or new"
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,19 @@ class Bins:
 
     Numbers and timestamps: bins ``[edge, next edge)``, the outer two open, then one for null.
     Booleans and strings: one a category, then ``other`` (known, but rare), ``unseen`` (not in the
-    reference at all), and null.
+    reference at all), and null; of an open set of values ``other or new`` is one bin.
 
     Attributes:
         edges: Inner edges, increasing; empty for categories.
         categories: Categories with a bin of their own; empty for numbers.
+        categorical: Whether they are of categories.
+        opened: Whether new categories are no news, and share a bin with the rare ones.
     """
 
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
     categorical: bool = False
+    opened: bool = False
 
     @classmethod
     def of(cls, reference: Profile) -> "Bins":
@@ -56,7 +59,8 @@ class Bins:
     def labels(self) -> tuple[str, ...]:
         """What each bin holds, for people."""
         if self.categorical:
-            return (*self.categories, OTHER, UNSEEN, NULL)
+            rest = (REST,) if self.opened else (OTHER, UNSEEN)
+            return (*self.categories, *rest, NULL)
         if not self.edges:
             return ("any", NULL)
         inner = [
@@ -82,6 +86,8 @@ class Bins:
             return np.append(found, float(profile.nulls))
         seen = {} if profile.categories is None else profile.categories.counts
         own = [float(seen.get(name, 0)) for name in self.categories]
+        if self.opened:
+            return np.array([*own, max(0.0, profile.values - sum(own)), float(profile.nulls)])
         unseen = float(unseen_rows(profile, reference))
         other = max(0.0, profile.values - sum(own) - unseen)
         return np.array([*own, other, unseen, float(profile.nulls)])

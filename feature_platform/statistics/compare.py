@@ -14,9 +14,9 @@ from feature_platform.errors import StatisticsError
 from feature_platform.statistics.bins import Bins
 from feature_platform.statistics.comparison import BinShare, Comparison, Summary, Verdict
 from feature_platform.statistics.measures import Measure, measure
+from feature_platform.statistics.parts import basis_of, parts_of
 from feature_platform.statistics.profile import Profile, profile
-from feature_platform.statistics.reference import Baseline, Reference
-from feature_platform.statistics.spread import Spread
+from feature_platform.statistics.reference import Reference
 from feature_platform.statistics.thresholds import DEFAULT_THRESHOLDS, Thresholds, guide_rules
 from feature_platform.statistics.verdicts import correct
 
@@ -246,31 +246,21 @@ def _measured(name: str, reference: Reference, current: Profile, setting: _Setti
     settled = _settled(found, known, current)
     if settled is not None:
         return settled
-    parts: list[tuple[str, Baseline, Profile, Bins, Spread]] = []
-    if known.kind == "list" and known.lengths and known.elements:
-        for part in ("length", "elements"):
-            then, now = _part(known, part), _part(current, part)
-            spread = Spread.of_clusters((then, known.values), (now, current.values))
-            inner = replace(baseline, profile=then, windows=1)
-            parts.append((part, inner, now, Bins.of(then), spread))
-        nulls = _without_values(baseline.profile), _without_values(current)
-        parts.append(("", replace(baseline, profile=nulls[0]), nulls[1], Bins(), reference.spread))
-    else:
-        parts.append(("", baseline, current, reference.bins, reference.spread))
     measures: list[Measure] = []
     shares: list[BinShare] = []
-    for part, before, now, bins, spread in parts:
-        for each in measure(before, now, bins, spread, setting.thresholds):
-            # A list's nulls are its own; its length and its elements add nothing to them.
-            if part == "" or each.statistic != "null_rate_change" or part == "elements":
-                label = f"{part}.{each.statistic}" if part else each.statistic
+    for part in parts_of(reference, baseline, current):
+        of = (part.baseline, part.current, part.bins, part.spread)
+        for each in measure(*of, setting.thresholds, part.novelty):
+            if part.nulls or each.statistic != "null_rate_change":
+                label = f"{part.name}.{each.statistic}" if part.name else each.statistic
                 measures.append(replace(each, statistic=label))
-        shares += _bin_shares(part, before.profile, now, bins)
+        shares += _bin_shares(part.name, part.baseline.profile, part.current, part.bins)
     return replace(
         found,
         measures=tuple(measures),
         rules=guide_rules(known, current),
         bins=tuple(shares),
+        basis=basis_of(reference, known),
     )
 
 
@@ -305,14 +295,3 @@ def _bin_shares(part: str, known: Profile, current: Profile, bins: Bins) -> list
         for label, r, c in zip(bins.labels, before, now, strict=True)
         if part != "" or label != "any" or not np.isclose(r + c, 0)
     ]
-
-
-def _part(found: Profile, part: str) -> Profile:
-    """Lengths or elements of lists; no rows where the lists have none."""
-    inner = found.lengths if part == "length" else found.elements
-    return inner if inner is not None else Profile("empty", 0, 0)
-
-
-def _without_values(found: Profile) -> Profile:
-    """Only the rows and nulls of a list feature."""
-    return Profile("empty", found.rows, found.nulls)

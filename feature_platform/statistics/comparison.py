@@ -111,6 +111,7 @@ class Comparison:
         reference: Plain numbers of the reference; None where there is none.
         current: Plain numbers of the window.
         window: Name of the window, such as ``2026-03-01``; empty where none was given.
+        basis: What the verdict goes by, where that is not plain, such as with ids.
     """
 
     feature: str
@@ -133,6 +134,7 @@ class Comparison:
     reference: Summary | None = None
     current: Summary | None = None
     window: str = ""
+    basis: str = ""
 
     @property
     def worst(self) -> Measure | None:
@@ -169,6 +171,7 @@ class Comparison:
         return {
             "schema_version": SCHEMA_VERSION,
             **plain,
+            "basis": self.basis,
             "notes": list(self.notes),
             "measures": [each.to_json() for each in self.measures],
             "rules": [[r.name, finite_or_none(r.value), r.threshold] for r in self.rules],
@@ -193,6 +196,7 @@ class Comparison:
             )
         return cls(
             **{name: data[name] for name in _PLAIN},
+            basis=data.get("basis", ""),
             notes=tuple(data["notes"]),
             measures=tuple(Measure.from_json(each) for each in data["measures"]),
             rules=tuple(Rule(name, nan_if_none(v), bound) for name, v, bound in data["rules"]),

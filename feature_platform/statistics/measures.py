@@ -10,13 +10,14 @@ import numpy as np
 from feature_platform.statistics import distances, noise
 from feature_platform.statistics.arrays import FloatArray, finite_or_none, nan_if_none
 from feature_platform.statistics.bins import Bins, unseen_counts
+from feature_platform.statistics.novelty import ID_LIKE, Novelty
 from feature_platform.statistics.profile import Profile
 from feature_platform.statistics.reference import Baseline
 from feature_platform.statistics.spread import Spread
 from feature_platform.statistics.thresholds import Thresholds, max_ratio, mean_ratio
 
 WARN_SHARE = 0.5
-_MAIN = ("psi", "ks", "share_change", "unseen_share")
+_MAIN = ("psi", "ks", "share_change", "unseen_share", "largest_unseen_share")
 _SMALL_EFFECT = 0.15  # standard deviations, as for PSI and Kolmogorov-Smirnov
 
 
@@ -108,8 +109,13 @@ class Measure:
         return cls(**{**data, **reals})
 
 
-def measure(
-    baseline: Baseline, current: Profile, bins: Bins, spread: Spread, thresholds: Thresholds
+def measure(  # noqa: PLR0917 - each is another thing
+    baseline: Baseline,
+    current: Profile,
+    bins: Bins,
+    spread: Spread,
+    thresholds: Thresholds,
+    novelty: Novelty | None = None,
 ) -> tuple[Measure, ...]:
     """All measures of a feature that is not a list; `Measure.at_level` sets their thresholds.
 
@@ -127,7 +133,12 @@ def measure(
         *_shape(counts, reference, current, spread.bins * weight, thresholds),
     ]
     if bins.categorical:
-        found += _categories(counts, reference, current, spread.bins * weight, thresholds)
+        found += _categories(counts, reference, current, spread.bins * weight, thresholds, bins)
+        known = novelty or Novelty()
+        if bins.opened and reference.values and current.values:
+            found.append(_largest_unseen(reference, current, known, thresholds))
+        if bins.opened and known.share_of(reference) >= ID_LIKE and current.values:
+            found.append(_distinct(current, known, thresholds))
     elif reference.ranks is not None and current.ranks is not None:
         found += _numbers(reference, current, spread, weight, thresholds)
     return tuple(each for each in found if not math.isnan(each.value))
@@ -173,17 +184,19 @@ def _shape(
     yield replace(_measured("chi_square", statistic, None), p_value=p_value)
 
 
-def _categories(
+def _categories(  # noqa: PLR0917 - each is another thing
     counts: tuple[FloatArray, FloatArray],
     reference: Profile,
     current: Profile,
     between: float,
     thresholds: Thresholds,
+    bins: Bins,
 ) -> Iterator[Measure]:
     yield _measured("cramers_v", distances.cramers_v(*counts), None)
     rows = reference.rows, current.rows
-    # The last two bins, unseen and null, have measures of their own.
-    r, c = counts[0][:-2], counts[1][:-2]
+    # The last bins, unseen and null, have measures of their own.
+    last = -1 if bins.opened else -2
+    r, c = counts[0][:last], counts[1][:last]
     known = len(r)
     if rows[0] and rows[1]:
         change = float(np.abs(c / rows[1] - r / rows[0]).max())
@@ -203,7 +216,37 @@ def _categories(
         )
         value = sum(unseen.values()) / current.values
         # The expected share is part of the law here, not subtracted twice.
-        yield _measured("unseen_share", value, null, thresholds.unseen_share)
+        floor = None if bins.opened else thresholds.unseen_share
+        yield _measured("unseen_share", value, None if bins.opened else null, floor)
+
+
+def _largest_unseen(
+    reference: Profile, current: Profile, novelty: Novelty, thresholds: Thresholds
+) -> Measure:
+    """The share of the most frequent value that the reference does not know."""
+    unseen = unseen_counts(current, reference)
+    null = noise.LargestUnseenNull(
+        mean=novelty.largest,
+        rows=current.values,
+        share=current.values / (current.values + reference.values),
+        categories=max(1, reference.distinct_count + len(unseen)),
+    )
+    value = max(unseen.values(), default=0) / current.values
+    floor = thresholds.unseen_share
+    # Twice: sizes of new values vary far more than the rows of one do.
+    return _measured("largest_unseen_share", value, null, None if floor is None else 2 * floor)
+
+
+def _distinct(current: Profile, novelty: Novelty, thresholds: Thresholds) -> Measure:
+    """How far the distinct values over all values are from what they are in other windows."""
+    value = abs(current.distinct_count / current.values - novelty.distinct)
+    if novelty.ratios < 3:  # noqa: PLR2004
+        return Measure("distinct_change", math.nan)
+    error = math.sqrt(novelty.distinct_variance * (1 + 1 / novelty.ratios))
+    if current.categories is None or not current.categories.complete:
+        error = math.hypot(error, current.distinct.error * novelty.distinct)
+    law = noise.StudentNull(error, novelty.ratios - 1)
+    return _measured("distinct_change", value, law, thresholds.distinct_change)
 
 
 def _numbers(

@@ -224,6 +224,39 @@ class UnseenNull:
         return self.mean + binomial + burst
 
 
+@dataclass(frozen=True)
+class LargestUnseenNull:
+    """Share of the most frequent value that the reference has never seen, where new ones are usual.
+
+    As frequent as new ones are at most, its rows are Poisson's; or, of any frequency, all its ``k``
+    rows fall into the current window, as with `UnseenNull`.
+
+    Attributes:
+        mean: The share that the most frequent new value usually has.
+        rows: Rows of the current window.
+        share: ``n / (n + m)``.
+        categories: Number of categories in both windows.
+    """
+
+    mean: float
+    rows: int
+    share: float
+    categories: int
+
+    def p(self, value: float) -> float:
+        """Chance of a value at least so large."""
+        # Half a row less: a share is a whole number of rows, whatever rounding made of it.
+        rows = value * self.rows - 0.5
+        if rows <= 0 or value <= self.mean:
+            return 1.0
+        usual = float(special.gammainc(rows + 0.5, self.mean * self.rows)) if self.mean else 0.0
+        return min(1.0, usual + self.categories * self.share**rows)
+
+    def quantile(self, alpha: float) -> float:
+        """The value exceeded with chance `alpha`."""
+        return _invert(self.p, alpha, 1.0)
+
+
 def psi_null(
     reference: FloatArray, current: FloatArray, inflation: float = 1.0
 ) -> GammaNull | None:

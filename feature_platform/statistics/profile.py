@@ -20,6 +20,7 @@ from feature_platform.statistics.quantile_sketch import DEFAULT_K, QuantileSketc
 from feature_platform.statistics.scan import scan
 
 SCHEMA_VERSION = 1
+_DIVERSE = 0.05  # distinct over all texts below which they are categories, told by their names
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,8 @@ class Profile:
         ranks: Sketch of all numbers, infinities among them; None for other kinds.
         distinct: Sketch of the distinct values; of the elements for lists.
         categories: Frequent values of booleans and strings; None for other kinds.
-        lengths: The lengths of lists as a number feature; None for other kinds.
+        lengths: The lengths of lists (elements) or texts (bytes) as a number feature; None for
+            other kinds.
         elements: The elements of lists as a feature; None for other kinds.
         ages: Whether timestamps are seconds before the window's end, not since 1970.
     """
@@ -134,7 +136,7 @@ class Profile:
             ranks=_either(self.ranks, other.ranks),
             distinct=self.distinct.merge(other.distinct),
             categories=_either(self.categories, other.categories),
-            lengths=_either(self.lengths, other.lengths),
+            lengths=_lengths(self, other),
             elements=_either(self.elements, other.elements),
             ages=self.ages or other.ages,
         )
@@ -282,12 +284,31 @@ def _profile(column: Column, *, ages: bool, name: str) -> Profile:
             found,
             categories=Categories.of(tally),
             distinct=DistinctSketch.empty().add_texts(unique),
+            lengths=_text_lengths(unique, counts)
+            if len(unique) >= _DIVERSE * len(column.texts)
+            else None,
         )
     if column.lists is not None:
         elements = profile(column.lists.flatten(), name=f"{name}[]")
         lengths = profile(pc.list_value_length(column.lists), name=f"{name}.length")
         return replace(found, lengths=lengths, elements=elements, distinct=elements.distinct)
     return found
+
+
+def _text_lengths(unique: pa.Array, tally: pa.StructArray) -> Profile:
+    counts = tally.field("counts")
+    each = pc.binary_length(unique).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    lengths = np.repeat(each, counts.to_numpy(zero_copy_only=False))
+    return _of_numbers(Profile("number", len(lengths), 0), lengths, ages=False)
+
+
+def _lengths(one: Profile, other: Profile) -> Profile | None:
+    """Those of both; None where one side has texts and no lengths, as older profiles do."""
+    for each in (one, other):
+        if each.kind == "string" and each.values and each.lengths is None:
+            return None
+    merged: Profile | None = _either(one.lengths, other.lengths)
+    return merged
 
 
 def _of_numbers(found: Profile, numbers: FloatArray, *, ages: bool) -> Profile:

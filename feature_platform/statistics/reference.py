@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from feature_platform.errors import StatisticsError
 from feature_platform.statistics.bins import Bins
+from feature_platform.statistics.novelty import Novelty
 from feature_platform.statistics.profile import Profile, merge_profiles, profile
 from feature_platform.statistics.seasons import WEEKDAYS
 from feature_platform.statistics.spread import Spread
@@ -63,6 +64,7 @@ class Reference:
         windows: Number of windows it was made from; 1 for a plain column.
         seasons: Season to its profile and the number of its windows.
         spread: How much its windows differ among themselves beyond chance.
+        novelty: How new the values of its windows are beside those before; of texts alone.
     """
 
     feature: str
@@ -74,6 +76,7 @@ class Reference:
     windows: int = 1
     seasons: Mapping[str, tuple[int, Profile]] = field(default_factory=dict)
     spread: Spread = field(default_factory=Spread)
+    novelty: Novelty = field(default_factory=Novelty)
 
     @classmethod
     def of(
@@ -104,7 +107,7 @@ class Reference:
         source: ReferenceSource = "trailing",
         label: str = "reference",
     ) -> "Reference":
-        """A reference from the profiles of several windows, such as the days of eight weeks.
+        """A reference from the profiles of several windows, oldest first: the days of eight weeks.
 
         It knows the seasons its windows name, and how much windows of one season differ from each
         other beyond chance, so that a window is not alarming for being as different as they are.
@@ -136,6 +139,7 @@ class Reference:
             windows=len(each),
             seasons={n: (len(grouped[n]), found) for n, found in merged.items() if n is not None},
             spread=spread,
+            novelty=Novelty.among([group for group, _ in groups] or [[w.profile for w in each]]),
         )
 
     @cached_property
@@ -149,6 +153,8 @@ class Reference:
             "profiles": [self.profile.exact_part()]
             + [[name, n, each.exact_part()] for name, (n, each) in sorted(self.seasons.items())],
         }
+        if self.novelty != Novelty():
+            content["novelty"] = self.novelty.to_json()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def baseline(self, season: str | None = None) -> Baseline:
@@ -177,6 +183,7 @@ class Reference:
                 for name, (windows, found) in self.seasons.items()
             },
             "spread": self.spread.to_json(),
+            "novelty": self.novelty.to_json(),
         }
 
     @classmethod
@@ -206,4 +213,6 @@ class Reference:
                 for name, each in data["seasons"].items()
             },
             spread=Spread.from_json(data["spread"]),
+            # A reference that was set before there was such a thing knows nothing of it.
+            novelty=Novelty.from_json(data["novelty"]) if "novelty" in data else Novelty(),
         )

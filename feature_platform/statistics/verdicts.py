@@ -17,6 +17,8 @@ NAMES = {
     "share_change": "largest change of a category's share",
     "null_rate_change": "change of the null rate",
     "unseen_share": "share of unseen categories",
+    "largest_unseen_share": "share of the most frequent new value",
+    "distinct_change": "change of the distinct values over all",
     "infinite_share_change": "change of the share of infinities",
     "mean_change": "relative change of the mean",
     "max_multiplier": "maximum over the reference's maximum",
@@ -103,6 +105,8 @@ def _sentence(
     sizes = (
         f"({comparison.current_rows:,} rows against {comparison.reference_rows:,} of the reference)"
     )
+    if comparison.basis and verdict != "insufficient":
+        sizes += f"; {comparison.basis}"
     name = comparison.feature
     if verdict == "insufficient":
         return (
@@ -131,4 +135,6 @@ def spoken(statistic: str) -> str:
     """The name of a statistic in a sentence, such as ``PSI of the elements``."""
     part, _, plain = statistic.rpartition(".")
     name = NAMES.get(plain, plain)
-    return f"{name} of the {part}" if part else name
+    *outer, last = part.split(".")
+    inside = "".join(f" of the {each}" for each in reversed(outer))
+    return f"{name} of the {last}{inside}" if part else name

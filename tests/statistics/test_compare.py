@@ -263,3 +263,26 @@ def test_an_unknown_statistic_is_named_with_those_there_are():
     found = compare(pa.array([1.0] * 50), pa.array([1.0] * 50), feature="f")
     with pytest.raises(StatisticsError, match=r"no statistic 'pis'; choose one of: .*psi"):
         found.measure("pis")
+
+
+def test_elements_of_lists_are_compared_and_those_of_nested_lists_too(random: np.random.Generator):
+    def rows(scale: float, inner: int) -> pa.Array:
+        return pa.array(
+            [
+                [list(random.normal(scale, size=inner)) for _ in range(random.integers(1, 4))]
+                for _ in range(500)
+            ]
+        )
+
+    reference = Reference.of(rows(0, 3), "paths")
+    calm = compare(reference, rows(0, 3))
+    assert calm.verdict == "ok"
+    assert calm.sentence.endswith(
+        "; nested lists are compared by length, and so are the lists in them and their elements."
+    )
+    moved, longer = compare(reference, rows(2, 3)), compare(reference, rows(0, 5))
+    assert (moved.verdict, longer.verdict) == ("drift", "drift")
+    assert "of the elements of the elements" in moved.sentence
+    assert "of the length of the elements" in longer.sentence
+    flat = compare(pa.array([["a", "b"]] * 300), pa.array([["a", "c"]] * 300), feature="tags")
+    assert "of the elements" in flat.sentence
