@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
+from feature_platform.cadence import promise, require_cron
 from feature_platform.store.project import FeastProject
 from feature_platform.store.view_settings import PREFIX, ViewSettings
 
@@ -115,11 +116,7 @@ class DagsterFeastTranslator:
             tags=_tags(getattr(obj, "tags", None) or {}),
             metadata=self._metadata(data),
             partitions_def=data.partitions,
-            freshness_policy=(
-                dg.FreshnessPolicy.time_window(fail_window=settings.freshness)
-                if settings and settings.freshness and not data.refusal
-                else None
-            ),
+            freshness_policy=_freshness_policy(data),
         )
 
     def spec_of(self, data: FeastTranslatorData) -> dg.AssetSpec:
@@ -285,6 +282,14 @@ def _tags(tags: Mapping[str, str]) -> dict[str, str]:
         for key, value in tags.items()
         if not key.startswith(PREFIX) and _TAG_KEY.match(key) and _TAG_VALUE.match(value)
     }
+
+
+def _freshness_policy(data: FeastTranslatorData) -> dg.FreshnessPolicy | None:
+    """For every view that can be materialized; reports and snapshots follow their views."""
+    if data.kind != "feature_view" or data.settings is None or data.refusal:
+        return None
+    require_cron(data.name, data.settings)
+    return dg.FreshnessPolicy.time_window(fail_window=promise(data.settings))
 
 
 def _duration(span: timedelta) -> str:

@@ -3,15 +3,15 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from feature_platform.errors import RepoError
-from feature_platform.store.view_settings import Cadence
+from feature_platform.cadence import DEFAULT_CRON, cron_of, require_cron
 from feature_platform.translator import FeastTranslatorData
 
-DEFAULT_CRON: Mapping[Cadence, str] = {"daily": "0 6 * * *", "hourly": "15 * * * *"}
+if TYPE_CHECKING:
+    from feature_platform.store.view_settings import Cadence
 
 
 def build_schedules(
@@ -34,9 +34,8 @@ def build_schedules(
     groups: dict[tuple[Cadence, str], list[FeastTranslatorData]] = defaultdict(list)
     for view in views:
         assert view.settings is not None  # noqa: S101 - views always carry settings
-        cadence = view.settings.partitions
-        cron = " ".join((view.settings.cron or DEFAULT_CRON[cadence]).split())
-        groups[cadence, cron].append(view)
+        require_cron(view.name, view.settings)
+        groups[view.settings.partitions, cron_of(view.settings)].append(view)
     jobs, schedules = [], []
     for (cadence, cron), members in sorted(groups.items()):
         default = cron == DEFAULT_CRON[cadence]
@@ -49,23 +48,16 @@ def build_schedules(
             description=f"Sources, checks and feature views of {project}, {cadence}.",
         )
         jobs.append(job)
-        try:
-            schedules.append(
-                _schedule(
-                    name=name,
-                    job=job,
-                    cadence=cadence,
-                    cron=cron,
-                    view=members[0],
-                    default_status=default_status,
-                )
+        schedules.append(
+            _schedule(
+                name=name,
+                job=job,
+                cadence=cadence,
+                cron=cron,
+                view=members[0],
+                default_status=default_status,
             )
-        except dg.DagsterInvalidDefinitionError as error:
-            raise RepoError(
-                f"feature view '{members[0].name}'",
-                f"tag 'dagster/cron' is '{cron}', which is not a cron expression",
-                "use five fields, such as '0 6 * * *' (UTC)",
-            ) from error
+        )
     return jobs, schedules
 
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from feature_platform.assets.retries import one_line_failures
-from feature_platform.automation.due import LENGTH, cadence_of, due_windows, promise
+from feature_platform.automation.due import cadence_of, due_windows
 from feature_platform.automation.look import Look
 from feature_platform.automation.memory import Memory, NewestMemory
 from feature_platform.automation.observed import newest_events
 from feature_platform.automation.settings import AutomationSettings
+from feature_platform.cadence import LENGTH, promise
 from feature_platform.errors import SourceError
 from feature_platform.graph import FeastGraph
 from feature_platform.store.fingerprints import newest_event
@@ -143,7 +144,7 @@ def freshness(look: Look, *, names: Sequence[str] | None = None, position: str =
             newest = None
         due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
         found.views[name] = Freshness(
-            name, newest, promise(view), due=bool(due), ever=bool(online), now=now, note=note
+            name, newest, _promised(view), due=bool(due), ever=bool(online), now=now, note=note
         )
     return found
 
@@ -156,7 +157,7 @@ def freshness_specs(
     for view in views.values():
         if view.refusal:
             continue
-        key, about = translator.key_of(view), _hours(promise(view))
+        key, about = translator.key_of(view), _hours(_promised(view))
         found += [
             dg.AssetCheckSpec(
                 FRESH,
@@ -265,12 +266,17 @@ def build_freshness_checks(
     return [freshness_checks]
 
 
+def _promised(view: FeastTranslatorData) -> timedelta:
+    assert view.settings is not None  # noqa: S101 - views always carry settings
+    return promise(view.settings)
+
+
 def _newest_row(
     store: "FeatureStore", view: FeastTranslatorData, online: list[Window]
 ) -> datetime | None:
     if not online:
         return None
-    source, last = view.obj.batch_source, online[-1]
+    source, last = view.upstream[0].obj, online[-1]
     # The newest partition alone, as a rule: only where it is empty all of them are looked at.
     start = max(last.start, last.end - LENGTH[cadence_of(view)])
     found = newest_event(store, source, [Window(start, last.end)])

@@ -23,7 +23,8 @@ class ViewSettings:
         partitions: Length of a partition: ``daily`` (default) or ``hourly``.
         cron: When the newest complete partition is materialized, in UTC; None takes the default
             of the cadence.
-        freshness: The longest a view may go without a materialization; None promises nothing.
+        freshness: How old what the view serves may be; None takes twice its cadence, see
+            `feature_platform.cadence.promise`.
         owner: An e-mail address or a team; None falls back to Feast's own ``owner``.
         drift: Whether drift blocks the online write, only warns, or is not looked for.
     """

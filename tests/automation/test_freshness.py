@@ -5,9 +5,13 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
-from shop import ONE, Shop, day
+from shop import ONE, VIEWS, Shop, day
 
 from feature_platform.automation.freshness_sensor import Watch, watch_freshness
+from feature_platform.automation.look import Look
+from feature_platform.automation.memory import Memory
+from feature_platform.checks.freshness import freshness
+from feature_platform.store.registry_apply import apply
 from feature_platform.translator import DagsterFeastTranslator
 
 FRESH, TTL = "fresh_by_event_time", "ttl_outlives_a_late_run"
@@ -135,3 +139,50 @@ def test_both_checks_are_run_with_the_view_too(make_shop: Callable[..., Shop]):
     said = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
     assert said[FRESH]
     assert said[TTL]
+
+
+def test_dagsters_policy_and_the_check_promise_the_same_for_every_view(
+    make_shop: Callable[..., Shop],
+):
+    hour, day_ = timedelta(hours=1), timedelta(days=1)
+    promised = {
+        "plain": 2 * day_,
+        "hourly": 2 * hour,
+        "hourly_at_noon": day_ + hour,
+        "weekly": 8 * day_,
+        "weekdays": 4 * day_,
+        "tagged": 26 * hour,
+        "tagged_weekly": 90 * timedelta(minutes=1),
+    }
+    shop = make_shop(
+        VIEWS
+        + """
+from feast.on_demand_feature_view import on_demand_feature_view
+
+plain = view("plain", orders, 10)
+hourly = view("hourly", orders, 10, partitions="hourly")
+hourly_at_noon = view("hourly_at_noon", orders, 10, partitions="hourly", cron="0 12 * * *")
+weekly = view("weekly", orders, 20, cron="0 6 * * 1")
+weekdays = view("weekdays", orders, 20, cron="0  6 * * 1-5")
+tagged = view("tagged", orders, 10, freshness="26h")
+tagged_weekly = view("tagged_weekly", orders, 20, cron="0 6 * * 1", freshness="90m")
+
+
+@on_demand_feature_view(sources=[plain], schema=[Field(name="more", dtype=Int64)])
+def at_request_time(inputs):
+    return inputs.assign(more=inputs["orders"] + 1)[["more"]]
+"""
+    )
+    specs = shop.sample.specs(automation=shop.settings)
+    policies = {
+        name: spec.freshness_policy.fail_window.to_timedelta()
+        for name, spec in specs.items()
+        if spec.freshness_policy is not None
+    }
+    assert policies == {f"feature_views/{name}": each for name, each in promised.items()}
+    graph = shop.sample.graph
+    store = shop.sample.project.store()
+    apply(store, shop.sample.project.contents)
+    translator = DagsterFeastTranslator()
+    look = Look(graph, translator, shop.instance, store, shop.settings, Memory(), day(1))
+    assert {name: each.promise for name, each in freshness(look).views.items()} == promised

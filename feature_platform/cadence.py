@@ -1,0 +1,55 @@
+"""How often the windows of a view come, and how old what it serves may therefore be."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import islice, pairwise
+
+from dagster._utils.schedules import cron_string_iterator, is_valid_cron_schedule
+
+from feature_platform.errors import RepoError
+from feature_platform.store.view_settings import Cadence, ViewSettings
+
+DEFAULT_CRON: Mapping[Cadence, str] = {"daily": "0 6 * * *", "hourly": "15 * * * *"}
+LENGTH: Mapping[Cadence, timedelta] = {"daily": timedelta(days=1), "hourly": timedelta(hours=1)}
+# Ticks looked at for the longest time between two of them.
+_TICKS = 60
+
+
+def cron_of(settings: ViewSettings) -> str:
+    """When a view's schedule ticks, UTC."""
+    return " ".join((settings.cron or DEFAULT_CRON[settings.partitions]).split())
+
+
+def promise(settings: ViewSettings) -> timedelta:
+    """How old what a view serves may be: its tag, else twice its cadence.
+
+    Where a cron of the view's own runs more seldom, the longest time between two of its ticks and
+    the length of a partition. Dagster's freshness policy and the check ``fresh_by_event_time`` say
+    the same, since both ask here; the one means the last materialization, the other the newest row.
+    """
+    if settings.freshness:
+        return settings.freshness
+    return _longest_wait(cron_of(settings)) + LENGTH[settings.partitions]
+
+
+def require_cron(view: str, settings: ViewSettings) -> None:
+    """Raise if the view's cron is none.
+
+    Raises:
+        RepoError: Names view, value and remedy.
+    """
+    cron = cron_of(settings)
+    if not is_valid_cron_schedule(cron):
+        raise RepoError(
+            f"feature view '{view}'",
+            f"tag 'dagster/cron' is '{cron}', which is not a cron expression",
+            "use five fields, such as '0 6 * * *' (UTC)",
+        )
+
+
+@lru_cache(maxsize=256)
+def _longest_wait(cron: str) -> timedelta:
+    began = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    ticks = islice(cron_string_iterator(began, cron, "UTC"), _TICKS)
+    return max(later - earlier for earlier, later in pairwise(ticks))
