@@ -5,10 +5,10 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,17 +16,22 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from feature_platform.alerts.desk import LOOKED_AT
 from feature_platform.alerts.ledger import open_ledger
 from feature_platform.alerts.outbox import Outbox
+from feature_platform.automation.memory import remembered
+from feature_platform.automation.settings import AutomationSettings
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.graph import FeastGraph
+from feature_platform.growth import GrowthReader
 from feature_platform.status_cache import StatusCache
 from feature_platform.store.online_size import online_size
 from feature_platform.store.registry import registered_views
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
 
+if TYPE_CHECKING:
+    from feature_platform.checks.freshness import Freshness
+
 _log = logging.getLogger(__name__)
 PREFIX = "feature_platform"
 _STATES = ("complete", "missing", "failed", "stale", "running")
-_LENGTH = {"daily": timedelta(days=1), "hourly": timedelta(hours=1)}
 # Metadata of a feature view's materialization, and what it is called here.
 _LAST_RUN = {
     "feature_platform/seconds": ("seconds", "Seconds the newest materialization took."),
@@ -63,11 +68,13 @@ class PlatformMetrics:
         now = now or datetime.now(UTC)
         parts: dict[str, Callable[[], Iterable[Metric]]] = {
             "views": lambda: self._views(now),
+            "freshness": lambda: self._freshness(now),
             "materializations": self._materializations,
             "checks": self._check_results,
             "runs": self._runs,
             "alerts": self._alerts,
             "online_store": self._online_store,
+            "growth": self._growth,
         }
         up = _gauge("part_up", "Whether a part of the metrics could be computed.", "part")
         found: list[Metric] = []
@@ -97,21 +104,18 @@ class PlatformMetrics:
         return StatusCache(self.graph, self.instance, self.translator)
 
     @cached_property
+    def _freshest(self) -> "dict[str, Freshness]":
+        return {}
+
+    @cached_property
+    def _growths(self) -> GrowthReader:
+        return GrowthReader(self.instance)
+
+    @cached_property
     def _materializable(self) -> dict[str, FeastTranslatorData]:
         return {name: view for name, view in self.graph.views.items() if not view.refusal}
 
     def _views(self, now: datetime) -> Iterator[Metric]:
-        fresh = _gauge(
-            "view_freshness_seconds",
-            "Event time that has passed since the end of the newest window online; "
-            "infinite where nothing is.",
-            "view",
-        )
-        promise = _gauge(
-            "view_promise_seconds",
-            "How old what is online may be: tag dagster/freshness, else twice the cadence.",
-            "view",
-        )
         lag = _gauge(
             "view_lag_seconds",
             "From the newest window online to the newest complete one; infinite without any.",
@@ -123,15 +127,10 @@ class PlatformMetrics:
         gaps = _gauge("view_gaps", "Windows within the TTL that are missing or failed.", "view")
         rebuild = _gauge("view_rebuild_due", "Whether a rebuild-online is due.", "view")
         statuses = self._cache.statuses(self._materializable, now)
-        for name, view in self._materializable.items():
+        for name in self._materializable:
             status = statuses[name]
             where = [self._project, name]
-            newest = math.inf if status.newest is None else (now - status.newest).total_seconds()
-            fresh.add_metric(where, newest)
             lag.add_metric(where, math.inf if status.lag is None else status.lag.total_seconds())
-            assert view.settings is not None  # noqa: S101 - views always carry settings
-            promised = view.settings.freshness or 2 * _LENGTH[view.settings.partitions]
-            promise.add_metric(where, promised.total_seconds())
             counts = dict.fromkeys(_STATES, 0)
             for window in status.windows:
                 counts[window.state] += 1
@@ -139,7 +138,44 @@ class PlatformMetrics:
                 windows.add_metric([*where, state], count)
             gaps.add_metric(where, counts["missing"] + counts["failed"])
             rebuild.add_metric(where, status.rebuild_due)
-        yield from (fresh, promise, lag, windows, gaps, rebuild)
+        yield from (lag, windows, gaps, rebuild)
+
+    def _freshness(self, now: datetime) -> Iterator[Metric]:
+        """By the newest rows: sources are read where a view was materialized since the last time.
+
+        The sensor of freshness reads the same, and what either has read the other need not.
+        """
+        from feature_platform.automation.look import Look
+        from feature_platform.checks.freshness import freshness
+
+        fresh = _gauge(
+            "view_freshness_seconds",
+            "Age of the newest row that is served, by event time; infinite where none is.",
+            "view",
+        )
+        promise = _gauge(
+            "view_promise_seconds",
+            "How old that row may be: tag dagster/freshness, else twice the cadence.",
+            "view",
+        )
+        home, project = Path(self.instance.root_directory), self.graph.project
+        with remembered(home, project, "freshness") as memory:
+            look = Look(
+                self.graph,
+                self.translator,
+                self.instance,
+                project.store(),
+                AutomationSettings(),
+                memory,
+                now,
+            )
+            # Of views that there was no time for the row that was found before counts on.
+            self._freshest.update(freshness(look).views)
+        for name, each in self._freshest.items():
+            newest = math.inf if each.newest is None else (now - each.newest).total_seconds()
+            fresh.add_metric([self._project, name], newest)
+            promise.add_metric([self._project, name], each.promise.total_seconds())
+        yield from (fresh, promise)
 
     def _materializations(self) -> Iterator[Metric]:
         at = _gauge(
@@ -241,14 +277,39 @@ class PlatformMetrics:
             "Entity keys online; view is empty where the store keeps views together.",
             "view",
         )
+        sizes = _gauge(
+            "online_bytes", "Bytes online; an estimate on SQLite, view as with the keys.", "view"
+        )
         size = _gauge("online_store_bytes", "Bytes that the online store takes.")
+        limit = _gauge(
+            "online_store_limit_bytes",
+            "Bytes it can take: maxmemory of Redis, what SQLite's disk has left.",
+        )
         store = self.graph.project.store()
         registered = registered_views(store)
         found = online_size(store, [name for name in self._materializable if name in registered])
         if found is not None:
             for view, count in found.keys.items():
                 keys.add_metric([self._project, view], count)
+            for view, count in found.sizes.items():
+                sizes.add_metric([self._project, view], count)
             size.add_metric([self._project], found.size)
+            if found.limit is not None:
+                limit.add_metric([self._project], found.limit)
+        yield from (keys, sizes, size, limit)
+
+    def _growth(self) -> Iterator[Metric]:
+        keys = _gauge(
+            "online_keys_per_day",
+            "Keys by which what is online grows, as runs of the last 30 days recorded it.",
+            "view",
+        )
+        size = _gauge("online_bytes_per_day", "Bytes by which it grows.", "view")
+        views = {name: self.translator.key_of(view) for name, view in self._materializable.items()}
+        for name, growth in self._growths.read(views).items():
+            if growth.keys_a_day is not None and growth.bytes_a_day is not None:
+                keys.add_metric([self._project, name], growth.keys_a_day)
+                size.add_metric([self._project, name], growth.bytes_a_day)
         yield from (keys, size)
 
 

@@ -10,6 +10,8 @@ import dagster as dg
 from feature_platform.assets.retries import RETRIES, one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, combined_hash
 from feature_platform.assets.windows import run_windows
+from feature_platform.errors import OnlineStoreError
+from feature_platform.growth import size_metadata
 from feature_platform.store.windows import Window, merge, missing
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
@@ -125,6 +127,7 @@ def build_feature_view_asset(
         return dg.MaterializeResult(
             asset_key=spec.key,
             metadata=_metadata(whole, result)
+            | _held_online(store, view, context.log)
             | {"dagster/column_lineage": translator.column_lineage(data)},
         )
 
@@ -156,6 +159,18 @@ def _servable(
     if drift is not None and drift.blocking:
         others = drift.servable(store, others, log=log)
     return merge([*others, *(each for span in spans if (each := span.intersection(passed)))])
+
+
+def _held_online(store: "FeatureStore", view: str, log: logging.Logger) -> dict[str, Any]:
+    """How much is online now, from which growth is told; what was written is so without it."""
+    from feature_platform.store.online_size import online_size
+
+    try:
+        found = online_size(store, [view])
+    except OnlineStoreError as error:
+        log.warning("what is online was not counted: %s", error)
+        return {}
+    return {} if found is None else dict(size_metadata(found, view))
 
 
 def _metadata(window: Window, result: "MaterializationResult") -> dict[str, Any]:

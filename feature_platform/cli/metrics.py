@@ -4,8 +4,10 @@ import json
 import threading
 import time
 from collections.abc import Iterable
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIServer
 
 import click
@@ -54,6 +56,7 @@ def run(
         )
     graph = FeastGraph(FeastProject(repo, profile), start_date)
     address = _address(listen) if listen else None
+    gateway = _gateway(push) if push else None
     with dagster_instance() as instance:
         definitions = build_feast_definitions(graph.project, start_date, schedules=False)
         metrics = PlatformMetrics(
@@ -71,11 +74,11 @@ def run(
             _serve(address, registry, newest, metrics, every)
             return 0
         newest.metrics = metrics.collect()
-        if push:
-            _push(push, registry, graph.project.name)
+        if gateway:
+            _push(gateway, registry, graph.project.name)
         if as_json:
             click.echo(json.dumps(_plain(newest.metrics)))
-        elif not push:
+        elif not gateway:
             click.echo(generate_latest(registry).decode(), nl=False)
     return 0
 
@@ -121,13 +124,44 @@ def _push(gateway: str, registry: CollectorRegistry, project: str) -> None:
             registry=registry,
             timeout=_PUSH_TIMEOUT,
         )
-    except (URLError, OSError, ValueError) as error:
+    except HTTPError as error:
+        raise MetricsError(
+            f"Pushgateway '{gateway}'",
+            f"took nothing: it answered with status {error.code} ({error.reason})",
+            "check that a Pushgateway listens there, and no Prometheus or another server: "
+            "its /-/ready answers with OK",
+        ) from error
+    except (URLError, OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise MetricsError(
             f"Pushgateway '{gateway}'",
             f"took nothing: {reason}",
             "check its address and that it runs, such as --push http://127.0.0.1:9091",
         ) from error
+
+
+def _gateway(push: str) -> str:
+    """The address of a Pushgateway.
+
+    Raises:
+        MetricsError: It is none, or holds a secret.
+    """
+    remedy = "write it as http://HOST:PORT, such as http://127.0.0.1:9091"
+    try:
+        # Without a scheme it is taken for http, as prometheus_client does.
+        parts = urlsplit(push if "://" in push else f"http://{push}")
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.username or parts.password or "@" in push:
+        raise MetricsError(
+            "--push",
+            "holds an address with credentials in it, which every list of processes would show",
+            "leave them out; where the gateway wants them, push through a proxy on this machine",
+        )
+    if not host or parts.scheme not in ("http", "https"):
+        raise MetricsError("--push", f"'{push}' is no address of a Pushgateway", remedy)
+    return push
 
 
 def _address(listen: str) -> tuple[str, int]:

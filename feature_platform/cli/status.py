@@ -1,7 +1,7 @@
 """``feature-platform status``: an interval strip a view."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -10,9 +10,11 @@ from feature_platform.cli.context import dagster_instance
 from feature_platform.cli.materialize import choose_views
 from feature_platform.errors import RegistryError
 from feature_platform.graph import FeastGraph
+from feature_platform.growth import Growth, GrowthReader
 from feature_platform.status import State, ViewStatus, view_status
 from feature_platform.store.project import FeastProject
 from feature_platform.store.registry_address import configured_registry_file
+from feature_platform.translator import DagsterFeastTranslator
 
 # A letter as well as a colour: the strip is read without colour too.
 _CELLS: dict[State, tuple[str, str]] = {
@@ -43,10 +45,14 @@ def run(
             view_status(graph, graph.views[name], store, instance, now=now, count=windows)
             for name in names
         ]
+        translator = DagsterFeastTranslator()
+        keys = {name: translator.key_of(graph.views[name]) for name in names}
+        held = GrowthReader(instance).read(keys)
     if as_json:
-        click.echo(json.dumps([_plain(each) for each in found]))
+        click.echo(json.dumps([{**_plain(each), **_held(held.get(each.view))} for each in found]))
     else:
         _print(found)
+        _print_held(held)
     return 0 if all(each.well for each in found) else 1
 
 
@@ -86,6 +92,40 @@ def _print(found: Sequence[ViewStatus]) -> None:
             keys = [window.key for window in each.windows if window.state == state]
             if keys:
                 click.echo(f"{each.view}: {state}: {_spans(keys)}")
+
+
+def _print_held(held: Mapping[str, Growth]) -> None:
+    for name, growth in held.items():
+        newest = growth.newest
+        said = f"{newest.keys:,} keys, {_bytes(newest.size)} online"
+        if growth.keys_a_day is not None and growth.bytes_a_day is not None:
+            grown = f"{growth.keys_a_day:+,.0f} keys, {_bytes(growth.bytes_a_day, sign='+')} a day"
+            said += f"; {grown}"
+        click.echo(f"{name or 'the online store'}: {said} (counted {newest.at:%Y-%m-%d %H:%M} UTC)")
+
+
+def _held(growth: Growth | None) -> dict[str, object]:
+    """What is online; nothing where no run has counted it, or the store keeps views together."""
+    if growth is None:
+        return {"online": None}
+    return {
+        "online": {
+            "keys": growth.newest.keys,
+            "bytes": growth.newest.size,
+            "counted": growth.newest.at.isoformat(),
+            "keys_per_day": growth.keys_a_day,
+            "bytes_per_day": growth.bytes_a_day,
+        }
+    }
+
+
+def _bytes(count: float, sign: str = "") -> str:
+    """A number below a thousand with its unit; `sign` as in a format specification."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:  # noqa: PLR2004 - the next unit
+            return f"{count:{sign}.0f} B" if unit == "B" else f"{count:{sign}.1f} {unit}"
+        count /= 1000
+    return f"{count:{sign},.1f} TB"
 
 
 def _lag(status: ViewStatus) -> str:

@@ -2,11 +2,9 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -18,15 +16,19 @@ from feature_platform.alerts.incidents import Condition, Evidence, Finding, utc
 from feature_platform.alerts.ledger import open_ledger
 from feature_platform.assets.feature_views import REBUILD_DUE
 from feature_platform.cli import main
+from feature_platform.growth import ONLINE_BYTES, ONLINE_KEYS
 from feature_platform.metrics import PlatformMetrics
 from feature_platform.status import report_rebuilt, view_status
 
 if TYPE_CHECKING:
     from conftest import Sample
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 NOON = datetime(2026, 3, 6, 12, tzinfo=UTC)
 VIEW = "stock"
+UNCHECKED = {
+    "warehouse_stock__feature_views__stock": {"config": {"allow_failed_checks": True}},
+}
 VIEW_KEY = "feature_views/stock"
 Told = dict[tuple[str, ...], float]
 
@@ -60,10 +62,11 @@ def told(sample: "Sample") -> dict[str, Told]:
     return tell(sample)
 
 
-def test_freshness_is_event_time_since_the_newest_window_and_not_since_the_newest_run(
+def test_freshness_is_the_age_of_the_newest_row_and_not_that_of_the_newest_window_or_run(
     told: dict[str, Told],
 ):
-    assert told["view_freshness_seconds"] == {(VIEW,): (2.5 * DAY).total_seconds()}
+    # The newest row is of seven in the morning; its window ended with the day.
+    assert told["view_freshness_seconds"] == {(VIEW,): (3 * DAY + 5 * HOUR).total_seconds()}
     assert told["view_lag_seconds"] == {(VIEW,): (2 * DAY).total_seconds()}
     assert told["view_promise_seconds"] == {(VIEW,): (2 * DAY).total_seconds()}
 
@@ -99,9 +102,67 @@ def test_every_check_that_ran_is_told(told: dict[str, Told]):
     assert (asset, "online_equals_offline") in told["check_timestamp_seconds"]
 
 
+def test_a_window_without_rows_makes_nothing_fresher(make_sample: Callable[..., "Sample"]):
+    sample = make_sample("field_mappings")
+    for day in ("2026-03-03", "2026-03-04"):
+        assert sample.run("registry", VIEW_KEY, partition=day, config=UNCHECKED).success
+    assert len(sample.windows("stock")) == 1  # the empty day is online too, right behind the other
+    found = tell(sample)
+    assert found["view_lag_seconds"] == {(VIEW,): DAY.total_seconds()}
+    assert found["view_freshness_seconds"] == {(VIEW,): (3 * DAY + 5 * HOUR).total_seconds()}
+
+
+def test_what_was_read_for_freshness_is_not_read_again(
+    sample: "Sample", monkeypatch: pytest.MonkeyPatch
+):
+    before = tell(sample)["view_freshness_seconds"]
+    read: list[Any] = []
+    monkeypatch.setattr("feature_platform.checks.freshness.newest_event", read.append)
+    after = tell(sample, NOON + HOUR)["view_freshness_seconds"]
+    assert after == {(VIEW,): before[VIEW,] + HOUR.total_seconds()}
+    assert read == []
+
+
 def test_keys_and_bytes_online_are_counted(told: dict[str, Told]):
     assert told["online_keys"] == {(VIEW,): 4}
+    assert told["online_bytes"][VIEW,] > 4 * 3 * 50
     assert told["online_store_bytes"][()] > 1000
+    assert told["online_store_limit_bytes"][()] > told["online_store_bytes"][()]
+
+
+def test_a_run_records_what_is_online_after_it(sample: "Sample", told: dict[str, Told]):
+    [newest] = sample.materializations("feature_views/stock", "2026-03-03")
+    assert newest.metadata["feature_platform/online_keys"].value == 4
+    assert newest.metadata["feature_platform/online_bytes"].value == told["online_bytes"][VIEW,]
+    # Both days were put online today: there is no second day to draw a line through.
+    assert "online_keys_per_day" not in told
+
+
+def test_growth_is_told_from_what_runs_recorded(make_sample: Callable[..., "Sample"]):
+    sample = make_sample("field_mappings")
+    assert sample.run("registry").success
+    key = sample.key(VIEW_KEY)
+    started = datetime(2026, 3, 1, 6, tzinfo=UTC)
+    for day, (keys, size) in enumerate([(1000, 90_000), (1100, 99_000), (1200, 108_000)]):
+        metadata = {ONLINE_KEYS: keys, ONLINE_BYTES: size}
+        _recorded(sample.instance, key, started + day * DAY, metadata)
+    found = tell(sample)
+    assert found["online_keys_per_day"] == {(VIEW,): 100}
+    assert found["online_bytes_per_day"] == {(VIEW,): 9000}
+    assert set(found["part_up"].values()) == {1}
+
+
+def _recorded(
+    instance: dg.DagsterInstance, key: dg.AssetKey, at: datetime, metadata: dict[str, Any]
+) -> None:
+    """A materialization of the past."""
+    instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=metadata))
+    storage: Any = instance.event_log_storage
+    record = instance.get_latest_materialization_event(key)
+    assert record is not None
+    moved = record._replace(timestamp=at.timestamp())  # type: ignore[attr-defined]
+    newest = instance.fetch_materializations(key, limit=1).records[0].storage_id
+    storage.update_event_log_record(newest, moved)
 
 
 def test_runs_that_ended_are_counted(told: dict[str, Told]):
@@ -248,55 +309,3 @@ def test_the_command_prints_what_prometheus_reads(sample: "Sample"):
     as_json = CliRunner().invoke(main, [*options, "--json"])
     names = {each["name"] for each in json.loads(as_json.stdout)}
     assert "feature_platform_view_gaps" in names
-
-
-@pytest.mark.usefixtures("home")
-@pytest.mark.parametrize(
-    ("option", "said"),
-    [
-        (["--push", "http://127.0.0.1:1"], "Pushgateway 'http://127.0.0.1:1': took nothing"),
-        (["--listen", "somewhere"], "'somewhere' is no address; write it as HOST:PORT"),
-        (["--listen", "127.0.0.1:70000"], "is no address"),
-        (["--listen", ":9464", "--push", "http://127.0.0.1:1"], "exclude each other"),
-    ],
-)
-def test_a_place_that_takes_no_metrics_is_named(option: list[str], said: str, sample: "Sample"):
-    options = ["metrics", "--repo", str(sample.repo), "--start-date", "2026-03-01", *option]
-    result = CliRunner().invoke(main, options)
-    assert result.exit_code == 2
-    assert said in result.stderr
-
-
-@pytest.fixture
-def gateway() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """Takes pushes: its address, and what came."""
-    came: list[tuple[str, bytes]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            came.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_args: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", came
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.usefixtures("home")
-def test_a_short_run_pushes_its_metrics(
-    gateway: tuple[str, list[tuple[str, bytes]]], sample: "Sample"
-):
-    address, came = gateway
-    options = ["metrics", "--repo", str(sample.repo), "--start-date", "2026-03-01"]
-    result = CliRunner().invoke(main, [*options, "--push", address])
-    assert result.exit_code == 0, result.output
-    [(path, body)] = came
-    assert path == "/metrics/job/feature_platform/project/warehouse_stock"
-    assert b"feature_platform_view_gaps" in body
