@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from dagster._core.test_utils import freeze_time
 
 from feature_platform.alerts.desk import LOOKED_AT
 from feature_platform.alerts.incidents import Condition, Evidence, Finding, utc
@@ -144,25 +145,13 @@ def test_growth_is_told_from_what_runs_recorded(make_sample: Callable[..., "Samp
     key = sample.key(VIEW_KEY)
     started = datetime(2026, 3, 1, 6, tzinfo=UTC)
     for day, (keys, size) in enumerate([(1000, 90_000), (1100, 99_000), (1200, 108_000)]):
-        metadata = {ONLINE_KEYS: keys, ONLINE_BYTES: size}
-        _recorded(sample.instance, key, started + day * DAY, metadata)
+        counted = dg.AssetMaterialization(key, metadata={ONLINE_KEYS: keys, ONLINE_BYTES: size})
+        with freeze_time(started + day * DAY):
+            sample.instance.report_runless_asset_event(counted)
     found = tell(sample)
     assert found["online_keys_per_day"] == {(VIEW,): 100}
     assert found["online_bytes_per_day"] == {(VIEW,): 9000}
     assert set(found["part_up"].values()) == {1}
-
-
-def _recorded(
-    instance: dg.DagsterInstance, key: dg.AssetKey, at: datetime, metadata: dict[str, Any]
-) -> None:
-    """A materialization of the past."""
-    instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=metadata))
-    storage: Any = instance.event_log_storage
-    record = instance.get_latest_materialization_event(key)
-    assert record is not None
-    moved = record._replace(timestamp=at.timestamp())  # type: ignore[attr-defined]
-    newest = instance.fetch_materializations(key, limit=1).records[0].storage_id
-    storage.update_event_log_record(newest, moved)
 
 
 def test_runs_that_ended_are_counted(told: dict[str, Told]):

@@ -11,18 +11,28 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.test_utils import freeze_time
+
+from feature_platform.alerts.incidents import Condition, Kind
+from feature_platform.alerts.repair import ONLINE_CHECK, runbook_page
+from feature_platform.assets.feature_views import rebuild_due_observation
+from feature_platform.cli import main
+from feature_platform.growth import ONLINE_BYTES, ONLINE_KEYS
+from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from conftest import Sample
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "monitoring"
+WINDOW = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 NAME = re.compile(r"\bfeature_platform_[a-z_]+")
 RULES = yaml.safe_load((MONITORING / "rules.yaml").read_text())["groups"][0]["rules"]
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
@@ -31,9 +41,27 @@ QUERIES = [
 ]
 
 
-def test_each_rule_has_a_runbook_that_is_there():
+def test_each_rule_has_a_runbook_that_is_there_and_names_it():
     for rule in RULES:
-        assert (ROOT / rule["annotations"]["runbook_url"]).is_file(), rule["alert"]
+        page = ROOT / rule["annotations"]["runbook_url"]
+        assert page.is_file(), rule["alert"]
+        assert rule["alert"] in page.read_text(), f"{page.name} says nothing of {rule['alert']}"
+
+
+def test_each_kind_of_incident_has_a_runbook_that_is_there():
+    kinds = [Condition(kind) for kind in get_args(Kind)]
+    for condition in (*kinds, Condition("check", ONLINE_CHECK)):
+        assert (ROOT / "docs/runbooks" / runbook_page(condition)).is_file(), condition
+
+
+def test_each_command_of_a_rule_is_one():
+    for rule in RULES:
+        command = rule["annotations"].get("command")
+        if command is not None:
+            words = re.sub(r"{{.*?}}", "x", command).split()
+            assert words[0] == "feature-platform"
+            known = {option for each in main.commands[words[1]].params for option in each.opts}
+            assert {word for word in words if word.startswith("--")} <= known, command
 
 
 @pytest.mark.server
@@ -111,7 +139,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recorded(make_sample: Callable[..., "Sample"], home: Path) -> "Sample":
-    """A day that was materialized, drift that was seen, an alert that was sent."""
+    """A day that was materialized, one that was counted before, drift, an alert that was sent."""
     sample = make_sample("field_mappings")
     routes = home / "alerts.yaml"
     routes.write_text("routes:\n  - to: log\n")
@@ -120,6 +148,15 @@ def recorded(make_sample: Callable[..., "Sample"], home: Path) -> "Sample":
         assert sample.run(
             "registry", "sources/voorraad", "feature_views/stock", partition="2026-03-01"
         ).success
+        yesterday = {ONLINE_KEYS: 3, ONLINE_BYTES: 300}
+        with freeze_time(datetime.now(UTC) - timedelta(days=1)):
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(sample.key("feature_views/stock"), metadata=yesterday)
+            )
+        assert sample.run("feature_views/stock", partition="2026-03-01").success
+        instance.report_runless_asset_event(
+            rebuild_due_observation(sample.key("feature_views/stock"), WINDOW)
+        )
         instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(
                 sample.key("drift/stock"),
@@ -184,7 +221,7 @@ def prometheus(
 
 @pytest.mark.server
 def test_every_query_of_the_dashboard_finds_something(prometheus: Prometheus):
-    assert len(QUERIES) >= 16
+    assert len(QUERIES) >= 22
     for title, query in QUERIES:
         found = prometheus.ask("query", query=query.replace("$project", ".*"))
         assert found["result"], f"{title}: {query}"
@@ -205,5 +242,8 @@ def test_the_rules_run_without_an_error_and_see_what_is_wrong(prometheus: Promet
     # The day that was materialized is long past, and drift is a failing check.
     assert states["FeatureViewStale"] == "pending"
     assert states["FeatureCheckFailed"] == "pending"
+    assert states["RebuildDue"] == "pending"
+    # One key and some hundred bytes a day do not fill a disk.
+    assert states["OnlineStoreFillsUp"] == "inactive"
     assert states["OnlineStoreDiffers"] == "inactive"
     assert states["AlertsNotDelivered"] == "inactive"
