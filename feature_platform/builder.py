@@ -29,6 +29,7 @@ from feature_platform.checks.freshness import build_freshness_checks
 from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.registry import build_registry_check
 from feature_platform.checks.source_checks import SourceChecks, build_source_checks
+from feature_platform.engine.transformed import is_computed_here, why_transformed
 from feature_platform.errors import RepoError
 from feature_platform.executor import preloaded_executor
 from feature_platform.graph import FeastGraph
@@ -113,12 +114,18 @@ def build_feast_definitions(
         if view.refusal:
             assets.append(translator.spec_of(view))
             continue
-        gate = SourceGate(name, source_checks[view.upstream[0].name])
+        gates = [
+            SourceGate(name, source_checks[each.name])
+            for each in view.upstream
+            if each.kind == "source"
+        ]
         report = reports.get(name)
-        asset = build_feature_view_asset(view, translator, gate, retry_policy, report)
+        asset = build_feature_view_asset(view, translator, gates, retry_policy, report)
         asset = conditioned(asset, automation)
         assets.append(asset)
-        checks.append(build_online_check(view, asset.key))
+        if not why_transformed(view.obj) or is_computed_here(project.config):
+            # What an engine elsewhere computes cannot be computed again here, to compare with.
+            checks.append(build_online_check(view, asset.key))
     closures = run_closures(graph, translator)
 
     checks += build_freshness_checks(graph, translator, automation)

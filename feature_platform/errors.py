@@ -26,6 +26,10 @@ class SourceError(FeaturePlatformError):
     """A source table cannot be built or read: missing, unreadable, wrong columns or types."""
 
 
+class TransformationError(FeaturePlatformError):
+    """A view's rows cannot be computed: its engine, its function, or what the function makes."""
+
+
 class WindowError(FeaturePlatformError):
     """A window is not one: naive, empty, reversed, or in the future."""
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from feature_platform.engine.transformed import why_not_computable, why_transformed
 from feature_platform.errors import RepoError
 from feature_platform.store.inference import UNKNOWN, type_name
-from feature_platform.store.project import FeastProject, source_of
+from feature_platform.store.project import FeastProject, source_of, sources_of
 from feature_platform.store.sql_tables import tables_read
 from feature_platform.store.view_settings import ViewSettings, read_settings
 from feature_platform.translator import FeastTranslatorData
@@ -18,6 +19,7 @@ from feature_platform.translator import FeastTranslatorData
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView
     from feast.data_source import DataSource
+    from feast.repo_config import RepoConfig
 
 Lineage = Mapping[str, Sequence[tuple[FeastTranslatorData, str]]]
 
@@ -112,6 +114,10 @@ class FeastGraph:
                 continue
             if view.refusal and not view.refusal.endswith(_NO_TIME):
                 continue
+            if why_transformed(view.obj):
+                refused = self._drift(view.obj, view.settings, view)
+                found[name] = replace(refused, refusal=_NO_DRIFT, partitions=None)
+                continue
             before = next((each for each in view.upstream if each.kind == "drift"), None)
             drift = before or self._drift(view.obj, view.settings, view)
             # A view whose table is not there yet: its report is shown, and cannot be made either.
@@ -158,10 +164,13 @@ class FeastGraph:
                     f"feature views '{views[0].name}' and '{view.name}' define it differently",
                     "define it once and import it, or rename one of them",
                 )
+        readers = [
+            view
+            for view in self.project.views.values()
+            if any(each.name == source.name for each in sources_of(view))
+        ]
         cadences = {
-            self.settings(view.name).partitions
-            for view in views
-            if not why_not_materializable(view)
+            self.settings(view.name).partitions for view in readers if not self._refusal(view)
         }
         sql = self.project.sql_file(source.name)
         raw = [
@@ -183,7 +192,7 @@ class FeastGraph:
 
     def _view(self, view: "FeatureView") -> FeastTranslatorData:
         settings = self.settings(view.name)
-        refusal = why_not_materializable(view)
+        refusal = self._refusal(view)
         upstream, lineage = self._origins(view)
         return FeastTranslatorData(
             kind="feature_view",
@@ -206,6 +215,9 @@ class FeastGraph:
             columns=_columns([*view.entity_columns, *view.features]),
             lineage=lineage,
         )
+
+    def _refusal(self, view: "FeatureView") -> str | None:
+        return why_not_materializable(view, self.project.config, self.settings(view.name))
 
     def _drift(
         self, view: "FeatureView", settings: ViewSettings, compared: FeastTranslatorData
@@ -235,7 +247,9 @@ class FeastGraph:
         source = source_of(view)
         if source is None:
             parents = [self._view(self.project.view(each.name)) for each in view.source_views]
-            return parents, {
+            # What a run of it reads are the tables of its parents, not what they have online.
+            tables = [self.sources[each.name] for each in sources_of(view)]
+            return [*tables, *parents], {
                 field.name: found
                 for field in view.features
                 if (found := [(each, field.name) for each in parents if _has(each, field.name)])
@@ -303,9 +317,7 @@ class FeastGraph:
             read = [*parent.upstream] if on_demand else [parent]
             views |= {each.name: each for each in read}
             refusals.append(
-                next((each.refusal for each in read if each.refusal), None)
-                if on_demand
-                else parent.refusal
+                next(filter(None, map(_unread, read)), None) if on_demand else _unread(parent)
             )
             entities = {column.name for column in getattr(parent.obj, "entity_columns", ())}
             for feature in features or [column.name for column in parent.columns]:
@@ -336,37 +348,43 @@ class FeastGraph:
         return found
 
 
+_NO_DRIFT = "drift is measured in sources, which do not hold the features Feast computes"
 _NO_TIME = "no timestamp_field is declared, and there is no table yet to find it in"
 
 
-def why_not_materializable(view: "FeatureView") -> str | None:
-    """Why a feature view cannot be put online from its batch source; None where it can."""
+def why_not_materializable(
+    view: "FeatureView", config: "RepoConfig", settings: ViewSettings
+) -> str | None:
+    """Why a feature view cannot be put online from its batch source; None where it can.
+
+    Args:
+        view: As the repo defines it.
+        config: The configuration, whose compute engine makes what a view does not just read.
+        settings: Those of the view.
+    """
     if view.batch_source is None:
         return "it has no batch source"
     if not getattr(view, "enabled", True):
         return "it is disabled (enabled=False)"
     if not view.online:
         return "it is not served online (online=False)"
-    if how := _derived(view) or _computed(view):
-        return f"{how}, which a compute engine has to run"
-    if not view.batch_source.timestamp_field:
-        return f"source '{view.batch_source.name}': {_NO_TIME}"
-    return None
+    if why := why_not_computable(view, config):
+        return why
+    if why_transformed(view) and settings.drift == "block":
+        return f"its tag dagster/drift is 'block', and {_NO_DRIFT}"
+    untimed = [each for each in (view.batch_source, *sources_of(view)) if not each.timestamp_field]
+    return f"source '{untimed[0].name}': {_NO_TIME}" if untimed else None
 
 
-def _derived(view: "FeatureView") -> str | None:
-    names = ", ".join(parent.name for parent in getattr(view, "source_views", None) or ())
-    return f"it is derived from feature views ({names})" if names else None
+def _unread(view: FeastTranslatorData) -> str | None:
+    """Why the features of a view cannot be looked up in a source."""
+    return view.refusal or why_transformed(view.obj) or None
 
 
-def _computed(view: "FeatureView") -> str | None:
-    """What computes a view's features from its source; None where the source holds them."""
+def _computed(view: "FeatureView") -> bool:
+    """Whether a view's features are computed from its source, which then need not hold them."""
     transformation = getattr(view, "feature_transformation", None)
-    if transformation is not None:
-        name = getattr(getattr(transformation, "udf", None), "__name__", None)
-        return f"its features come out of a transformation{f' ({name})' if name else ''}"
-    aggregations = getattr(view, "aggregations", None)
-    return "its features come out of aggregations" if aggregations else None
+    return transformation is not None or bool(getattr(view, "aggregations", None))
 
 
 def source_columns(views: "Iterable[FeatureView]", source: "DataSource") -> dict[str, str]:

@@ -94,7 +94,7 @@ def view_status(
     windows = {key: window_of(view.partitions, key) for key in keys}
     online = materialized_windows(store, view.name)
     view_key = translator.key_of(view)
-    source = graph.sources[view.obj.batch_source.name]
+    source = graph.sources[view.upstream[0].name]
     assert source.partitions is not None  # noqa: S101 - sources are always partitioned
     states = instance.get_status_by_partition(view_key, keys, view.partitions) or {}
     changed = _changed(instance, view_key, translator.key_of(source), source.partitions, windows)

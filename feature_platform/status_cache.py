@@ -62,7 +62,7 @@ class StatusCache:
         entries = {record.asset_entry.asset_key: record.asset_entry for record in records}
         found: dict[str, ViewStatus] = {}
         for name, view in views.items():
-            source = self.graph.sources[view.obj.batch_source.name]
+            source = self.graph.sources[view.upstream[0].name]
             entry = entries.get(self.translator.key_of(view))
             online = windows_of(registered[name]) if name in registered else []
             if entry is None and not online:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import dagster as dg
 from feature_platform.assets.retries import RETRIES, one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, combined_hash
 from feature_platform.assets.windows import run_windows
+from feature_platform.engine.transformed import why_transformed
 from feature_platform.errors import OnlineStoreError
 from feature_platform.growth import size_metadata
 from feature_platform.store.windows import Window, merge, missing
@@ -35,7 +37,7 @@ class FeatureViewConfig(dg.Config):
 def build_feature_view_asset(
     data: FeastTranslatorData,
     translator: DagsterFeastTranslator,
-    gate: "SourceGate",
+    gates: "Sequence[SourceGate]",
     retry_policy: dg.RetryPolicy | None = RETRIES,
     drift: "DriftReport | None" = None,
 ) -> dg.AssetsDefinition:
@@ -44,7 +46,8 @@ def build_feature_view_asset(
     Args:
         data: The feature view.
         translator: Gives the spec.
-        gate: Decides which windows of its source may be served.
+        gates: Decide which windows of its source may be served; several where a derived view
+            reads several sources.
         retry_policy: When a failed step is tried again.
         drift: The view's drift, which is asked where it blocks.
     """
@@ -75,15 +78,19 @@ def build_feature_view_asset(
             if change := ensure_registered(store, project.contents, view):
                 context.log.info("'%s' was not in the registry; applied the repo: %s", view, change)
 
-            def check() -> None:
+            def check(span: Window) -> None:
                 # Under the view's lock: what is checked now is what is written next.
-                passed[:] = gate.require(
-                    context.instance,
-                    store,
-                    whole,
-                    allow_failed=config.allow_failed_checks,
-                    log=context.log,
-                )
+                digests = [
+                    gate.require(
+                        context.instance,
+                        store,
+                        span,
+                        allow_failed=config.allow_failed_checks,
+                        log=context.log,
+                    )
+                    for gate in gates
+                ]
+                passed.extend(digests[0])
                 if drift is not None and drift.blocking:
                     drift.require(
                         context.instance,
@@ -93,24 +100,34 @@ def build_feature_view_asset(
                         log=context.log,
                     )
 
-            result = materialize_window(
-                store,
-                view,
-                whole.start,
-                whole.end,
-                before=check,
-                may_serve=None
-                if config.allow_failed_checks
-                else partial(
-                    _servable,
-                    gate=gate,
-                    drift=drift,
-                    instance=context.instance,
-                    store=store,
-                    passed=whole,
-                    log=context.log,
-                ),
-            )
+            def materialize(span: Window) -> "MaterializationResult":
+                return materialize_window(
+                    store,
+                    view,
+                    span.start,
+                    span.end,
+                    before=partial(check, span),
+                    may_serve=None
+                    if config.allow_failed_checks
+                    else partial(
+                        _servable,
+                        gates=gates,
+                        drift=drift,
+                        instance=context.instance,
+                        store=store,
+                        passed=span,
+                        log=context.log,
+                    ),
+                )
+
+            if why_transformed(data.obj):
+                # What is computed is a function of its partition, whatever range it is part of; and
+                # if one of them has failed its checks, none is served, as with other views.
+                check(whole)
+                passed.clear()
+                result = _total([materialize(span) for span in spans])
+            else:
+                result = materialize(whole)
         if result.rebuild_due:
             # Also as an observation: whoever tells people need not read every materialization.
             context.log_event(rebuild_due_observation(spec.key, whole))
@@ -147,7 +164,7 @@ def rebuild_due_observation(view: dg.AssetKey, window: Window) -> dg.AssetObserv
 def _servable(
     spans: Sequence[Window],
     *,
-    gate: "SourceGate",
+    gates: "Sequence[SourceGate]",
     drift: "DriftReport | None",
     instance: dg.DagsterInstance,
     store: "FeatureStore",
@@ -155,7 +172,9 @@ def _servable(
     log: logging.Logger,
 ) -> list[Window]:
     """What of the windows already online has passed; `passed` has just been through the gate."""
-    others = gate.servable(instance, store, missing(spans, [passed]), log=log)
+    others = missing(spans, [passed])
+    for gate in gates:
+        others = gate.servable(instance, store, others, log=log)
     if drift is not None and drift.blocking:
         others = drift.servable(store, others, log=log)
     return merge([*others, *(each for span in spans if (each := span.intersection(passed)))])
@@ -171,6 +190,21 @@ def _held_online(store: "FeatureStore", view: str, log: logging.Logger) -> dict[
         log.warning("what is online was not counted: %s", error)
         return {}
     return {} if found is None else dict(size_metadata(found, view))
+
+
+def _total(results: "Sequence[MaterializationResult]") -> "MaterializationResult":
+    """What the partitions of a run did together."""
+    first, last = results[0], results[-1]
+    return replace(
+        first,
+        window=Window(first.window.start, last.window.end),
+        rows_read=sum(each.rows_read for each in results),
+        keys_written=sum(each.keys_written for each in results),
+        rows_without_key=sum(each.rows_without_key for each in results),
+        keys_vanished=sum(each.keys_vanished for each in results),
+        seconds=sum(each.seconds for each in results),
+        rebuild_due=any(each.rebuild_due for each in results),
+    )
 
 
 def _metadata(window: Window, result: "MaterializationResult") -> dict[str, Any]:

@@ -9,6 +9,8 @@ import dagster as dg
 
 from feature_platform.assets.retries import RETRIES, one_line_failures
 from feature_platform.assets.windows import run_windows
+from feature_platform.engine.transformed import why_transformed
+from feature_platform.store.project import source_of
 from feature_platform.store.windows import Window
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
@@ -77,10 +79,15 @@ def build_source_asset(
 def hashed_columns(data: FeastTranslatorData) -> list[str] | None:
     """The columns of a source whose content counts; None counts all of the table's.
 
-    All of them where the repo has a suite, which may look at any; and where no schema is known.
+    All of them where the repo has a suite, which may look at any; where a transformation reads the
+    table, which may use any; and where no schema is known.
     """
     if data.project.suite_file(data.name) is not None:
         return None
+    for view in data.project.views.values():
+        source = source_of(view)
+        if source is not None and source.name == data.name and why_transformed(view):
+            return None
     return [column.name for column in data.columns] or None
 
 

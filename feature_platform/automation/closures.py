@@ -21,7 +21,7 @@ def run_closures(
             continue
         keys = [translator.key_of(graph.registry), translator.key_of(view)]
         drift = graph.drifts.get(name)
-        keys += [translator.key_of(drift)] if drift else []
+        keys += [translator.key_of(drift)] if drift and not drift.refusal else []
         source = graph.sources[view.upstream[0].name]
         if source.partitions == view.partitions:
             # A source with hourly partitions has its own job; a daily view on it is checked, hour

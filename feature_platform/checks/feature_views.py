@@ -1,14 +1,20 @@
 """Checks of feature views: what is served equals the offline truth."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from feature_platform.assets.retries import one_line_failures
+from feature_platform.assets.windows import partitions_within, run_windows
+from feature_platform.engine.transformed import why_transformed
+from feature_platform.store.registry import materialized_windows
+from feature_platform.store.windows import Window
 from feature_platform.translator import FeastTranslatorData, op_name
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+
     from feature_platform.store.online_read import Mismatch
 
 _SAMPLE = 2000
@@ -35,7 +41,9 @@ def build_online_check(data: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetC
 
         seed = int(context.run.run_id[:8], 16)
         with one_line_failures():
-            found = compare_online(data.project.store(), data.name, limit=_SAMPLE, seed=seed)
+            store = data.project.store()
+            windows = _computed_windows(data, store, context.run.tags)
+            found = compare_online(store, data.name, windows, limit=_SAMPLE, seed=seed)
         if not found.mismatches:
             said = f"{found.keys_compared} of {found.keys_total} keys compared, all equal"
         else:
@@ -60,6 +68,27 @@ def build_online_check(data: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetC
         )
 
     return online_equals_offline
+
+
+def _computed_windows(
+    data: FeastTranslatorData, store: "FeatureStore", tags: Mapping[str, str]
+) -> list[Window] | None:
+    """Of a view that Feast computes: the partitions of the run, else the newest that is online.
+
+    They are computed again, which takes as long as materializing them. None for other views, whose
+    rows of all windows are looked up.
+    """
+    if data.partitions is None or not why_transformed(data.obj):
+        return None
+    if {"dagster/partition", "dagster/asset_partition_range_start"} & set(tags):
+        return list(run_windows(tags, data.partitions).values())
+    online = materialized_windows(store, data.name)[-1:]
+    return [
+        part
+        for each in online
+        for window in list(partitions_within(data.partitions, each).values())[-1:]
+        if (part := window.intersection(each)) is not None
+    ]
 
 
 def _table(mismatches: "Sequence[Mismatch]") -> dg.TableMetadataValue:

@@ -16,6 +16,7 @@ import dagster as dg
 from feature_platform.assets.windows import partitions_within
 from feature_platform.checks.source_checks import SourceChecks
 from feature_platform.errors import GateError
+from feature_platform.store.project import sources_of
 from feature_platform.store.registry import load_view
 from feature_platform.store.windows import Window, missing
 
@@ -118,9 +119,9 @@ class SourceGate:
 
     def _require_same_source(self, store: "FeatureStore") -> None:
         """What is checked is the repo's source; what is written is read from the registry's."""
-        registered = load_view(store, self.view).batch_source
+        registered = sources_of(load_view(store, self.view))
         ours = self.checks.data.obj
-        if _reads(registered) != _reads(ours):
+        if _reads(ours) not in map(_reads, registered):
             raise GateError(
                 f"feature view '{self.view}'",
                 f"its source '{ours.name}' is another table in the registry than in the repo",

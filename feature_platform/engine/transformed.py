@@ -1,13 +1,59 @@
 """Views that Feast computes while it materializes them: transformed, aggregated, derived."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.rows import Row
+from feature_platform.errors import TransformationError
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+    from feast.repo_config import RepoConfig
+
+_ON_FRAMES = ("pandas", "python", "ray")
+_UNREADABLE = ("sql", "flink")
+
+
+@dataclass(frozen=True)
+class ComputedRows:
+    """What a view is in one window.
+
+    Attributes:
+        table: One row a key, the latest: keys, features, and the times under the names that the
+            view's batch source (of a derived view its sink) gives them.
+        event_times: The event times of `table`, in UTC.
+        rows_read: Source rows read, those of all its parents.
+        rows_without_key: How many of them lack a part of their key.
+    """
+
+    table: pa.Table
+    event_times: pa.Array
+    rows_read: int
+    rows_without_key: int
+
+    def within(self, window: Window, *, reverse: bool = False) -> "ComputedRows":
+        """Those with an event time in the window, or only those without."""
+        inside = pc.and_(
+            pc.greater_equal(self.event_times, pa.scalar(window.start, self.event_times.type)),
+            pc.less(self.event_times, pa.scalar(window.end, self.event_times.type)),
+        )
+        return self.filter(pc.invert(inside) if reverse else inside)
+
+    def filter(self, kept: pa.Array) -> "ComputedRows":
+        """Those for which `kept` is true."""
+        return ComputedRows(
+            self.table.filter(kept),
+            self.event_times.filter(kept),
+            self.rows_read,
+            self.rows_without_key,
+        )
 
 
 def why_transformed(view: Any) -> str:
@@ -21,40 +67,166 @@ def why_transformed(view: Any) -> str:
     return ""
 
 
-def compute_rows(
-    store: "FeatureStore", view: Any, window: Window, write: Callable[[list[Any]], None]
-) -> bool:
-    """Let Feast's compute engine make the rows of a window.
+def is_computed_here(config: "RepoConfig") -> bool:
+    """Whether the repo's compute engine is Feast's local one, or a class of that."""
+    from feast.infra.compute_engines.local.compute import LocalComputeEngineConfig
 
-    With the local engine they are handed to `write`; any other engine writes them where it runs,
-    through the online store's class.
+    return isinstance(config.batch_engine, LocalComputeEngineConfig)
+
+
+def why_not_computable(view: Any, config: "RepoConfig") -> str:
+    """Why the repo's compute engine cannot make the rows of a view; empty when it can.
+
+    Args:
+        view: A feature view, as the repo or the registry has it; its parents are looked at too.
+        config: The repo's configuration, which names the engine.
+    """
+    from feast import BatchFeatureView
+
+    transformation = getattr(view, "feature_transformation", None)
+    mode = getattr(transformation, "mode", "pandas")
+    mode = str(getattr(mode, "value", mode))
+    if getattr(view, "aggregations", None):
+        if isinstance(view, BatchFeatureView):
+            return "it aggregates, and Feast's registry keeps no aggregations of batch views"
+        if is_computed_here(config):
+            return (
+                "it aggregates, and Feast's local engine has no time windows and gives an "
+                "aggregate no event time"
+            )
+    if transformation is not None and mode in _UNREADABLE:
+        return f"its transformation is of mode '{mode}', which Feast cannot read from a registry"
+    if transformation is not None and mode not in _ON_FRAMES and is_computed_here(config):
+        return f"its transformation is of mode '{mode}', which Feast's local engine cannot run"
+    for parent in getattr(view, "source_views", None) or ():
+        if why := why_not_computable(parent, config):
+            return f"of its parent '{parent.name}': {why}"
+    return ""
+
+
+def require_computable(view: Any, config: "RepoConfig") -> None:
+    """Raise if the repo's compute engine cannot make the rows of a view.
+
+    Raises:
+        TransformationError: Likewise, with the reason.
+    """
+    if why := why_not_computable(view, config):
+        raise TransformationError(
+            f"feature view '{view.name}'",
+            f"it cannot be computed: {why}",
+            "compute it in the SQL of its source or in a transformation of mode 'pandas', or "
+            "configure a batch_engine that can",
+        )
+
+
+def computed_rows(store: "FeatureStore", layout: ViewLayout, window: Window) -> ComputedRows:
+    """What a view is in a window, as Feast's local engine computes it from that window alone.
+
+    Nothing is written. The window's rows are held in memory, as with Feast.
+
+    Args:
+        store: The Feast store.
+        layout: The view.
+        window: Half-open.
+
+    Raises:
+        TransformationError: It cannot be computed, its function failed, or what it made lacks keys,
+            features or times.
+        SourceError: A source is missing, unreadable, or lacks a column.
+    """
+    from feast.infra.common.materialization_job import MaterializationTask
+    from feast.infra.compute_engines.dag.context import ExecutionContext
+
+    from feature_platform.engine.local_plan import WindowPlan, require_columns, whole_rows
+
+    view = layout.view
+    require_computable(view, store.config)
+    provider = store._get_provider()  # noqa: SLF001 - as Feast's own materialize
+    engine = provider.batch_engine
+    context = ExecutionContext(
+        project=store.project,
+        repo_config=store.config,
+        offline_store=provider.offline_store,
+        online_store=provider.online_store,
+        entity_defs=[],
+    )
+    task = MaterializationTask(
+        project=store.project,
+        feature_view=view,
+        start_time=window.start,
+        end_time=window.end - timedelta(microseconds=1),
+    )
+    backend = engine._get_backend(context)  # noqa: SLF001 - the frames of the configuration
+    plan = WindowPlan(store.registry, task, backend, store.config, window)
+    table = plan.build().execute(context).data.combine_chunks()
+    keys = [key.name for key in layout.keys if key.source is not None]
+    moment, created = _times_of(layout)
+    features = [feature.name for feature in layout.features]
+    require_columns(view, table, [*keys, *features, moment, *([created] if created else [])])
+    table = whole_rows(table, [table[name] for name in keys])
+    event_times = _event_times(view, table[moment])
+    for key in layout.keys:
+        if key.source is None:  # a view without entities has one row, under Feast's dummy key
+            blank = pa.array([""] * table.num_rows)
+            there = key.name in table.column_names
+            table = (table.drop_columns([key.name]) if there else table).append_column(
+                key.name, blank
+            )
+    named = {
+        moment: layout.source.timestamp_field,
+        **({created: layout.source.created_timestamp_column} if created else {}),
+    }
+    table = table.rename_columns([named.get(name, name) for name in table.column_names])
+    return ComputedRows(table, event_times, plan.rows_read, plan.rows_without_key)
+
+
+def rows_of(computed: ComputedRows, layout: ViewLayout) -> list[Row]:
+    """Computed rows as Feast's engine hands them to an online store, times in UTC.
+
+    Raises:
+        TransformationError: A value does not fit its feature's type.
+    """
+    from feast.utils import _convert_arrow_to_proto
+
+    if not computed.table.num_rows:
+        return []
+    try:
+        found = _convert_arrow_to_proto(computed.table, layout.view, layout.join_keys)
+    except (ValueError, TypeError) as error:
+        text = str(error).strip().splitlines()
+        raise TransformationError(
+            f"feature view '{layout.name}'",
+            f"what was computed does not fit its schema ({text[0] if text else error!r})",
+            "declare the types that come out, or convert the columns in the transformation",
+        ) from error
+    return [(key, values, _aware(time), _aware(created)) for key, values, time, created in found]
+
+
+def compute_elsewhere(store: "FeatureStore", view: Any, window: Window) -> None:
+    """Let a compute engine that is not local make the rows of a window.
+
+    It writes them where it runs, through the online store's class.
 
     Args:
         store: The Feast store.
         view: The feature view.
         window: Half-open; Feast's inclusive end is put a microsecond before it.
-        write: Takes Feast's rows: entity key, features, event time, created time.
 
-    Returns:
-        Whether `write` was used.
+    Raises:
+        TransformationError: It cannot be computed.
     """
+    for _ in _jobs(store, view, window):
+        pass
+
+
+def _jobs(store: "FeatureStore", view: Any, window: Window) -> Iterator[Any]:
     from feast.infra.common.materialization_job import (
         MaterializationJobStatus,
         MaterializationTask,
     )
-    from feast.infra.compute_engines.local.compute import LocalComputeEngine
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    provider = store._get_provider()  # noqa: SLF001 - as Feast's own materialize
-    engine = provider.batch_engine
-    local = isinstance(engine, LocalComputeEngine)
-    if local:
-        engine = LocalComputeEngine(
-            repo_config=store.config,
-            offline_store=provider.offline_store,
-            online_store=_Handed(write),
-            backend=engine.backend_name or "pandas",
-        )
+    require_computable(view, store.config)
     task = MaterializationTask(
         project=store.project,
         feature_view=view,
@@ -62,28 +234,38 @@ def compute_rows(
         end_time=window.end - timedelta(microseconds=1),
         tqdm_builder=lambda length: tqdm(total=length, disable=True),
     )
+    engine = store._get_provider().batch_engine  # noqa: SLF001 - as Feast's own materialize
     for job in engine.materialize(store.registry, task):
         if job.status() == MaterializationJobStatus.ERROR:
             raise job.error() or RuntimeError("the compute engine failed without saying why")
-    return local
+        yield job
 
 
-class _Handed:
-    """What a compute engine takes for an online store."""
+def _times_of(layout: ViewLayout) -> tuple[str, str | None]:
+    """The names that the two times have behind the field mapping."""
+    source = layout.source
+    mapping = dict(source.field_mapping or {})
+    created = source.created_timestamp_column or None
+    moment = mapping.get(source.timestamp_field, source.timestamp_field)
+    return moment, mapping.get(created, created) if created else None
 
-    def __init__(self, write: Callable[[list[Any]], None]) -> None:
-        self._write = write
 
-    def online_write_batch(
-        self,
-        config: Any,  # noqa: ARG002 - Feast's signature
-        table: Any,  # noqa: ARG002
-        data: list[Any],
-        progress: Any,  # noqa: ARG002
-    ) -> None:
-        self._write(
-            [(key, values, _aware(time), _aware(created)) for key, values, time, created in data]
+def _event_times(view: Any, column: pa.ChunkedArray) -> pa.Array:
+    kind = pa.timestamp("us", "UTC")
+    whole = column.combine_chunks()
+    problem = ""
+    if not pa.types.is_timestamp(whole.type):
+        problem = f"of type {whole.type}"
+    elif whole.null_count:
+        problem = f"null in {whole.null_count} rows"
+    if problem:
+        raise TransformationError(
+            f"feature view '{view.name}'",
+            f"the event times that were computed are {problem}",
+            "let its transformation return the event time of every row, as a timestamp",
         )
+    # Those that have lost their zone are UTC, as everywhere in Feast; nanoseconds are cut.
+    return whole.cast(pa.timestamp("us", whole.type.tz), safe=False).cast(kind)
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +12,6 @@ from feature_platform.engine.bulk import (
     EncodedRows,
     Guard,
     encode_batch,
-    encode_feast_rows,
     windows_from_text,
     windows_to_text,
 )
@@ -28,8 +27,13 @@ from feature_platform.engine.latest import (
 from feature_platform.engine.layout import ViewLayout
 from feature_platform.engine.relation import Relation, open_relation
 from feature_platform.engine.rows import Row, feast_rows
-from feature_platform.engine.transformed import compute_rows, why_transformed
+from feature_platform.engine.transformed import (
+    compute_elsewhere,
+    is_computed_here,
+    why_transformed,
+)
 from feature_platform.engine.writers import writer_for
+from feature_platform.store.computed import ComputedWindow
 from feature_platform.store.vanished import batch_keys, remaining_rows, vanished_keys
 from feature_platform.store.windows import Window, merge, missing
 
@@ -118,7 +122,8 @@ class Materialization:
         transformed = why_transformed(self._layout.view)
         if transformed:
             self.reason = f"Feast computes it: {transformed}"
-            self._run_transformed(window, guard, progress)
+            again = _shared(window, [*materialized, *attempts])
+            self._run_transformed(window, again, served, guard, progress)
             return
         with open_relation(
             self._store.config, self._layout.source, [window], source_columns(self._layout)
@@ -315,20 +320,46 @@ class Materialization:
         self.keys_vanished += len(keys)
 
     def _run_transformed(
-        self, window: Window, guard: Guard, progress: Callable[[int], None] | None
+        self,
+        window: Window,
+        again: Sequence[Window],
+        served: Sequence[Window],
+        guard: Guard,
+        progress: Callable[[int], None] | None,
     ) -> None:
-        def write(data: list[Any]) -> None:
-            self.rows_read += len(data)
-            if self._writer is None:
-                self._generic.write(self._layout.view, data, guard)
-            else:
-                for rows in encode_feast_rows(data, self._version):
-                    self._put(rows, guard)
-            self.keys_written += len(data)
-            if progress is not None:
-                progress(len(data))
+        view = self._layout.view
+        if not is_computed_here(self._store.config):
+            compute_elsewhere(self._store, view, window)
+            self.rebuild_due = bool(again)
+            return
+        work = ComputedWindow(self._store, self._layout, window, self._not_before())
+        work.write(self._writer, self._generic, guard)
+        self.keys_written += len(work)
+        if progress is not None and len(work):
+            progress(len(work))
+        if view.offline and view.source_views and not again:
+            work.write_offline()
+        if again and view.stream_source is None:
+            parts = [side for whole in again for side in _sides(whole, self._not_before())]
+            work.clear_vanished(self._writer, parts, lambda: self._allowed(served), guard)
+        self.rows_read += work.rows_read
+        self.rows_without_key += work.rows_without_key
+        self.keys_vanished += work.keys_vanished
+        self.rebuild_due = work.rebuild_due
 
-        compute_rows(self._store, self._layout.view, window, write)
+
+def _shared(window: Window, others: Sequence[Window]) -> list[Window]:
+    """The parts of the window that lie in one of the others."""
+    parts = (window.intersection(other) for other in merge(others))
+    return [part for part in parts if part is not None]
+
+
+@dataclass(frozen=True)
+class _LateKeys:
+    """Keys of a late window: those whose rows may have to be written, and those it has no more."""
+
+    to_write: pa.Table
+    vanished: list[bytes]
 
 
 def _sides(window: Window, moment: datetime | None) -> list[Window]:

@@ -1,5 +1,6 @@
 """Whether what is served equals what the source holds."""
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from feature_platform.engine.latest import sampled_latest_rows, source_columns
 from feature_platform.engine.layout import ViewLayout, view_layout
 from feature_platform.engine.relation import open_relation
 from feature_platform.engine.rows import Row, feast_rows
+from feature_platform.engine.transformed import why_transformed
 from feature_platform.store.registry import load_view, windows_of
 from feature_platform.store.windows import Window, merge
 
@@ -64,22 +66,27 @@ def compare_online(
 
     The truth of a key is its latest row over the windows, as `materialize_window` defines it. A
     value older than the view's TTL may be absent or still there. A value with a newer event time
-    than any of the windows, pushed by a stream since, is left alone.
+    than any of the windows, pushed by a stream since, is left alone. Of a view that Feast computes
+    the truth is what its engine makes of each of the windows now.
 
     Args:
         store: The Feast store.
         view: Name of the feature view.
-        windows: What should be online; None takes what the registry says is.
+        windows: What should be online; None takes what the registry says is. Of a view that Feast
+            computes: the windows one by one, as they were materialized.
         limit: Read all keys up to this many, else a sample of this many.
         seed: Chooses the sample; the same seed chooses the same keys.
 
     Raises:
         RegistryError: There is no such view, or the registry cannot be reached.
         SourceError: The source is missing, unreadable, or lacks a column.
+        TransformationError: The view's rows cannot be computed.
         OnlineStoreError: The view is not served online.
     """
     found = load_view(store, view)
     layout = view_layout(found)
+    if why_transformed(found):
+        return _compare_computed(store, layout, windows or windows_of(found), limit, seed)
     served = windows_of(found) if windows is None else merge(windows)
     compared, total = 0, 0
     mismatches: list[Mismatch] = []
@@ -90,6 +97,20 @@ def compare_online(
                 compared += part.num_rows
                 mismatches += _compare(store, layout, feast_rows(part, layout), served)
     return OnlineComparison(compared, total, tuple(mismatches))
+
+
+def _compare_computed(
+    store: "FeatureStore", layout: ViewLayout, windows: Sequence[Window], limit: int, seed: int
+) -> OnlineComparison:
+    from feature_platform.store.computed import latest_computed
+
+    rows = latest_computed(store, layout, windows)
+    chosen = rows if len(rows) <= limit else random.Random(seed).sample(rows, limit)  # noqa: S311
+    mismatches: list[Mismatch] = []
+    for start in range(0, len(chosen), _READ_AT_ONCE):
+        part = chosen[start : start + _READ_AT_ONCE]
+        mismatches += _compare(store, layout, part, merge(windows))
+    return OnlineComparison(len(chosen), len(rows), tuple(mismatches))
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

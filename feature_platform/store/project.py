@@ -348,6 +348,15 @@ def source_of(view: "FeatureView") -> "DataSource | None":
     return None if getattr(view, "source_views", None) else view.batch_source
 
 
+def sources_of(view: "FeatureView") -> "list[DataSource]":
+    """The batch sources that the rows of a view come from: its own, or those of all its parents."""
+    parents = getattr(view, "source_views", None)
+    if not parents:
+        return [view.batch_source] if view.batch_source is not None else []
+    found = {source.name: source for parent in parents for source in sources_of(parent)}
+    return list(found.values())
+
+
 @contextmanager
 def _own_modules(folder: Path) -> Iterator[None]:
     """Let a repo's top-level modules be imported, and forget them: the next repo has its own.

@@ -250,10 +250,6 @@ def test_a_view_that_a_service_takes_twice_is_told_apart_by_its_aliases(specs: A
     [
         ("borrowed_offline", "it is not served online (online=False)"),
         ("borrowed_paused", "it is disabled (enabled=False)"),
-        (
-            "borrowed_per_week",
-            "it is derived from feature views (borrowed), which a compute engine has to run",
-        ),
         ("imported", "it has no batch source"),
         ("complaints", "labels are pushed to it, not materialized"),
     ],
@@ -277,32 +273,35 @@ def test_what_cannot_be_materialized_is_not_executable_and_in_no_job(
         "registry",
         "sources/loans",
         "feature_views/borrowed",
+        "feature_views/borrowed_per_week",
         "drift/borrowed",
     }
 
 
-def test_a_derived_view_depends_on_its_parents_and_not_on_where_it_writes(specs: Any):
+def test_a_derived_view_depends_on_its_parents_and_their_source_not_on_where_it_writes(specs: Any):
     found = specs("not_servable")
-    assert deps(found["feature_views/borrowed_per_week"]) == {"feature_views/borrowed", "registry"}
+    assert deps(found["feature_views/borrowed_per_week"]) == {
+        "feature_views/borrowed",
+        "sources/loans",
+        "registry",
+    }
     assert "sources/per_week" not in found
     assert lineage(found["feature_views/borrowed_per_week"]) == {
         "books": [("feature_views/borrowed", "books")]
     }
 
 
-@pytest.mark.parametrize(
-    ("view", "why"),
-    [
-        ("latency", "its features come out of a transformation (in_milliseconds)"),
-        ("ping_count", "its features come out of aggregations"),
-    ],
-)
-def test_a_batch_view_with_a_transformation_says_who_would_have_to_run_it(
-    view: str, why: str, specs: Any
+def test_a_batch_view_with_a_transformation_is_materialized_and_one_that_aggregates_says_why_not(
+    specs: Any,
 ):
-    spec = specs("batch_transformation")[f"feature_views/{view}"]
-    assert spec.description.endswith(f"{why}, which a compute engine has to run.")
-    assert deps(spec) == {"sources/pings", "registry"}
+    found = specs("batch_transformation")
+    assert found["feature_views/latency"].partitions_def is not None
+    assert found["feature_views/ping_count"].description.endswith(
+        "Cannot be materialized: it aggregates, and Feast's registry keeps no aggregations of "
+        "batch views."
+    )
+    for view in ("latency", "ping_count"):
+        assert deps(found[f"feature_views/{view}"]) == {"sources/pings", "registry"}
 
 
 def test_what_a_transformation_makes_is_not_asked_of_the_source(specs: Any):

@@ -172,6 +172,33 @@ def batch_transformation(repo: Path) -> None:
     )
 
 
+def transformed(repo: Path, sales: list[tuple[int, float, float]] | None = None) -> None:
+    """Sales as (shop, day, euros), the day a part of one too; visitors of three days."""
+    found = sales or [
+        (1, 0.2, 3.0), (1, 0.1, 1.0), (2, 0.3, 5.0), (1, 1.1, 7.0), (1, 2.5, 11.0), (2, 2.1, 2.0)
+    ]  # fmt: skip
+    write(
+        repo / "data/sales.parquet",
+        {
+            "shop_id": [row[0] for row in found],
+            "euros": [row[2] for row in found],
+            "sold_at": [at(0, 24 * row[1]) for row in found],
+            "booked_at": [at(0, 24 * row[1] + 1) for row in found],
+        },
+        {"shop_id": pa.int64(), "euros": pa.float64(), "sold_at": TIME, "booked_at": TIME},
+    )
+    days = range(3)
+    write(
+        repo / "data/visits.parquet",
+        {
+            "shop_id": [shop for _ in days for shop in (1, 2)],
+            "visitors": [10 * (day + shop) for day in days for shop in (1, 2)],
+            "ts": [at(day, 20) for day in days for _ in (1, 2)],
+        },
+        {"ts": TIME},
+    )
+
+
 def inferred_schema(repo: Path) -> None:
     write(
         repo / "data/visits.parquet",
@@ -200,6 +227,7 @@ TABLES: Mapping[str, Callable[[Path], None]] = {
         odd_names,
         unnamed_sources,
         batch_transformation,
+        transformed,
         inferred_schema,
     )
 }

@@ -1,0 +1,196 @@
+"""One window of a view that a compute engine makes: written, and cleared of what has vanished.
+
+A computed row is a function of its window alone, as with Feast. What a key falls back on when its
+row has vanished is therefore what the windows before would put online, each computed again; they
+are taken to be of the same length.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_platform.engine.bulk import EncodedRows, Guard, OnlineWriter, encode_feast_rows
+from feature_platform.engine.generic_writer import GenericWriter
+from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.transformed import ComputedRows, computed_rows, rows_of
+from feature_platform.store.windows import Window
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_MOVES = "moves_times"
+_WINDOWS_BACK = 31
+
+
+class ComputedWindow:
+    """The computed rows of one window, on their way into the online store.
+
+    Args:
+        store: The Feast store.
+        layout: The view.
+        window: Half-open.
+        not_before: Rows with an earlier event time are not written (TTL).
+
+    Attributes:
+        rows_read: Source rows read for it, and for what its keys fell back on.
+        rows_without_key: Those of the window's that lack a part of their key.
+        keys_vanished: Keys that were replaced or deleted.
+        rebuild_due: Whether keys may be served that have vanished, or lack an older row.
+
+    Raises:
+        TransformationError: The rows cannot be computed; nothing has been written.
+        SourceError: Likewise, a source cannot be read.
+    """
+
+    def __init__(
+        self,
+        store: "FeatureStore",
+        layout: ViewLayout,
+        window: Window,
+        not_before: datetime | None,
+    ) -> None:
+        self._store = store
+        self._layout = layout
+        self._window = window
+        self._not_before = not_before
+        self._version = store.config.entity_key_serialization_version
+        self._found = computed_rows(store, layout, window)
+        self._rows = rows_of(self._fresh(self._found), layout)
+        self._encoded = encode_feast_rows(self._rows, self._version)
+        self.rows_read = self._found.rows_read
+        self.rows_without_key = self._found.rows_without_key
+        self.keys_vanished = 0
+        self.rebuild_due = False
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def write(self, writer: OnlineWriter | None, generic: GenericWriter, guard: Guard) -> None:
+        """Put the rows in where the guard lets them."""
+        if writer is None:
+            generic.write(self._layout.view, self._rows, guard)
+            return
+        for rows in self._encoded:
+            writer.write(self._layout.view, rows, guard)
+        if self._found.within(self._window, reverse=True).table.num_rows:
+            # From now on nobody can tell which window a row online has come from.
+            writer.set_note(self._layout.view, _MOVES, "1")
+
+    def write_offline(self) -> None:
+        """Add the rows to the table that a derived view writes to, as Feast's engine does."""
+        if not self._found.table.num_rows:
+            return
+        provider = self._store._get_provider()  # noqa: SLF001 - as Feast's own materialize
+        provider.offline_store.offline_write_batch(
+            self._store.config, self._layout.view, self._found.table, lambda _: None
+        )
+
+    def clear_vanished(
+        self,
+        writer: OnlineWriter | None,
+        again: Sequence[Window],
+        allowed: Callable[[], Sequence[Window]],
+        guard: Guard,
+    ) -> None:
+        """Take out keys that are online from the window and are not computed in it any more.
+
+        Args:
+            writer: Of the online store; without one such keys cannot be named.
+            again: Parts of the window that were, or may have been, online before.
+            allowed: The windows that keys may fall back on.
+            guard: Of the window.
+        """
+        view = self._layout.view
+        if writer is None or writer.note(view, _MOVES) is not None:
+            self.rebuild_due = True
+            return
+        for part in again:
+            present = self._keys(self._found.within(part))
+            gone = list(_without(writer.keys_within(view, part), present))
+            if not gone:
+                continue
+            keys = pa.concat_arrays(gone).unique()
+            for rows in self._fallbacks(keys, allowed()):
+                writer.write(view, rows, guard)
+            # What got a row of an earlier window has left this one, and stays.
+            writer.delete(view, keys.to_pylist(), part)
+            self.keys_vanished += len(keys)
+
+    def _fallbacks(self, keys: pa.Array, allowed: Sequence[Window]) -> Iterator[EncodedRows]:
+        """The latest earlier rows of the keys, computed again window by window."""
+        left = keys
+        for number, window in enumerate(_before(self._window, allowed)):
+            if number == _WINDOWS_BACK:
+                self.rebuild_due = True
+                return
+            found = computed_rows(self._store, self._layout, window)
+            self.rows_read += found.rows_read
+            for rows in encode_feast_rows(rows_of(self._fresh(found), self._layout), self._version):
+                wanted = pc.is_in(rows.keys, value_set=left)
+                if not pc.any(wanted).as_py():
+                    continue
+                places = pc.indices_nonzero(wanted).cast(pa.int64()).to_numpy()
+                yield rows.take(places)
+                left = left.filter(pc.invert(pc.is_in(left, value_set=rows.keys)))
+            if not len(left):
+                return
+
+    def _fresh(self, found: ComputedRows) -> ComputedRows:
+        if self._not_before is None:
+            return found
+        since = pa.scalar(self._not_before, found.event_times.type)
+        return found.filter(pc.greater_equal(found.event_times, since))
+
+    def _keys(self, found: ComputedRows) -> pa.Array:
+        encoded = encode_feast_rows(rows_of(found, self._layout), self._version)
+        none = pa.array([], pa.binary())
+        return pa.concat_arrays([none, *(rows.keys for rows in encoded)])
+
+
+def _without(batches: Iterator[pa.Array], present: pa.Array) -> Iterator[pa.Array]:
+    for keys in batches:
+        gone = keys.filter(pc.invert(pc.is_in(keys, value_set=present)))
+        if len(gone):
+            yield gone
+
+
+def _before(window: Window, allowed: Sequence[Window]) -> Iterator[Window]:
+    """What is allowed of the earlier windows of the same length, the newest first."""
+    length = window.end - window.start
+    first = min((each.start for each in allowed), default=window.start)
+    end = window.start
+    while end > first:
+        earlier = Window(end - length, end)
+        for each in reversed(allowed):
+            part = earlier.intersection(each)
+            if part is not None:
+                yield part
+        end = earlier.start
+
+
+def latest_computed(
+    store: "FeatureStore", layout: ViewLayout, windows: Sequence[Window]
+) -> list[Any]:
+    """The latest row of every key over some windows, each computed alone, as Feast's rows.
+
+    Args:
+        store: The Feast store.
+        layout: The view.
+        windows: Windows as they were materialized, in any order.
+    """
+    newest: dict[bytes, Any] = {}
+    for window in sorted(windows, key=lambda each: each.start):
+        for row in rows_of(computed_rows(store, layout, window), layout):
+            key = row[0].SerializeToString(deterministic=True)
+            there = newest.get(key)
+            if there is None or _moment(row) >= _moment(there):
+                newest[key] = row
+    return list(newest.values())
+
+
+def _moment(row: Any) -> tuple[datetime, bool, datetime]:
+    _, _, event_time, created = row
+    return event_time, created is not None, created or event_time
