@@ -354,14 +354,6 @@ def _shared(window: Window, others: Sequence[Window]) -> list[Window]:
     return [part for part in parts if part is not None]
 
 
-@dataclass(frozen=True)
-class _LateKeys:
-    """Keys of a late window: those whose rows may have to be written, and those it has no more."""
-
-    to_write: pa.Table
-    vanished: list[bytes]
-
-
 def _sides(window: Window, moment: datetime | None) -> list[Window]:
     """The window, cut at the moment before which rows are not written any more (TTL).
 
