@@ -1,10 +1,11 @@
 """Rows ready for an online store: serialized keys and values, by column, with their times."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from feature_platform.store.windows import Window
 
 NO_TIME = -(2**63)
 """The number of a created time that is not there: less than any other."""
+
+FAR_AHEAD = datetime(9999, 1, 1, tzinfo=UTC)
+"""Later than what any online store holds."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,12 @@ class OnlineWriter(Protocol):
         A key may come more than once.
         """
 
+    def keys_from(self, view: Any, window: Window, most: int) -> "OnlineKeys | None":
+        """Keys stored from the window and from after it; None if more than `most` are from after.
+
+        What is written meanwhile may be missing.
+        """
+
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
         """Remove the view's row of each key if its event time still lies in the window."""
 
@@ -144,6 +154,32 @@ class OnlineWriter(Protocol):
 
     def close(self) -> None:
         """Give back the connection, unless it belongs to Feast."""
+
+
+@dataclass(frozen=True)
+class OnlineKeys:
+    """Which keys an online store holds from a window on.
+
+    Attributes:
+        within: Keys whose stored event time lies in the window.
+        after: Keys whose stored event time, or each of them, is not before the window's end.
+    """
+
+    within: set[bytes]
+    after: set[bytes]
+
+
+def scanned_from(writer: OnlineWriter, view: Any, window: Window, most: int) -> OnlineKeys | None:
+    """`OnlineWriter.keys_from` by two scans."""
+    after: set[bytes] = set()
+    scan = writer.keys_within(view, Window(window.end, FAR_AHEAD))
+    with closing(cast("Generator[pa.Array]", scan)) as scanned:
+        for keys in scanned:
+            after.update(keys.to_pylist())
+            if len(after) > most:
+                return None
+    within = {key for keys in writer.keys_within(view, window) for key in keys.to_pylist()}
+    return OnlineKeys(within, after)
 
 
 def windows_to_text(windows: Sequence[Window]) -> str:

@@ -84,11 +84,17 @@ def parts_of(relation: Relation, layout: ViewLayout, windows: Sequence[Window]) 
     """Into how many parts the keys of some windows fall that memory stays the same."""
     if not layout.source_keys:
         return 1
-    keys = _key_list(layout)
-    counted = f"approx_count_distinct(({keys}))"
     met = inside(relation.timestamp, windows)
-    found = int(relation.rows(f"SELECT {counted} FROM {VIEW} WHERE {met}")[0][0])
-    return max(1, -(-found // KEYS_A_PART))
+    found = relation.rows(f"SELECT {_about_keys(layout)} FROM {VIEW} WHERE {met}")
+    return _parts(found[0][0])
+
+
+def _about_keys(layout: ViewLayout) -> str:
+    return f"approx_count_distinct(({_key_list(layout)}))" if layout.source_keys else "1"
+
+
+def _parts(keys: int) -> int:
+    return max(1, -(-keys // KEYS_A_PART))
 
 
 def latest_rows_of(
@@ -221,13 +227,13 @@ def distinct_keys(
     yield from relation.batches(f"SELECT DISTINCT {named} FROM {VIEW} WHERE {met}", batch_rows)
 
 
-def count_rows(relation: Relation, layout: ViewLayout, window: Window) -> tuple[int, int]:
-    """Rows of the window, and how many of them lack a part of their key."""
+def count_rows(relation: Relation, layout: ViewLayout, window: Window) -> tuple[int, int, int]:
+    """Rows of the window, how many of them lack a part of their key, and `parts_of` it."""
     found = relation.rows(
-        f"SELECT count(*), count(*) FILTER (WHERE NOT ({whole_key(layout)})) FROM {VIEW} "
-        f"WHERE {inside(relation.timestamp, [window])}"
+        f"SELECT count(*), count(*) FILTER (WHERE NOT ({whole_key(layout)})), "
+        f"{_about_keys(layout)} FROM {VIEW} WHERE {inside(relation.timestamp, [window])}"
     )[0]
-    return int(found[0]), int(found[1])
+    return int(found[0]), int(found[1]), _parts(found[2])
 
 
 def served_columns(relation: Relation, layout: ViewLayout) -> str:

@@ -18,6 +18,8 @@ from feature_platform.engine.bulk import (
     NO_TIME,
     EncodedRows,
     Guard,
+    OnlineKeys,
+    scanned_from,
 )
 from feature_platform.engine.deadline import deadline
 from feature_platform.store.windows import Window
@@ -139,6 +141,10 @@ class PostgresWriter:
                         held.close()
                         break
                 yield pa.array([bytes(key) for (key,) in keys], pa.binary())
+
+    def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
+        """Keys stored from the window and from after it; None if those are more than `most`."""
+        return scanned_from(self, view, window, most)
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
         """Remove the view's rows of each key whose event time still lies in the window."""

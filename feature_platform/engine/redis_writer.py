@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from feature_platform.engine.buffers import constant, join
-from feature_platform.engine.bulk import EncodedRows, Guard, microseconds
+from feature_platform.engine.bulk import EncodedRows, Guard, OnlineKeys, microseconds, scanned_from
 from feature_platform.engine.fast_read import StoredRow
 from feature_platform.engine.redis_script import (
     DELETE,
@@ -88,6 +88,10 @@ class RedisWriter:
                     yield pa.array(keys, pa.binary())
                 if cursor == b"0":
                     break
+
+    def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
+        """Keys stored from the window and from after it; None if those are more than `most`."""
+        return scanned_from(self, view, window, most)
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
         """Remove the view's fields of each key if its event time still lies in the window."""

@@ -16,9 +16,11 @@ import pyarrow.compute as pc
 
 from feature_platform.engine.buffers import objects
 from feature_platform.engine.bulk import (
+    FAR_AHEAD,
     NO_TIME,
     EncodedRows,
     Guard,
+    OnlineKeys,
     microseconds,
 )
 from feature_platform.store.windows import Window
@@ -29,6 +31,7 @@ _OLDEST = -62_000_000_000
 _LATEST = 253_402_200_000
 _CHANGE_STEP = 900  # seconds; clocks change at a quarter of an hour
 _CHANGE_REACH = 3 * 3600  # seconds; more than clocks are ever put forward
+_FAR = 2 * 86_400  # seconds; more than any clock is from UTC
 _SCAN_ROWS = 50_000
 _NOTES = "feature_platform_notes"
 _NOTES_TABLE = f"CREATE TABLE IF NOT EXISTS {_NOTES} (subject TEXT PRIMARY KEY, note TEXT)"
@@ -82,12 +85,37 @@ class SqliteWriter:
 
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
         """Stream the keys whose stored event time lies in the window."""
-        table = self._table(view)
+        cursor = self._in_table_order(view, "entity_key", _within(window))
+        while page := cursor.fetchmany(_SCAN_ROWS):
+            yield pa.array([key for (key,) in page], pa.binary())
+
+    def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
+        """Keys stored from the window and from after it; None if more than `most` are from after.
+
+        Where the window is late, nearly all keys are from after it: they are all keys, which an
+        index has, less the few others, for which the table is gone through once.
+        """
         cursor = self._connection.execute(
-            f"SELECT DISTINCT entity_key FROM {table} AS t WHERE {_within(window)}"
+            f"SELECT entity_key FROM {self._table(view)} "
+            f"WHERE feature_name = {_quoted(view.features[0].name)}"
         )
-        while keys := cursor.fetchmany(_SCAN_ROWS):
-            yield pa.array([key for (key,) in keys], pa.binary())
+        after: set[bytes] = set()
+        while page := cursor.fetchmany(_SCAN_ROWS):
+            after.update(key for (key,) in page)
+            if len(after) > most:
+                return None
+        # Asked second: what is written in between is missing above.
+        others = self._in_table_order(
+            view, f"entity_key, {_within(window)}", _not_after(window.end)
+        ).fetchall()
+        after.difference_update(key for key, _ in others)
+        return OnlineKeys({key for key, is_within in others if is_within}, after)
+
+    def _in_table_order(self, view: Any, columns: str, condition: str) -> sqlite3.Cursor:
+        """Distinct values where the condition holds; by an index each row would be looked up."""
+        return self._connection.execute(
+            f"SELECT DISTINCT {columns} FROM {self._table(view)} AS t NOT INDEXED WHERE {condition}"
+        )
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
         """Remove the view's rows of each key whose event time still lies in the window."""
@@ -172,12 +200,32 @@ _PLAINLY_NEWER = (
 
 def _within(window: Window) -> str:
     """SQL condition: the stored event time lies in the window, beyond doubt."""
+    # Feast's seconds tell all but what is near an end, at a third of the price.
+    first, last = _second(window.start), _second(window.end)
+    near = f"t.event_ts >= {first - _FAR} AND t.event_ts < {last + _FAR}"
+    surely = f"t.event_ts >= {first + _FAR} AND t.event_ts < {last - _FAR}"
+    return f"({near} AND ({surely} OR {_exactly_within(window)}))"
+
+
+def _not_after(moment: datetime) -> str:
+    """SQL condition: it is not beyond doubt that the stored event time is not before the moment."""
+    second = _second(moment)
+    after = _exactly_within(Window(moment, FAR_AHEAD))
+    surely = f"t.event_ts < {second - _FAR}"
+    return f"(t.event_ts < {second + _FAR} AND ({surely} OR {after} IS NOT TRUE))"
+
+
+def _exactly_within(window: Window) -> str:
     low, high = microseconds(window.start), microseconds(window.end)
     local_low, local_high = _local_start(low), _local_end(high)
     return (
         f"(CASE WHEN {_IS_KNOWN} THEN {_UTC} >= {low} AND {_UTC} < {high} "
         f"ELSE {_EVENT} >= {local_low} AND {_EVENT} < {local_high} END)"
     )
+
+
+def _second(moment: datetime) -> int:
+    return microseconds(moment) // _SECOND
 
 
 def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[tuple[Any, ...]]]:

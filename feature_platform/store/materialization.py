@@ -1,12 +1,11 @@
 """The work of materializing one window: read, write, and clear away what has vanished."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_platform.engine.bulk import (
     EncodedRows,
@@ -19,7 +18,9 @@ from feature_platform.engine.generic_writer import GenericWriter
 from feature_platform.engine.latest import (
     KEYS_A_PART,
     count_rows,
+    distinct_keys,
     latest_rows,
+    latest_rows_of,
     latest_rows_of_all,
     parts_of,
     source_columns,
@@ -44,7 +45,6 @@ _BATCH_ROWS = 50_000
 _GENERIC_ROWS = 2_000
 _MANY_ROWS = 20_000  # fewer are sent sooner than the online store is asked what it has
 _ATTEMPTS = "attempts"
-_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Materialization:
@@ -128,31 +128,44 @@ class Materialization:
         with open_relation(
             self._store.config, self._layout.source, [window], source_columns(self._layout)
         ) as relation:
-            rows, keyless = count_rows(relation, self._layout, window)
+            rows, keyless, count = count_rows(relation, self._layout, window)
             self.rows_read += rows
             self.rows_without_key += keyless
-            newer = (
-                self._online_after(window, materialized)
-                if rows >= _MANY_ROWS and not unrecorded
-                else None
-            )
-            count = parts_of(relation, self._layout, [window])
-            for number in range(count):
-                batches = latest_rows(
-                    relation,
-                    self._layout,
-                    window,
-                    not_before=self._not_before(),
-                    batch_rows=_GENERIC_ROWS if self._writer is None else _BATCH_ROWS,
-                    part=(number, count),
-                )
-                self._write_all(self._without(newer, batches), guard, progress)
             again = [
                 part
                 for other in merge([*materialized, *attempts])
                 if (part := window.intersection(other)) is not None
             ]
-            if again and not is_streamed:
+            is_late = any(other.end > window.end for other in materialized)
+            late = (
+                self._late_keys(relation, window)
+                if is_late and count == 1 and rows >= _MANY_ROWS and not unrecorded
+                else None
+            )
+            batch_rows = _GENERIC_ROWS if self._writer is None else _BATCH_ROWS
+            fresh = {"not_before": self._not_before()}
+            for number in range(count):
+                batches = (
+                    latest_rows(
+                        relation,
+                        self._layout,
+                        window,
+                        batch_rows=batch_rows,
+                        part=(number, count),
+                        **fresh,
+                    )
+                    if late is None
+                    else latest_rows_of(
+                        relation, self._layout, late.to_write, batch_rows=batch_rows, **fresh
+                    )
+                )
+                self._write_all(batches, guard, progress)
+            if not again or is_streamed:
+                return
+            if late is not None and again == [window] == _sides(window, self._not_before()):
+                if late.vanished:
+                    self._replace_vanished(late.vanished, window, self._allowed(served), guard)
+            else:
                 self._clear_vanished(relation, again, served, guard)
 
     def finish(self, window: Window) -> None:
@@ -227,31 +240,23 @@ class Materialization:
     def _not_before(self) -> datetime | None:
         return datetime.now(UTC) - self._layout.ttl if self._layout.ttl else None
 
-    def _online_after(self, window: Window, materialized: Sequence[Window]) -> pa.Array | None:
-        """Keys that are online from after the window, which the guard would keep; None if many."""
-        later = missing(materialized, [Window(_LONG_AGO, window.end)])
-        if self._writer is None or not later:
-            return None
-        found: list[pa.Array] = []
-        span = Window(later[0].start, later[-1].end)
-        scan = cast("Generator[pa.Array]", self._writer.keys_within(self._layout.view, span))
-        with closing(scan) as scanned:
-            for keys in scanned:
-                found.append(keys)
-                if sum(map(len, found)) > KEYS_A_PART:
-                    return None
-        return pa.concat_arrays(found) if found else None
+    def _late_keys(self, relation: Relation, window: Window) -> "_LateKeys | None":
+        """What is to be done with the keys of a window, by one look at those online; None if many.
 
-    def _without(
-        self, newer: pa.Array | None, batches: Iterable[pa.RecordBatch]
-    ) -> Iterator[pa.RecordBatch]:
-        """The batches without rows of those keys: what need not be sent is not built either."""
-        for batch in batches:
-            if newer is None:
-                yield batch
-                continue
-            keys = batch_keys(batch, self._layout, self._version)
-            yield batch.filter(pc.invert(pc.is_in(keys, value_set=newer)))
+        Most rows of a late window would be kept out by the guard: they are not even ranked.
+        """
+        if self._writer is None or not self._layout.source_keys:
+            return None
+        online = self._writer.keys_from(self._layout.view, window, KEYS_A_PART)
+        found = list(distinct_keys(relation, self._layout, window))
+        if online is None or not found:
+            return None
+        batch = pa.Table.from_batches(found).combine_chunks().to_batches()[0]
+        keys = batch_keys(batch, self._layout, self._version).to_pylist()
+        return _LateKeys(
+            to_write=pa.table(batch.filter(pa.array([key not in online.after for key in keys]))),
+            vanished=sorted(online.within.difference(keys)),
+        )
 
     def _write_all(
         self,
@@ -352,6 +357,14 @@ def _shared(window: Window, others: Sequence[Window]) -> list[Window]:
     """The parts of the window that lie in one of the others."""
     parts = (window.intersection(other) for other in merge(others))
     return [part for part in parts if part is not None]
+
+
+@dataclass(frozen=True)
+class _LateKeys:
+    """Keys of a late window: those whose rows may have to be written, and those it has no more."""
+
+    to_write: pa.Table
+    vanished: list[bytes]
 
 
 def _sides(window: Window, moment: datetime | None) -> list[Window]:

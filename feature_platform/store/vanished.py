@@ -5,7 +5,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_platform.engine.bulk import OnlineWriter
 from feature_platform.engine.entity_keys import encode_keys, key_columns_of
@@ -57,10 +56,11 @@ def vanished_keys(
         return
     more = next(online, None)
     if more is None and len(first) <= _AT_ONCE:
+        few = set(first.to_pylist())
         for keys in _source_keys(relation, layout, window, version):
-            first = first.filter(pc.invert(pc.is_in(first, value_set=keys)))
-        if len(first):
-            yield first.unique().to_pylist()
+            few.difference_update(keys.to_pylist())
+        if few:
+            yield sorted(few)
         return
     with spilling_connection() as connection:
         for table in (_ONLINE, _SOURCE):

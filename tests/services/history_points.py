@@ -8,7 +8,7 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 
-from feature_platform.engine.bulk import EncodedRows, Guard
+from feature_platform.engine.bulk import EncodedRows, Guard, OnlineKeys
 from feature_platform.engine.generic_writer import GenericWriter
 from feature_platform.store import materialization, materialize
 from feature_platform.store.windows import Window
@@ -79,6 +79,11 @@ class _Writer:
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
         self._points.passed()
         yield from self._inner.keys_within(view, window)
+
+    def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
+        self._points.passed()
+        found: OnlineKeys | None = self._inner.keys_from(view, window, most)
+        return found
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
         for key in keys:

@@ -18,6 +18,8 @@ from feast.types import Float64, Int64, String
 from local_servers import RedisServer, cluster_running, redis_running
 from sample_repos import SampleRepo, day, online_config, row, served
 
+from feature_platform.engine.entity_keys import key_columns_of
+from feature_platform.engine.writers import writer_for
 from feature_platform.errors import OnlineStoreError
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.online_read import compare_online
@@ -73,6 +75,30 @@ def test_windows_in_any_order_leave_the_latest_rows(repo: SampleRepo) -> None:
     assert materialized_windows(store, "user_stats") == [Window(day(1), day(4))]
     comparison = compare_online(store, "user_stats")
     assert (comparison.keys_compared, comparison.mismatches) == (4, ())
+
+
+@pytest.mark.parametrize("kind", WITH_BULK, indirect=True)
+def test_a_late_window_sees_which_keys_are_online_from_it_and_from_after_it(
+    repo: SampleRepo,
+) -> None:
+    repo.write([row(user, day(user, user), 1.0) for user in (1, 2, 3, 4)])
+    store = repo.applied()
+    materialize_window(store, "user_stats", day(1), day(4))
+    # Whole seconds and the local clock are all that Feast itself leaves.
+    store.materialize(day(4), day(5), feature_views=["user_stats"])
+    view = store.get_feature_view("user_stats")
+    writer = writer_for(store._get_provider().online_store, store.config)
+    assert writer is not None
+    found = writer.keys_from(view, Window(day(2), day(3)), 10)
+    assert found is not None
+    assert _users(found.within) == [2]
+    assert _users(found.after) == [3, 4]
+    assert writer.keys_from(view, Window(day(2), day(3)), 1) is None
+    writer.close()
+
+
+def _users(keys: set[bytes]) -> list[int]:
+    return sorted(key_columns_of(sorted(keys), ["user_id"])["user_id"])
 
 
 @pytest.mark.parametrize("kind", EVERY, indirect=True)
