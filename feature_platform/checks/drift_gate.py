@@ -15,6 +15,7 @@ import dagster as dg
 from feature_platform.assets.sources import hashed_columns
 from feature_platform.assets.windows import partitions_within
 from feature_platform.checks.drift import drift_check_results, drift_check_specs
+from feature_platform.checks.recorded import record_results
 from feature_platform.errors import GateError
 from feature_platform.store.drift_settings import DriftSettings
 from feature_platform.store.windows import Window
@@ -197,19 +198,8 @@ class DriftReport:
 
     def _record(self, instance: dg.DagsterInstance, found: "Mapping[str, WindowDrift]") -> None:
         pages = self.write_pages(instance, found)
-        for result in self.results(found, pages):
-            assert result.check_name is not None  # noqa: S101 - results() names every check
-            instance.report_runless_asset_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=self.key,
-                    check_name=result.check_name,
-                    passed=result.passed,
-                    severity=result.severity,
-                    description=result.description,
-                    metadata=result.metadata,
-                    blocking=result.check_name == self.specs[0].name,
-                )
-            )
+        results = self.results(found, pages)
+        record_results(instance, self.key, results, blocking={self.specs[0].name})
 
     def _refuse(
         self, drifted: "list[WindowDrift]", *, allow_failed: bool, log: logging.Logger

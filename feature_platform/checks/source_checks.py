@@ -12,6 +12,7 @@ import dagster as dg
 from feature_platform.assets.retries import one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, hashed_columns
 from feature_platform.assets.windows import partitions_within, run_windows
+from feature_platform.checks.recorded import record_results
 from feature_platform.engine.relation import time_columns
 from feature_platform.store.inference import UNKNOWN
 from feature_platform.store.project import source_of
@@ -158,19 +159,8 @@ class SourceChecks:
 
     def record(self, instance: dg.DagsterInstance, verdicts: Sequence[WindowVerdict]) -> None:
         """Put verdicts that no check step gave on record, for the UI and for the next gate."""
-        for result in self.results(verdicts):
-            assert result.check_name is not None  # noqa: S101 - results() names every check
-            instance.report_runless_asset_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=self.key,
-                    check_name=result.check_name,
-                    passed=result.passed,
-                    severity=result.severity,
-                    description=result.description,
-                    metadata=result.metadata,
-                    blocking=True,
-                )
-            )
+        blocking = {spec.name for spec in self.specs}
+        record_results(instance, self.key, self.results(verdicts), blocking=blocking)
 
     def recorded(
         self, instance: dg.DagsterInstance, contents: Mapping[str, str]

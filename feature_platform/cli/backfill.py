@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 import click
 
 from feature_platform.automation.settings import CAUSES, Cause
-from feature_platform.cli.context import dagster_instance
-from feature_platform.cli.materialize import choose_views, print_report
+from feature_platform.cli.context import dagster_instance, graph_and_views
+from feature_platform.cli.materialize import print_report
 from feature_platform.cli.plan import look
 from feature_platform.cli.run import RunReport, run_views
 from feature_platform.graph import FeastGraph
-from feature_platform.store.project import FeastProject
 from feature_platform.store.registry_apply import apply
 
 
@@ -28,8 +27,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Run it, newest windows first; 0 if every run and check was well, else 1."""
-    graph = FeastGraph(FeastProject(repo, profile), start_date)
-    chosen = choose_views(graph, views)
+    graph, chosen = graph_and_views(repo, profile, start_date, views)
     reports: list[RunReport] = []
     done: set[tuple[str, str, str]] = set()
     with dagster_instance() as instance:

@@ -1,7 +1,7 @@
 """What commands share: the project, its definitions, and the Dagster instance they record in."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +9,8 @@ import dagster as dg
 from yaml import YAMLError
 
 from feature_platform.errors import RepoError
+from feature_platform.graph import FeastGraph
+from feature_platform.store.project import FeastProject
 
 
 def use_dagster_home() -> Path:
@@ -43,3 +45,39 @@ def _not_a_home(why: str) -> RepoError:
         f"Dagster cannot keep its event log there: {why}",
         "point DAGSTER_HOME to a folder that can be written, and correct its dagster.yaml",
     )
+
+
+def graph_and_views(
+    repo: str, profile: str | None, start_date: str, views: Sequence[str]
+) -> tuple[FeastGraph, list[str]]:
+    """The repo's graph, and the views that a command is about; see `choose_views`.
+
+    Raises:
+        RepoError: The repo cannot be read, or a view is not one that can be materialized.
+    """
+    graph = FeastGraph(FeastProject(repo, profile), start_date)
+    return graph, choose_views(graph, views)
+
+
+def choose_views(graph: FeastGraph, names: Sequence[str]) -> list[str]:
+    """The named views, or every one that can be materialized.
+
+    Raises:
+        RepoError: A view is unknown or cannot be materialized, or there is none at all.
+    """
+    for name in names:
+        known = graph.views.get(name) or graph.on_demand_views.get(name)
+        if known is None:
+            graph.project.view(name)
+        elif refusal := known.refusal:
+            raise RepoError(
+                f"feature view '{name}'", f"cannot be materialized: {refusal}", "choose another"
+            )
+    chosen = list(names) or [name for name, view in graph.views.items() if not view.refusal]
+    if not chosen:
+        raise RepoError(
+            f"project '{graph.project.name}'",
+            "has no feature view that can be materialized",
+            "define one with a batch source and online=True",
+        )
+    return chosen

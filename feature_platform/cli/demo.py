@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from feature_platform.cli.context import dagster_instance
-from feature_platform.cli.materialize import choose_views, print_report
+from feature_platform.cli.context import choose_views, dagster_instance
+from feature_platform.cli.materialize import print_report
 from feature_platform.cli.run import run_views
 from feature_platform.errors import RepoError
 from feature_platform.graph import FeastGraph

@@ -6,12 +6,10 @@ from dataclasses import asdict
 
 import click
 
-from feature_platform.cli.context import dagster_instance
+from feature_platform.cli.context import choose_views as choose_views  # noqa: PLC0414 - for others
+from feature_platform.cli.context import dagster_instance, graph_and_views
 from feature_platform.cli.moments import parse_window
 from feature_platform.cli.run import RunReport, run_views
-from feature_platform.errors import RepoError
-from feature_platform.graph import FeastGraph
-from feature_platform.store.project import FeastProject
 
 
 def run(
@@ -27,8 +25,7 @@ def run(
 ) -> int:
     """Run it; 0 if everything was put online and every check passed, else 1."""
     window = parse_window(start, end)
-    graph = FeastGraph(FeastProject(repo, profile), start_date)
-    chosen = choose_views(graph, views)
+    graph, chosen = graph_and_views(repo, profile, start_date, views)
     reports: list[RunReport] = []
     with dagster_instance() as instance:
         current: set[str] = set()
@@ -55,30 +52,6 @@ def run(
     else:
         print_report(reports)
     return 0 if well and passed else 1
-
-
-def choose_views(graph: FeastGraph, names: Sequence[str]) -> list[str]:
-    """The named views, or every one that can be materialized.
-
-    Raises:
-        RepoError: A view is unknown or cannot be materialized, or there is none at all.
-    """
-    for name in names:
-        known = graph.views.get(name) or graph.on_demand_views.get(name)
-        if known is None:
-            graph.project.view(name)
-        elif refusal := known.refusal:
-            raise RepoError(
-                f"feature view '{name}'", f"cannot be materialized: {refusal}", "choose another"
-            )
-    chosen = list(names) or [name for name, view in graph.views.items() if not view.refusal]
-    if not chosen:
-        raise RepoError(
-            f"project '{graph.project.name}'",
-            "has no feature view that can be materialized",
-            "define one with a batch source and online=True",
-        )
-    return chosen
 
 
 def print_report(reports: Sequence[RunReport]) -> None:

@@ -11,10 +11,8 @@ import dagster as dg
 from feature_platform.automation.ranges import Repair
 from feature_platform.automation.repair_sensors import Automated, Tick, tick
 from feature_platform.automation.settings import CAUSES, AutomationSettings, Cause
-from feature_platform.cli.context import dagster_instance
-from feature_platform.cli.materialize import choose_views
+from feature_platform.cli.context import dagster_instance, graph_and_views
 from feature_platform.graph import FeastGraph
-from feature_platform.store.project import FeastProject
 from feature_platform.translator import DagsterFeastTranslator
 
 # Nothing is left for the next look here: people want to see all of it.
@@ -53,8 +51,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Print it; 0 if there is nothing to do, else 1."""
-    graph = FeastGraph(FeastProject(repo, profile), start_date)
-    chosen = choose_views(graph, views)
+    graph, chosen = graph_and_views(repo, profile, start_date, views)
     with dagster_instance() as instance:
         found = look(graph, instance, chosen, causes or CAUSES, datetime.now(UTC))
     if as_json:

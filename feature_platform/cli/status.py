@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from feature_platform.cli.context import dagster_instance
-from feature_platform.cli.materialize import choose_views
+from feature_platform.cli.context import dagster_instance, graph_and_views
 from feature_platform.errors import RegistryError
-from feature_platform.graph import FeastGraph
 from feature_platform.growth import Growth, GrowthReader
 from feature_platform.status import State, ViewStatus, view_status
 from feature_platform.store.project import FeastProject
@@ -36,8 +34,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Print it; 0 if every shown window is complete, else 1."""
-    graph = FeastGraph(FeastProject(repo, profile), start_date)
-    names = choose_views(graph, views)
+    graph, names = graph_and_views(repo, profile, start_date, views)
     _refuse_without_registry(graph.project, names)
     store, now = graph.project.store(), datetime.now(UTC)
     with dagster_instance() as instance:
