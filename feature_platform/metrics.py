@@ -18,7 +18,7 @@ from feature_platform.alerts.ledger import open_ledger
 from feature_platform.alerts.outbox import Outbox
 from feature_platform.automation.memory import remembered
 from feature_platform.automation.settings import AutomationSettings
-from feature_platform.errors import FeaturePlatformError
+from feature_platform.errors import FeaturePlatformError, MetricsError
 from feature_platform.graph import FeastGraph
 from feature_platform.growth import GrowthReader
 from feature_platform.status_cache import StatusCache
@@ -49,6 +49,7 @@ class PlatformMetrics:
         instance: Where its runs are recorded.
         checks: Keys of its checks.
         alerts: State of its alerts; None where there are none.
+        alerts_expected: Whether that file has to be there, as somebody has named it.
         translator: The one that the definitions were built with.
     """
 
@@ -56,6 +57,7 @@ class PlatformMetrics:
     instance: dg.DagsterInstance
     checks: tuple[dg.AssetCheckKey, ...]
     alerts: Path | None = None
+    alerts_expected: bool = False
     translator: DagsterFeastTranslator = DagsterFeastTranslator()  # noqa: RUF009 - has no state
 
     def collect(self, now: datetime | None = None) -> list[Metric]:
@@ -241,6 +243,13 @@ class PlatformMetrics:
 
     def _alerts(self) -> Iterator[Metric]:
         if self.alerts is None or not self.alerts.exists():
+            if self.alerts is not None and self.alerts_expected:
+                raise MetricsError(
+                    f"--alerts-state '{self.alerts}'",
+                    "is not there: the alert sensor has not looked yet, or keeps its state "
+                    "elsewhere",
+                    "name the file that the route file calls 'state:', as seen from here",
+                )
             return
         opened = _gauge("incidents_open", "Incidents that are open.", "kind", "severity")
         pending = _gauge("alerts_pending", "Messages that are not out yet.", "channel")

@@ -66,6 +66,7 @@ def run(
             alerts=Path(alerts_state)
             if alerts_state
             else state_file(Path(instance.root_directory), graph.project.name),
+            alerts_expected=alerts_state is not None,
         )
         newest = _Newest()
         registry = CollectorRegistry()

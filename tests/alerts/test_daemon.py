@@ -69,6 +69,43 @@ def test_a_daemon_that_is_killed_ten_times_tells_every_incident_once(
     assert all(place[each, "open"] < place[each, "resolve"] for each, _ in told)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_sensors_that_raise_are_told_by_a_live_daemon_until_they_tick_again(
+    make_sample: Callable[..., "Sample"], receiver: "Receiver", tmp_path: Path
+):
+    sample = make_sample("field_mappings")
+    assert sample.run("registry").success
+    registry = sample.repo / "data" / "registry.db"
+    whole = registry.read_bytes()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    (tmp_path / "alerts.yaml").write_text(
+        f"state: {tmp_path / 'state.sqlite'}\n"
+        "every: 1s\n"
+        "channels:\n"
+        f"  hook: {{type: webhook, url: '{receiver.url}/hook', secret_env: KEY}}\n"
+        "routes:\n  - {match: {kind: tick}, to: hook}\n"
+    )
+    watched = "AutomationSettings(running=True, every_seconds=1, source_changed=False)"
+    daemon = _Daemon(sample.repo, home, tmp_path, f",\n    automation={watched}")
+    gap = "warehouse_stock/automation/warehouse_stock_gap#failed-tick"
+    try:
+        daemon.start()
+        daemon.wait_for_first_tick()
+        registry.write_bytes(b"no registry")
+        daemon.wait(lambda: ("open", gap) in receiver.told())
+        registry.write_bytes(whole)
+        daemon.wait(lambda: ("resolve", gap) in receiver.told())
+    finally:
+        daemon.kill()
+    told = [message for each in receiver.hooks() for message in each["messages"]]
+    first = next(message for message in told if message["key"] == gap)
+    assert "registry" in first["what"]
+    assert first["title"].endswith("sensor 'warehouse_stock_gap': ticks fail")
+
+
 def _checks(sample: "Sample") -> list[dg.AssetCheckSpec]:
     found = sample.definitions().asset_checks or []
     return [spec for each in found for spec in each.check_specs]  # type: ignore[union-attr]
@@ -98,14 +135,15 @@ def _report(
 class _Daemon:
     """``dagster-daemon run`` on a code location of its own; it dies with all it started."""
 
-    def __init__(self, repo: Path, home: Path, folder: Path) -> None:
+    def __init__(self, repo: Path, home: Path, folder: Path, more: str = "") -> None:
         self._folder = folder
         self._home = home
         location = folder / "location.py"
         location.write_text(
             "from feature_platform import FeastProject, build_feast_definitions\n"
+            "from feature_platform.automation.settings import AutomationSettings\n"
             f"defs = build_feast_definitions(FeastProject({str(repo)!r}), '2026-03-01',\n"
-            f"    alerts={str(folder / 'alerts.yaml')!r})\n"
+            f"    alerts={str(folder / 'alerts.yaml')!r}{more})\n"
         )
         self._command = [
             *(str(Path(sys.executable).parent / "dagster-daemon"), "run"),

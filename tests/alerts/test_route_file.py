@@ -96,6 +96,7 @@ WRONG = [
     ("to: [page, team]", "to: []", 11, "is empty.*name a channel"),
     ("suppress: 30m", "suppress: 30", 12, "is '30'.*90s, 5m"),
     ("severity: error", "severity: critical", 10, "is 'critical'.*warn, error"),
+    ("severity: error", "kind: [tick, missed]", 10, "is 'missed'.*gave_up, rebuild, tick"),
     ("tag: {tier: [gold, silver]}", "tag: tier=gold", 10, "'tag' is not a mapping"),
     ("suppress: 30m", "group: {by: owner}", 12, "PagerDuty gets an alert for each.*remove"),
     ("08:00-24:00", "8-18", 15, "is '8-18'.*08:00-18:00"),

@@ -157,6 +157,18 @@ def test_a_schedules_first_failure_is_an_error_and_the_same_tick_tried_again_end
     assert receiver.told() == [("open", DAY_KEY), ("resolve", DAY_KEY)]
 
 
+def test_a_tick_that_repeats_a_channels_secret_does_not_spread_it(
+    daemon: Daemon, receiver: "Receiver", tmp_path: Path
+):
+    daemon.tick(GAP, TickStatus.FAILURE, said="cannot sign with hook-key-5f0c1d")
+    daemon.look()
+    [message] = receiver.hooks()[0]["messages"]
+    assert message["what"] == "its tick raised: RegistryError: cannot sign with ***"
+    kept = [file for file in (tmp_path / "home" / "alerts").iterdir() if file.is_file()]
+    assert len(kept) > 1
+    assert not any(b"hook-key-5f0c1d" in file.read_bytes() for file in kept)
+
+
 def test_whoever_switches_a_failing_sensor_off_has_seen_to_it(daemon: Daemon, receiver: "Receiver"):
     daemon.tick(GAP, TickStatus.FAILURE)
     daemon.look()

@@ -262,6 +262,37 @@ def test_what_waits_in_the_outbox_is_told(make_sample: Callable[..., "Sample"], 
     assert found["alerts_looked_timestamp_seconds"] == {(): 1_700_000_000}
 
 
+@pytest.mark.usefixtures("home")
+def test_a_state_of_alerts_that_is_named_and_not_there_is_a_part_that_is_missing(
+    sample: "Sample", tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    options = ["metrics", "--repo", str(sample.repo), "--start-date", "2026-03-01"]
+    up = 'feature_platform_part_up{part="alerts",project="warehouse_stock"}'
+    named = CliRunner().invoke(main, [*options, "--alerts-state", str(tmp_path / "typo.sqlite")])
+    assert f"{up} 0.0" in named.stdout.splitlines()
+    assert f"--alerts-state '{tmp_path / 'typo.sqlite'}': is not there" in caplog.text
+    # Where nobody named one, there may be no alerts at all.
+    assert f"{up} 1.0" in CliRunner().invoke(main, options).stdout.splitlines()
+
+
+def test_what_is_online_is_not_counted_where_the_store_will_not_say_and_its_address_stays_secret(
+    make_sample: Callable[..., "Sample"], monkeypatch: pytest.MonkeyPatch
+):
+    def unreachable(*_args: Any) -> None:
+        raise OSError("redis://me:pa55word@store is down")
+
+    monkeypatch.setattr("feature_platform.store.online_size._sqlite", unreachable)
+    sample = make_sample("field_mappings")
+    result = sample.run("registry", "sources/voorraad", VIEW_KEY, partition="2026-03-01")
+    assert result.success  # what was written is online all the same
+    [newest] = sample.materializations(VIEW_KEY, "2026-03-01")
+    assert "feature_platform/keys_written" in newest.metadata
+    assert ONLINE_KEYS not in newest.metadata
+    kept = [repr(entry) for entry in sample.instance.all_logs(result.run_id)]
+    assert any("what is online was not counted: online store of" in entry for entry in kept)
+    assert "pa55word" not in "".join(kept)
+
+
 def test_a_part_that_cannot_be_computed_does_not_take_the_others_along(
     make_sample: Callable[..., "Sample"],
     monkeypatch: pytest.MonkeyPatch,
