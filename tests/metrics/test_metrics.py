@@ -329,3 +329,27 @@ def test_the_command_prints_what_prometheus_reads(sample: "Sample"):
     as_json = CliRunner().invoke(main, [*options, "--json"])
     names = {each["name"] for each in json.loads(as_json.stdout)}
     assert "feature_platform_view_gaps" in names
+
+
+@pytest.mark.usefixtures("home")
+def test_status_says_how_much_is_online_and_how_it_grows(make_sample: Callable[..., "Sample"]):
+    from feature_platform.cli.context import dagster_instance
+
+    sample = make_sample("field_mappings")
+    options = ["status", "--repo", str(sample.repo), "--start-date", "2026-03-01"]
+    with dagster_instance() as instance:
+        sample.instance = instance
+        yesterday = {ONLINE_KEYS: 1204, ONLINE_BYTES: 480_000}
+        with freeze_time(datetime.now(UTC) - 2 * DAY):
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(sample.key(VIEW_KEY), metadata=yesterday)
+            )
+        assert sample.run("registry", VIEW_KEY, partition="2026-03-01").success
+    printed = CliRunner().invoke(main, [*options, "--windows", "3"]).stdout
+    [line] = [each for each in printed.splitlines() if " online; " in each]
+    assert line.startswith("stock: 4 keys, ")
+    assert "online; -600 keys, -23" in line  # from 480 kB, within two days
+    assert " kB a day (counted 20" in line
+    [found] = json.loads(CliRunner().invoke(main, [*options, "--json"]).stdout)
+    assert found["online"]["keys"] == 4
+    assert found["online"]["keys_per_day"] == -600
