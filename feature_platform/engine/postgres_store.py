@@ -10,7 +10,7 @@ from feast.infra.online_stores.postgres_online_store.postgres import (
     PostgreSQLOnlineStoreConfig,
 )
 
-from feature_platform.engine.bulk import encode_feast_rows
+from feature_platform.engine.bulk import EncodedRows, encode_feast_rows
 from feature_platform.engine.postgres_writer import PostgresWriter
 from feature_platform.engine.sqlite_store import is_plain
 from feature_platform.engine.view_guard import guard_of
@@ -60,11 +60,26 @@ class GuardedPostgreSQLOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]
         if not is_plain(config):
             super().online_write_batch(config, table, data, progress)
             return
-        writer = self.writer(config)
         for rows in encode_feast_rows(data, config.entity_key_serialization_version):
-            writer.write(table, rows, guard_of(table))
+            self._write(config, table, rows)
         if progress:
             progress(len(data))
+
+    def _write(self, config: Any, table: Any, rows: EncodedRows) -> None:
+        """Write rows, over a new connection if the one there was found closed.
+
+        Servers and what lies between close connections that are idle, which shows on the next use.
+        A batch that went in before the connection broke goes in again unchanged.
+        """
+        from psycopg import OperationalError
+
+        writer = self.writer(config)
+        try:
+            writer.write(table, rows, guard_of(table))
+        except OperationalError:
+            if not writer.lost_connection():
+                raise
+            self.writer(config).write(table, rows, guard_of(table))
 
     def writer(self, config: Any) -> PostgresWriter:
         """The bulk writer, over a connection of its own, for all threads of this process."""

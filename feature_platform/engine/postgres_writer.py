@@ -78,6 +78,11 @@ class PostgresWriter:
         forked = self._process != os.getpid()
         return bool(forked or self._connection.closed or self._connection.broken)
 
+    def lost_connection(self) -> bool:
+        """Whether one of the connections has broken; the next write opens others."""
+        both = (self._connection, self._second)
+        return any(each is not None and (each.closed or each.broken) for each in both)
+
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
         """Put rows in where the guard lets them, in one transaction or, for many rows, in two."""
         unique = rows.latest()

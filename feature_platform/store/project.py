@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from feature_platform.errors import MissingPackageError, RepoError
 from feature_platform.store.code_locations import CodeLocation, Definitions
 from feature_platform.store.inference import inferred, with_all_keys
+from feature_platform.store.locks import creation_lock
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore, FeatureView
@@ -178,7 +179,11 @@ class FeastProject:
             # Feast makes the folder of a file registry, SQLite does not make its own.
             Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         # Without the repo's path Feast looks for a file registry below the working directory.
-        return FeatureStore(repo_path=str(self.repo_dir), config=self.config.model_copy(deep=True))
+        store = FeatureStore(repo_path=str(self.repo_dir), config=self.config.model_copy(deep=True))
+        with creation_lock(store) as is_there:
+            if not is_there:
+                _ = store.registry  # makes it
+        return store
 
     @cached_property
     def views(self) -> "Mapping[str, FeatureView]":

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -289,3 +291,41 @@ def test_readers_of_the_file_never_see_half_of_it(repo: SampleRepo) -> None:
         views = Registry("shop", store.config.registry, None).list_feature_views("shop")
         assert [view.name for view in views] == ["user_stats"]
     _join(writer)
+
+
+_SLOW_OPENER = """
+import sys, time
+from pathlib import Path
+from feast.infra.registry.file import FileRegistryStore
+from feature_platform.store.project import FeastProject
+
+repo, found = Path(sys.argv[1]), FileRegistryStore.get_registry_proto
+
+def slowly(self):
+    try:
+        return found(self)
+    except FileNotFoundError:
+        (repo / "looked").touch()
+        deadline = time.monotonic() + 3
+        while not (repo / "applied").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise
+
+FileRegistryStore.get_registry_proto = slowly
+FeastProject(repo).store().registry
+"""
+
+
+def test_who_opens_a_registry_that_is_not_there_yet_wipes_nothing(
+    make_sample: Callable[[str], Any],
+) -> None:
+    project = make_sample("no_entities").project
+    repo = project.repo_dir
+    opener = subprocess.Popen([sys.executable, "-c", _SLOW_OPENER, str(repo)])
+    while not (repo / "looked").exists():
+        assert opener.poll() is None
+        time.sleep(0.01)
+    apply(project.store(), project.contents)
+    (repo / "applied").touch()
+    assert opener.wait(60) == 0
+    assert project.store().list_feature_views()

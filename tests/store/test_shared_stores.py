@@ -158,3 +158,26 @@ def test_keys_below_zero_are_served_in_any_width(tmp_path: Path, kind: Any) -> N
     store = repo.applied()
     materialize_window(store, "user_stats", day(1), day(2))
     assert served(store, -300, -1, 7) == [-300.0, -1.0, 7.0]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("users", [3, 2_500])
+def test_a_push_survives_that_the_server_closed_idle_connections(
+    users: int, tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    database = postgres_server.new_database()
+    online = postgres_server.online(database, GUARDED["postgres"])
+    store = _pushed(SampleRepo(tmp_path / "repo", online=online))
+    _push(store, *range(users))
+    with psycopg.connect(postgres_server.conninfo(database)) as other:
+        closed = other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = %s AND pid <> pg_backend_pid()",
+            (database,),
+        ).fetchall()
+    assert closed
+    rows = [row(user, day(4), user + 0.5) for user in range(users)]
+    store.push("clicks", pd.DataFrame(rows), to=PushMode.ONLINE)
+    again = SampleRepo(tmp_path / "repo", online=online, keep=True).open()
+    answer = again.get_online_features(["pushed:amount"], [{"user_id": users - 1}]).to_dict()
+    assert answer["amount"] == [users - 0.5]
