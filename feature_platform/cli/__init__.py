@@ -141,11 +141,13 @@ def status(**arguments: Any) -> int:
     click.option("--html", type=click.Path(dir_okay=False), help="Write the report there."),
     click.option("--reference", help="Compare with this reference that was set before."),
     click.option("--set-reference", help="Freeze --start to --end under this name instead."),
-    click.option("--start", help="First day of the reference."),
+    click.option("--accept", is_flag=True, help="What has drifted in --date is the new normal."),
+    click.option("--feature", "features", multiple=True, help="Accept this one alone."),
+    click.option("--start", help="First day of the reference, or of the new normal."),
     click.option("--end", help="Day after its last one."),
 )
 def drift(**arguments: Any) -> int:
-    """Compare each feature of a window with its reference; or set a reference."""
+    """Compare each feature of a window with its reference; set a reference; accept a change."""
     from feature_platform.cli.drift import run
 
     return run(**arguments)

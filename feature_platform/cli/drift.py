@@ -1,6 +1,7 @@
 """``feature-platform drift``: a window of a view against its reference; and setting references."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ def run(
     html: str | None,
     reference: str | None,
     set_reference: str | None,
+    accept: bool,
+    features: Sequence[str],
     start: str | None,
     end: str | None,
     repo: str,
@@ -34,7 +37,7 @@ def run(
     start_date: str,
     as_json: bool,
 ) -> int:
-    """Compare, or set a reference; 0 if every feature is as its reference has it, else 1."""
+    """Compare, set a reference, or accept; 0 if every feature is as its reference has it."""
     from feature_platform.cli.materialize import choose_views
     from feature_platform.graph import FeastGraph
     from feature_platform.store.drift import DriftJudge
@@ -43,6 +46,17 @@ def run(
     project = FeastProject(repo, profile)
     choose_views(FeastGraph(project, start_date), (view,))
     judge = DriftJudge(project, view, DriftSettings.load(project))
+    if features and not accept:
+        raise RepoError("option --feature", "says what --accept accepts", "add --accept")
+    if accept:
+        if set_reference is not None or reference is not None or end is not None:
+            raise RepoError(
+                "option --accept",
+                "goes with --date, --feature and --start alone",
+                "leave the others out",
+            )
+        begun = None if start is None else parse_moment("start", start)
+        return _accept(judge, _window(judge, date), features, begun, as_json=as_json)
     if set_reference is not None:
         if start is None or end is None:
             raise RepoError(
@@ -69,6 +83,30 @@ def run(
     else:
         _print(found, html)
     return 0 if found.verdict == "ok" else 1
+
+
+def _accept(
+    judge: "DriftJudge",
+    window: Window,
+    features: Sequence[str],
+    start: datetime | None,
+    *,
+    as_json: bool,
+) -> int:
+    from feature_platform.store.accepted import accept_window
+
+    store = judge.project.store()
+    # A verdict that is there is the one that alarmed; nothing is read again to accept it.
+    found = judge.results.read(window) or judge.judge(store, [window])[0]
+    accepted = accept_window(judge, found, features, start)
+    if as_json:
+        click.echo(
+            json.dumps({"view": judge.view, "accepted": [each.to_json() for each in accepted]})
+        )
+        return 0
+    for each in accepted:
+        click.echo(f"{judge.view}: {each.feature} as it is in {each.span} is its new normal")
+    return 0
 
 
 def _known(judge: "DriftJudge", name: str) -> "ViewReference":

@@ -18,6 +18,7 @@ def drift_page(
     title: str,
     history: Iterable[Comparison] = (),
     note: str = "",
+    accept: str = "",
 ) -> str:
     """The page of one window.
 
@@ -27,6 +28,7 @@ def drift_page(
         history: Comparisons of earlier windows, of any features and in any order; they are told
             apart by ``window``. Those of this window need not be among them.
         note: A sentence for the head, such as where the reference comes from.
+        accept: What to type if what has drifted is meant; empty where there is no such command.
 
     Returns:
         HTML without scripts and without anything to fetch.
@@ -41,6 +43,7 @@ def drift_page(
     body = [
         _head(heading, ranked, note),
         _overview(ranked, trends),
+        _meant(accept) if any(each.verdict == "drift" for each in ranked) else "",
         "".join(feature_section(each, trends[each.feature]) for each in alarming),
     ]
     if calm:
@@ -106,6 +109,19 @@ def _overview(ranked: Sequence[Comparison], trends: dict[str, list[Comparison]])
         '<th scope="col" class="n">Value</th><th scope="col" class="n">Threshold</th>'
         f'<th scope="col" class="n">Nulls</th>{trend}</tr></thead><tbody>{rows}</tbody></table>'
         "</div></section>"
+    )
+
+
+def _meant(command: str) -> str:
+    """What somebody does who knows of the change."""
+    if not command:
+        return ""
+    return (
+        '<section aria-labelledby="meant"><h2 id="meant">If the change is meant</h2><p>It alarms '
+        "until it is undone or accepted: windows that have drifted are left out of the reference. "
+        "To take what has drifted here for the new normal, from the first window in a row that "
+        f"shows it (<code>--feature NAME</code> for one alone):</p><pre>{escape(command)}</pre>"
+        "</section>"
     )
 
 

@@ -19,6 +19,8 @@ h4{font-size:.85rem;margin:0 0 4px;color:var(--soft);font-weight:600}
 p{margin:8px 0;max-width:75ch;overflow-wrap:anywhere}
 a{color:inherit;text-underline-offset:2px}
 a:focus-visible,summary:focus-visible{outline:3px solid var(--now);outline-offset:2px}
+code,pre{font:13px/1.5 ui-monospace,"DejaVu Sans Mono",monospace;background:var(--wash)}
+pre{padding:8px 12px;border-radius:6px;white-space:pre-wrap;overflow-wrap:anywhere}
 .chips{list-style:none;display:flex;flex-wrap:wrap;gap:8px;padding:0;margin:0 0 8px}
 .chip{display:inline-block;white-space:nowrap;border:1px solid;border-radius:999px;
 padding:1px 10px;font-size:.85rem;font-weight:600}

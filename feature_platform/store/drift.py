@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from feature_platform.errors import SourceError
 from feature_platform.statistics import Comparison, correct, measure_many, season_of
 from feature_platform.statistics.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from feature_platform.store.accepted import AcceptedStore, accept_command
 from feature_platform.store.drift_files import Files
+from feature_platform.store.drift_history import History
 from feature_platform.store.drift_results import ResultStore, WindowDrift, streaks
 from feature_platform.store.drift_settings import (
     DriftSettings,
@@ -29,10 +31,9 @@ from feature_platform.store.profiles import (
     profile_windows,
 )
 from feature_platform.store.references import ReferenceStore, ViewReference, reference_of_windows
-from feature_platform.store.registry import materialized_windows
 from feature_platform.store.training_reference import training_reference
 from feature_platform.store.view_settings import read_settings
-from feature_platform.store.windows import Window, covers
+from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -65,6 +66,11 @@ class DriftJudge:
         return self.settings.of(self.view)
 
     @property
+    def moves(self) -> bool:
+        """Whether windows are compared with those before them."""
+        return isinstance(self.own.reference, Trailing | SameWeekday)
+
+    @property
     def thresholds(self) -> Thresholds:
         """How much matters."""
         return self.own.thresholds or DEFAULT_THRESHOLDS
@@ -90,6 +96,11 @@ class DriftJudge:
         return ResultStore(self.files, self.view)
 
     @cached_property
+    def accepted(self) -> AcceptedStore:
+        """The changes that are the new normal."""
+        return AcceptedStore(self.files, self.view)
+
+    @cached_property
     def partition(self) -> timedelta:
         """Length of the view's partitions."""
         settings = read_settings(self.view, self.project.view(self.view).tags)
@@ -100,12 +111,14 @@ class DriftJudge:
         """Feature to source column."""
         return feature_columns(self.project.view(self.view))
 
-    @property
-    def rules(self) -> str:
-        """A hash of what windows are judged by: other settings, other verdicts."""
+    def rules(self, window: Window) -> str:
+        """A hash of what a window is judged by: other settings, other verdicts."""
         said = repr((self.own, self.thresholds, sorted(self.columns.items())))
         if self.reference is not None:
             said += self.reference.version
+        elif self.moves:
+            accepted = [self.accepted.of(name, window.start) for name in self.columns]
+            said += "".join(f"{each.feature}{each.when}" for each in accepted if each)
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def judge(
@@ -131,23 +144,30 @@ class DriftJudge:
             RegistryError: The registry cannot be reached.
         """
         ordered = sorted(windows)
-        history = _History(self, store, ordered)
+        history = self._history(store, ordered)
+        fixed = self.reference or (self._fixed(store) if history is None and ordered else None)
         measured: list[_Measured] = []
         for found in profile_windows(
             store, self.project.view(self.view).batch_source, ordered, self.columns
         ):
             if keep:
                 self.profiles.write(found)
-            reference = self.reference or history.reference(found.window)
+            reference = fixed
+            if history is not None:
+                reference = history.reference(found.window)
+            assert reference is not None  # noqa: S101 - the one or the other
             comparisons = self._measured(found, reference)
-            blocked = False
+            alone = comparisons
+            if hashes is not None or history is not None:
+                alone = correct(comparisons, self.thresholds)
             if hashes is not None:
-                comparisons = correct(comparisons, self.thresholds)
-                blocked = any(each.verdict == "drift" for each in comparisons)
+                comparisons = alone
             version = reference.version if reference.features else ""
             measured.append(_Measured(found.window, reference.label, version, comparisons))
-            if not blocked:
-                history.add(found)
+            if history is not None:
+                # What the windows after it are compared with cannot wait for the whole family.
+                drifted = [each.feature for each in alone if each.verdict == "drift"]
+                history.add(found, drifted, served=hashes is None or not drifted)
         family = [each for one in measured for each in one.comparisons]
         judged = iter(family if hashes is not None else correct(family, self.thresholds))
         results: list[WindowDrift] = []
@@ -163,7 +183,7 @@ class DriftJudge:
                 reference=one.reference,
                 reference_version=one.version,
                 content_hash=(hashes or {}).get(one.window, ""),
-                rules=self.rules,
+                rules=self.rules(one.window),
             )
             if keep:
                 self.results.write(result)
@@ -180,11 +200,11 @@ class DriftJudge:
         Raises:
             SourceError: A file of the drift folder cannot be read.
         """
-        if found.rules != self.rules:
+        if found.rules != self.rules(found.window):
             return False
-        if isinstance(self.own.reference, Trailing | SameWeekday):
+        if self.moves:
             return all(each.reason != "no_reference" for each in found.comparisons)
-        reference = self.reference or _History(self, store, [found.window]).reference(found.window)
+        reference = self.reference or self._fixed(store)
         return found.reference_version == (reference.version if reference.features else "")
 
     def freeze(self, store: "FeatureStore", name: str, window: Window) -> ViewReference:
@@ -217,8 +237,22 @@ class DriftJudge:
         return drift_page(
             result.comparisons,
             title=self.view,
+            accept=accept_command(self, result.window) if self.moves else "",
             history=[each for past in history[-TREND:] for each in past.comparisons],
             note=" ".join(notes),
+        )
+
+    def _history(self, store: "FeatureStore", windows: Sequence[Window]) -> History | None:
+        kind = self.own.reference
+        if self.reference is not None or not windows:
+            return None
+        if isinstance(kind, Trailing):
+            # Breaches that are counted together are not each other's reference.
+            kind = replace(kind, gap=max(kind.gap, self.own.consecutive - 1))
+        return (
+            History(self, store, kind, windows)
+            if isinstance(kind, Trailing | SameWeekday)
+            else None
         )
 
     def _measured(self, found: WindowProfiles, reference: ViewReference) -> tuple[Comparison, ...]:
@@ -269,7 +303,8 @@ class DriftJudge:
                 current_rows=found.rows,
                 window=window,
             )
-        return comparison
+        note = reference.notes.get(name)
+        return replace(comparison, notes=(*comparison.notes, note)) if note else comparison
 
     def profiles_of(self, store: "FeatureStore", windows: Sequence[Window]) -> list[WindowProfiles]:
         """Stored profiles, and those of windows that have none, from one reading of the source."""
@@ -308,6 +343,30 @@ class DriftJudge:
         self.references.set(reference)
         return reference
 
+    def _fixed(self, store: "FeatureStore") -> ViewReference:
+        """The reference that is the same for all windows."""
+        kind = self.own.reference
+        if isinstance(kind, FixedWindow):
+            window = fixed_window(kind)
+            name = f"fixed {window}"
+            known = self.references.current(name)
+            if known is None:
+                found = self.profiles_of(store, split(window, self.partition))
+                known = self.set_reference(name, found, str(window), str(window))
+            return known
+        if isinstance(kind, TrainingSet):
+            return training_reference(self, kind)
+        assert isinstance(kind, Named)  # noqa: S101 - the last kind
+        known = self.references.current(kind.name)
+        if known is None:
+            names = ", ".join(self.references.names()) or "none is set"
+            said = (
+                f"nobody has set the reference '{kind.name}' ({names}); set it: feature-platform "
+                f"drift --view {self.view} --set-reference {kind.name} --start DAY --end DAY"
+            )
+            return ViewReference(kind.name, problems=dict.fromkeys(self.columns, said))
+        return known
+
 
 @dataclass(frozen=True)
 class _Measured:
@@ -317,78 +376,6 @@ class _Measured:
     reference: str
     version: str
     comparisons: tuple[Comparison, ...]
-
-
-class _History:
-    """The reference of each window in turn; of a trailing one, the profiles it is made of."""
-
-    def __init__(self, judge: DriftJudge, store: "FeatureStore", windows: Sequence[Window]) -> None:
-        self.judge, self.store = judge, store
-        self.kind = judge.own.reference
-        if isinstance(self.kind, Trailing):
-            # Breaches that are counted together are not each other's reference.
-            self.kind = replace(self.kind, gap=max(self.kind.gap, judge.own.consecutive - 1))
-        self.profiles: dict[Window, WindowProfiles] = {}
-        self.fixed: ViewReference | None = None
-        if judge.reference is not None or not windows:
-            return
-        if isinstance(self.kind, Trailing | SameWeekday):
-            online = materialized_windows(store, judge.view)
-            wanted = {each for window in windows for each in self.kind.before(window)}
-            served = [each for each in sorted(wanted - set(windows)) if covers(online, each)]
-            self.profiles = {each.window: each for each in judge.profiles_of(store, served)}
-        else:
-            self.fixed = self._fixed()
-
-    def add(self, found: WindowProfiles) -> None:
-        """A window that later ones may be compared with."""
-        if isinstance(self.kind, Trailing | SameWeekday):
-            self.profiles[found.window] = found
-
-    def reference(self, window: Window) -> ViewReference:
-        """What the features of a window are compared with."""
-        if self.fixed is not None:
-            return self.fixed
-        assert isinstance(self.kind, Trailing | SameWeekday)  # noqa: S101 - all others are fixed
-        usable = self.kind.before(window)
-        found = [self.profiles[each] for each in usable if each in self.profiles]
-        found = [each for each in found if each.rows]
-        for past in [each for each in self.profiles if each.start < usable[0].start]:
-            del self.profiles[past]
-        label = f"{len(found)} windows, {Window(usable[0].start, usable[-1].end)}"
-        if isinstance(self.kind, SameWeekday):
-            label = label.replace("windows", f"{season_of(window.start)}s", 1)
-        if len(found) < self.kind.at_least:
-            said = (
-                f"{len(found)} of the {len(usable)} windows before it are online and hold rows, "
-                f"{self.kind.at_least} are needed; materialize earlier windows, or set a reference "
-                f"(feature-platform drift --view {self.judge.view} --set-reference)"
-            )
-            return ViewReference(label, problems=dict.fromkeys(self.judge.columns, said))
-        return reference_of_windows(found, self.judge.columns, source="trailing", label=label)
-
-    def _fixed(self) -> ViewReference:
-        judge, kind = self.judge, self.kind
-        if isinstance(kind, FixedWindow):
-            window = fixed_window(kind)
-            name = f"fixed {window}"
-            known = judge.references.current(name)
-            if known is None:
-                found = judge.profiles_of(self.store, split(window, judge.partition))
-                known = judge.set_reference(name, found, str(window), str(window))
-            return known
-        if isinstance(kind, TrainingSet):
-            return training_reference(judge, kind)
-        assert isinstance(kind, Named)  # noqa: S101 - the last kind
-        known = judge.references.current(kind.name)
-        if known is None:
-            names = ", ".join(judge.references.names()) or "none is set"
-            said = (
-                f"nobody has set the reference '{kind.name}' ({names}); set it: feature-platform "
-                f"drift --view {judge.view} --set-reference {kind.name} --start DAY --end DAY"
-            )
-            return ViewReference(kind.name, problems=dict.fromkeys(judge.columns, said))
-        return known
 
 
 def split(window: Window, length: timedelta) -> list[Window]:

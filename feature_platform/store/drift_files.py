@@ -171,6 +171,11 @@ class Files:
         )
 
 
+def stem(name: str) -> str:
+    """A name as `Files.names` lists what was written under it."""
+    return _part(name)
+
+
 def window_name(window: "Window") -> str:
     """``2026-03-01--2026-03-02``: a window as the name of its file; sorts by time."""
     return file_name(window).removesuffix(".parquet")

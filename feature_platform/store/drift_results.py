@@ -149,6 +149,14 @@ class ResultStore:
                 found.append(result)
         return [each for each in found if each.window.end <= window.start]
 
+    def streaks_of(self, window: Window) -> Mapping[str, int]:
+        """Features that have drifted in a window, and in how many windows in a row.
+
+        Empty where there is no verdict on it that this version can read.
+        """
+        name = ("results", self.view, window_name(window))
+        return self.files.parse_json(_streaks_of_this_version, *name) or {}
+
     def _read(self, name: str) -> WindowDrift | None:
         return self.files.parse_json(_of_this_version, "results", self.view, name)
 
@@ -157,6 +165,12 @@ def _of_this_version(content: Any) -> WindowDrift | None:
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         return None
     return WindowDrift.from_json(content)
+
+
+def _streaks_of_this_version(content: Any) -> dict[str, int]:
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        return {}
+    return {str(name): int(count) for name, count in content["streaks"].items()}
 
 
 def streaks(

@@ -101,15 +101,32 @@ class ViewDrift:
         reference: What its windows are compared with.
         thresholds: How large a change matters; None takes the defaults.
         consecutive: Windows in a row that must have drifted before it is an error, not a warning.
+        accept_after: Windows in a row that a feature has drifted in after which the change is
+            accepted without anybody's word; None for never. For trailing references.
     """
 
     reference: ReferenceKind = field(default_factory=Trailing)
     thresholds: "Thresholds | None" = None
     consecutive: int = 1
+    accept_after: int | None = None
 
     def __post_init__(self) -> None:
         if self.consecutive < 1:
             raise RepoError("drift", f"consecutive is {self.consecutive}", "use 1 or more")
+        if self.accept_after is None:
+            return
+        if self.accept_after < self.consecutive:
+            raise RepoError(
+                "drift",
+                f"accept_after is {self.accept_after}, consecutive {self.consecutive}",
+                "accept no change before it is an error",
+            )
+        if not isinstance(self.reference, Trailing | SameWeekday):
+            raise RepoError(
+                "drift",
+                "accept_after is for references of the windows before",
+                "use a trailing or same_weekday reference, or leave it out",
+            )
 
 
 @dataclass(frozen=True)
@@ -182,6 +199,8 @@ def _view_drift(content: Any, subject: str) -> ViewDrift:
     found: dict[str, Any] = {}
     if "consecutive" in said:
         found["consecutive"] = _whole(said["consecutive"], subject, "consecutive")
+    if said.get("accept_after") is not None:
+        found["accept_after"] = _whole(said["accept_after"], subject, "accept_after")
     if "reference" in said:
         found["reference"] = _reference(said["reference"], subject)
     if "thresholds" in said:

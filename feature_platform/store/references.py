@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ class ViewReference:
         name: Its name; empty for a trailing reference, which nobody sets.
         origin: What it was made from, such as the version of a training set.
         created: When it was set, aware.
+        notes: What a reader should know of the reference of a feature; not kept.
     """
 
     label: str
@@ -39,6 +40,7 @@ class ViewReference:
     name: str = ""
     origin: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -134,9 +136,30 @@ def reference_of_windows(
 
     Where a feature changed its type among the windows, the type that most of them have counts.
     """
+    each = dict.fromkeys(features, windows)
+    return reference_of_each(each, source=source, label=label, name=name, origin=origin)
+
+
+def reference_of_each(
+    chosen: Mapping[str, Sequence["WindowProfiles"]],
+    *,
+    source: "ReferenceSource",
+    label: str,
+    name: str = "",
+    origin: str = "",
+) -> ViewReference:
+    """As `reference_of_windows`, each feature of windows of its own.
+
+    Args:
+        chosen: Windows by feature, oldest first.
+        source: Where it comes from.
+        label: What people call it.
+        name: Its name, if it is to be stored.
+        origin: What it was made from.
+    """
     found: dict[str, Reference] = {}
     problems: dict[str, str] = {}
-    for feature in features:
+    for feature, windows in chosen.items():
         held = [
             (window.window, window.features[feature])
             for window in windows
@@ -158,6 +181,27 @@ def reference_of_windows(
             label=label,
         )
     return ViewReference(label, found, problems, name, origin)
+
+
+def with_spread_of(reference: Reference, windows: Sequence["WindowProfiles"]) -> Reference:
+    """A reference of few windows, which differ as much as `windows` did among themselves.
+
+    Of all of them, not of those of one weekday: so few windows have no seasons.
+    """
+    held = [w.features[reference.feature] for w in windows if reference.feature in w.features]
+    held = [
+        each
+        for each in held
+        if each.rows and (each.kind, each.ages) == (reference.profile.kind, reference.profile.ages)
+    ]
+    if not held:
+        return reference
+    lent = Reference.of_windows([SeasonWindow(None, each) for each in held], reference.feature)
+    spread, before, now = lent.spread, lent.profile.std, reference.profile.std
+    if before > 0 and now > 0:
+        # The variance of a mean goes with the square of the feature's scale.
+        spread = replace(spread, mean=spread.mean * (now / before) ** 2)
+    return replace(reference, spread=spread, seasons={})
 
 
 def _usual_type(held: Sequence["Profile"]) -> tuple[str, bool]:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from feature_platform.checks.drift import drift_check_names
 from feature_platform.cli import main
+from feature_platform.store.accepted import accept_window
 from feature_platform.store.drift import DriftJudge
 from feature_platform.store.drift_settings import DriftSettings, Trailing, ViewDrift
 from feature_platform.store.windows import Window
@@ -340,6 +341,51 @@ def test_a_verdict_counts_only_for_the_reference_it_was_given_for(
     # The change is meant.
     freeze(sample, 21, 22)
     assert put_online(sample, 22, 22).success
+
+
+def test_a_blocked_change_is_served_once_it_is_accepted_and_so_are_the_days_after_it(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding("block")
+    (sample.repo / "drift.yaml").write_text(
+        "default: {reference: {trailing: {days: 21, gap: 0, at_least: 7}}}\n"
+    )
+    for number in (22, 23):
+        write_day(sample.repo, number, fare=lambda fares: fares * 1.6)
+    assert put_online(sample, 0, 21).success
+    assert not put_online(sample, 22, 22).success
+    project = sample.project
+    judge = DriftJudge(project, "riding", DriftSettings.load(project))
+    blocked = judge.results.read(Window(FIRST + timedelta(days=22), FIRST + timedelta(days=23)))
+    assert blocked is not None
+    accept_window(judge, blocked)
+    # The verdict that blocked it counts no more.
+    for number in (22, 23):
+        result = put_online(sample, number, number)
+        assert result.success, failures(result)
+    assert sample.windows("riding") == [f"{day(0)}..{day(24)}"]
+
+
+def test_where_drift_blocks_from_two_windows_in_a_row_the_first_is_served_and_the_second_is_not(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding("block")
+    (sample.repo / "drift.yaml").write_text(
+        "default: {reference: {trailing: {days: 18, gap: 0, at_least: 7}}, consecutive: 2}\n"
+    )
+    for number in (21, 22):
+        write_day(sample.repo, number, fare=lambda fares: fares * 1.6)
+    assert put_online(sample, 0, 20).success
+    assert put_online(sample, 21, 21).success
+    result = put_online(sample, 22, 22)
+    assert not result.success
+    assert "windows in a row: 2, an error from 2 on" in failures(result)[0]
+    # Tried again, it is the same window still, and no third.
+    again = put_online(sample, 22, 22)
+    assert "windows in a row: 2, an error from 2 on" in failures(again)[0]
+    assert sample.windows("riding") == [f"{day(0)}..{day(22)}"]
+    # A calm day ends the row, though the one before it was never served.
+    assert put_online(sample, 23, 23).success
 
 
 def freeze(sample: "Sample", first: int, last: int) -> None:
