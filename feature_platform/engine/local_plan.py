@@ -26,6 +26,8 @@ from feature_platform.errors import TransformationError
 from feature_platform.store.windows import Window
 
 _PLACE = "__place"
+# Columns that an index of pandas becomes, where rows have been left out.
+_INDEX = "__index_level_"
 
 
 class WindowPlan(LocalFeatureBuilder):  # type: ignore[misc]
@@ -129,7 +131,9 @@ class _Transform(LocalNode):  # type: ignore[misc]
                 "engine expects of every mode; Feast runs the text in udf_string where it can",
             )
         try:
-            return ArrowTableValue(self._backend.to_arrow(made))
+            table = self._backend.to_arrow(made)
+            extra = [name for name in table.column_names if name.startswith(_INDEX)]
+            return ArrowTableValue(table.drop_columns(extra))
         except Exception as error:  # mixed types in a column
             raise self._failed(
                 f"what {_name(function)} returned cannot be converted ({_said(error)})",
@@ -152,7 +156,10 @@ class _Join(LocalNode):  # type: ignore[misc]
         if len(tables) == 1 and {moment, created or moment} <= set(tables[0].column_names):
             return ArrowTableValue(tables[0])
         parts = [
-            _Part.of(table, parent) for table, parent in zip(tables, self._parents, strict=True)
+            _Part.of(table, view, parent)
+            for table, view, parent in zip(
+                tables, self._view.source_views, self._parents, strict=True
+            )
         ]
         joined = reduce(self._joined, parts)
         whole = joined.columns.append_column(moment, _latest_of(joined.moments))
@@ -192,11 +199,13 @@ class _Part:
     creations: list[pa.ChunkedArray]
 
     @classmethod
-    def of(cls, table: pa.Table, info: Any) -> "_Part":
+    def of(cls, table: pa.Table, view: Any, info: Any) -> "_Part":
+        """What a parent offers: keys and features, whatever else its transformation returns."""
         moment, created = info.timestamp_column, info.created_timestamp_column
-        times = [name for name in {moment, created} if name in table.column_names]
+        names = [*info.join_keys_columns, *(feature.name for feature in view.features)]
+        require_columns(view, table, [*names, moment])
         creations = [table[created]] if created in table.column_names else []
-        return cls(table.drop_columns(times), [table[moment]], creations)
+        return cls(table.select(list(dict.fromkeys(names))), [table[moment]], creations)
 
     def take(self, places: pa.Array) -> "_Part":
         return _Part(

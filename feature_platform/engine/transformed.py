@@ -192,7 +192,7 @@ def rows_of(computed: ComputedRows, layout: ViewLayout) -> list[Row]:
         return []
     try:
         found = _convert_arrow_to_proto(computed.table, layout.view, layout.join_keys)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AssertionError) as error:  # the last is Feast's, of a type
         text = str(error).strip().splitlines()
         raise TransformationError(
             f"feature view '{layout.name}'",

@@ -16,6 +16,7 @@ from feature_platform.engine.bulk import EncodedRows, Guard, OnlineWriter, encod
 from feature_platform.engine.generic_writer import GenericWriter
 from feature_platform.engine.layout import ViewLayout
 from feature_platform.engine.transformed import ComputedRows, computed_rows, rows_of
+from feature_platform.errors import TransformationError
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -80,13 +81,26 @@ class ComputedWindow:
             writer.set_note(self._layout.view, _MOVES, "1")
 
     def write_offline(self) -> None:
-        """Add the rows to the table that a derived view writes to, as Feast's engine does."""
+        """Add the rows to the table that a derived view writes to, as Feast's engine does.
+
+        Raises:
+            TransformationError: The table does not take them.
+        """
         if not self._found.table.num_rows:
             return
-        provider = self._store._get_provider()  # noqa: SLF001 - as Feast's own materialize
-        provider.offline_store.offline_write_batch(
-            self._store.config, self._layout.view, self._found.table, lambda _: None
-        )
+        offline = self._store._get_provider().offline_store  # noqa: SLF001 - as Feast's own
+        try:
+            offline.offline_write_batch(
+                self._store.config, self._layout.view, self._found.table, lambda _: None
+            )
+        except Exception as error:  # every offline store raises its own
+            raise TransformationError(
+                f"feature view '{self._layout.name}'",
+                f"its rows are online, but cannot be added to its sink_source "
+                f"'{self._layout.source.name}' ({str(error).strip().splitlines()[0]})",
+                "let the table have the columns that are computed, in their order: "
+                f"{', '.join(self._found.table.column_names)}; or set offline=False",
+            ) from error
 
     def clear_vanished(
         self,

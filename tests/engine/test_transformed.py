@@ -1,62 +1,569 @@
-"""Views that Feast's local engine computes: the same guard, whatever the order of windows."""
+"""Views that Feast computes: the result of brute force, whatever the order of windows."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from feast import BatchFeatureView, FeatureStore, Field
+from feast import BatchFeatureView, FeatureStore, Field, FileSource, PushSource, StreamFeatureView
+from feast.aggregation import Aggregation
 from feast.types import Float64, Int64
-from sample_repos import GUARDED, SampleRepo, day, row
+from sample_repos import GUARDED, UNKNOWN, SampleRepo, day, online_config, row
 
-from feature_platform.errors import OnlineStoreError
-from feature_platform.store.materialize import materialize_window
+from feature_platform.errors import FeaturePlatformError, OnlineStoreError, TransformationError
+from feature_platform.store.materialize import MaterializationResult, materialize_window
+from feature_platform.store.online_read import compare_online
 from feature_platform.store.rebuild import rebuild_online
+from feature_platform.store.registry import materialized_windows
+from feature_platform.store.windows import Window
 
 KEY = Field(name="user_id", dtype=Int64)
+USERS = (1, 2, 3)
+Rows = Sequence[Mapping[str, Any]]
 
 
 def doubled(rows: pd.DataFrame) -> pd.DataFrame:
-    """A transformation of Feast, on a pandas frame."""
-    return rows.assign(double=rows["amount"] * 2)
+    return rows.assign(x=rows["amount"] * 2)
 
 
-def _applied(repo: SampleRepo) -> FeatureStore:
+def plus_one(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(x=rows["x"] + 1)
+
+
+def renamed(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(x=rows["spent"] * 2)
+
+
+def summed(rows: pd.DataFrame) -> pd.DataFrame:
+    times = {"event_timestamp": ("event_timestamp", "max"), "created": ("created", "max")}
+    return rows.groupby("user_id", as_index=False).agg(x=("amount", "sum"), **times)
+
+
+def merged(paid: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+    both = paid.merge(seen[["user_id", "visits"]], on="user_id")
+    return both.assign(x=both["amount"] + both["visits"])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A view `v` with the feature `x`, and what brute force makes of the rows of one window."""
+
+    views: Callable[["Objects"], list[Any]]
+    expected: Callable[[Rows], Iterable[tuple[Any, tuple[datetime, datetime], float]]]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What the views of a case are made of."""
+
+    folder: Path
+    user: Any
+
+    def source(self, name: str = "stats", **more: Any) -> FileSource:
+        more = {
+            "path": str(self.folder / "stats.parquet"),
+            "timestamp_field": "event_timestamp",
+            "created_timestamp_column": "created",
+        } | more
+        return FileSource(name=name, **more)
+
+    def visits(self) -> FileSource:
+        path = str(self.folder / "visits.parquet")
+        return FileSource(name="visits", path=path, timestamp_field="seen_at")
+
+    def view(self, name: str, source: Any, features: Mapping[str, Any], **more: Any) -> Any:
+        if udf := more.get("udf"):
+            more = {"mode": "pandas", "udf_string": udf.__name__} | more
+        return BatchFeatureView(
+            name=name,
+            source=source,
+            online=True,
+            **{
+                "entities": [self.user],
+                "schema": [KEY, *(Field(name=each, dtype=kind) for each, kind in features.items())],
+            }
+            | more,
+        )
+
+    def base(self) -> Any:
+        return self.view("base", self.source(), {"amount": Float64})
+
+
+VISITS = [(1, day(1, 3), 10), (2, day(1, 4), 20), (3, day(2, 5), 30), (1, day(3, 1), 40)]
+
+
+def _transformed(it: Objects) -> list[Any]:
+    return [it.view("v", it.source(), {"x": Float64}, udf=doubled)]
+
+
+def _summed(it: Objects) -> list[Any]:
+    return [it.view("v", it.source(), {"x": Float64}, udf=summed)]
+
+
+def _chained(it: Objects) -> list[Any]:
+    base = it.base()
+    sink = it.source("first_sink")
+    first = it.view("first", [base], {"x": Float64}, udf=doubled, sink_source=sink)
+    sink = it.source("second_sink")
+    return [base, first, it.view("v", [first], {"x": Float64}, udf=plus_one, sink_source=sink)]
+
+
+def _renamed(it: Objects) -> list[Any]:
+    mapped = it.source("mapped", field_mapping={"amount": "spent"})
+    parent = it.view("parent", mapped, {"spent": Float64})
+    sink = it.source("sink")
+    return [parent, it.view("v", [parent], {"x": Float64}, udf=renamed, sink_source=sink)]
+
+
+def _joined(it: Objects) -> list[Any]:
+    paid = it.view("paid", it.source(), {"x": Float64}, udf=doubled)
+    seen = it.view("seen", it.visits(), {"visits": Int64})
+    features = {"x": Float64, "visits": Int64}
+    return [paid, seen, it.view("v", [paid, seen], features, sink_source=it.source("sink"))]
+
+
+def _merged(it: Objects) -> list[Any]:
+    base, seen = it.base(), it.view("seen", it.visits(), {"visits": Int64})
+    sink = it.source("sink")
+    return [
+        base,
+        seen,
+        it.view("v", [base, seen], {"x": Float64}, udf=merged, sink_source=sink),
+    ]
+
+
+def _keyless(it: Objects) -> list[Any]:
+    field = [Field(name="x", dtype=Float64)]
+    return [it.view("v", it.source(), {}, udf=doubled, entities=[], schema=field)]
+
+
+def latest(rows: Rows) -> dict[Any, Mapping[str, Any]]:
+    """The row with the greatest times of each user."""
+    found: dict[Any, Mapping[str, Any]] = {}
+    for each in rows:
+        there = found.get(each["user_id"])
+        if there is None or _times(each) > _times(there):
+            found[each["user_id"]] = each
+    return found
+
+
+def _times(each: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    return each["event_timestamp"], each["created"]
+
+
+def _of_latest(compute: Callable[[float], float]) -> Any:
+    return lambda rows: [
+        (user, _times(each), compute(each["amount"])) for user, each in latest(rows).items()
+    ]
+
+
+def _sums(rows: Rows) -> list[tuple[Any, tuple[datetime, datetime], float]]:
+    users = {each["user_id"] for each in rows}
+    of = {user: [each for each in rows if each["user_id"] == user] for user in users}
+    return [
+        (
+            user,
+            (max(r["event_timestamp"] for r in some), max(r["created"] for r in some)),
+            sum(r["amount"] for r in some),
+        )
+        for user, some in of.items()
+    ]
+
+
+def _seen(rows: Rows, user: Any) -> list[tuple[datetime, int]]:
+    """What the other table has of a user on the day of these rows."""
+    days = {each["event_timestamp"].date() for each in rows}
+    return [(at, count) for one, at, count in VISITS if one == user and at.date() in days]
+
+
+def _join(rows: Rows) -> list[tuple[Any, tuple[datetime, datetime], float]]:
+    return [
+        (user, (max(each["event_timestamp"], at), each["created"]), each["amount"] * 2)
+        for user, each in latest(rows).items()
+        for at, _ in _seen(rows, user)
+    ]
+
+
+def _merge(rows: Rows) -> list[tuple[Any, tuple[datetime, datetime], float]]:
+    return [
+        (user, _times(each), each["amount"] + count)
+        for user, each in latest(rows).items()
+        for _, count in _seen(rows, user)
+    ]
+
+
+def _newest(rows: Rows) -> list[tuple[Any, tuple[datetime, datetime], float]]:
+    found = max(latest(rows).values(), key=_times, default=None)
+    return [] if found is None else [(user, _times(found), found["amount"] * 2) for user in USERS]
+
+
+CASES = {
+    "a transformation": Case(_transformed, _of_latest(lambda amount: amount * 2)),
+    "a sum of the window": Case(_summed, _sums),
+    "a chain": Case(_chained, _of_latest(lambda amount: amount * 2 + 1)),
+    "a parent with a field mapping": Case(_renamed, _of_latest(lambda amount: amount * 2)),
+    "parents joined": Case(_joined, _join),
+    "parents merged by a transformation": Case(_merged, _merge),
+    "no entities": Case(_keyless, _newest),
+}
+
+BEFORE = [
+    row(1, day(1, 5), 3.0),
+    row(1, day(1, 2), 1.0),
+    row(2, day(1, 9), 5.0),
+    row(3, day(2, 1), 8.0),
+    row(1, day(2, 7), 10.0),
+    row(1, day(3, 4), 12.0),
+    row(2, day(3, 3), 6.0),
+]
+# A late row, a correction under a newer created time beside what it corrects, rows that left.
+AFTER = [
+    row(1, day(1, 5), 3.0),
+    row(1, day(1, 2), 1.0),
+    row(1, day(1, 5), 4.0, created=day(1, 6)),
+    row(2, day(1, 9), 5.0),
+    row(3, day(1, 11), 9.0),
+    row(3, day(2, 1), 8.0),
+    row(2, day(2, 3), 7.0),
+]
+ORDERS = [(1, 2, 3), (3, 1, 2), (2, 3, 1), (3, 2, 1), (1, 3, 2), (2, 1, 3)]
+# Every order of one case, and of the others one each, which are then different ones.
+PLAYED = [
+    *(("a transformation", order) for order in ORDERS),
+    *zip([name for name in CASES if name != "a transformation"], ORDERS, strict=True),
+]
+
+
+def opened(tmp_path: Path, online: Mapping[str, Any], views: Any, **more: Any) -> Any:
+    """The repo and its store, with the views applied."""
+    repo = SampleRepo(tmp_path, online=online, views=(), **more)
+    visits = {
+        "user_id": [user for user, _, _ in VISITS],
+        "seen_at": pa.array([at for _, at, _ in VISITS], pa.timestamp("us", "UTC")),
+        "visits": [count for _, _, count in VISITS],
+    }
+    pq.write_table(pa.table(visits), tmp_path / "visits.parquet")
     store = repo.applied()
-    user, source = store.get_entity("user"), repo.source
-    base = BatchFeatureView(
-        name="base",
-        entities=[user],
-        schema=[KEY, Field(name="amount", dtype=Float64)],
-        source=source,
-        online=True,
+    store.apply(views(Objects(tmp_path, store.get_entity("user"))))
+    return repo, store
+
+
+def materialized(store: FeatureStore, *days: int) -> list[MaterializationResult]:
+    return [materialize_window(store, "v", day(number), day(number + 1)) for number in days]
+
+
+def served(store: FeatureStore) -> list[Any]:
+    rows = [{"user_id": user} for user in USERS]
+    return list(store.get_online_features(["v:x"], rows).to_dict()["x"])
+
+
+def brute_force(case: Case, rows: Rows, *days: int) -> list[float | None]:
+    """The row of each user with the greatest times, over windows computed one by one."""
+    found: dict[Any, tuple[tuple[datetime, datetime], float]] = {}
+    for number in days:
+        window = Window(day(number), day(number + 1))
+        inside = [each for each in rows if each["event_timestamp"] in window]
+        for user, times, value in case.expected(inside):
+            if user not in found or times > found[user][0]:
+                found[user] = times, value
+    return [found[user][1] if user in found else None for user in USERS]
+
+
+def _play(tmp_path: Path, online: Mapping[str, Any], case: Case, order: tuple[int, ...]) -> None:
+    repo, store = opened(tmp_path, online, case.views)
+    repo.write(BEFORE)
+    done: list[int] = []
+    for number in order:
+        [result] = materialized(store, number)
+        done.append(number)
+        assert (result.path, result.rebuild_due) == ("stock", False)
+        assert served(store) == brute_force(case, BEFORE, *done)
+    repo.write(AFTER)
+    again = materialized(store, *order)
+    assert served(store) == brute_force(case, AFTER, *order)
+    assert not any(result.rebuild_due for result in again)
+    assert sum(result.keys_vanished for result in again)
+    windows = [Window(day(number), day(number + 1)) for number in (1, 2, 3)]
+    compared = compare_online(store, "v", windows)
+    assert compared.keys_compared == (
+        1 if case.views is _keyless else len(set(USERS)) - (served(store).count(None))
     )
-    derived = BatchFeatureView(
-        name="doubles",
-        mode="pandas",
-        entities=[user],
-        schema=[KEY, Field(name="double", dtype=Float64)],
-        source=[base],
-        sink_source=source,
-        udf=doubled,
-        udf_string="doubled",
-        online=True,
-    )
-    store.apply([base, derived])
-    return store
+    assert compared.mismatches == ()
+
+
+@pytest.mark.parametrize(("name", "order"), PLAYED, ids=str)
+def test_any_order_serves_what_brute_force_finds(
+    tmp_path: Path, name: str, order: tuple[int, ...]
+) -> None:
+    _play(tmp_path, {"type": GUARDED["sqlite"]}, CASES[name], order)
+
+
+def test_so_does_feasts_own_sqlite_store(tmp_path: Path) -> None:
+    _play(tmp_path, {"type": "sqlite"}, CASES["a sum of the window"], (3, 1, 2))
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("name", ["a transformation", "parents joined", "no entities"])
+def test_so_does_redis(tmp_path: Path, name: str, request: pytest.FixtureRequest) -> None:
+    _play(tmp_path, online_config("guarded_redis", request), CASES[name], (2, 3, 1))
+
+
+@pytest.mark.parametrize("name", ["a sum of the window", "parents merged by a transformation"])
+def test_a_store_that_cannot_name_vanished_keys_says_that_a_rebuild_is_due(
+    tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    repo, store = opened(tmp_path, {"type": UNKNOWN["sqlite"]}, case.views)
+    repo.write(BEFORE)
+    assert not any(result.rebuild_due for result in materialized(store, 3, 1, 2))
+    assert served(store) == brute_force(case, BEFORE, 1, 2, 3)
+    added = [*BEFORE, row(3, day(3, 8), 2.0)]
+    repo.write(added)
+    assert all(result.rebuild_due for result in materialized(store, 3, 1))
+    assert served(store) == brute_force(case, added, 1, 2, 3)
 
 
 @pytest.mark.parametrize(
-    "kind", ["sqlite", GUARDED["sqlite"], "unknown_stores.UnknownSqliteOnlineStore"]
+    "offline", ["dask", "feature_platform.engine.offline_store.PointInTimeOfflineStore"]
 )
-def test_the_latest_row_is_served_whatever_the_order(tmp_path: Path, kind: str) -> None:
-    repo = SampleRepo(tmp_path, online={"type": kind})
-    repo.write([row(1, day(1, 5), 3.0), row(2, day(1), 5.0), row(1, day(2), 10.0)])
-    store = _applied(repo)
-    rows = [{"user_id": 1}, {"user_id": 2}]
-    for number in (2, 1, 1):
-        result = materialize_window(store, "doubles", day(number), day(number + 1))
-        assert (result.path, result.reason[:21]) == ("stock", "Feast computes it: it")
-    answer = store.get_online_features(["doubles:double"], rows).to_dict()
-    assert answer["double"] == [20.0, 10.0]
+def test_every_offline_store_gives_a_transformation_all_columns(
+    tmp_path: Path, offline: str
+) -> None:
+    case = CASES["a chain"]
+    repo, store = opened(tmp_path, {"type": "sqlite"}, case.views, offline=offline)
+    repo.write(BEFORE)
+    materialized(store, 2, 1)
+    assert served(store) == brute_force(case, BEFORE, 1, 2)
+
+
+def test_what_a_stream_has_pushed_stays_though_the_table_lacks_it(tmp_path: Path) -> None:
+    def streamed(it: Objects) -> list[Any]:
+        return [
+            StreamFeatureView(
+                name="v",
+                entities=[it.user],
+                schema=[KEY, Field(name="x", dtype=Float64)],
+                mode="pandas",
+                udf=doubled,
+                udf_string="doubled",
+                source=PushSource(name="pushed", batch_source=it.source()),
+                online=True,
+            )
+        ]
+
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, streamed)
+    repo.write(BEFORE)
+    materialized(store, 1, 2)
+    assert served(store) == [20.0, 10.0, 16.0]
+    pushed = pd.DataFrame(
+        {"user_id": [2], "x": [99.0], "event_timestamp": [day(1, 20)], "created": [day(1, 20)]}
+    )
+    store.push("pushed", pushed)
+    materialized(store, 1, 2)
+    assert served(store) == [20.0, 99.0, 16.0]
+
+
+def test_what_has_outlived_its_ttl_is_neither_written_nor_fallen_back_on(tmp_path: Path) -> None:
+    ttl = datetime.now(UTC) - day(2)
+
+    def expiring(it: Objects) -> list[Any]:
+        return [it.view("v", it.source(), {"x": Float64}, udf=doubled, ttl=ttl)]
+
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, expiring)
+    repo.write(BEFORE)
+    assert [result.keys_written for result in materialized(store, 1, 2, 3)] == [0, 2, 2]
+    assert served(store) == [24.0, 12.0, 16.0]
+    repo.write([each for each in BEFORE if each["event_timestamp"] < day(3)])
+    [result] = materialized(store, 3)
+    assert result.keys_vanished == 2
+    assert served(store) == [20.0, None, 16.0]
+
+
+def test_where_event_times_are_moved_nobody_can_tell_what_has_vanished(tmp_path: Path) -> None:
+    def monthly(rows: pd.DataFrame) -> pd.DataFrame:
+        start = rows["event_timestamp"].dt.floor("30D")
+        return rows.assign(x=rows["amount"], event_timestamp=start)
+
+    def moved(it: Objects) -> list[Any]:
+        return [it.view("v", it.source(), {"x": Float64}, udf=monthly)]
+
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, moved)
+    repo.write(BEFORE)
+    assert not any(result.rebuild_due for result in materialized(store, 1, 3))
+    assert served(store) == [12.0, 6.0, None]
+    [result] = materialized(store, 1)
+    assert result.rebuild_due
+    # The greater created time decides between equal event times.
+    assert served(store) == [12.0, 6.0, None]
+
+
+def test_of_rows_at_one_moment_the_file_does_not_choose(tmp_path: Path) -> None:
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, _transformed, created=False)
+    tied = [row(1, day(1, 5), amount) for amount in (3.0, 9.0, 4.0)]
+    found = set()
+    for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+        repo.write([tied[place] for place in order])
+        materialized(store, 1)
+        found.add(served(store)[0])
+    assert found == {18.0}
+
+
+def test_keys_that_vanished_long_after_the_last_row_are_deleted_and_a_rebuild_is_due(
+    tmp_path: Path,
+) -> None:
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, _transformed)
+    old = [row(1, day(1, 5), 3.0)]
+    repo.write([*old, row(1, day(40, 5), 4.0)])
+    materialize_window(store, "v", day(1), day(40))
+    materialized(store, 40)
+    assert served(store)[0] == 8.0
+    repo.write(old)
+    [result] = materialized(store, 40)
+    assert (result.keys_vanished, result.rebuild_due) == (1, True)
+    assert served(store)[0] is None
+    materialized(store, 1)
+    assert served(store)[0] == 6.0
+
+
+def test_it_is_not_rebuilt_in_one_pass(tmp_path: Path) -> None:
+    repo, store = opened(tmp_path, {"type": "sqlite"}, _transformed)
+    repo.write(BEFORE)
+    materialized(store, 1)
     with pytest.raises(OnlineStoreError, match="cannot be rebuilt in one pass"):
-        rebuild_online(store, "doubles")
+        rebuild_online(store, "v")
+
+
+def test_a_derived_view_that_is_kept_offline_too_is_added_to_its_table_once(
+    tmp_path: Path,
+) -> None:
+    def kept(it: Objects) -> list[Any]:
+        base = it.base()
+        path = str(it.folder / "sink.parquet")
+        sink = it.source("sink", path=path)
+        more = {"udf": _kept_columns, "sink_source": sink, "offline": True}
+        return [base, it.view("v", [base], {"x": Float64}, **more)]
+
+    sink = tmp_path / "sink.parquet"
+    names = ["user_id", "x", "event_timestamp", "created"]
+    tmp_path.mkdir(exist_ok=True)
+    time = pa.timestamp("us", "UTC")
+    types = dict(zip(names, (pa.int64(), pa.float64(), time, time), strict=True))
+    pq.write_table(pa.schema(types).empty_table(), sink)
+    repo, store = opened(tmp_path, {"type": "sqlite"}, kept)
+    repo.write(BEFORE)
+    materialized(store, 1, 1)
+    assert sorted(pq.read_table(sink)["x"].to_pylist()) == [6.0, 10.0]
+
+
+def _kept_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    doubled = rows.assign(x=rows["amount"] * 2)
+    return doubled[["user_id", "x", "event_timestamp", "created"]]
+
+
+def _as_dict(rows: pd.DataFrame) -> Any:
+    return {**rows, "x": [0.0 for _ in rows["amount"]]}
+
+
+def _broken(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(x=rows["ammount"])
+
+
+def _timeless(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(x=1.0)[["user_id", "x", "created"]]
+
+
+def _untimed(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(x=1.0, event_timestamp=pd.NaT)
+
+
+def _worded(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(x="much")
+
+
+def _as_is(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows
+
+
+def _by(udf: Any, mode: str = "pandas") -> Any:
+    return lambda it: [it.view("v", it.source(), {"x": Float64}, udf=udf, mode=mode)]
+
+
+def _aggregated(it: Objects) -> list[Any]:
+    return [
+        StreamFeatureView(
+            name="v",
+            entities=[it.user],
+            schema=[KEY, Field(name="x", dtype=Float64)],
+            timestamp_field="event_timestamp",
+            aggregations=[
+                Aggregation("amount", "sum", time_window=timedelta(days=1), name="x"),
+            ],
+            source=PushSource(name="pushed", batch_source=it.source()),
+            online=True,
+        )
+    ]
+
+
+def _clashing(it: Objects) -> list[Any]:
+    one, two = (
+        it.view(name, it.source(name), {"x": Float64}, udf=doubled) for name in ("one", "two")
+    )
+    sink = it.source("sink")
+    return [one, two, it.view("v", [one, two], {"x": Float64}, sink_source=sink)]
+
+
+@pytest.mark.parametrize(
+    ("views", "problem", "remedy"),
+    [
+        (
+            _by(_as_dict, "python"),
+            "its transformation _as_dict returned dict",
+            "let it return a frame (pandas)",
+        ),
+        (
+            _by(_broken),
+            "its transformation _broken failed (KeyError: 'ammount')",
+            "correct it; it is given a frame with the columns user_id, event_timestamp, created",
+        ),
+        (
+            _by(_as_is),
+            "its transformation returns no column 'x' (but amount, city, created, event_timest",
+            "return keys, features and the time columns of its source",
+        ),
+        (_by(_timeless), "its transformation returns no column 'event_timestamp'", "return keys"),
+        (_by(_untimed), "the event times that were computed are null in 2 rows", "let its"),
+        (_by(_worded), "what was computed does not fit its schema", "declare the types"),
+        (
+            _aggregated,
+            "it cannot be computed: it aggregates, and Feast's local engine has no time windows",
+            "compute it in the SQL of its source or in a transformation of mode 'pandas'",
+        ),
+        (_clashing, "more than one of its parents has a column 'x'", "give it another name"),
+    ],
+    ids=lambda value: getattr(value, "__name__", "") or None,
+)
+def test_what_cannot_be_computed_is_said_before_anything_is_written(
+    tmp_path: Path, views: Any, problem: str, remedy: str
+) -> None:
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, views)
+    repo.write(BEFORE)
+    with pytest.raises(TransformationError) as caught:
+        materialize_window(store, "v", day(1), day(2))
+    assert caught.value.subject == "feature view 'v'"
+    assert caught.value.problem.startswith(problem)
+    assert caught.value.remedy.startswith(remedy)
+    assert materialized_windows(store, "v") == []
+    assert served(store) == [None, None, None]
+
+
+def test_a_missing_table_of_a_parent_is_named(tmp_path: Path) -> None:
+    repo, store = opened(tmp_path, {"type": "sqlite"}, _merged)
+    repo.write(BEFORE)
+    (tmp_path / "visits.parquet").unlink()
+    with pytest.raises(FeaturePlatformError, match="source 'visits': there is no Parquet file"):
+        materialize_window(store, "v", day(1), day(2))
