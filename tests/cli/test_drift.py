@@ -1,7 +1,9 @@
 """``feature-platform drift`` as people and scripts use it."""
 
+import html
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from feature_platform.cli import main
+from feature_platform.store.registry import record_window
+from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -44,7 +48,7 @@ def riding(make_repo: Callable[..., "Sample"]) -> "Sample":
     fare = random.lognormal(2, 1, DAYS * ROWS)
     fare[-ROWS:] *= 1.8
     at = [FIRST + timedelta(days=number, hours=9) for number in range(DAYS) for _ in range(ROWS)]
-    (sample.repo / "data").mkdir()
+    (sample.repo / "data").mkdir(exist_ok=True)
     pq.write_table(
         pa.table(
             {
@@ -153,3 +157,62 @@ def test_a_trend_needs_no_more_than_the_results_of_earlier_windows(riding: "Samp
     assert drift(riding, "--date", DAY[11], "--html", str(page)).exit_code == 1
     assert f"3 windows from {DAY[8]} to {DAY[11]}: 2 ok, 1 drift" in page.read_text()
     (riding.repo / "drift.yaml").unlink()
+
+
+def test_a_change_is_accepted_with_the_command_that_the_page_shows(
+    make_repo: Callable[..., "Sample"], tmp_path: Path
+):
+    sample = make_repo({"views.py": VIEWS})
+    random = np.random.default_rng(4)
+    fare = random.lognormal(2, 1, DAYS * ROWS)
+    fare[-2 * ROWS :] *= 2
+    at = [FIRST + timedelta(days=number, hours=9) for number in range(DAYS) for _ in range(ROWS)]
+    (sample.repo / "data").mkdir(exist_ok=True)
+    table = {"user_id": list(range(ROWS)) * DAYS, "fare": fare, "km": fare * 0}
+    table["at"] = pa.array(at, pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table(table), sample.repo / "data" / "trips.parquet")
+    (sample.repo / "drift.yaml").write_text(
+        "default: {reference: {trailing: {days: 9, gap: 0, at_least: 5}}}\n"
+    )
+    assert sample.run("registry").success
+    whole = Window(FIRST, FIRST + timedelta(days=DAYS))
+    record_window(sample.project.store(), "riding", whole)
+
+    def command(*arguments: str) -> Result:
+        repo = ("--repo", str(sample.repo), "--start-date", DAY[0])
+        return CliRunner().invoke(main, [*arguments, *repo])
+
+    page = tmp_path / "page.html"
+    for number in (10, 11):
+        asked = ("drift", "--view", "riding", "--date", DAY[number], "--html", str(page))
+        assert command(*asked).exit_code == 1
+    (shown,) = re.findall(r"<pre>(.*?)</pre>", page.read_text())
+    program, *typed = shlex.split(html.unescape(shown))
+    assert program == "feature-platform"
+    done = command(*typed)
+    assert done.exit_code == 0, done.output
+    assert done.output == (f"riding: fare as it is in {DAY[10]}..{DAY[12]} is its new normal\n")
+    calm = command("drift", "--view", "riding", "--date", DAY[11])
+    assert calm.exit_code == 0, calm.output
+    assert f"the change since {DAY[10]} is accepted (by hand)" in calm.output
+    told = command(*typed, "--json", "--feature", "km", "--start", DAY[9])
+    (accepted,) = json.loads(told.output)["accepted"]
+    assert accepted["feature"] == "km"
+    assert accepted["span"] == [f"{DAY[9]}T00:00:00+00:00", f"{DAY[12]}T00:00:00+00:00"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--feature", "fare"], "says what --accept accepts; add --accept"),
+        (["--accept", "--reference", "spring"], "goes with --date, --feature and --start alone"),
+        (["--accept", "--date", "2026-03-05"], "shows no drift to accept"),
+    ],
+)
+def test_what_cannot_be_accepted_is_exit_code_2_and_one_line(
+    arguments: list[str], said: str, riding: "Sample"
+):
+    result = drift(riding, *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert len(result.output.strip().splitlines()) == 1
