@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from feature_platform.errors import FeaturePlatformError, RegistryError, RepoError, SourceError
+from feature_platform.errors import (
+    FeaturePlatformError,
+    OnlineStoreError,
+    RegistryError,
+    RepoError,
+    SourceError,
+)
 from feature_platform.store.locks import registry_lock, unreachable, view_lock
 from feature_platform.store.registry import change_windows, windows_of
 from feature_platform.store.registry_address import is_sql, registry_subject
@@ -87,6 +94,7 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
 
     Raises:
         RegistryError: The registry cannot be reached, or other writers were always faster.
+        OnlineStoreError: The online store could not make the tables.
         SourceError: A table that types have to be inferred from is not there.
         RepoError: The transformation of a batch view has changed, which Feast cannot apply.
     """
@@ -151,6 +159,7 @@ def change_registry(store: "FeatureStore", change: Callable[[], _Result]) -> _Re
 
     Raises:
         RegistryError: The registry cannot be reached, or other writers were always faster.
+        OnlineStoreError: The online store could not make the tables.
     """
     with registry_lock(store), _registry_errors(store):
         for attempt in range(ATTEMPTS):
@@ -324,6 +333,14 @@ def _registry_errors(store: "FeatureStore") -> Iterator[None]:
         ) from error
     except (SQLAlchemyError, OSError) as error:
         raise unreachable(store, error) from error
+    except sqlite3.Error as error:  # a SQLite registry raises SQLAlchemy's
+        raise OnlineStoreError(
+            f"online store '{store.config.online_store.type}'",
+            f"it could not make the tables of the feature views ({str(error).splitlines()[0]})",
+            "Feast's SQLite store takes letters, digits and _ in project and view names: rename "
+            "what has others, or choose the type "
+            "feature_platform.engine.sqlite_store.GuardedSqliteOnlineStore, which takes any",
+        ) from error
 
 
 def _in_inference(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from feast.infra.registry.registry import Registry
 from feast.repo_contents import RepoContents
 from sample_repos import SampleRepo, day, row, served
 
-from feature_platform.errors import RegistryError, WindowError
+from feature_platform.errors import OnlineStoreError, RegistryError, WindowError
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.registry import (
     forget_window,
@@ -329,3 +329,13 @@ def test_who_opens_a_registry_that_is_not_there_yet_wipes_nothing(
     (repo / "applied").touch()
     assert opener.wait(60) == 0
     assert project.store().list_feature_views()
+
+
+def test_a_view_name_that_sqlite_refuses_is_an_error_with_a_way_out(
+    make_sample: Callable[[str], Any],
+) -> None:
+    sample = make_sample("no_entities")
+    definition = sample.project.repo_dir / "weather.py"
+    definition.write_text(definition.read_text().replace('"weather_now"', '"weather-now"'))
+    with pytest.raises(OnlineStoreError, match=r"near \"-\".*GuardedSqliteOnlineStore"):
+        apply(sample.project.store(), sample.project.contents)
