@@ -1,5 +1,6 @@
 """Drift assets: what a run compares, says, keeps, and keeps from being served."""
 
+import html
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from feature_platform.cli import main
 from feature_platform.store.accepted import accept_window
 from feature_platform.store.drift import DriftJudge
 from feature_platform.store.drift_settings import DriftSettings, Trailing, ViewDrift
+from feature_platform.store.registry import record_window
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -476,3 +478,82 @@ def test_verdicts_are_kept_as_json_with_the_version_of_the_reference(
     assert found["verdict"] == "ok"
     assert len(found["reference_version"]) == 12
     assert {each["feature"] for each in found["features"]} == {"fare", "trips.today", "paid_by"}
+
+
+ODD = ("fare in EUR", "trips.today", "größe", 'the "best" one', "it's", "a/b", "seen_at", "tags")
+ODD_REPO = """\
+from feast import Entity, FeatureView, Field, FileSource, ValueType
+from feast.types import Array, Bool, Float64, Int64, String, UnixTimestamp
+
+user = Entity(name="user", join_keys=["user id"], value_type=ValueType.INT64)
+shop = Entity(name="shop", join_keys=["shop.code"], value_type=ValueType.STRING)
+visits = FileSource(name="visits", path="data/visits.parquet", timestamp_field="at")
+TYPES = [Float64, Int64, String, Bool, Float64, String, UnixTimestamp, Array(Float64)]
+visiting = FeatureView(
+    name="visiting",
+    entities=[user, shop],
+    schema=[Field(name=name, dtype=dtype) for name, dtype in zip(NAMES, TYPES)],
+    source=visits,
+    tags={"dagster/partitions": "hourly"},
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "spoil"),
+    [
+        ("fare in EUR", lambda fares: fares * 2),
+        ("größe", lambda sizes: np.where(sizes == "M", "XL", sizes)),
+        ('the "best" one', lambda best: ~best),
+        ("a/b", lambda ways: [None, *ways[1:40], *[None] * (ROWS - 40)]),
+        ("seen_at", lambda seen: [each - timedelta(hours=5) for each in seen]),
+        ("tags", lambda tags: [[each + 2 for each in tag] for tag in tags]),
+        ("tags", lambda tags: [[*tag, *tag] for tag in tags]),
+    ],
+    ids=["number", "category", "boolean", "nulls", "timestamp", "elements", "length"],
+)
+def test_hours_keys_of_two_parts_odd_names_and_every_type_are_compared(
+    changed: str, spoil: Callable[[Any], Any], make_repo: Callable[..., "Sample"]
+):
+    sample = make_repo({"views.py": ODD_REPO.replace("NAMES", repr(list(ODD)))})
+    hours, parts = 24 * 10, []
+    for number in [n for n in range(hours) if n % 24 == 5]:
+        random, start = np.random.default_rng([8, number]), FIRST + timedelta(hours=number)
+        at = start + timedelta(minutes=30)
+        columns: dict[str, Any] = {
+            "fare in EUR": random.lognormal(2, 1, ROWS),
+            "trips.today": random.poisson(3, ROWS),
+            "größe": random.choice(["S", "M", "L"], ROWS),
+            'the "best" one': random.random(ROWS) < 0.2,
+            "it's": random.normal(size=ROWS),
+            "a/b": list(random.choice(["left", "right"], ROWS)),
+            "seen_at": [at - timedelta(minutes=float(m)) for m in random.exponential(20, ROWS)],
+            "tags": [list(random.normal(size=n)) for n in random.integers(1, 4, ROWS)],
+        }
+        if number == 24 * 9 + 5:
+            columns[changed] = spoil(columns[changed])
+        columns |= {"user id": np.arange(ROWS), "shop.code": ["s"] * ROWS, "at": [at] * ROWS}
+        for moment in ("at", "seen_at"):
+            columns[moment] = pa.array(columns[moment], pa.timestamp("us", "UTC"))
+        parts.append(pa.table(columns))
+    (sample.repo / "data").mkdir(exist_ok=True)
+    pq.write_table(pa.concat_tables(parts), sample.repo / "data" / "visits.parquet")
+    project = sample.project
+    assert sample.run("registry").success
+    store = project.store()
+    record_window(store, "visiting", Window(FIRST, FIRST + timedelta(hours=hours)))
+    settings = DriftSettings(default=ViewDrift(reference=Trailing(days=8, gap=0, at_least=5)))
+    judge = DriftJudge(project, "visiting", settings)
+    hour = Window(FIRST + timedelta(days=9, hours=5), FIRST + timedelta(days=9, hours=6))
+    (found,) = judge.judge(store, [hour])
+    said = {each.feature: each.verdict for each in found.comparisons}
+    assert said == {name: "drift" if name == changed else "ok" for name in ODD}
+    # What is kept is what was found, and the page names every feature.
+    kept = judge.results.read(hour)
+    assert kept is not None
+    assert kept.to_json() == found.to_json()
+    page = judge.page(found, judge.history(hour))
+    assert all(html.escape(name).replace("_", "_<wbr>") in page for name in ODD)
+    assert "--date 2026-03-10T05:00 --accept" in page
+    names = drift_check_names(sample.graph.drifts["visiting"])
+    assert len(set(names.values())) == len(ODD)
