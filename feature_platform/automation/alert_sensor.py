@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 
-from feature_platform.alerts.desk import Delivered, open_desk
-from feature_platform.alerts.incidents import Finding, Subject
+from feature_platform.alerts.desk import LOOKED_AT, Delivered, open_desk
+from feature_platform.alerts.incidents import Finding, Subject, utc
 from feature_platform.alerts.ledger import Ledger
 from feature_platform.alerts.outbox import OutboxState
 from feature_platform.alerts.route_file import AlertPlan
@@ -18,6 +18,9 @@ from feature_platform.automation.alert_events import Watched, read_findings
 from feature_platform.automation.tick_failures import TICK, Ticking, tick_findings
 from feature_platform.graph import FeastGraph
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
+
+# Longer than any tick of a sensor: one that began before the last look may have ended since.
+_TICK = timedelta(minutes=10)
 
 
 def build_alert_sensor(
@@ -86,12 +89,13 @@ def _ticks(
     origin, repository = context.code_location_origin, context.repository_name
     if origin is None or repository is None:
         return []
+    looked, now = ledger.position(LOOKED_AT), datetime.now(UTC)
     return tick_findings(
         context.instance,
-        origin.location_name,
-        repository,
+        (origin.location_name, repository),
         ticking,
-        list(ledger.bad(str(TICK))),
+        ledger.bad(str(TICK)).keys(),
+        now - timedelta(days=1) if looked is None else utc(looked) - _TICK,
     )
 
 

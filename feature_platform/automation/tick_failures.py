@@ -4,8 +4,9 @@ A tick that failed is in no event log, so that it is asked for by name: one look
 each sensor and schedule of the project, however many views there are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 import dagster as dg
@@ -45,10 +46,10 @@ class Ticking:
 
 def tick_findings(
     instance: dg.DagsterInstance,
-    location: str,
-    repository: str,
+    repository: tuple[str, str],
     ticking: Mapping[str, Ticking],
-    open_before: Sequence[str],
+    open_before: Collection[str],
+    since: datetime,
 ) -> list[Finding]:
     """What the newest ticks say that have ended.
 
@@ -57,23 +58,28 @@ def tick_findings(
 
     Args:
         instance: Asked for ticks: once a sensor or schedule, and once more for each that fails.
-        location: The code location they are in.
-        repository: The repository in it.
+        repository: The code location they are in, and the repository in it.
         ticking: They, by what incidents call them.
         open_before: Those with an open incident; of the others only failures are told.
+        since: Sensors' ticks from before count as told.
     """
+    location, name = repository
     found = []
     for asset, each in ticking.items():
         selector = InstigatorSelector(
-            location_name=location, repository_name=repository, name=each.name
+            location_name=location, repository_name=name, name=each.name
         ).get_id()
-        newest = instance.get_ticks("", selector, limit=1, statuses=list(_ENDED))
-        if not newest:
-            continue
-        [tick] = newest
-        failed = tick.status == TickStatus.FAILURE and not _is_off(instance, tick, selector)
-        if failed or asset in open_before:
-            found.append(_finding(asset, each, tick, failed=failed))
+        # Dagster keeps a week of a sensor's ticks and sorts all that it is not told to leave out. A
+        # schedule has few, and makes up for missed ones under the time that they were due.
+        after = since.timestamp() if each.kind == "sensor" else None
+        newest = instance.get_ticks("", selector, after=after, limit=1, statuses=list(_ENDED))
+        failed = bool(newest) and newest[0].status == TickStatus.FAILURE
+        is_open = asset in open_before
+        if (failed or is_open) and _is_off(instance, selector):
+            if is_open:
+                found.append(_over(asset))
+        elif newest and (failed or is_open):
+            found.append(_finding(asset, each, newest[0], failed=failed))
     return found
 
 
@@ -84,16 +90,29 @@ def _finding(asset: str, ticking: Ticking, tick: InstigatorTick, *, failed: bool
         asset=asset,
         condition=TICK,
         # A tick that is tried again keeps its number; what decides is which ended last.
-        event=int(ended * 1000) + (not failed),
+        event=int(ended * 1000),
         at=utc(ended),
         scopes={WHOLE: failed},
         severity="error" if again else "warn",
-        evidence=Evidence(_sentence(tick)),
+        evidence=Evidence(_sentence(tick) if failed else "it ticked"),
     )
 
 
-def _is_off(instance: dg.DagsterInstance, tick: InstigatorTick, selector: str) -> bool:
-    state = instance.get_instigator_state(tick.instigator_origin_id, selector)
+def _over(asset: str) -> Finding:
+    now = datetime.now(UTC)
+    return Finding(
+        asset=asset,
+        condition=TICK,
+        event=int(now.timestamp() * 1000),
+        at=now,
+        scopes={WHOLE: False},
+        severity="warn",
+        evidence=Evidence("it was switched off"),
+    )
+
+
+def _is_off(instance: dg.DagsterInstance, selector: str) -> bool:
+    state = instance.get_instigator_state("", selector)
     return state is not None and state.status == InstigatorStatus.STOPPED
 
 

@@ -1,7 +1,8 @@
 """A sensor or a schedule that raises is told, and its next good tick ends that."""
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,6 @@ LOCATION, REPOSITORY = "features", "__repository__"
 GAP, SCHEDULE = "warehouse_stock_gap", "warehouse_stock_daily_schedule"
 GAP_KEY = f"warehouse_stock/automation/{GAP}#failed-tick"
 DAY_KEY = f"warehouse_stock/automation/{SCHEDULE}#failed-tick"
-NOON = 1_772_798_400.0
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Daemon:
 
     definitions: dg.Definitions
     instance: dg.DagsterInstance
-    clock: float = NOON
+    clock: float = field(default_factory=lambda: time.time() - 300)  # each tick is half a minute
 
     def look(self, *, location: bool = True) -> str:
         """One tick of the alert sensor as the daemon gives it; what it said."""
