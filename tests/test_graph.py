@@ -117,3 +117,98 @@ def test_sql_that_is_none_is_named(tmp_path: "Path"):
         "source 'orders': orders.sql is not SQL that DuckDB reads: "
     )
     assert str(caught.value).endswith(f"; correct {path}")
+
+
+COMPUTED = """
+from datetime import timedelta
+from feast import BatchFeatureView, Entity, Field, FileSource, PushSource, StreamFeatureView
+from feast.aggregation import Aggregation
+from feast.types import Int64
+
+key = Entity(name="key")
+schema = [Field(name="key", dtype=Int64), Field(name="value", dtype=Int64)]
+table = FileSource(name="table", path="data/table.parquet", timestamp_field="ts")
+sink = FileSource(name="sink", path="data/sink.parquet", timestamp_field="ts")
+common = dict(entities=[key], schema=schema, online=True)
+
+def made(rows): return rows
+
+parent = BatchFeatureView(
+    name="parent", source=table, mode="pandas", udf=made, udf_string="made", **common
+)
+view = VIEW
+"""
+STREAM = (
+    'StreamFeatureView(name="view", entities=[key], schema=schema, timestamp_field="ts", '
+    'source=PushSource(name="pushed", batch_source=table), aggregations=[Aggregation('
+    'column="value", function="sum", time_window=timedelta(days=1))])'
+)
+IN_SQL = (
+    'BatchFeatureView(name="other", source=table, mode="sql", udf=made, udf_string="made", '
+    "**common)"
+)
+DERIVED = 'BatchFeatureView(name="view", source=[parent], sink_source=sink, MORE **common)'
+
+
+@pytest.mark.parametrize(
+    ("view", "why"),
+    [
+        (
+            STREAM,
+            (
+                "it aggregates, and Feast's local engine has no time windows and gives "
+                "an aggregate no event time"
+            ),
+        ),
+        (
+            (
+                'BatchFeatureView(name="view", source=table, **common, aggregations=['
+                'Aggregation(column="value", function="sum")])'
+            ),
+            "it aggregates, and Feast's registry keeps no aggregations of batch views",
+        ),
+        (
+            IN_SQL.replace("other", "view"),
+            "its transformation is of mode 'sql', which Feast cannot read from a registry",
+        ),
+        (
+            DERIVED.replace("MORE", 'tags={"dagster/drift": "block"},'),
+            (
+                "its tag dagster/drift is 'block', and drift is measured in sources, which do not "
+                "hold the features Feast computes"
+            ),
+        ),
+        (
+            DERIVED.replace("MORE", "").replace("parent", f"other := {IN_SQL}"),
+            (
+                "of its parent 'other': its transformation is of mode 'sql', which Feast cannot "
+                "read from a registry"
+            ),
+        ),
+        (DERIVED.replace("MORE", ""), None),
+    ],
+)
+def test_why_a_view_cannot_be_computed(
+    view: str, why: str | None, make_repo: Callable[..., "Sample"]
+):
+    graph = make_repo({"views.py": COMPUTED.replace("VIEW", view)}).graph
+    assert graph.views["view"].refusal == why
+
+
+def test_a_derived_view_reads_the_tables_of_its_parents_in_their_most_frequent_partitions(
+    make_repo: Callable[..., "Sample"],
+):
+    hourly = DERIVED.replace("MORE", 'tags={"dagster/partitions": "hourly"},')
+    graph = make_repo({"views.py": COMPUTED.replace("VIEW", hourly)}).graph
+    view = graph.views["view"]
+    assert [(each.kind, each.name) for each in view.upstream] == [
+        ("source", "table"),
+        ("feature_view", "parent"),
+        ("registry", "registry"),
+    ]
+    assert isinstance(view.partitions, dg.HourlyPartitionsDefinition)
+    assert graph.sources["table"].partitions == view.partitions
+    assert list(graph.sources) == ["table"]
+    assert graph.drifts["view"].refusal == (
+        "drift is measured in sources, which do not hold the features Feast computes"
+    )
