@@ -102,7 +102,7 @@ def test_sensors_that_raise_are_told_by_a_live_daemon_until_they_tick_again(
         daemon.kill()
     told = [message for each in receiver.hooks() for message in each["messages"]]
     first = next(message for message in told if message["key"] == gap)
-    assert "registry" in first["what"]
+    assert "Registry" in first["what"]
     assert first["title"].endswith("sensor 'warehouse_stock_gap': ticks fail")
 
 
