@@ -22,7 +22,7 @@ from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.sensors import build_automation
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.automation.skew import build_skew_schedule
-from feature_platform.automation.tick_failures import Ticking
+from feature_platform.automation.tick_failures import CONDITIONS, Ticking
 from feature_platform.checks.drift_gate import DriftReport
 from feature_platform.checks.feature_views import build_online_check
 from feature_platform.checks.freshness import build_freshness_checks
@@ -171,6 +171,7 @@ def build_feast_definitions(
         ticking = [
             *(Ticking(each.name, "sensor") for each in sensors),
             *(Ticking(each.name, "schedule") for each in crons),
+            *([CONDITIONS] if automation and automation.condition else []),
         ]
         alerting = build_alert_sensor(plan, graph, translator, assets, checks, ticking=ticking)
         sensors.insert(0, alerting)

@@ -50,6 +50,7 @@ class PlatformMetrics:
         checks: Keys of its checks.
         alerts: State of its alerts; None where there are none.
         alerts_expected: Whether that file has to be there, as somebody has named it.
+        online_limit: Bytes that the online store can take; None takes what it says itself.
         translator: The one that the definitions were built with.
     """
 
@@ -58,6 +59,7 @@ class PlatformMetrics:
     checks: tuple[dg.AssetCheckKey, ...]
     alerts: Path | None = None
     alerts_expected: bool = False
+    online_limit: int | None = None
     translator: DagsterFeastTranslator = DagsterFeastTranslator()  # noqa: RUF009 - has no state
 
     def collect(self, now: datetime | None = None) -> list[Metric]:
@@ -292,7 +294,7 @@ class PlatformMetrics:
         size = _gauge("online_store_bytes", "Bytes that the online store takes.")
         limit = _gauge(
             "online_store_limit_bytes",
-            "Bytes it can take: maxmemory of Redis, what SQLite's disk has left.",
+            "Bytes it can take: as --online-limit says, else maxmemory of Redis, SQLite's disk.",
         )
         store = self.graph.project.store()
         registered = registered_views(store)
@@ -303,8 +305,9 @@ class PlatformMetrics:
             for view, count in found.sizes.items():
                 sizes.add_metric([self._project, view], count)
             size.add_metric([self._project], found.size)
-            if found.limit is not None:
-                limit.add_metric([self._project], found.limit)
+            most = self.online_limit or found.limit
+            if most is not None:
+                limit.add_metric([self._project], most)
         yield from (keys, sizes, size, limit)
 
     def _growth(self) -> Iterator[Metric]:

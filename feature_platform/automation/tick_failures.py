@@ -44,6 +44,10 @@ class Ticking:
         )
 
 
+CONDITIONS = Ticking("default_automation_condition_sensor", "sensor")
+"""The sensor that Dagster adds where assets have automation conditions; of the code location."""
+
+
 def tick_findings(
     instance: dg.DagsterInstance,
     repository: tuple[str, str],

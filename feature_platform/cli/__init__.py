@@ -244,6 +244,10 @@ def training_set(**arguments: Any) -> int:
         type=click.Path(dir_okay=False),
         help="The file that the route file names as 'state:', if it does.",
     ),
+    click.option(
+        "--online-limit",
+        help="What the online store can take, where it does not say so itself: 40GB.",
+    ),
 )
 def metrics(**arguments: Any) -> int:
     """Tell Prometheus freshness, lag, gaps, rows, checks, drift, keys online, and alerts."""

@@ -1,6 +1,7 @@
 """``feature-platform metrics``: what Prometheus is told, on an endpoint, pushed, or printed."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -42,6 +43,7 @@ def run(
     push: str | None,
     every: int,
     alerts_state: str | None,
+    online_limit: str | None,
     repo: str,
     profile: str | None,
     start_date: str,
@@ -57,6 +59,7 @@ def run(
     graph = FeastGraph(FeastProject(repo, profile), start_date)
     address = _address(listen) if listen else None
     gateway = _gateway(push) if push else None
+    limit = _bytes(online_limit) if online_limit else None
     with dagster_instance() as instance:
         definitions = build_feast_definitions(graph.project, start_date, schedules=False)
         metrics = PlatformMetrics(
@@ -67,6 +70,7 @@ def run(
             if alerts_state
             else state_file(Path(instance.root_directory), graph.project.name),
             alerts_expected=alerts_state is not None,
+            online_limit=limit,
         )
         newest = _Newest()
         registry = CollectorRegistry()
@@ -172,6 +176,15 @@ def _address(listen: str) -> tuple[str, int]:
             "--listen", f"'{listen}' is no address", "write it as HOST:PORT, such as 127.0.0.1:9464"
         )
     return host or "127.0.0.1", int(port)
+
+
+def _bytes(said: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]?)B", said.strip())
+    if found is None or not float(found[1]):
+        raise MetricsError(
+            "--online-limit", f"'{said}' is no size", "write it with its unit: 800MB, 40GB, 1.5TB"
+        )
+    return round(float(found[1]) * 1000 ** " kMGT".index(found[2] or " "))
 
 
 def _plain(metrics: Iterable[Metric]) -> list[dict[str, object]]:

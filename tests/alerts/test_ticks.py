@@ -26,7 +26,9 @@ from dagster._utils.error import SerializableErrorInfo
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from feature_platform.automation.conditions import follow_upstream
 from feature_platform.automation.settings import AutomationSettings
+from feature_platform.automation.tick_failures import CONDITIONS
 
 if TYPE_CHECKING:
     from conftest import Receiver, Sample
@@ -189,6 +191,24 @@ def test_other_peoples_sensors_are_left_alone(daemon: Daemon, receiver: "Receive
     daemon.tick(GAP, TickStatus.FAILURE)
     daemon.look(location=False)  # not the daemon's tick: whose it is cannot be known
     assert receiver.told() == []
+
+
+def test_the_sensor_of_automation_conditions_is_relied_on_where_there_are_some(
+    daemon: Daemon, receiver: "Receiver", make_sample: Callable[..., "Sample"], tmp_path: Path
+):
+    daemon.tick(CONDITIONS.name, TickStatus.FAILURE)
+    daemon.look()
+    assert receiver.told() == []
+    automation = AutomationSettings(source_changed=False, condition=follow_upstream())
+    daemon.definitions = make_sample("field_mappings").definitions(
+        alerts=tmp_path / "alerts.yaml", automation=automation
+    )
+    assert CONDITIONS.name in {
+        each.name for each in daemon.definitions.get_repository_def().sensor_defs
+    }
+    daemon.look()
+    key = f"warehouse_stock/automation/{CONDITIONS.name}#failed-tick"
+    assert receiver.told() == [("open", key)]
 
 
 def test_each_sensor_and_schedule_is_asked_for_once_however_often_they_ticked(

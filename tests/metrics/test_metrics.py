@@ -263,6 +263,15 @@ def test_what_waits_in_the_outbox_is_told(make_sample: Callable[..., "Sample"], 
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(("said", "size"), [("40GB", 40e9), ("1.5 kB", 1500), ("7B", 7)])
+def test_the_size_that_a_store_can_take_may_be_given(said: str, size: float, sample: "Sample"):
+    options = ["metrics", "--repo", str(sample.repo), "--start-date", "2026-03-01", "--json"]
+    printed = CliRunner().invoke(main, [*options, "--online-limit", said])
+    told = {each["name"]: each["value"] for each in json.loads(printed.stdout)}
+    assert told["feature_platform_online_store_limit_bytes"] == size
+
+
+@pytest.mark.usefixtures("home")
 def test_a_state_of_alerts_that_is_named_and_not_there_is_a_part_that_is_missing(
     sample: "Sample", tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -58,6 +58,8 @@ def metrics(
         ("--listen nowhere.invalid:9464", "cannot be listened on: .*; choose another"),
         ("--listen :9464 --push http://127.0.0.1:1", "exclude each other"),
         ("--every 0", "0 is not in the range"),
+        ("--online-limit 40", "--online-limit: '40' is no size; write it with its unit: 800MB"),
+        ("--online-limit 0GB", "'0GB' is no size"),
     ],
 )
 def test_a_place_that_takes_no_metrics_is_named_with_the_remedy(
