@@ -152,11 +152,11 @@ def build_feature_view_asset(
 
 
 def rebuild_due_observation(view: dg.AssetKey, window: Window) -> dg.AssetObservation:
-    """Says that keys may have vanished which the view's online store cannot name."""
+    """Says that keys may have vanished which cannot be named, by the online store mostly."""
     return dg.AssetObservation(
         asset_key=view,
-        description=f"window {window} was online before and was put online again; the online store "
-        "cannot name the keys that have left it since, so that they may still be served",
+        description=f"window {window} was online before and was put online again; which keys have "
+        "left it since cannot be told here, so that they may still be served",
         metadata={REBUILD_DUE: True},
     )
 
