@@ -184,7 +184,7 @@ def _bytes(said: str) -> int:
         raise MetricsError(
             "--online-limit", f"'{said}' is no size", "write it with its unit: 800MB, 40GB, 1.5TB"
         )
-    return round(float(found[1]) * 1000 ** " kMGT".index(found[2] or " "))
+    return round(float(found[1]) * 1000.0 ** " kMGT".index(found[2] or " "))
 
 
 def _plain(metrics: Iterable[Metric]) -> list[dict[str, object]]:
