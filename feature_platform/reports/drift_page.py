@@ -107,7 +107,8 @@ def _overview(ranked: Sequence[Comparison], trends: dict[str, list[Comparison]])
         '<div class="scroll"><table class="overview"><thead><tr><th scope="col">Feature</th>'
         '<th scope="col">Verdict</th><th scope="col">Furthest from its threshold</th>'
         '<th scope="col" class="n">Value</th><th scope="col" class="n">Threshold</th>'
-        f'<th scope="col" class="n">Nulls</th>{trend}</tr></thead><tbody>{rows}</tbody></table>'
+        f'<th scope="col" class="n">Nulls</th>{trend}<th scope="col" class="shape">'
+        f"Values (grey: reference)</th></tr></thead><tbody>{rows}</tbody></table>"
         "</div></section>"
     )
 
@@ -136,5 +137,7 @@ def _method() -> str:
         "enough rows they are small for changes that do not matter.</p><p>Bins were set by the "
         "reference: quantiles for numbers, with open outer bins, and one bin for each value that "
         "is very frequent; names for categories, with <i>other</i> for the rare ones, "
-        "<i>unseen</i> for those that the reference does not know, and <i>null</i>.</p></section>"
+        "<i>unseen</i> for those that the reference does not know, and <i>null</i>. Where new "
+        "values are usual, as with ids, <i>other or new</i> is one bin, and a new value alarms "
+        "when it is far more frequent than new ones were in the reference.</p></section>"
     )

@@ -7,12 +7,16 @@ from itertools import groupby
 
 from feature_platform.reports.numbers import chance, moment, number, percent
 from feature_platform.reports.pictures import shown_bins
+from feature_platform.reports.ranges import axis_ends, ranges_svg
 from feature_platform.reports.trend import MARKS, trend_svg
 from feature_platform.statistics import BinShare, Comparison, Measure
 from feature_platform.statistics.comparison import SHARES
 from feature_platform.statistics.verdicts import spoken
 
-_SHARES = ("null_rate_change", "unseen_share", "share_change", "infinite_share_change")
+_SHARES = (
+    *("null_rate_change", "unseen_share", "largest_unseen_share", "share_change"),
+    *("infinite_share_change", "distinct_change"),
+)
 _FIRST_YEARS = 1e8  # seconds: what is less is an age, not a moment
 
 
@@ -39,7 +43,8 @@ def summary_row(comparison: Comparison, trend: Sequence[Comparison] | None) -> s
     return (
         f'<tr><th scope="row"><a href="#{anchor(comparison.feature)}">'
         f"{_breakable(comparison.feature)}</a>{small}</th><td>{_badge(comparison)}</td>{cells}"
-        f'<td class="n">{nulls}</td>{drawn}</tr>'
+        f'<td class="n">{nulls}</td>{drawn}'
+        f'<td class="shape">{ranges_svg(comparison, small=True)}</td></tr>'
     )
 
 
@@ -50,10 +55,12 @@ def feature_section(
     notes = "".join(f'<p class="note">{escape(_capital(note))}.</p>' for note in comparison.notes)
     inner = (
         f"<p>{escape(comparison.sentence)}</p>{notes}"
-        f"{_columns(_overlays(comparison), _history(trend) + _numbers(comparison))}"
+        f"{_columns(_overlays(comparison) + _ranges(comparison), _plain(comparison, trend))}"
         f"{_measures(comparison)}"
     )
     heading = f"{_badge(comparison)} {escape(comparison.feature)}"
+    if comparison.kind:
+        heading += f' <small class="kind">{escape(comparison.kind)}</small>'
     name = anchor(comparison.feature)
     if folded:
         # A link opens it only if it leads to something inside.
@@ -62,6 +69,24 @@ def feature_section(
             f'<div id="{name}">{inner}</div></details>'
         )
     return f'<section class="feature" id="{name}"><h3>{heading}</h3>{inner}</section>'
+
+
+def _plain(comparison: Comparison, trend: Sequence[Comparison]) -> str:
+    return _history(trend) + _numbers(comparison)
+
+
+def _ranges(comparison: Comparison) -> str:
+    drawn = ranges_svg(comparison)
+    if not drawn:
+        return ""
+    low, high = axis_ends(comparison)
+    told = moment if comparison.kind == "timestamp" and low > _FIRST_YEARS else number
+    return (
+        '<h4>Where the values lie: 1% to 99% <span class="key reference"></span> reference, '
+        f'<span class="key current"></span> {escape(comparison.window or "current")}; thick is '
+        f'the middle half, the stroke the median</h4>{drawn}<p class="ends">'
+        f"<span>{told(low)}</span><span>{told(high)}</span></p>"
+    )
 
 
 def _columns(wide: str, narrow: str) -> str:
@@ -119,7 +144,9 @@ def _bin_row(each: BinShare, highest: float) -> str:
         f'<span class="fill {side}" style="width:{100 * share / highest:.1f}%"></span>'
         for side, share in (("reference", each.reference), ("current", each.current))
     )
-    special = ' class="special"' if each.label in ("null", "unseen", "other") else ""
+    special = (
+        ' class="special"' if each.label in ("null", "unseen", "other", "other or new") else ""
+    )
     return (
         f'<tr{special}><th scope="row">{escape(each.label)}</th>'
         f'<td class="bars" aria-hidden="true">{bars}</td>'

@@ -11,7 +11,7 @@ STYLE = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-main{max-width:1060px;margin:0 auto;padding:20px 16px 48px}
+main{max-width:1160px;margin:0 auto;padding:20px 16px 48px}
 h1{font-size:1.6rem;margin:0 0 8px;overflow-wrap:anywhere}
 h2{font-size:1.15rem;margin:32px 0 8px}
 h3{font-size:1.05rem;margin:0;display:inline;overflow-wrap:anywhere}
@@ -39,7 +39,13 @@ th:last-child,td:last-child{padding-right:0}
 .scroll{overflow-x:auto}
 .overview th[scope=row]{overflow-wrap:anywhere;min-width:16ch}
 .overview small{display:none;color:var(--soft)}
-.spark{width:22%;min-width:90px}
+.spark{width:17%;min-width:90px}
+.shape{width:15%;min-width:80px}
+.ranges{display:block}
+.span.reference{fill:var(--ref)}
+.span.current{fill:var(--now)}
+.middle{stroke:var(--ink);stroke-width:2}
+.kind{font-weight:400;color:var(--soft);font-size:.8rem}
 .feature{border:1px solid var(--line);border-radius:10px;padding:14px 16px;margin:14px 0}
 details.feature{padding:8px 16px}
 summary{cursor:pointer}
@@ -72,12 +78,12 @@ margin:2px 0 16px;max-width:none;gap:8px}
 @media(max-width:700px){.columns{grid-template-columns:minmax(0,1fr)}
 .feature{padding:12px}.overview{font-size:.8rem}.overview .chip{padding:0 7px;font-size:.75rem}
 .overview th[scope=row]{min-width:11ch}.overview small{display:block}
-.overview .spark,.overview thead th:nth-child(7){display:none}
+.overview .spark,.overview .shape,.overview thead th:nth-child(7){display:none}
 .measures{font-size:.8rem}.measures th:nth-child(3),.measures td:nth-child(3),
 .measures thead th:nth-child(6),.measures td:nth-child(6){display:none}
 h1{font-size:1.3rem}th,td{padding:5px 6px}
 .overview thead th:nth-child(3),.overview td:nth-child(3):not([colspan]){display:none}
 .overview thead th:nth-child(6),.overview td.n:nth-child(6){display:none}}
 @media print{details.feature>*{display:block}.feature{break-inside:avoid}
-.fill,.key,.chip,.bar{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+.fill,.key,.chip,.bar,.span{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """

@@ -11,6 +11,7 @@ import pytest
 from feature_platform.reports.drift_page import drift_page
 from feature_platform.reports.numbers import chance, moment, number, percent
 from feature_platform.reports.pictures import overlay_data_uri, overlay_svg
+from feature_platform.reports.ranges import ranges_svg
 from feature_platform.reports.trend import trend_svg
 from feature_platform.statistics import Comparison, compare_many
 
@@ -125,7 +126,8 @@ def test_pictures_have_words_and_headings_descend_by_one(page: str):
     for tag, attributes in found.attributes:
         if tag == "svg":
             assert attributes["role"] == "img"
-            assert "windows from" in attributes["aria-label"]
+            said = ("windows from", "Middle half of the reference", "bins, reference beside")
+            assert any(each in attributes["aria-label"] for each in said)
     levels = [int(tag[1]) for tag in found.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert all(b - a <= 1 for a, b in pairwise(levels))
@@ -160,6 +162,31 @@ def test_the_page_can_be_drawn_from_stored_comparisons(
     stored = [Comparison.from_json(each.to_json()) for each in windows[2]]
     history = [Comparison.from_json(each.to_json()) for w in windows[:2] for each in w]
     assert drift_page(stored, title="payments", history=history, note="Asked by hand.") == page
+
+
+def test_where_values_lie_is_drawn_to_scale_and_told_in_words(
+    windows: list[tuple[Comparison, ...]],
+):
+    amount = next(each for each in windows[2] if each.feature == "amount")
+    root = ET.fromstring(ranges_svg(amount))  # noqa: S314
+    medians = [float(each.attrib["x1"].removesuffix("%")) for each in root.iter("line")]
+    # The current one is a factor of 2.2 further from the zero that the axis nearly begins at.
+    assert medians[1] - 1 == pytest.approx((medians[0] - 1) * np.exp(0.8), rel=0.15)
+    assert root.attrib["aria-label"].startswith("Middle half of the reference 0.5")
+    bars = {each.feature: ranges_svg(each, small=True) for each in windows[2]}
+    assert bars["method"].count('class="span current"') == 3
+    assert bars["gone"] == ""
+
+
+def test_the_page_says_how_a_change_is_accepted_where_there_is_one(
+    page: str, windows: list[tuple[Comparison, ...]]
+):
+    command = "feature-platform drift --view 'a <b>' --date 2026-03-03 --accept"
+    shown = drift_page(windows[2], title="payments", accept=command)
+    assert command in Page(shown).text
+    assert "<b>'" not in shown
+    assert "If the change is meant" not in page
+    assert "If the change is meant" not in drift_page(windows[1], title="payments", accept=command)
 
 
 def test_a_page_without_features_says_so():
