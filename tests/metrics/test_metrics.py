@@ -17,12 +17,13 @@ from feature_platform.alerts.incidents import Condition, Evidence, Finding, utc
 from feature_platform.alerts.ledger import open_ledger
 from feature_platform.assets.feature_views import REBUILD_DUE
 from feature_platform.cli import main
-from feature_platform.growth import ONLINE_BYTES, ONLINE_KEYS
+from feature_platform.growth import ONLINE_BYTES, ONLINE_KEYS, STORE_BYTES, STORE_KEYS
 from feature_platform.metrics import PlatformMetrics
 from feature_platform.status import report_rebuilt, view_status
 
 if TYPE_CHECKING:
     from conftest import Sample
+    from local_servers import RedisServer
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 NOON = datetime(2026, 3, 6, 12, tzinfo=UTC)
@@ -362,3 +363,32 @@ def test_status_says_how_much_is_online_and_how_it_grows(make_sample: Callable[.
     [found] = json.loads(CliRunner().invoke(main, [*options, "--json"]).stdout)
     assert found["online"]["keys"] == 4
     assert found["online"]["keys_per_day"] == -600
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("home")
+def test_redis_is_counted_as_a_whole(
+    make_sample: Callable[..., "Sample"], redis_server: "RedisServer"
+):
+    sample = make_sample("field_mappings")
+    config = sample.repo / "feature_store.yaml"
+    sqlite = "type: sqlite\n  path: data/online_store.db"
+    redis = f"type: redis\n  connection_string: {redis_server.address}"
+    assert sqlite in config.read_text()
+    config.write_text(config.read_text().replace(sqlite, redis))
+    from feature_platform.cli.context import dagster_instance
+
+    with dagster_instance() as instance:
+        sample.instance = instance
+        yesterday = {STORE_KEYS: 1, STORE_BYTES: 1}
+        with freeze_time(datetime.now(UTC) - DAY):
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(sample.key(VIEW_KEY), metadata=yesterday)
+            )
+        assert sample.run("registry", VIEW_KEY, partition="2026-03-01").success
+        found = tell(sample)
+    assert found["online_keys"] == {("",): 4}
+    assert found["online_bytes"] == {("",): found["online_store_bytes"][()]}
+    assert found["online_keys_per_day"] == {("",): 3}
+    options = ["status", "--repo", str(sample.repo), "--start-date", "2026-03-01"]
+    assert "the online store: 4 keys, " in CliRunner().invoke(main, options).stdout
