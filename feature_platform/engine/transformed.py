@@ -199,7 +199,10 @@ def rows_of(computed: ComputedRows, layout: ViewLayout) -> list[Row]:
             f"what was computed does not fit its schema ({text[0] if text else error!r})",
             "declare the types that come out, or convert the columns in the transformation",
         ) from error
-    return [(key, values, _aware(time), _aware(created)) for key, values, time, created in found]
+    return [
+        (key, values, _aware(time), None if created is None else _aware(created))
+        for key, values, time, created in found
+    ]
 
 
 def compute_elsewhere(store: "FeatureStore", view: Any, window: Window) -> None:
@@ -268,6 +271,6 @@ def _event_times(view: Any, column: pa.ChunkedArray) -> pa.Array:
     return whole.cast(pa.timestamp("us", whole.type.tz), safe=False).cast(kind)
 
 
-def _aware(moment: datetime | None) -> datetime | None:
+def _aware(moment: datetime) -> datetime:
     """Feast takes pandas times, and those of a transformation may have lost their zone, UTC."""
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

@@ -4,7 +4,7 @@ import copy
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -375,6 +375,8 @@ def _real(difference: Any) -> Any:
 
 def _said(value: Any) -> Any:
     """A property without the times at which it was registered."""
+    if isinstance(value, Sequence) and value and hasattr(value[0], "batch_source"):
+        return [_parent(each) for each in value]
     if not hasattr(value, "HasField"):
         return value
     plain = copy.deepcopy(value)
@@ -382,6 +384,26 @@ def _said(value: Any) -> Any:
     for part in [plain, *([plain.batch_source] if "batch_source" in fields else [])]:
         if "meta" in part.DESCRIPTOR.fields_by_name:
             part.ClearField("meta")
+    return plain
+
+
+def _parent(spec: Any) -> Any:
+    """What a derived view repeats of a parent, without what Feast writes otherwise each time.
+
+    That is a TTL of nothing, and the pickle of a transformation whose text is there.
+    """
+    plain = _said(spec)
+    if not plain.ttl.ToNanoseconds():
+        plain.ClearField("ttl")
+    plain.stream_source.ClearField("meta")
+    plain.stream_source.batch_source.ClearField("meta")
+    if not spec.HasField("stream_source"):
+        plain.ClearField("stream_source")
+    if plain.feature_transformation.user_defined_function.body_text:
+        plain.feature_transformation.user_defined_function.ClearField("body")
+    parents = [_parent(each) for each in plain.source_views]
+    del plain.source_views[:]
+    plain.source_views.extend(parents)
     return plain
 
 

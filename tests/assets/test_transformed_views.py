@@ -93,6 +93,7 @@ def test_a_backfill_out_of_order_serves_what_the_newest_windows_come_to(bakery: 
     earlier = bakery.run(*ASSETS, span=("2026-03-01", "2026-03-02"))
     assert failures(earlier) == {}
     assert all(passed for passed, _ in checks(earlier).values())
+    assert checks(earlier, "registry_matches_repo")["registry"][0]
     assert served(bakery) == wanted
     assert bakery.windows("per_visit") == ["2026-03-01..2026-03-04"]
     [first] = bakery.materializations("feature_views/day_total", "2026-03-01")
@@ -102,16 +103,18 @@ def test_a_backfill_out_of_order_serves_what_the_newest_windows_come_to(bakery: 
 
 
 def test_a_range_serves_what_its_partitions_would_one_by_one(bakery: "Sample"):
-    assert failures(bakery.run(*ASSETS, span=("2026-03-01", "2026-03-02"))) == {}
+    views = [f"feature_views/{name}" for name in ("day_total", "per_visit")]
+    assert failures(bakery.run(*views, span=("2026-03-01", "2026-03-02"))) == {}
     # Shop 2 sold nothing on the second day; a total over both days would be 11 for shop 1.
     assert served(bakery)["day_total__total"] == [7.0, 5.0]
     assert served(bakery)["per_visit__cents_per_visitor"] == [700 / 20, 500 / 20]
 
 
 def test_what_left_the_table_falls_back_on_the_window_before(bakery: "Sample", tables: Any):
-    assert failures(bakery.run(*ASSETS, span=("2026-03-01", "2026-03-03"))) == {}
+    views = [f"feature_views/{name}" for name in ("last_sale", "day_total", "per_visit")]
+    assert failures(bakery.run(*views, span=("2026-03-01", "2026-03-03"))) == {}
     tables.TABLES["transformed"](bakery.repo, [(1, 0.1, 1.0), (1, 1.1, 7.0), (2, 2.1, 2.0)])
-    result = bakery.run(*ASSETS, partition="2026-03-03")
+    result = bakery.run(*views, partition="2026-03-03")
     assert failures(result) == {}
     found = served(bakery)
     assert found["last_sale__cents"] == [700.0, 200.0]
@@ -134,12 +137,13 @@ def test_a_window_of_a_parents_source_that_failed_its_checks_is_not_served(baker
 
 
 def test_what_is_served_otherwise_than_computed_is_found(bakery: "Sample"):
-    assert failures(bakery.run(*ASSETS, partition="2026-03-01")) == {}
+    view = "feature_views/last_sale"
+    assert failures(bakery.run("sources/sales", view, partition="2026-03-01")) == {}
     with sqlite3.connect(bakery.repo / "data/online_store.db") as online:
         stolen = "SELECT value FROM bakery_last_sale LIMIT 1"
         (value,) = online.execute(stolen).fetchone()
         online.execute("UPDATE bakery_last_sale SET value = ?", (value,))
-    selection = dg.AssetSelection.checks_for_assets(bakery.key("feature_views/last_sale"))
+    selection = dg.AssetSelection.checks_for_assets(bakery.key(view))
     result = bakery.run(selection=selection)
     [(passed, said)] = checks(result).values()
     assert not passed
