@@ -218,10 +218,34 @@ def _online_store(project: FeastProject, config: Any) -> str:
         _reach(host, port)
     if isinstance(path := getattr(store, "path", None), str) and not addresses:
         _read_database(project.repo_dir / path)
+    if "postgres" in kind.lower():
+        _refuse_moving_clock(store)
     where = ", ".join(f"{host}:{port}" for host, port in addresses)
     if not addresses:
         where = str(getattr(store, "path", "") or getattr(store, "region", ""))
     return f"{kind} {where}".strip() + (" reachable" if addresses else "")
+
+
+def _refuse_moving_clock(store: Any) -> None:
+    """Feast's sessions read its UTC times in the zone of the server, as local ones."""
+    import psycopg
+    from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs, _get_conninfo
+
+    year = "generate_series(now() - interval '1 year', now(), interval '1 day') AS day"
+    with psycopg.connect(
+        _get_conninfo(store), connect_timeout=int(_TIMEOUT_SECONDS), **_get_conn_kwargs(store)
+    ) as connection:
+        found = connection.execute(
+            "SELECT current_setting('TimeZone'), count(DISTINCT extract(timezone FROM day)) "
+            f"FROM {year}"
+        ).fetchone()
+    if found is not None and found[1] > 1:
+        raise FeaturePlatformError(
+            f"time zone '{found[0]}' of database '{store.database}'",
+            "it has daylight saving time: of times in the hour that is skipped, two become one",
+            f"ALTER DATABASE \"{store.database}\" SET timezone = 'UTC', "
+            "then feature-platform rebuild-online",
+        )
 
 
 def _read_database(path: Path) -> None:

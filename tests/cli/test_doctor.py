@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner
+from local_servers import PostgresServer
 
 from feature_platform.cli import main
 
@@ -149,3 +151,27 @@ def test_a_damaged_file_is_named_with_what_to_do(repo: Path, subject: str, file:
     assert code == 1
     assert f"{file}': its file cannot be read" in findings[subject]["said"]
     assert "restore it from a backup" in findings[subject]["remedy"]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(("zone", "code"), [("UTC", 0), ("America/New_York", 1)])
+def test_a_database_whose_clock_is_put_forward_is_named_with_the_statement_that_mends_it(
+    zone: str,
+    code: int,
+    repo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    postgres_server: PostgresServer,
+) -> None:
+    database = postgres_server.new_database()
+    with psycopg.connect(postgres_server.conninfo(database), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {database} SET timezone = '{zone}'")
+    where = {"PGPORT": str(postgres_server.port), "PGDATABASE": database}
+    who = {"PGHOST": "127.0.0.1", "PGUSER": "tester", "PGPASSWORD": "secret"}
+    for name, value in {**POSTGRES, **where, **who}.items():
+        monkeypatch.setenv(name, value)
+    found, findings, _ = doctor(repo, "--profile", "postgres")
+    assert found == code, findings
+    if code:
+        assert zone in findings["online store"]["said"]
+        statement = f"ALTER DATABASE \"{database}\" SET timezone = 'UTC'"
+        assert findings["online store"]["remedy"].startswith(statement)
