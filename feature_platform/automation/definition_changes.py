@@ -16,7 +16,8 @@ from feature_platform.graph import FeastGraph
 from feature_platform.store.inference import UNKNOWN, type_name
 from feature_platform.store.registry import windows_of
 from feature_platform.store.registry_address import local_registry_file
-from feature_platform.store.registry_apply import RegistryChange, plan
+from feature_platform.store.registry_apply import plan
+from feature_platform.store.registry_change import RegistryChange
 from feature_platform.translator import DagsterFeastTranslator
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from feature_platform.translator import DagsterFeastTranslator, op_name
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from feature_platform.store.registry_apply import RegistryChange
+    from feature_platform.store.registry_change import RegistryChange
 
 # In the ledger, beside views.
 _REGISTRY, _APPLY = "registry ", "apply"

@@ -1,12 +1,10 @@
 """`feast apply` that other writers of the registry cannot be lost to."""
 
 import copy
-import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +18,7 @@ from feature_platform.errors import (
 from feature_platform.store.locks import registry_lock, unreachable, view_lock
 from feature_platform.store.registry import change_windows, windows_of
 from feature_platform.store.registry_address import is_sql, registry_subject
+from feature_platform.store.registry_change import RegistryChange, described, real_difference
 from feature_platform.store.registry_edit import ATTEMPTS
 from feature_platform.store.registry_files import RegistryFile, registry_file
 
@@ -30,30 +29,6 @@ if TYPE_CHECKING:
     from feature_platform.store.windows import Window
 
 _Result = TypeVar("_Result")
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
-
-@dataclass(frozen=True)
-class RegistryChange:
-    """What `apply` changes in the registry, or would.
-
-    Attributes:
-        added: Objects that are new, such as ``feature view driver_stats``.
-        updated: Objects whose definition differs.
-        deleted: Objects the repo no longer defines.
-        text: Feast's own account of it, without colours.
-    """
-
-    added: tuple[str, ...]
-    updated: tuple[str, ...]
-    deleted: tuple[str, ...]
-    text: str
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.updated or self.deleted)
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class _ConflictError(Exception):
@@ -73,8 +48,8 @@ def plan(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange
     with _registry_errors(store):
         _refresh(store)
         contents = _prepared(store, repo_contents)
-        difference = _real(store.plan(contents)[0])
-    return _change(difference)
+        difference = real_difference(store.plan(contents)[0])
+    return described(difference)
 
 
 def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
@@ -208,7 +183,7 @@ def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChan
         # that was applied before has those of that time.
         view.materialization_intervals = []
     difference, infra_difference, infra = store.plan(contents)
-    difference = _real(difference)
+    difference = real_difference(difference)
     # As feast apply decides; but its plan does not make the tables of new versions.
     versioned = store.config.registry.enable_online_feature_view_versioning
     if store._should_use_plan() and not versioned:  # noqa: SLF001
@@ -218,7 +193,7 @@ def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChan
             store.project, store.registry, contents
         )
         store.apply(kept, objects_to_delete=deleted, partial=False)
-    return _change(difference)
+    return described(difference)
 
 
 def _prepared(store: "FeatureStore", contents: "RepoContents") -> "RepoContents":
@@ -351,74 +326,3 @@ def _in_inference(error: BaseException) -> bool:
             return True
         trace = trace.tb_next
     return False
-
-
-def _real(difference: Any) -> Any:
-    """The difference without objects that differ in nothing a repo can say.
-
-    Feast finds a view changed when windows of it were materialized, and then shows the times at
-    which its sources were registered.
-    """
-    from feast.diff.property_diff import TransitionType
-
-    difference.feast_object_diffs = [
-        each
-        for each in difference.feast_object_diffs
-        if each.transition_type != TransitionType.UPDATE
-        or any(
-            _said(prop.val_existing) != _said(prop.val_declared)
-            for prop in each.feast_object_property_diffs
-        )
-    ]
-    return difference
-
-
-def _said(value: Any) -> Any:
-    """A property without the times at which it was registered."""
-    if isinstance(value, Sequence) and value and hasattr(value[0], "batch_source"):
-        return [_parent(each) for each in value]
-    if not hasattr(value, "HasField"):
-        return value
-    plain = copy.deepcopy(value)
-    fields = plain.DESCRIPTOR.fields_by_name
-    for part in [plain, *([plain.batch_source] if "batch_source" in fields else [])]:
-        if "meta" in part.DESCRIPTOR.fields_by_name:
-            part.ClearField("meta")
-    return plain
-
-
-def _parent(spec: Any) -> Any:
-    """What a derived view repeats of a parent, without what Feast writes otherwise each time.
-
-    That is a TTL of nothing, and the pickle of a transformation whose text is there.
-    """
-    plain = _said(spec)
-    if not plain.ttl.ToNanoseconds():
-        plain.ClearField("ttl")
-    plain.stream_source.ClearField("meta")
-    plain.stream_source.batch_source.ClearField("meta")
-    if not spec.HasField("stream_source"):
-        plain.ClearField("stream_source")
-    if plain.feature_transformation.user_defined_function.body_text:
-        plain.feature_transformation.user_defined_function.ClearField("body")
-    parents = [_parent(each) for each in plain.source_views]
-    del plain.source_views[:]
-    plain.source_views.extend(parents)
-    return plain
-
-
-def _change(difference: Any) -> RegistryChange:
-    from feast.diff.property_diff import TransitionType
-    from feast.feature_view import DUMMY_ENTITY_NAME
-
-    names: dict[Any, list[str]] = {}
-    for each in difference.feast_object_diffs:
-        if each.name != DUMMY_ENTITY_NAME:
-            kind = each.feast_object_type.value
-            names.setdefault(each.transition_type, []).append(f"{kind} {each.name}")
-    return RegistryChange(
-        added=tuple(sorted(names.get(TransitionType.CREATE, []))),
-        updated=tuple(sorted(names.get(TransitionType.UPDATE, []))),
-        deleted=tuple(sorted(names.get(TransitionType.DELETE, []))),
-        text=_COLOURS.sub("", difference.to_string()).strip(),
-    )
