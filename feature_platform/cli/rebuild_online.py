@@ -55,10 +55,10 @@ def run(
     results = []
     with dagster_instance() as instance:
         for name in choose_views(graph, views):
-            gate = SourceGate(name, _checks(graph, name, translator))
+            gates = [SourceGate(name, each) for each in _checks(graph, name, translator)]
             drift = _drift(graph, name, translator, settings)
             passed = partial(
-                _pass, gate, drift, instance, store, moment, allow_failed=allow_failed_checks
+                _pass, gates, drift, instance, store, moment, allow_failed=allow_failed_checks
             )
             with Progress(console=Console(stderr=True), disable=as_json, transient=True) as bar:
                 show = partial(_show, bar, bar.add_task(name, total=None))
@@ -79,7 +79,7 @@ def run(
 
 
 def _pass(
-    gate: SourceGate,
+    gates: Sequence[SourceGate],
     drift: DriftReport | None,
     instance: "DagsterInstance",
     store: "FeatureStore",
@@ -91,11 +91,12 @@ def _pass(
     log = logging.getLogger(__name__)
     spans = [
         Window(window.start, window.end if moment is None else min(window.end, moment))
-        for window in materialized_windows(store, gate.view)
+        for window in materialized_windows(store, gates[0].view)
         if moment is None or window.start < moment
     ]
     for span in spans:
-        gate.require(instance, store, span, allow_failed=allow_failed, log=log)
+        for gate in gates:
+            gate.require(instance, store, span, allow_failed=allow_failed, log=log)
     if drift is not None and drift.blocking:
         drift.require_online(store, spans, allow_failed=allow_failed, log=log)
 
@@ -122,6 +123,7 @@ def _drift(
     return None if found is None else DriftReport(found, translator, settings)
 
 
-def _checks(graph: FeastGraph, view: str, translator: DagsterFeastTranslator) -> SourceChecks:
-    source = next(each for each in graph.views[view].upstream if each.kind == "source")
-    return SourceChecks(source, translator.get_asset_spec(source).key)
+def _checks(graph: FeastGraph, view: str, translator: DagsterFeastTranslator) -> list[SourceChecks]:
+    """Those of every table that the view is made from."""
+    sources = [each for each in graph.views[view].upstream if each.kind == "source"]
+    return [SourceChecks(each, translator.get_asset_spec(each).key) for each in sources]

@@ -6,7 +6,7 @@ are taken to be of the same length.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,7 +16,9 @@ from feature_platform.engine.bulk import EncodedRows, Guard, OnlineWriter, encod
 from feature_platform.engine.generic_writer import GenericWriter
 from feature_platform.engine.layout import ViewLayout
 from feature_platform.engine.transformed import ComputedRows, computed_rows, rows_of
+from feature_platform.engine.writers import writer_for
 from feature_platform.errors import TransformationError
+from feature_platform.store.view_settings import read_settings
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOVES = "moves_times"
 _WINDOWS_BACK = 31
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ComputedWindow:
@@ -185,8 +188,67 @@ def _before(window: Window, allowed: Sequence[Window]) -> Iterator[Window]:
         end = earlier.start
 
 
+def partitions_of(view: Any, windows: Sequence[Window]) -> list[Window]:
+    """Windows of the registry, cut into the partitions in which they were computed.
+
+    Args:
+        view: The feature view, whose tag ``dagster/partitions`` says how long they are.
+        windows: Merged windows.
+    """
+    hourly = read_settings(str(view.name), view.tags).partitions == "hourly"
+    length = timedelta(hours=1) if hourly else timedelta(days=1)
+    found: list[Window] = []
+    for window in windows:
+        start = window.start
+        while start < window.end:
+            end = start - (start - _EPOCH) % length + length
+            found.append(Window(start, min(end, window.end)))
+            start = end
+    return found
+
+
+def rebuild_computed(
+    store: "FeatureStore",
+    layout: ViewLayout,
+    present: Sequence[Window],
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    """Write the latest row of every key over all materialized windows, each computed again.
+
+    Args:
+        store: The Feast store.
+        layout: The view.
+        present: The materialized windows; their rows online are replaced, newer or not.
+        progress: Called after each partition with the number of those done and of all.
+
+    Returns:
+        How many keys were written.
+    """
+    since = datetime.now(UTC) - layout.ttl if layout.ttl else _EPOCH
+    rows = latest_computed(store, layout, partitions_of(layout.view, present), progress)
+    rows = [each for each in rows if each[2] >= since]
+    guard = Guard(
+        governed=() if layout.view.stream_source is not None else tuple(present),
+        compares_created=bool(layout.source.created_timestamp_column),
+    )
+    provider = store._get_provider()  # noqa: SLF001 - the instance that serves
+    writer = writer_for(provider.online_store, store.config)
+    if writer is None:
+        GenericWriter(store).write(layout.view, rows, guard)
+        return len(rows)
+    try:
+        for encoded in encode_feast_rows(rows, store.config.entity_key_serialization_version):
+            writer.write(layout.view, encoded, guard)
+    finally:
+        writer.close()
+    return len(rows)
+
+
 def latest_computed(
-    store: "FeatureStore", layout: ViewLayout, windows: Sequence[Window]
+    store: "FeatureStore",
+    layout: ViewLayout,
+    windows: Sequence[Window],
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Any]:
     """The latest row of every key over some windows, each computed alone, as Feast's rows.
 
@@ -194,14 +256,18 @@ def latest_computed(
         store: The Feast store.
         layout: The view.
         windows: Windows as they were materialized, in any order.
+        progress: Called after each window with the number of those done and of all.
     """
     newest: dict[bytes, Any] = {}
-    for window in sorted(windows, key=lambda each: each.start):
+    ordered = sorted(windows, key=lambda each: each.start)
+    for number, window in enumerate(ordered, 1):
         for row in rows_of(computed_rows(store, layout, window), layout):
             key = row[0].SerializeToString(deterministic=True)
             there = newest.get(key)
             if there is None or _moment(row) >= _moment(there):
                 newest[key] = row
+        if progress is not None:
+            progress(number, len(ordered))
     return list(newest.values())
 
 

@@ -102,8 +102,9 @@ def compare_online(
 def _compare_computed(
     store: "FeatureStore", layout: ViewLayout, windows: Sequence[Window], limit: int, seed: int
 ) -> OnlineComparison:
-    from feature_platform.store.computed import latest_computed
+    from feature_platform.store.computed import latest_computed, partitions_of
 
+    windows = partitions_of(layout.view, merge(windows))
     rows = latest_computed(store, layout, windows)
     chosen = rows if len(rows) <= limit else random.Random(seed).sample(rows, limit)  # noqa: S311
     mismatches: list[Mismatch] = []

@@ -13,8 +13,9 @@ from feature_platform.engine.latest import source_columns
 from feature_platform.engine.layout import ViewLayout, view_layout
 from feature_platform.engine.relation import time_columns
 from feature_platform.engine.sources import window_digests
-from feature_platform.engine.transformed import why_transformed
+from feature_platform.engine.transformed import is_computed_here, why_transformed
 from feature_platform.errors import OnlineStoreError, WindowError
+from feature_platform.store.computed import partitions_of, rebuild_computed
 from feature_platform.store.locks import view_lock
 from feature_platform.store.materialization import Materialization
 from feature_platform.store.materialize import online_store_errors
@@ -91,8 +92,14 @@ def rebuild_online(
             before()
         found = load_view(store, view)
         layout = view_layout(found)
-        _require_plain(found)
         present = windows_of(found)
+        if why_transformed(found):
+            _require_here(store, found, as_of)
+            with online_store_errors(store, view):
+                keys = rebuild_computed(store, layout, present, progress)
+            seconds = time.monotonic() - began
+            parts = len(partitions_of(found, present))
+            return RebuildResult(view, tuple(present), keys, 0, parts, 0, seconds)
         windows = _until(present, as_of)
         undone = _until_undone(present, as_of)
         content = _content(store, layout, windows)
@@ -122,12 +129,20 @@ def rebuild_online(
     )
 
 
-def _require_plain(view: Any) -> None:
-    if reason := why_transformed(view):
+def _require_here(store: "FeatureStore", view: Any, as_of: datetime | None) -> None:
+    """Of views that Feast computes, those that are computed on this machine, as they are now."""
+    why = f"Feast computes it: {why_transformed(view)}"
+    if not is_computed_here(store.config):
         raise OnlineStoreError(
             f"feature view '{view.name}'",
-            f"it cannot be rebuilt in one pass, because Feast computes it: {reason}",
+            f"it cannot be rebuilt here, because {why}, with '{store.config.batch_engine.type}'",
             "materialize its windows again",
+        )
+    if as_of is not None:
+        raise OnlineStoreError(
+            f"feature view '{view.name}'",
+            f"it cannot be put back to {as_of.isoformat()}, because {why}, a partition at a time",
+            "rebuild it as it is now",
         )
 
 

@@ -1,5 +1,6 @@
 """Views that Feast computes: the result of brute force, whatever the order of windows."""
 
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -430,12 +431,21 @@ def test_keys_that_vanished_long_after_the_last_row_are_deleted_and_a_rebuild_is
     assert served(store)[0] == 6.0
 
 
-def test_it_is_not_rebuilt_in_one_pass(tmp_path: Path) -> None:
-    repo, store = opened(tmp_path, {"type": "sqlite"}, _transformed)
+def test_a_lost_online_store_is_computed_again_window_by_window(tmp_path: Path) -> None:
+    case = CASES["a sum of the window"]
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, case.views)
     repo.write(BEFORE)
-    materialized(store, 1)
-    with pytest.raises(OnlineStoreError, match="cannot be rebuilt in one pass"):
-        rebuild_online(store, "v")
+    materialized(store, 1, 2, 3)
+    with sqlite3.connect(tmp_path / "online.db") as online:
+        online.execute("DELETE FROM shop_v")
+    assert served(store) == [None, None, None]
+    seen: list[tuple[int, int]] = []
+    result = rebuild_online(store, "v", progress=lambda done, parts: seen.append((done, parts)))
+    assert (result.keys_written, seen) == (3, [(1, 3), (2, 3), (3, 3)])
+    assert served(store) == brute_force(case, BEFORE, 1, 2, 3)
+    assert compare_online(store, "v").mismatches == ()
+    with pytest.raises(OnlineStoreError, match="cannot be put back to 2026-01-02"):
+        rebuild_online(store, "v", as_of=day(2))
 
 
 def test_a_derived_view_that_is_kept_offline_too_is_added_to_its_table_once(
