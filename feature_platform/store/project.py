@@ -2,9 +2,7 @@
 
 import os
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from importlib.util import find_spec
@@ -15,6 +13,7 @@ from feature_platform.errors import MissingPackageError, RepoError
 from feature_platform.store.code_locations import CodeLocation, Definitions
 from feature_platform.store.inference import inferred, with_all_keys
 from feature_platform.store.locks import creation_lock
+from feature_platform.store.repo_import import as_feast_would, first_line, import_repo
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore, FeatureView
@@ -124,14 +123,14 @@ class FeastProject:
         from feast.repo_config import FeastConfigError, load_repo_config
 
         try:
-            with self._as_feast_would():
+            with as_feast_would(self.repo_dir, self.config_path):
                 config = load_repo_config(self.repo_dir, self.config_path)
                 # Feast checks a store's own options only when they are first read.
                 _ = config.online_store, config.offline_store, config.registry
         except (FeastError, FeastConfigError, ValueError, TypeError) as error:
             raise RepoError(
                 f"configuration '{self.config_path.name}'",
-                f"Feast refuses it: {_first_line(error)}",
+                f"Feast refuses it: {first_line(error)}",
                 f"correct {self.config_path}",
             ) from error
         _anchor_registry(config, self.repo_dir)
@@ -152,20 +151,8 @@ class FeastProject:
         Raises:
             RepoError: A file cannot be imported, or two objects of a kind share a name.
         """
-        from feast.repo_operations import parse_repo
-
         _ = self.config  # a broken configuration is named before its consequences
-        try:
-            with self._as_feast_would(), _own_modules(self.repo_dir):
-                contents = parse_repo(self.repo_dir)
-        except Exception as error:
-            raise RepoError(
-                f"feature repo '{self.repo_dir.name}'",
-                f"its definitions cannot be imported: {_where(error, self.repo_dir)}"
-                f"{type(error).__name__}: {_first_line(error)}",
-                "correct the file; `feast plan` shows the same error",
-            ) from error
-        self._refuse_duplicates(contents)
+        contents = import_repo(self.repo_dir, self.config_path, self.name)
         for views in (contents.feature_views, contents.stream_feature_views):
             views[:] = [inferred(view, contents.entities, self.config) for view in views]
         return contents
@@ -269,33 +256,6 @@ class FeastProject:
 
         return Definitions.read(get_repo_files(self.repo_dir))
 
-    def _refuse_duplicates(self, contents: "RepoContents") -> None:
-        kinds: tuple[tuple[str, Sequence[Any]], ...] = (
-            (
-                "feature view",
-                [
-                    *contents.feature_views,
-                    *contents.stream_feature_views,
-                    *contents.on_demand_feature_views,
-                    *contents.label_views,
-                ],
-            ),
-            ("entity", contents.entities),
-            ("feature service", contents.feature_services),
-        )
-        for kind, objects in kinds:
-            seen: set[str] = set()
-            for each in objects:
-                # Feast compares view names without regard to case, for stores that fold it.
-                name = each.name.lower() if kind == "feature view" else each.name
-                if name in seen:
-                    raise RepoError(
-                        f"{kind} '{each.name}'",
-                        f"project '{self.name}' defines it more than once",
-                        "rename one of them (feature view names differ by more than case)",
-                    )
-                seen.add(name)
-
     def _require_packages(self, raw: Mapping[str, Any]) -> None:
         for section in ("offline_store", "online_store", "registry"):
             chosen = raw.get(section)
@@ -327,26 +287,6 @@ class FeastProject:
             f"choose one of: {', '.join(near) or '(none; feature_store.yaml is the default)'}",
         )
 
-    @contextmanager
-    def _as_feast_would(self) -> Iterator[None]:
-        """The surroundings in which the `feast` command line reads a repo.
-
-        Feast imports a repo's modules relative to the working directory, and a repo may ask
-        ``FEAST_FS_YAML_FILE_PATH`` which profile is read.
-        """
-        variable = "FEAST_FS_YAML_FILE_PATH"
-        before, cwd = os.environ.get(variable), Path.cwd()
-        os.environ[variable] = str(self.config_path)
-        os.chdir(self.repo_dir)
-        try:
-            yield
-        finally:
-            os.chdir(cwd)
-            if before is None:
-                del os.environ[variable]
-            else:
-                os.environ[variable] = before
-
 
 def source_of(view: "FeatureView") -> "DataSource | None":
     """The batch source a view reads; None for a derived view, whose source is where it writes."""
@@ -360,29 +300,6 @@ def sources_of(view: "FeatureView") -> "list[DataSource]":
         return [view.batch_source] if view.batch_source is not None else []
     found = {source.name: source for parent in parents for source in sources_of(parent)}
     return list(found.values())
-
-
-@contextmanager
-def _own_modules(folder: Path) -> Iterator[None]:
-    """Let a repo's top-level modules be imported, and forget them: the next repo has its own.
-
-    Two repos in one process may both have a ``features.py``.
-    """
-    before = dict(sys.modules)
-    for name, module in before.items():
-        path = folder / f"{name}.py"
-        if path.is_file() and getattr(module, "__file__", None) != str(path):
-            del sys.modules[name]
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if file and Path(file).is_relative_to(folder) and name not in before:
-                del sys.modules[name]
-        sys.modules.update(before)
 
 
 def _anchor_registry(config: "RepoConfig", repo_dir: Path) -> None:
@@ -400,24 +317,3 @@ def _installed(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:
         return False
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if len(lines) > 2 and "validation error" in lines[0]:  # noqa: PLR2004 - pydantic: count, field, what
-        return f"{lines[1]}: {lines[2].split(' [type=')[0]}"
-    return lines[0] if lines else type(error).__name__
-
-
-def _where(error: BaseException, folder: Path) -> str:
-    """``file:line: `` of the innermost frame inside `folder`, or nothing."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}:{error.lineno}: "
-    found = ""
-    trace = error.__traceback__
-    while trace is not None:
-        path = Path(trace.tb_frame.f_code.co_filename)
-        if path.is_relative_to(folder):
-            found = f"{path.relative_to(folder)}:{trace.tb_lineno}: "
-        trace = trace.tb_next
-    return found

@@ -1,0 +1,134 @@
+"""What the Python files of a feature repo define, imported as Feast's command line does."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.errors import RepoError
+
+if TYPE_CHECKING:
+    from feast.repo_contents import RepoContents
+
+
+def import_repo(repo_dir: Path, config_path: Path, project: str) -> "RepoContents":
+    """Import the files of a repo.
+
+    Args:
+        repo_dir: Its folder.
+        config_path: The configuration it is read with.
+        project: Name of the Feast project.
+
+    Raises:
+        RepoError: A file cannot be imported, or two objects of a kind share a name.
+    """
+    from feast.repo_operations import parse_repo
+
+    try:
+        with as_feast_would(repo_dir, config_path), _own_modules(repo_dir):
+            contents = parse_repo(repo_dir)
+    except Exception as error:
+        raise RepoError(
+            f"feature repo '{repo_dir.name}'",
+            f"its definitions cannot be imported: {_where(error, repo_dir)}"
+            f"{type(error).__name__}: {first_line(error)}",
+            "correct the file; `feast plan` shows the same error",
+        ) from error
+    _refuse_duplicates(project, contents)
+    return contents
+
+
+def first_line(error: BaseException) -> str:
+    """The line of an error that says most."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 2 and "validation error" in lines[0]:  # noqa: PLR2004 - pydantic: count, field, what
+        return f"{lines[1]}: {lines[2].split(' [type=')[0]}"
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def as_feast_would(repo_dir: Path, config_path: Path) -> Iterator[None]:
+    """The surroundings in which the `feast` command line reads a repo.
+
+    Feast imports a repo's modules relative to the working directory, and a repo may ask
+    ``FEAST_FS_YAML_FILE_PATH`` which profile is read.
+    """
+    variable = "FEAST_FS_YAML_FILE_PATH"
+    before, cwd = os.environ.get(variable), Path.cwd()
+    os.environ[variable] = str(config_path)
+    os.chdir(repo_dir)
+    try:
+        yield
+    finally:
+        os.chdir(cwd)
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
+@contextmanager
+def _own_modules(folder: Path) -> Iterator[None]:
+    """Let a repo's top-level modules be imported, and forget them: the next repo has its own.
+
+    Two repos in one process may both have a ``features.py``.
+    """
+    before = dict(sys.modules)
+    for name, module in before.items():
+        path = folder / f"{name}.py"
+        if path.is_file() and getattr(module, "__file__", None) != str(path):
+            del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file and Path(file).is_relative_to(folder) and name not in before:
+                del sys.modules[name]
+        sys.modules.update(before)
+
+
+def _refuse_duplicates(project: str, contents: "RepoContents") -> None:
+    kinds: tuple[tuple[str, Sequence[Any]], ...] = (
+        (
+            "feature view",
+            [
+                *contents.feature_views,
+                *contents.stream_feature_views,
+                *contents.on_demand_feature_views,
+                *contents.label_views,
+            ],
+        ),
+        ("entity", contents.entities),
+        ("feature service", contents.feature_services),
+    )
+    for kind, objects in kinds:
+        seen: set[str] = set()
+        for each in objects:
+            # Feast compares view names without regard to case, for stores that fold it.
+            name = each.name.lower() if kind == "feature view" else each.name
+            if name in seen:
+                raise RepoError(
+                    f"{kind} '{each.name}'",
+                    f"project '{project}' defines it more than once",
+                    "rename one of them (feature view names differ by more than case)",
+                )
+            seen.add(name)
+
+
+def _where(error: BaseException, folder: Path) -> str:
+    """``file:line: `` of the innermost frame inside `folder`, or nothing."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno}: "
+    found = ""
+    trace = error.__traceback__
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if path.is_relative_to(folder):
+            found = f"{path.relative_to(folder)}:{trace.tb_lineno}: "
+        trace = trace.tb_next
+    return found
