@@ -342,6 +342,25 @@ def test_every_offline_store_gives_a_transformation_all_columns(
     assert served(store) == brute_force(case, BEFORE, 1, 2)
 
 
+@pytest.mark.parametrize("name", ["a transformation", "a sum of the window", "a chain"])
+def test_what_is_stored_is_what_feast_itself_would_store(tmp_path: Path, name: str) -> None:
+    found = []
+    for whose in ("theirs", "ours"):
+        repo, store = opened(
+            tmp_path / whose, {"type": "sqlite"}, CASES[name].views, offline="dask"
+        )
+        repo.write(BEFORE)
+        if whose == "ours":
+            materialized(store, 1)
+        else:
+            store.materialize(day(1), day(2) - timedelta(microseconds=1), ["v"])
+        with sqlite3.connect(tmp_path / whose / "online.db") as online:
+            stored = "SELECT entity_key, feature_name, value, event_ts, created_ts FROM shop_v"
+            found.append(sorted(online.execute(stored)))
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
+
+
 def test_what_a_stream_has_pushed_stays_though_the_table_lacks_it(tmp_path: Path) -> None:
     def streamed(it: Objects) -> list[Any]:
         return [
