@@ -141,6 +141,13 @@ def computed_rows(store: "FeatureStore", layout: ViewLayout, window: Window) -> 
 
     view = layout.view
     require_computable(view, store.config)
+    if not is_computed_here(store.config):
+        raise TransformationError(
+            f"feature view '{view.name}'",
+            f"its batch_engine '{store.config.batch_engine.type}' computes it elsewhere, and only "
+            "writes what it computes",
+            "look at it in the online store",
+        )
     provider = store._get_provider()  # noqa: SLF001 - as Feast's own materialize
     engine = provider.batch_engine
     context = ExecutionContext(

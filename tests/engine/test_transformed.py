@@ -467,6 +467,23 @@ def test_a_lost_online_store_is_computed_again_window_by_window(tmp_path: Path) 
         rebuild_online(store, "v", as_of=day(2))
 
 
+def test_another_engine_writes_where_it_runs_and_the_guarded_store_keeps_the_order(
+    tmp_path: Path,
+) -> None:
+    case, engine = CASES["a chain"], {"type": "unknown_engine.UnknownComputeEngine"}
+    online = {"type": GUARDED["sqlite"]}
+    repo, store = opened(tmp_path, online, case.views, engine=engine)
+    repo.write(BEFORE)
+    assert not any(result.rebuild_due for result in materialized(store, 3, 1, 2))
+    assert served(store) == brute_force(case, BEFORE, 1, 2, 3)
+    assert [result.rebuild_due for result in materialized(store, 1)] == [True]
+    assert served(store) == brute_force(case, BEFORE, 1, 2, 3)
+    with pytest.raises(OnlineStoreError, match="it cannot be rebuilt here"):
+        rebuild_online(store, "v")
+    with pytest.raises(TransformationError, match="UnknownComputeEngine' computes it elsewhere"):
+        compare_online(store, "v")
+
+
 def test_a_derived_view_that_is_kept_offline_too_is_added_to_its_table_once(
     tmp_path: Path,
 ) -> None:
