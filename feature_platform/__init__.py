@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from feature_platform.automation.conditions import follow_upstream
+    from feature_platform.automation.settings import AutomationSettings
     from feature_platform.builder import build_feast_definitions
     from feature_platform.component import FeastRepoComponent
     from feature_platform.errors import FeaturePlatformError
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from feature_platform.translator import DagsterFeastTranslator
 
 __all__ = [
+    "AutomationSettings",
     "DagsterFeastTranslator",
     "DriftSettings",
     "EntityRows",
@@ -26,9 +29,11 @@ __all__ = [
     "FeaturePlatformError",
     "build_feast_definitions",
     "build_training_set",
+    "follow_upstream",
 ]
 
 _HOMES = {
+    "AutomationSettings": "feature_platform.automation.settings",
     "DagsterFeastTranslator": "feature_platform.translator",
     "DriftSettings": "feature_platform.store.drift_settings",
     "EntityRows": "feature_platform.store.entity_rows",
@@ -37,6 +42,7 @@ _HOMES = {
     "FeaturePlatformError": "feature_platform.errors",
     "build_feast_definitions": "feature_platform.builder",
     "build_training_set": "feature_platform.store.training_set",
+    "follow_upstream": "feature_platform.automation.conditions",
 }
 
 
