@@ -14,6 +14,7 @@ from feature_platform.store.project import FeastProject
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
+    from feature_platform.graph import FeastGraph
     from feature_platform.store.drift import DriftJudge
     from feature_platform.store.drift_results import WindowDrift
     from feature_platform.store.references import ViewReference
@@ -44,7 +45,9 @@ def run(
     from feature_platform.store.drift_settings import DriftSettings
 
     project = FeastProject(repo, profile)
-    choose_views(FeastGraph(project, start_date), (view,))
+    graph = FeastGraph(project, start_date)
+    choose_views(graph, (view,))
+    _require_told(graph, view)
     judge = DriftJudge(project, view, DriftSettings.load(project))
     if features and not accept:
         raise RepoError("option --feature", "says what --accept accepts", "add --accept")
@@ -83,6 +86,16 @@ def run(
     else:
         _print(found, html)
     return 0 if found.verdict == "ok" else 1
+
+
+def _require_told(graph: "FeastGraph", view: str) -> None:
+    known = graph.drifts.get(view)
+    if known is not None and known.refusal:
+        raise RepoError(
+            f"feature view '{view}'",
+            f"its drift cannot be told: {known.refusal}",
+            "look for drift in a view of the columns that it is computed from",
+        )
 
 
 def _accept(

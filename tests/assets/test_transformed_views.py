@@ -8,6 +8,9 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
+
+from feature_platform.cli import main
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -72,6 +75,17 @@ def test_they_are_partitioned_and_hang_on_their_parents_and_the_tables_they_read
     assert specs["drift/last_sale"].description.endswith(
         "Cannot be materialized: drift is measured in sources, which do not hold the features "
         "Feast computes."
+    )
+
+
+def test_their_drift_is_refused_in_a_line(bakery: "Sample"):
+    asked = ["drift", "--view", "day_total", "--repo", str(bakery.repo), "--date", "2026-03-01"]
+    found = CliRunner().invoke(main, [*asked, "--start-date", "2026-03-01"])
+    assert found.exit_code == 2
+    assert found.output.splitlines()[-1] == (
+        "error: feature view 'day_total': its drift cannot be told: drift is measured in sources, "
+        "which do not hold the features Feast computes; look for drift in a view of the columns "
+        "that it is computed from"
     )
 
 
