@@ -64,6 +64,15 @@ class FeastGraph:
         return {name: self._source(views) for name, views in sorted(readers.items())}
 
     @cached_property
+    def _readers(self) -> "Mapping[str, Sequence[FeatureView]]":
+        """Source to the views whose rows come from it, derived ones too."""
+        found: dict[str, list[FeatureView]] = {}
+        for view in self.project.views.values():
+            for source in sources_of(view):
+                found.setdefault(source.name, []).append(view)
+        return found
+
+    @cached_property
     def raw_tables(self) -> Mapping[str, FeastTranslatorData]:
         """Tables that the repo's SQL reads."""
         found = {
@@ -164,13 +173,10 @@ class FeastGraph:
                     f"feature views '{views[0].name}' and '{view.name}' define it differently",
                     "define it once and import it, or rename one of them",
                 )
-        readers = [
-            view
-            for view in self.project.views.values()
-            if any(each.name == source.name for each in sources_of(view))
-        ]
         cadences = {
-            self.settings(view.name).partitions for view in readers if not self._refusal(view)
+            self.settings(view.name).partitions
+            for view in self._readers[source.name]
+            if not self._refusal(view)
         }
         sql = self.project.sql_file(source.name)
         raw = [
