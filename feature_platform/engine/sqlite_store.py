@@ -1,8 +1,10 @@
 """Feast's SQLite online store with guarded bulk writes."""
 
 import logging
+import os
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from feast.infra.online_stores.helpers import compute_table_id
@@ -40,6 +42,25 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
     """
 
     _writer: SqliteWriter | None = None
+    _conn: Any = None
+    _file: tuple[int, int] | None = None
+
+    def _get_conn(self, config: Any) -> Any:
+        """The connection; another one where the file was removed or replaced since.
+
+        The file that is gone would be read, and written, as if nothing had happened.
+        """
+        path = self._get_db_path(config)
+        if self._conn is not None and self._file == _identity(path):
+            return self._conn
+        with self.turn:
+            if self._conn is None or self._file != _identity(path):
+                self._conn = self._writer = None
+                connection = super()._get_conn(config)
+                # It is made when it is first looked into.
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                self._file = _identity(path)
+            return self._conn
 
     def online_write_batch(
         self,
@@ -92,7 +113,8 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             some = keys[start : start + _KEYS_AT_ONCE]
             # The time is added to nothing, or the driver would make it a datetime a cell.
-            rows = connection.execute(
+            rows = _rows_if_any(
+                connection,
                 f"SELECT entity_key, feature_name, value, event_ts + 0 FROM {quoted} "
                 f"WHERE entity_key IN ({', '.join('?' * len(some))})",
                 [bytearray(key) for key in some],
@@ -106,6 +128,24 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
             else missing
             for key in keys
         ]
+
+    def online_read(
+        self,
+        config: Any,
+        table: Any,
+        entity_keys: list[Any],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[Any, Any]]:
+        """Rows of keys; none where the table is not there; see Feast's ``OnlineStore``."""
+        try:
+            found: list[tuple[Any, Any]] = super().online_read(
+                config, table, entity_keys, requested_features
+            )
+        except sqlite3.OperationalError as error:
+            if not _is_no_table(error):
+                raise
+            return [(None, None)] * len(entity_keys)
+        return found
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Make and drop tables as Feast does, and forget what was known of them."""
@@ -123,6 +163,30 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
         """Held while this store's one connection, which all threads share, is in a transaction."""
         # Made when it is needed: a store that holds a lock from the first could not be copied.
         return self.__dict__.setdefault("_turn", threading.RLock())
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - each read asks, and a Path costs more than the call
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _rows_if_any(
+    connection: sqlite3.Connection, query: str, parameters: list[Any]
+) -> Iterable[Any]:
+    """The rows of a query; none where the table is not there, as in a store that was wiped."""
+    try:
+        return connection.execute(query, parameters)
+    except sqlite3.OperationalError as error:
+        if not _is_no_table(error):
+            raise
+        return ()
+
+
+def _is_no_table(error: sqlite3.OperationalError) -> bool:
+    return str(error).startswith("no such table")
 
 
 def is_plain(config: Any) -> bool:

@@ -96,6 +96,7 @@ def rebuild_online(
         if why_transformed(found):
             _require_here(store, found, as_of)
             with online_store_errors(store, view):
+                _make_table(store, found)
                 keys = rebuild_computed(store, layout, present, progress)
             seconds = time.monotonic() - began
             parts = len(partitions_of(found, present))
@@ -106,6 +107,8 @@ def rebuild_online(
         if undone:
             # First of all: a crash then leaves windows that count as missing, and are.
             change_windows(store, view, lambda there: _until(there, as_of))
+        with online_store_errors(store, view):
+            _make_table(store, found)
         with online_store_errors(store, view), Materialization(store, layout) as work:
             plan = json.dumps([str(windows), duckdb.__version__, _ended(as_of), content])
             done, count = _resumed(work.note(_TOPIC), plan)
@@ -126,6 +129,19 @@ def rebuild_online(
         parts=count,
         resumed_at=done,
         seconds=time.monotonic() - began,
+    )
+
+
+def _make_table(store: "FeatureStore", view: Any) -> None:
+    """Let the online store make what ``feast apply`` once made there, where that is gone too."""
+    provider: Any = store._get_provider()  # noqa: SLF001 - Feast does it in apply alone
+    provider.online_store.update(
+        config=store.config,
+        tables_to_delete=[],
+        tables_to_keep=[view],
+        entities_to_delete=[],
+        entities_to_keep=[],
+        partial=True,
     )
 
 
