@@ -6,6 +6,7 @@ import dagster as dg
 
 from feature_platform.automation.drift_sensor import build_drift_sensor
 from feature_platform.automation.freshness_sensor import build_freshness_sensor
+from feature_platform.automation.online_sensor import build_online_sensor
 from feature_platform.automation.repair_sensors import Automated, build_repair_sensor
 from feature_platform.automation.settings import CAUSES, AutomationSettings
 from feature_platform.graph import FeastGraph
@@ -33,6 +34,8 @@ def build_automation(
     found = [build_repair_sensor(cause, automated) for cause in CAUSES if settings.allows(cause)]
     if settings.freshness:
         found.append(build_freshness_sensor(graph, translator, settings))
+    if settings.online:
+        found.append(build_online_sensor(graph, translator, settings))
     if settings.drift and sets:
         found.append(build_drift_sensor(graph, translator, settings, sets))
     return found

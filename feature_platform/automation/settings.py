@@ -25,6 +25,7 @@ class AutomationSettings:
         definition_changed: Whether a changed repo is applied, and what it changes materialized.
         gap: Whether missing windows are filled.
         freshness: Whether event times are watched.
+        online: Whether the online store is looked at: what was put there has to be there still.
         drift: Whether sustained drift makes a new training set of the services concerned.
         retrain: The job that is started after it, with the tag ``feature_platform/service``: what
             `dagster.define_asset_job` or ``@job`` gives; None starts none.
@@ -47,6 +48,7 @@ class AutomationSettings:
     definition_changed: bool = True
     gap: bool = True
     freshness: bool = True
+    online: bool = True
     drift: bool = True
     retrain: Any = None
     condition: dg.AutomationCondition[dg.AssetKey] | None = None

@@ -1,7 +1,8 @@
 """Checks of feature views: what is served equals the offline truth."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -15,9 +16,11 @@ from feature_platform.translator import FeastTranslatorData, op_name
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from feature_platform.store.online_read import Mismatch
+    from feature_platform.store.online_read import Mismatch, OnlineComparison
 
+ONLINE = "online_equals_offline"
 _SAMPLE = 2000
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 def build_online_check(data: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetChecksDefinition:
@@ -27,7 +30,7 @@ def build_online_check(data: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetC
     keys and a failing one can be repeated.
     """
     spec = dg.AssetCheckSpec(
-        name="online_equals_offline",
+        name=ONLINE,
         asset=key,
         description="Values served online equal the newest materialized source rows.",
     )
@@ -42,36 +45,22 @@ def build_online_check(data: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetC
         seed = int(context.run.run_id[:8], 16)
         with one_line_failures():
             store = data.project.store()
-            windows = _computed_windows(data, store, context.run.tags)
+            windows = compared_windows(data, store, context.run.tags)
             found = compare_online(store, data.name, windows, limit=_SAMPLE, seed=seed)
-        if not found.mismatches:
-            said = f"{found.keys_compared} of {found.keys_total} keys compared, all equal"
-        else:
-            first = found.mismatches[0]
-            said = (
-                f"{len(found.mismatches)} differences in {found.keys_compared} of "
-                f"{found.keys_total} keys; first: {first.key} {first.feature} is "
-                f"{first.online!r} online and {first.offline!r} offline"
-            )
+        said = online_evaluation(found, key, seed)
         yield dg.AssetCheckResult(
             asset_key=key,
-            check_name=spec.name,
-            passed=not found.mismatches,
-            description=said,
-            metadata={
-                "feature_platform/keys_compared": found.keys_compared,
-                "feature_platform/keys_total": found.keys_total,
-                # Text, since the UI draws a curve of every number.
-                "feature_platform/seed": str(seed),
-                **({"differences": _table(found.mismatches)} if found.mismatches else {}),
-            },
+            check_name=said.check_name,
+            passed=said.passed,
+            description=said.description,
+            metadata=said.metadata,
         )
 
     return online_equals_offline
 
 
-def _computed_windows(
-    data: FeastTranslatorData, store: "FeatureStore", tags: Mapping[str, str]
+def compared_windows(
+    data: FeastTranslatorData, store: "FeatureStore", tags: Mapping[str, str] = _NO_TAGS
 ) -> list[Window] | None:
     """Of a view that Feast computes: the partitions of the run, else the newest that is online.
 
@@ -89,6 +78,43 @@ def _computed_windows(
         for window in list(partitions_within(data.partitions, each).values())[-1:]
         if (part := window.intersection(each)) is not None
     ]
+
+
+def online_evaluation(
+    found: "OnlineComparison", key: dg.AssetKey, seed: int, *, before: str = ""
+) -> dg.AssetCheckEvaluation:
+    """What a comparison says, for the check of the view with this key.
+
+    Args:
+        found: The comparison.
+        key: The view's asset.
+        seed: What chose the keys.
+        before: What else is to be said, first.
+    """
+    if not found.mismatches:
+        said = f"{found.keys_compared} of {found.keys_total} keys compared, all equal"
+    else:
+        first = found.mismatches[0]
+        said = (
+            f"{len(found.mismatches)} differences in {found.keys_compared} of "
+            f"{found.keys_total} keys; first: {first.key} {first.feature} is "
+            f"{first.online!r} online and {first.offline!r} offline"
+        )
+    metadata: dict[str, Any] = {
+        "feature_platform/keys_compared": found.keys_compared,
+        "feature_platform/keys_total": found.keys_total,
+        # Text, since the UI draws a curve of every number.
+        "feature_platform/seed": str(seed),
+        **({"differences": _table(found.mismatches)} if found.mismatches else {}),
+    }
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=ONLINE,
+        passed=not found.mismatches,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{before}{said}",
+        metadata=metadata,
+    )
 
 
 def _table(mismatches: "Sequence[Mismatch]") -> dg.TableMetadataValue:

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,17 +13,17 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from feature_platform.checks.drift_gate import DriftReport
+from feature_platform.checks.feature_views import compared_windows, online_evaluation
 from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.source_checks import SourceChecks
-from feature_platform.cli.context import dagster_instance
-from feature_platform.cli.materialize import choose_views
+from feature_platform.cli.context import dagster_instance, graph_and_views
 from feature_platform.cli.moments import parse_moment
-from feature_platform.errors import WindowError
+from feature_platform.errors import FeaturePlatformError, WindowError
 from feature_platform.graph import FeastGraph
 from feature_platform.status import report_rebuilt
 from feature_platform.store.drift_settings import DriftSettings
-from feature_platform.store.project import FeastProject
-from feature_platform.store.rebuild import rebuild_online
+from feature_platform.store.online_read import compare_online
+from feature_platform.store.rebuild import RebuildResult, rebuild_online
 from feature_platform.store.registry import materialized_windows
 from feature_platform.store.windows import Window
 from feature_platform.translator import DagsterFeastTranslator
@@ -43,39 +43,86 @@ def run(
     start_date: str,
     as_json: bool,
 ) -> int:
-    """Rebuild each view behind its gate; 0 if all of them are online again.
+    """Rebuild each view behind its gate and read it back; 0 if all of them are online again.
 
-    The gate is the one a materialization passes: what was checked once and has not changed since
-    is not checked again.
+    What was read back is put on record as the check ``online_equals_offline``, so that whoever was
+    told of the loss is told of its end. The gate is the one a materialization passes: what was
+    checked once and has not changed since is not checked again.
     """
     moment = _past("as-of", as_of) if as_of else None
-    graph = FeastGraph(FeastProject(repo, profile), start_date)
+    graph, chosen = graph_and_views(repo, profile, start_date, views)
     store, translator = graph.project.store(), DagsterFeastTranslator()
     settings = DriftSettings.load(graph.project)
-    results = []
+    results: list[Rebuilt] = []
     with dagster_instance() as instance:
-        for name in choose_views(graph, views):
+        for name in chosen:
             gates = [SourceGate(name, each) for each in _checks(graph, name, translator)]
             drift = _drift(graph, name, translator, settings)
             passed = partial(
                 _pass, gates, drift, instance, store, moment, allow_failed=allow_failed_checks
             )
-            with Progress(console=Console(stderr=True), disable=as_json, transient=True) as bar:
-                show = partial(_show, bar, bar.add_task(name, total=None))
-                result = rebuild_online(store, name, as_of=moment, progress=show, before=passed)
-            report_rebuilt(
-                instance, translator.get_asset_spec(graph.views[name]).key, result.keys_written
-            )
-            results.append(result)
+            key = translator.get_asset_spec(graph.views[name]).key
+            try:
+                with Progress(console=Console(stderr=True), disable=as_json, transient=True) as bar:
+                    show = partial(_show, bar, bar.add_task(name, total=None))
+                    result = rebuild_online(store, name, as_of=moment, progress=show, before=passed)
+                report_rebuilt(instance, key, result.keys_written)
+                windows = compared_windows(graph.views[name], store)
+                said = online_evaluation(compare_online(store, name, windows), key, seed=0)
+            except FeaturePlatformError as error:
+                # A lost store is lost for all views: what can be served again is.
+                results.append(Rebuilt(name, error=error))
+                continue
+            instance.report_runless_asset_event(said)
+            results.append(Rebuilt(name, result, said.passed, str(said.description)))
     if as_json:
-        click.echo(json.dumps([asdict(result) for result in results], default=str))
-        return 0
-    for result in results:
+        click.echo(json.dumps([each.plain() for each in results], default=str))
+    else:
+        for each in results:
+            click.secho(each.line(), fg="red" if each.error else None, err=bool(each.error))
+    if any(each.error for each in results):
+        return 2
+    return 0 if all(each.equal for each in results) else 1
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What became of a view.
+
+    Attributes:
+        view: Its name.
+        result: What was written; None where it was not rebuilt.
+        equal: Whether what was read back is what the source holds.
+        read_back: What was found when it was read back.
+        error: Why it was not rebuilt, or not read back.
+    """
+
+    view: str
+    result: RebuildResult | None = None
+    equal: bool = False
+    read_back: str = ""
+    error: FeaturePlatformError | None = None
+
+    def plain(self) -> dict[str, object]:
+        """For machines."""
+        if self.error is not None or self.result is None:
+            error = self.error
+            return {
+                "view": self.view,
+                "error": error
+                and {"subject": error.subject, "problem": error.problem, "remedy": error.remedy},
+            }
+        return {**asdict(self.result), "equal": self.equal, "read_back": self.read_back}
+
+    def line(self) -> str:
+        """For people."""
+        if self.error is not None or self.result is None:
+            return f"error: {self.error}"
+        result = self.result
         windows = ", ".join(str(window) for window in result.windows) or "nothing materialized"
         resumed = f", resumed at part {result.resumed_at}" if result.resumed_at else ""
         took = f"{result.keys_written} keys in {result.seconds:.1f} s"
-        click.echo(f"{result.view}: {took}{resumed}; {windows}")
-    return 0
+        return f"{self.view}: {took}{resumed}; {windows}; read back: {self.read_back}"
 
 
 def _pass(
