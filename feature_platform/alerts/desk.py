@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from feature_platform.alerts.channels.base import ChannelError, in_time
-from feature_platform.alerts.incidents import Finding, Incident, Subject
+from feature_platform.alerts.incidents import Condition, Finding, Incident, Subject, incident_key
 from feature_platform.alerts.ledger import Ledger, open_ledger
 from feature_platform.alerts.message import compose
 from feature_platform.alerts.outbox import Outbox
+from feature_platform.alerts.repair import FRESH_CHECK
 from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.alerts.routes import LOG, targets
 
@@ -23,6 +24,7 @@ BUDGET = 25.0
 LOOKED_AT = "looked_at"
 """The position that holds when findings were last taken in, in seconds since 1970."""
 _KEPT = timedelta(days=30)
+_POLICY, _EVENT_TIME = Condition("freshness"), Condition("check", FRESH_CHECK)
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,12 @@ class AlertDesk:
         finding = self._plan.without_secrets(finding)
         if finding.upstream_explains and self.ledger.has_open_check(subject.upstream):
             return
+        if (
+            finding.bad
+            and finding.condition == _POLICY
+            and self.ledger.is_open(incident_key(finding.asset, _EVENT_TIME))
+        ):
+            return  # rows older than promised were not written later than promised either
         before, after = self.ledger.apply(finding)
         if after is None:
             return

@@ -188,6 +188,10 @@ class Ledger:
         )
         return [_incident(row) for row in rows]
 
+    def is_open(self, key: str) -> bool:
+        """Whether there is an open incident of this key."""
+        return self._open(key) is not None
+
     def has_open_check(self, assets: tuple[str, ...]) -> bool:
         """Whether a check of one of these assets is failing."""
         marks = ", ".join("?" * len(assets))

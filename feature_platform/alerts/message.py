@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from feature_platform.alerts.incidents import WHOLE, Incident, Severity, Subject
-from feature_platform.alerts.repair import ONLINE_CHECK, repair_command, runbook_page
+from feature_platform.alerts.repair import ONLINE_CHECK, is_stale, repair_command, runbook_page
 
 MessageKind = Literal["open", "resolve"]
 
@@ -137,7 +137,7 @@ def compose(incident: Incident, subject: Subject, kind: MessageKind, places: Pla
         link=_asset_link(incident, places.ui),
         run=f"{places.ui}/runs/{evidence.run_id}" if places.ui and evidence.run_id else None,
         command=repair_command(incident, subject),
-        runbook=f"{places.runbooks}/{runbook_page(incident.condition)}",
+        runbook=f"{places.runbooks}/{runbook_page(incident.condition, subject)}",
     )
 
 
@@ -159,6 +159,7 @@ def _title(incident: Incident, subject: Subject, kind: MessageKind) -> str:
         "rebuild": "rebuild due",
         "tick": "ticks fail",
     }[incident.condition.kind]
+    said = "stale" if is_stale(incident.condition) else said
     state = "resolved" if kind == "resolve" else incident.severity
     return f"[{state}] {subject.project}: {thing}: {said}"
 
@@ -167,6 +168,8 @@ def _effect(incident: Incident) -> str:
     condition = incident.condition
     if condition.check == ONLINE_CHECK:
         return "served: what is online differs from the source"
+    if is_stale(condition):
+        return "served: values online are older than promised"
     if condition.kind == "check":
         if incident.evidence.blocking and incident.severity == "error":
             return "blocked: these windows are not served; what was online before still is"

@@ -7,6 +7,7 @@ from feature_platform.alerts.incidents import WHOLE, Condition, Incident, Subjec
 
 ONLINE_CHECK = "online_equals_offline"
 REGISTRY_CHECK = "registry_matches_repo"
+FRESH_CHECK = "fresh_by_event_time"
 _FORMS = ("%Y-%m-%d-%H:%M", "%Y-%m-%d")
 
 
@@ -14,15 +15,11 @@ def repair_command(incident: Incident, subject: Subject) -> str:
     """The command line that repairs what is wrong, once its cause is gone."""
     check = incident.condition.check
     views = [f"--view {shlex.quote(view)}" for view in subject.views]
-    if check == ONLINE_CHECK or incident.condition.kind == "rebuild":
-        return _ours("rebuild-online", subject, views)
-    if incident.condition.kind == "tick":
-        return _ours("doctor", subject, [])
     if check == REGISTRY_CHECK or subject.kind == "registry":
         file = ["-f", f"feature_store.{subject.profile}.yaml"] if subject.profile else []
         return shlex.join(["feast", "-c", subject.repo, *file, "apply"])
-    if subject.kind == "drift":
-        return _ours("drift", subject, views)
+    if command := _whole_command(incident.condition, subject):
+        return _ours(command, subject, views)
     window = _window(incident, subject)
     if not views or window is None:
         return _ours("status", subject, views)
@@ -30,10 +27,30 @@ def repair_command(incident: Incident, subject: Subject) -> str:
     return _ours("materialize", subject, [*views, f"--start {start}", f"--end {end}"])
 
 
-def runbook_page(condition: Condition) -> str:
+def _whole_command(condition: Condition, subject: Subject) -> str:
+    """The command that needs no window; empty where one has to be named."""
+    if condition.check == ONLINE_CHECK or condition.kind == "rebuild":
+        return "rebuild-online"
+    if condition.kind == "tick":
+        return "doctor"
+    if is_stale(condition):
+        return "backfill"  # whatever is missing, for however long
+    return "drift" if subject.kind == "drift" else ""
+
+
+def is_stale(condition: Condition) -> bool:
+    """Whether it is that values are older than promised, by Dagster's policy or by event time."""
+    return condition.kind == "freshness" or condition.check == FRESH_CHECK
+
+
+def runbook_page(condition: Condition, subject: Subject) -> str:
     """The page in the folder of runbooks."""
     if condition.check == ONLINE_CHECK:
         return "lost-online-store.md"
+    if is_stale(condition):
+        return "stale-view.md"
+    if condition.kind == "check" and subject.kind == "drift":
+        return "drift.md"
     pages = {"check": "failed-check.md", "rebuild": "rebuild-due.md", "tick": "failed-tick.md"}
     return pages.get(condition.kind, "stale-view.md")
 
@@ -51,8 +68,6 @@ def _window(incident: Incident, subject: Subject) -> tuple[str, str] | None:
     day = subject.cadence == "daily"
     length = timedelta(days=1) if day else timedelta(hours=1)
     starts = [moment for scope in incident.scopes if (moment := _start(scope))]
-    if incident.condition.kind == "freshness":
-        starts = [_floor(incident.opened_at, day=day) - length]
     if not starts:
         return None
     first, last = _floor(min(starts), day=day), _floor(max(starts), day=day) + length

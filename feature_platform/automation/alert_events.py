@@ -234,6 +234,8 @@ def _observed_finding(number: int, at: Any, observation: dg.AssetObservation) ->
         scopes=dict.fromkeys(partitions or [WHOLE], True),
         severity="error",
         evidence=Evidence(observation.description or "automatic repair stopped trying"),
+        # The window is tried again as soon as its source is another one.
+        upstream_explains=True,
     )
 
 

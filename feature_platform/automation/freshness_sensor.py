@@ -11,6 +11,7 @@ import dagster as dg
 from feature_platform.automation.look import Look
 from feature_platform.automation.memory import remembered
 from feature_platform.automation.settings import AutomationSettings
+from feature_platform.automation.stale_cause import why_stale
 from feature_platform.checks.freshness import fresh_evaluation, freshness, ttl_evaluation
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.graph import FeastGraph
@@ -71,6 +72,7 @@ def watch_freshness(  # noqa: PLR0917
         new = f"{fresh.passed:d}{ttl.passed:d} {day}"
         if said.get(name) != new and reported < _REPORTS:
             old = said.get(name, "")
+            fresh = fresh if fresh.passed else _with_cause(fresh, look, name)
             instance.report_runless_asset_event(fresh)
             reported += 1
             if old[1:2] != new[1:2]:
@@ -81,6 +83,22 @@ def watch_freshness(  # noqa: PLR0917
     stale = tuple(name for name, each in found.views.items() if not each.passed)
     after = json.dumps({"said": known, "position": found.position})
     return Watch(stale, len(found.views), reported, after)
+
+
+def _with_cause(fresh: dg.AssetCheckEvaluation, look: Look, view: str) -> dg.AssetCheckEvaluation:
+    """What is said of a stale view, and why it is so: whoever is woken by it wants to know."""
+    try:
+        why = why_stale(look, view)
+    except FeaturePlatformError:
+        return fresh  # that it is stale is to be told in any case
+    return dg.AssetCheckEvaluation(
+        asset_key=fresh.asset_key,
+        check_name=fresh.check_name,
+        passed=fresh.passed,
+        severity=fresh.severity,
+        description=f"{fresh.description}; {why}",
+        metadata={**fresh.metadata, "feature_platform/cause": why},
+    )
 
 
 def _known(said: Mapping[str, str], graph: FeastGraph) -> dict[str, str]:

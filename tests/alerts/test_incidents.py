@@ -141,7 +141,7 @@ def test_the_command_fits_what_is_wrong(desk: "Desk", receiver: "Receiver"):
     ours = "--repo feature_repo --profile gcp --view activity"
     assert [message["command"] for message in said] == [
         f"feature-platform rebuild-online {ours}",
-        f"feature-platform materialize {ours} --start 2026-03-10 --end 2026-03-11",
+        f"feature-platform backfill {ours}",
         f"feature-platform status {ours}",
         "feast -c feature_repo apply",
         "feature-platform status --repo feature_repo",
@@ -151,6 +151,24 @@ def test_the_command_fits_what_is_wrong(desk: "Desk", receiver: "Receiver"):
         "stale-view.md",
     ]
     assert "served: what is online differs" in said[0]["effect"]
+
+
+def test_a_stale_view_is_told_once_though_dagster_s_policy_finds_it_too(
+    desk: "Desk", receiver: "Receiver"
+):
+    view, check = "feature_views/activity", "fresh_by_event_time"
+    desk.see(view, bad=True, check=check)
+    desk.see(view, bad=True, kind="freshness")
+    desk.see(view, bad=False, kind="freshness")
+    desk.see(view, bad=False, check=check)
+    key = f"fraud/{view}#{check}"
+    assert receiver.told() == [("open", key), ("resolve", key)]
+    # Where nobody looks at event times, the policy is all there is.
+    desk.see(view, bad=True, kind="freshness")
+    assert receiver.told()[2:] == [("open", f"fraud/{view}#stale-asset")]
+    both = [receiver.hooks()[place]["messages"][0] for place in (0, 2)]
+    for name in ("title", "effect", "command", "runbook"):
+        assert both[0][name] == both[1][name]
 
 
 def test_every_runbook_that_a_message_names_is_there(desk: "Desk", receiver: "Receiver"):

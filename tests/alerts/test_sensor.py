@@ -312,6 +312,16 @@ def test_a_store_that_cannot_name_keys_asks_for_a_rebuild_when_a_window_comes_ag
     assert view_status(*asked, now=now, count=2).rebuild_due
 
 
+def test_automation_that_gave_up_on_a_source_that_fails_its_check_is_no_second_alert(
+    watch: Watch, receiver: "Receiver"
+):
+    watch.tick()
+    watch.report(SOURCE, "keys", passed=False)
+    report_gave_up(watch.instance, watch.sample.key(VIEW), ["2026-03-01"], "tried 3 times")
+    watch.tick()
+    assert receiver.told() == [("open", KEYS)]
+
+
 def test_the_first_tick_tells_what_is_wrong_already(watch: Watch, receiver: "Receiver"):
     watch.report(SOURCE, "keys", passed=False)
     watch.report(SOURCE, "schema", passed=False)
