@@ -93,7 +93,7 @@ class DriftReport:
         if found is None:
             log.info("drift of '%s' has no verdict on these rows: judging", self.data.name)
             found = self.judge_windows(store, windows)
-            self._record(instance, found)
+            self.record(instance, found)
         for each in found.values():
             if each.verdict == "insufficient":
                 log.warning("drift of window %s: %s", each.window, each.sentence)
@@ -196,7 +196,8 @@ class DriftReport:
                 found[key] = known
         return found
 
-    def _record(self, instance: dg.DagsterInstance, found: "Mapping[str, WindowDrift]") -> None:
+    def record(self, instance: dg.DagsterInstance, found: "Mapping[str, WindowDrift]") -> None:
+        """Put verdicts on record that no run of the asset gave, with their pages."""
         pages = self.write_pages(instance, found)
         results = self.results(found, pages)
         record_results(instance, self.key, results, blocking={self.specs[0].name})

@@ -145,6 +145,11 @@ def status(**arguments: Any) -> int:
     click.option("--feature", "features", multiple=True, help="Accept this one alone."),
     click.option("--start", help="First day of the reference, or of the new normal."),
     click.option("--end", help="Day after its last one."),
+    click.option(
+        "--record",
+        is_flag=True,
+        help="Put the verdict on record in Dagster: alerts and automation go by that.",
+    ),
 )
 def drift(**arguments: Any) -> int:
     """Compare each feature of a window with its reference; set a reference; accept a change."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from feature_platform.graph import FeastGraph
     from feature_platform.store.drift import DriftJudge
     from feature_platform.store.drift_results import WindowDrift
+    from feature_platform.store.drift_settings import DriftSettings
     from feature_platform.store.references import ViewReference
 
 _COLOURS = {"drift": "red", "warn": "yellow", "insufficient": "blue", "ok": "green"}
@@ -33,6 +34,7 @@ def run(
     features: Sequence[str],
     start: str | None,
     end: str | None,
+    record: bool,
     repo: str,
     profile: str | None,
     start_date: str,
@@ -74,17 +76,17 @@ def run(
         raise RepoError(
             "options --start and --end", "say what --set-reference is made of", "use --date"
         )
+    _refuse_record_of_another(reference, record=record)
     if reference is not None:
         judge = DriftJudge(project, view, judge.settings, _known(judge, reference))
     window = _window(judge, date)
     # Judged by another reference than the asset's, it is not what the asset would have said.
     (found,) = judge.judge(project.store(), [window], keep=reference is None)
+    if record:
+        _record(graph, found, judge.settings)
     if html is not None:
         _write(Path(html), judge.page(found, judge.history(window)))
-    if as_json:
-        click.echo(json.dumps(found.to_json()))
-    else:
-        _print(found, html)
+    _print(found, html, as_json=as_json)
     return 0 if found.verdict == "ok" else 1
 
 
@@ -120,6 +122,35 @@ def _accept(
     for each in accepted:
         click.echo(f"{judge.view}: {each.feature} as it is in {each.span} is its new normal")
     return 0
+
+
+def _refuse_record_of_another(reference: str | None, *, record: bool) -> None:
+    if record and reference is not None:
+        raise RepoError(
+            "options --record and --reference",
+            "what is on record is judged by the view's own reference",
+            f"name '{reference}' in drift.yaml, and leave --reference out",
+        )
+
+
+def _record(graph: "FeastGraph", found: "WindowDrift", settings: "DriftSettings") -> None:
+    """Put it on record in Dagster, as a run of the asset would: alerts go by that."""
+    from feature_platform.assets.windows import partitions_within
+    from feature_platform.checks.drift_gate import DriftReport
+    from feature_platform.cli.context import dagster_instance
+    from feature_platform.translator import DagsterFeastTranslator
+
+    drift = graph.drifts.get(found.view)
+    if drift is None or drift.partitions is None:
+        raise RepoError(
+            f"drift of feature view '{found.view}'",
+            "has no asset: its tag 'dagster/drift' is 'off'",
+            "leave --record out, or the tag",
+        )
+    with dagster_instance() as instance:
+        for key in partitions_within(drift.partitions, found.window):
+            report = DriftReport(drift, DagsterFeastTranslator(), settings)
+            report.record(instance, {key: found})
 
 
 def _known(judge: "DriftJudge", name: str) -> "ViewReference":
@@ -193,7 +224,10 @@ def _print_reference(judge: "DriftJudge", frozen: "ViewReference", *, as_json: b
         click.echo(f"  kept in {judge.files.address}")
 
 
-def _print(found: "WindowDrift", html: str | None) -> None:
+def _print(found: "WindowDrift", html: str | None, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+        return
     version = f", version {found.reference_version}" if found.reference_version else ""
     click.echo(f"{found.view} {found.window} against {found.reference}{version}\n")
     width = max((len(each.feature) for each in found.comparisons), default=0)
