@@ -10,7 +10,13 @@ import dagster as dg
 
 from feature_platform.automation.due import due_windows
 from feature_platform.automation.ledger import Ledger
-from feature_platform.automation.observed import AUTOMATION, DEFINITION, PROJECT
+from feature_platform.automation.observed import (
+    AUTOMATION,
+    DEFINITION,
+    PROJECT,
+    RANGE_END,
+    RANGE_START,
+)
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.graph import FeastGraph
 from feature_platform.store.inference import UNKNOWN, type_name
@@ -81,21 +87,32 @@ def changed_definitions(  # noqa: PLR0917
         wanted = signature(view.obj)
         there = registered.get(name)
         before = ledger.known.get(name)
+        due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
+        # Windows that are due later are made for the new definition by whoever makes them.
+        other = f"{_OTHER} {max(due, default='')}"
         if there is None or changes_data(there, view.obj):
             differs = True
-            before = _OTHER
+            before = other
         elif before is None and not windows_of(there):
-            before = _OTHER  # applied by somebody, and never materialized
-        elif before is None or (before != _OTHER and signature(there) != wanted):
+            before = other  # applied by somebody, and never materialized
+        elif before is None or (not before.startswith(_OTHER) and signature(there) != wanted):
             # First seen, or nothing but features taken away: the data that is there will do.
             before = wanted
-        if before != wanted and (translator.key_of(view), wanted) in done and there is not None:
-            before = wanted
-        known[name] = before
-        due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
-        found.views[name] = {} if before == wanted else dict.fromkeys(due, wanted)
-        if not due and there is not None:
-            known[name] = wanted
+        elif before != wanted and not before.startswith(_OTHER):
+            before = other  # applied by somebody
+        if before != wanted:
+            newest = before.removeprefix(_OTHER).strip()
+            spans = done.get((translator.key_of(view), wanted), []) if there is not None else []
+            left = [
+                key
+                for key in due
+                if (key <= newest or not newest)
+                and not any(first <= key <= last for first, last in spans)
+            ]
+            found.views[name] = dict.fromkeys(left, wanted)
+            known[name] = before if left or there is None else wanted
+        else:
+            found.views[name], known[name] = {}, wanted
     if differs:
         file = local_registry_file(store)
         new = file is not None and not file.exists()
@@ -170,8 +187,10 @@ def _source(source: Any) -> tuple[Any, ...] | None:
     )
 
 
-def _succeeded(instance: dg.DagsterInstance, project: str) -> set[tuple[dg.AssetKey, str]]:
-    """Views, with the signature they were materialized for, whose backfill has succeeded."""
+def _succeeded(
+    instance: dg.DagsterInstance, project: str
+) -> dict[tuple[dg.AssetKey, str], list[tuple[str, str]]]:
+    """By view and signature, the first and last partition of each backfill that has succeeded."""
     runs = instance.get_runs(
         dg.RunsFilter(
             tags={AUTOMATION: "definition_changed", PROJECT: project},
@@ -179,12 +198,13 @@ def _succeeded(instance: dg.DagsterInstance, project: str) -> set[tuple[dg.Asset
         ),
         limit=_RUNS,
     )
-    return {
-        (key, run.tags[DEFINITION])
-        for run in runs
-        if DEFINITION in run.tags
-        for key in run.asset_selection or ()
-    }
+    found: dict[tuple[dg.AssetKey, str], list[tuple[str, str]]] = {}
+    for run in runs:
+        if DEFINITION in run.tags:
+            for key in run.asset_selection or ():
+                span = (run.tags[RANGE_START], run.tags[RANGE_END])
+                found.setdefault((key, run.tags[DEFINITION]), []).append(span)
+    return found
 
 
 def repo_state(graph: FeastGraph) -> str:

@@ -12,13 +12,15 @@ from feature_platform.automation.memory import AssetMemory, Memory
 AUTOMATION = "feature_platform/automation"
 PROJECT = "feature_platform/project"
 DEFINITION = "feature_platform/definition"
+# Dagster's "in progress" begins when a run leaves the queue, where it may stay for hours.
+_UNDERWAY = [dg.DagsterRunStatus.QUEUED, *IN_PROGRESS_RUN_STATUSES]
 # More runs than these at once are not looked at; the limits of automation are far below.
 _RUNS = 1000
 _PAGE = 1000
 
 _KEY = "dagster/partition"
-_START = "dagster/asset_partition_range_start"
-_END = "dagster/asset_partition_range_end"
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,15 @@ def underway(
         project: Feast's name of the project.
         jobs: What each job of the project materializes, for runs that select nothing themselves.
     """
-    runs = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES), limit=_RUNS)
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNDERWAY), limit=_RUNS)
     ranges: dict[dg.AssetKey, list[tuple[str, str]]] = {}
     whole: set[dg.AssetKey] = set()
     repairs = 0
     for run in runs:
         repairs += AUTOMATION in run.tags and run.tags.get(PROJECT) == project
         keys = run.asset_selection or jobs.get(run.job_name, frozenset())
-        if _START in run.tags:
-            span = (run.tags[_START], run.tags[_END])
+        if RANGE_START in run.tags:
+            span = (run.tags[RANGE_START], run.tags[RANGE_END])
         elif _KEY in run.tags:
             span = (run.tags[_KEY], run.tags[_KEY])
         else:

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import dagster as dg
 from shop import LONG_AND_SHORT, ONE, Shop, asked, day
+
+from feature_platform.store.registry_apply import apply
 
 NOW = day(12.5)
 APPLY = [("", "", ["registry"])]
@@ -95,3 +98,31 @@ def test_a_backfill_that_fails_is_tried_again_and_not_for_ever(make_shop: Callab
     assert outcomes == [False, False, False]
     observed = shop.instance.fetch_observations(shop.sample.key("feature_views/only"), limit=10)
     assert len(observed.records) == 1
+
+
+def test_a_definition_that_changes_more_windows_than_a_look_may_start_is_made_for_all_of_them(
+    make_shop: Callable[..., Shop],
+):
+    shop = make_shop(ONE, windows_a_run=4, runs_a_tick=1)
+    settled(shop, "only")
+    shop.edit('("only", orders, 10)', '("only", orders, 10, ("orders", "returns"))')
+    apply(shop.sample.project.store(), shop.sample.project.contents)
+    spans = []
+    for minutes in range(0, 60, 5):
+        found = shop.look("definition_changed", NOW + timedelta(minutes=minutes))
+        spans += [each[:2] for each in asked(found)]
+        for request in found.requests:
+            done = dg.DagsterRun(
+                job_name="made",
+                status=dg.DagsterRunStatus.SUCCESS,
+                asset_selection=frozenset(request.asset_selection or ()),
+                tags=request.tags,
+            )
+            shop.instance.add_run(done)
+    assert spans == [
+        ("2026-03-09", "2026-03-12"),
+        ("2026-03-05", "2026-03-08"),
+        ("2026-03-03", "2026-03-04"),
+    ]
+    # A day that comes due later was made for what the repo says by then.
+    assert shop.look("definition_changed", NOW + timedelta(days=1)).requests == []
