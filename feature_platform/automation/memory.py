@@ -27,12 +27,14 @@ class SourceMemory:
     Attributes:
         stamp: When it was read; None where it has none.
         digests: Start of a window, as ISO text, to its content hash.
+        columns: Those whose content counts, in one text; empty where all of the table's do.
         read: When all of it was read, seconds since 1970.
         took: How long that took, seconds.
     """
 
     stamp: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
+    columns: str = ""
     read: float = 0.0
     took: float = 0.0
 

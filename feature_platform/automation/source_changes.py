@@ -160,19 +160,21 @@ class _Comparison:
     ) -> Mapping[str, str]:
         look = self.look
         known = look.memory.sources.get(source.name) or SourceMemory()
+        counted = hashed_columns(source)
+        columns = "\x1f".join(counted or ())
+        if columns != known.columns:
+            known = SourceMemory(columns=columns)
         if not self._resting(source, known):
             # Before it is read: what changes meanwhile is seen the next time.
             stamp = source_stamp(look.store, source.obj, built)
             if stamp is None or stamp != known.stamp:
-                known = SourceMemory(stamp)
+                known = SourceMemory(stamp, columns=columns)
         starts = {key: window.start.isoformat() for key, window in parts.items()}
         new = {window for key, window in parts.items() if starts[key] not in known.digests}
         if new:
             self.found.scans += 1
             began = time.monotonic()
-            digests = source_contents(
-                look.store, source.obj, sorted(new), hashed_columns(source), built, look.now
-            )
+            digests = source_contents(look.store, source.obj, sorted(new), counted, built, look.now)
             if not known.digests:
                 known.read, known.took = look.now.timestamp(), time.monotonic() - began
             known.digests |= {

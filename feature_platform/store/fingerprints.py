@@ -33,12 +33,8 @@ from feature_platform.engine.warehouse import (
     warehouse_kind,
 )
 from feature_platform.errors import SourceError
-from feature_platform.store.source_sql import (
-    columns_built,
-    render,
-    render_windows,
-    tables_read,
-)
+from feature_platform.store.source_sql import columns_built, render, render_windows
+from feature_platform.store.sql_tables import tables_read
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -175,9 +171,8 @@ def _written_there(
 ) -> str | None:
     said = []
     if built is not None:
-        sql = built.sql.read_text(encoding="utf-8")
-        said = [sql]
-        tables = tables_read(sql, built.warehouse, name=str(built.sql))
+        said = [built.sql.read_text(encoding="utf-8")]
+        tables = tables_read(built.sql)
     else:
         origin = str(source.get_table_query_string())
         if origin.startswith("("):

@@ -123,23 +123,6 @@ def render_windows(
     )
 
 
-def tables_read(sql: str, dialect: Dialect, *, name: str = "the source SQL") -> list[str]:
-    """The tables that a source's SQL reads, as the dialect names them.
-
-    Raises:
-        SourceError: As for `render`.
-    """
-    query = _filled(sql, _ANY_WINDOW, _ANY_WINDOW.end, name)
-    ours = {each.alias for each in query.find_all(exp.CTE)}
-    tables = [each for each in query.find_all(exp.Table) if each.db or each.name not in ours]
-    # Without its alias.
-    names = [
-        exp.table_(each.this, db=each.args.get("db"), catalog=each.args.get("catalog"))
-        for each in tables
-    ]
-    return sorted({each.sql(dialect).replace("`", "") for each in names})
-
-
 def columns_built(sql: str, dialect: Dialect, *, name: str = "the source SQL") -> dict[str, str]:
     """The columns that a source's SQL gives, each with its type in the dialect.
 
