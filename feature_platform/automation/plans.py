@@ -1,7 +1,7 @@
 """What is wrong with the windows of a project, and the runs that would mend it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -84,6 +84,8 @@ def plan_repairs(  # noqa: PLR0917
     ledger: Ledger,
     running: Underway,
     now: datetime,
+    *,
+    refused: Mapping[str, Collection[str]] | None = None,
 ) -> RepairPlan:
     """The fewest runs for the windows that are wrong, within the limits.
 
@@ -97,6 +99,8 @@ def plan_repairs(  # noqa: PLR0917
         ledger: What was tried before; what was never tried again is taken out of it.
         running: What is under way.
         now: The moment.
+        refused: View or source to the windows that a check has refused: a run of their own, since
+            a run serves all of its windows or none.
     """
     plan = RepairPlan()
     found: list[Repair] = []
@@ -111,7 +115,12 @@ def plan_repairs(  # noqa: PLR0917
             plan.spent.append(GaveUp(name, asset, spent, settings.tries))
         ready = {key: windows[key] for key in sorted_.ready if not running.has(asset, key)}
         plan.underway += len(sorted_.ready) - len(ready) + running_now
-        found += _repairs(cause, data, ready, ledger, settings.windows_a_run)
+        bad = set((refused or {}).get(name, ()))
+        for part in (
+            {key: token for key, token in ready.items() if key not in bad},
+            {key: token for key, token in ready.items() if key in bad},
+        ):
+            found += _repairs(cause, data, part, ledger, settings.windows_a_run)
     # A changed definition is one range a view: it changes every window of it.
     merged = together(found, 1 if cause == "definition_changed" else _VIEWS_A_RUN)
     places = max(0, min(settings.runs_a_tick, settings.runs_at_once - running.repairs))

@@ -1,7 +1,7 @@
 """Source checks in Dagster: Great Expectations on each window, blocking, verdicts on record."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -187,10 +187,41 @@ class SourceChecks:
                     sentences.append(verdicts[key])
         return {key: None if each is None else "; ".join(each) for key, each in said.items()}
 
+    def refused(self, instance: dg.DagsterInstance, partitions: Collection[str]) -> set[str]:
+        """Those of the partitions that a check has refused when it saw them last.
+
+        Args:
+            instance: Where checks are recorded.
+            partitions: Partition keys.
+        """
+        found: set[str] = set()
+        for spec in self.specs:
+            seen: set[str] = set()
+            for said in self._verdicts(instance, spec):
+                found |= {key for key, each in said.items() if key not in seen and each["blocks"]}
+                seen |= said.keys()
+                if seen.issuperset(partitions):
+                    break
+        return found & set(partitions)
+
     def _history(
         self, instance: dg.DagsterInstance, spec: dg.AssetCheckSpec, contents: Mapping[str, str]
     ) -> dict[str, str]:
         found: dict[str, str] = {}
+        for said in self._verdicts(instance, spec):
+            for key, verdict in said.items():
+                # Newest first: the first record that saw this partition decides.
+                seen = (verdict["content_hash"], verdict.get("rules"))
+                if seen == (contents.get(key), self.rules) and key not in found:
+                    found[key] = verdict["blocks"]
+            if len(found) == len(contents):
+                break
+        return found
+
+    def _verdicts(
+        self, instance: dg.DagsterInstance, spec: dg.AssetCheckSpec
+    ) -> Iterator[dict[str, Any]]:
+        """What each evaluation of a check said, by partition, the newest first."""
         records = instance.event_log_storage.get_asset_check_execution_history(
             spec.key, limit=_HISTORY
         )
@@ -200,16 +231,8 @@ class SourceChecks:
             checked = isinstance(evaluation, dg.AssetCheckEvaluation)
             value = evaluation.metadata.get(VERDICTS) if checked else None
             said = value.value if isinstance(value, dg.JsonMetadataValue) else None
-            if not isinstance(said, dict):
-                continue
-            for key, verdict in said.items():
-                # Newest first: the first record that saw this partition decides.
-                seen = (verdict["content_hash"], verdict.get("rules"))
-                if seen == (contents.get(key), self.rules) and key not in found:
-                    found[key] = verdict["blocks"]
-            if len(found) == len(contents):
-                break
-        return found
+            if isinstance(said, dict):
+                yield said
 
     def _schema(self) -> Any:
         from feature_platform.checks.expectations import SourceSchema

@@ -1,20 +1,28 @@
 """Late and corrected data starts a run for exactly the windows it changes."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from late_chargebacks import charge_back, fraud_repo, undisputed
-from shop import LONG_AND_SHORT, ONE, Shop, asked, day
+from shop import FIRST, LONG_AND_SHORT, ONE, TIME, Shop, asked, day
 
+from feature_platform.assets.sources import CONTENT_HASH, hashed_columns
 from feature_platform.automation.due import due_windows
 from feature_platform.automation.ledger import Ledger
 from feature_platform.automation.observed import Underway
 from feature_platform.automation.plans import plan_repairs
 from feature_platform.automation.settings import AutomationSettings
+from feature_platform.engine.sources import window_digests
+from feature_platform.store.registry import record_window
+from feature_platform.store.registry_apply import apply
+from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -178,6 +186,105 @@ def test_a_thousand_late_windows_are_a_few_runs(make_shop: Callable[..., Shop]):
     assert [each.windows for each in plan.repairs] == [400, 400, 200]
     assert plan.repairs[0].last == late[-1]
     assert plan.repairs[-1].first == late[0]
+
+
+def test_another_set_of_columns_is_another_content_at_once(make_shop: Callable[..., Shop]):
+    shop = make_shop(ONE, 3)
+    shop.materialize(0, 2, "only")
+    now = day(3.5)
+    assert shop.look("source_changed", now).requests == []
+    shop.edit('("only", orders, 10)', '("only", orders, 10, ("orders", "returns"))')
+    shop.materialize(0, 2, "only")
+    # What was read for the columns of before is not compared with what is online now.
+    assert shop.look("source_changed", now).requests == []
+
+
+def hours(shop: Shop, count: int, *, more: int, but: int | None = None) -> None:
+    """That many hours of orders, in one file; `more` in every hour but one."""
+    moments = [FIRST + timedelta(hours=hour) for hour in range(count)]
+    orders = [hour + (more if hour != but else 0) for hour in range(count)]
+    path = shop.sample.repo / "data/orders/all.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {"customer": [1] * count, "orders": orders, "ts": pa.array(moments, TIME)}
+    pq.write_table(pa.table(columns), path)
+
+
+def put_online(shop: Shop, count: int, names: list[str]) -> None:
+    """On record, as a run of all hours leaves it."""
+    store, source = shop.sample.project.store(), shop.sample.graph.sources["orders"]
+    apply(store, shop.sample.project.contents)
+    spans = [Window(day(hour / 24), day((hour + 1) / 24)) for hour in range(count)]
+    for digest in window_digests(store, source.obj, spans, hashed_columns(source)):
+        for name in names:
+            event = dg.AssetMaterialization(
+                shop.sample.key(name),
+                partition=f"{digest.window.start:%Y-%m-%d-%H:%M}",
+                metadata={CONTENT_HASH: digest.content_hash},
+            )
+            shop.instance.report_runless_asset_event(event)
+    record_window(store, "only", Window(spans[0].start, spans[-1].end))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_thousand_late_hours_are_mended_by_four_runs_two_a_look(make_shop: Callable[..., Shop]):
+    count, same = 1001, 450
+    views = LONG_LIVED.replace("1100)", '1100, partitions="hourly")')
+    shop = make_shop(views, 0, runs_a_tick=2)
+    now = FIRST + timedelta(hours=count, minutes=50)
+    key = [f"{FIRST + timedelta(hours=hour):%Y-%m-%d-%H:%M}" for hour in range(count)]
+    hours(shop, count, more=0)
+    names = ["sources/orders", "feature_views/only"]
+    put_online(shop, count, names)
+    assert shop.look("source_changed", now).requests == []
+    hours(shop, count, more=5000, but=same)
+
+    first = shop.look("source_changed", now)
+    # The newest first, 400 at most in a run, and nothing of the hour that is as it was.
+    assert [each[:2] for each in asked(first)] == [(key[601], key[1000]), (key[451], key[600])]
+    assert len(first.plan.later) == 2
+    assert shop.start(first.requests) == [True, True]
+    second = shop.look("source_changed", now + timedelta(minutes=1))
+    assert [each[:2] for each in asked(second)] == [(key[50], key[449]), (key[0], key[49])]
+    assert shop.start(second.requests) == [True, True]
+
+    assert shop.look("source_changed", now + timedelta(minutes=2)).requests == []
+    for name in names:
+        records = shop.instance.fetch_materializations(shop.sample.key(name), limit=5000).records
+        times = Counter(record.partition_key for record in records)
+        assert times == {each: 1 if each == key[same] else 2 for each in key}
+    assert online(shop) == [5000 + count - 1]
+
+
+def test_one_bad_day_among_late_ones_is_given_up_and_the_others_are_served(
+    make_shop: Callable[..., Shop],
+):
+    shop = make_shop(ONE)
+    shop.materialize(2, 11, "only")
+    for number in range(4, 9):
+        shop.write(number, orders=50 + number)
+    bad = shop.sample.repo / "data/orders"
+    # Every row of the seventh is there twice: the check on keys fails.
+    (bad / "006-again.parquet").write_bytes((bad / "006.parquet").read_bytes())
+    outcomes = []
+    for minutes in range(0, 120, 10):
+        found = shop.look("source_changed", NOW + timedelta(minutes=minutes))
+        done = shop.start(found.requests)
+        outcomes += [(*each[:2], well) for each, well in zip(asked(found), done, strict=True)]
+    assert outcomes == [
+        ("2026-03-05", "2026-03-09", False),
+        # A run serves all of its windows or none, so the bad one is on its own from now on.
+        ("2026-03-08", "2026-03-09", True),
+        ("2026-03-07", "2026-03-07", False),
+        ("2026-03-05", "2026-03-06", True),
+        ("2026-03-07", "2026-03-07", False),
+    ]
+    [record] = shop.instance.fetch_observations(
+        shop.sample.key("feature_views/only"), limit=10
+    ).records
+    observation = record.asset_observation
+    assert observation is not None
+    assert observation.metadata["feature_platform/partitions"].value == ["2026-03-07"]
 
 
 @pytest.mark.slow
