@@ -41,7 +41,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Compare, set a reference, or accept; 0 if every feature is as its reference has it."""
-    from feature_platform.cli.materialize import choose_views
+    from feature_platform.cli.context import choose_views
     from feature_platform.graph import FeastGraph
     from feature_platform.store.drift import DriftJudge
     from feature_platform.store.drift_settings import DriftSettings

@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 import click
 
-from feature_platform.cli.context import choose_views as choose_views  # noqa: PLC0414 - for others
 from feature_platform.cli.context import dagster_instance, graph_and_views
 from feature_platform.cli.moments import parse_window
 from feature_platform.cli.run import RunReport, run_views
