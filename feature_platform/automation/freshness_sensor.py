@@ -1,6 +1,7 @@
 """The sensor that looks at event times: no run is started, verdicts are put on record."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from feature_platform.errors import FeaturePlatformError
 from feature_platform.graph import FeastGraph
 from feature_platform.translator import DagsterFeastTranslator, op_name
 
+_log = logging.getLogger(__name__)
 # Verdicts put on record at most, each time the sensor looks.
 _REPORTS = 100
 
@@ -89,8 +91,9 @@ def _with_cause(fresh: dg.AssetCheckEvaluation, look: Look, view: str) -> dg.Ass
     """What is said of a stale view, and why it is so: whoever is woken by it wants to know."""
     try:
         why = why_stale(look, view)
-    except FeaturePlatformError:
-        return fresh  # that it is stale is to be told in any case
+    except Exception:  # noqa: BLE001  that it is stale is to be told in any case
+        _log.warning("why feature view '%s' is stale cannot be told", view, exc_info=True)
+        return fresh
     return dg.AssetCheckEvaluation(
         asset_key=fresh.asset_key,
         check_name=fresh.check_name,

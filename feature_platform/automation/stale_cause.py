@@ -92,12 +92,16 @@ def _schedule(look: Look, view: FeastTranslatorData) -> str:
     closures = run_closures(look.graph, look.translator)
     project = look.graph.project.name
     _, [schedule] = build_schedules(project, [view], closures, dg.DefaultScheduleStatus.STOPPED)
-    kind = InstigatorType.SCHEDULE
-    states = look.instance.all_instigator_state(instigator_type=kind)
-    known = [state for state in states if state.name == schedule.name]
+    known = [state for state in _schedules(look.instance) if state.name == schedule.name]
     if not known:
         return f"schedule '{schedule.name}' is off, or no daemon has run"
     return f"schedule '{schedule.name}' {_last_tick(look, view, known[-1])}"
+
+
+def _schedules(instance: dg.DagsterInstance) -> Sequence[InstigatorState]:
+    if instance.schedule_storage is None:  # as in an instance of the moment
+        return ()
+    return instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
 
 
 def _last_tick(look: Look, view: FeastTranslatorData, state: InstigatorState) -> str:

@@ -49,7 +49,8 @@ def test_a_view_is_stale_when_its_newest_row_is_older_than_twice_the_cadence(
     assert not passed
     assert said == (
         "the newest row served is of 2026-03-10 12:00 UTC, 50.4 h old; no more than 48 h are "
-        "promised"
+        "promised; no run was started for 2026-03-11: schedule 'weather_daily_schedule' is off, or "
+        "no daemon has run"
     )
 
 
