@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from feature_platform.errors import RepoError, SourceError
+from feature_platform.store.registry_apply import apply
 from feature_platform.store.sql_tables import tables_read
 
 if TYPE_CHECKING:
@@ -212,3 +213,12 @@ def test_a_derived_view_reads_the_tables_of_its_parents_in_their_most_frequent_p
     assert graph.drifts["view"].refusal == (
         "drift is measured in sources, which do not hold the features Feast computes"
     )
+
+
+def test_a_view_that_would_make_the_registry_unreadable_is_not_applied(
+    make_repo: "Callable[[dict[str, str]], Sample]",
+) -> None:
+    project = make_repo({"views.py": COMPUTED.replace("VIEW", IN_SQL)}).project
+    with pytest.raises(RepoError, match=r"'other'.*mode 'sql'.*lock everybody out"):
+        apply(project.store(), project.contents)
+    assert project.store().list_feature_views() == []

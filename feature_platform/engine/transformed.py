@@ -74,6 +74,20 @@ def is_computed_here(config: "RepoConfig") -> bool:
     return isinstance(config.batch_engine, LocalComputeEngineConfig)
 
 
+def why_not_registrable(view: Any) -> str:
+    """Why a registry that holds the view could not be read any more; empty where it could."""
+    transformation = getattr(view, "feature_transformation", None)
+    mode = _mode(transformation)
+    if transformation is None or mode not in _UNREADABLE:
+        return ""
+    return f"its transformation is of mode '{mode}', which Feast cannot read from a registry"
+
+
+def _mode(transformation: Any) -> str:
+    mode = getattr(transformation, "mode", "pandas")
+    return str(getattr(mode, "value", mode))
+
+
 def why_not_computable(view: Any, config: "RepoConfig") -> str:
     """Why the repo's compute engine cannot make the rows of a view; empty when it can.
 
@@ -84,8 +98,7 @@ def why_not_computable(view: Any, config: "RepoConfig") -> str:
     from feast import BatchFeatureView
 
     transformation = getattr(view, "feature_transformation", None)
-    mode = getattr(transformation, "mode", "pandas")
-    mode = str(getattr(mode, "value", mode))
+    mode = _mode(transformation)
     if getattr(view, "aggregations", None):
         if isinstance(view, BatchFeatureView):
             return "it aggregates, and Feast's registry keeps no aggregations of batch views"
@@ -94,8 +107,8 @@ def why_not_computable(view: Any, config: "RepoConfig") -> str:
                 "it aggregates, and Feast's local engine has no time windows and gives an "
                 "aggregate no event time"
             )
-    if transformation is not None and mode in _UNREADABLE:
-        return f"its transformation is of mode '{mode}', which Feast cannot read from a registry"
+    if why := why_not_registrable(view):
+        return why
     if transformation is not None and mode not in _ON_FRAMES and is_computed_here(config):
         return f"its transformation is of mode '{mode}', which Feast's local engine cannot run"
     for parent in getattr(view, "source_views", None) or ():

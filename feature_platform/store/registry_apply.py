@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from feature_platform.engine.transformed import why_not_registrable
 from feature_platform.errors import (
     FeaturePlatformError,
     OnlineStoreError,
@@ -204,6 +205,13 @@ def _prepared(store: "FeatureStore", contents: "RepoContents") -> "RepoContents"
     """
     from feast.project import Project
 
+    for view in (*contents.feature_views, *contents.stream_feature_views):
+        if why := why_not_registrable(view):
+            raise RepoError(
+                f"feature view '{view.name}'",
+                f"{why}: applied, it would lock everybody out",
+                "compute it in the SQL of its source, or in a transformation of mode 'pandas'",
+            )
     copied = copy.deepcopy(contents)
     if not copied.projects:
         copied.projects.append(Project(name=store.project))
