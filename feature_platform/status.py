@@ -52,7 +52,8 @@ class ViewStatus:
         newest: End of the newest window online; None where nothing is.
         lag: From `newest` to the end of the newest complete partition; None where nothing is.
         rebuild_due: Whether keys may still be served whose rows have left their window: this kind
-            of online store cannot name them, so that only `rebuild-online` removes them.
+            of online store cannot name them, so that only `rebuild-online --empty-first` removes
+            them.
     """
 
     view: str

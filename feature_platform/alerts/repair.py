@@ -29,8 +29,10 @@ def repair_command(incident: Incident, subject: Subject) -> str:
 
 def _whole_command(condition: Condition, subject: Subject) -> str:
     """The command that needs no window; empty where one has to be named."""
-    if condition.check == ONLINE_CHECK or condition.kind == "rebuild":
+    if condition.check == ONLINE_CHECK:
         return "rebuild-online"
+    if condition.kind == "rebuild":
+        return "rebuild-online --empty-first"
     if condition.kind == "tick":
         return "doctor"
     if is_stale(condition):

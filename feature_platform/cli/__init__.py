@@ -201,6 +201,11 @@ def backfill(**arguments: Any) -> int:
     click.option(
         "--allow-failed-checks", is_flag=True, help="Serve windows that failed their checks."
     ),
+    click.option(
+        "--empty-first",
+        is_flag=True,
+        help="Take all out before, pushed values too: where vanished keys cannot be named.",
+    ),
     name="rebuild-online",
 )
 def rebuild_online(**arguments: Any) -> int:

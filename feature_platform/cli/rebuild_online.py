@@ -38,6 +38,7 @@ def run(
     views: Sequence[str],
     as_of: str | None,
     allow_failed_checks: bool,
+    empty_first: bool,
     repo: str,
     profile: str | None,
     start_date: str,
@@ -65,8 +66,16 @@ def run(
             try:
                 with Progress(console=Console(stderr=True), disable=as_json, transient=True) as bar:
                     show = partial(_show, bar, bar.add_task(name, total=None))
-                    result = rebuild_online(store, name, as_of=moment, progress=show, before=passed)
-                report_rebuilt(instance, key, result.keys_written)
+                    result = rebuild_online(
+                        store,
+                        name,
+                        as_of=moment,
+                        empty_first=empty_first,
+                        progress=show,
+                        before=passed,
+                    )
+                if not result.leaves_vanished:
+                    report_rebuilt(instance, key, result.keys_written)
                 windows = compared_windows(graph.views[name], store)
                 said = online_evaluation(compare_online(store, name, windows), key, seed=0)
             except FeaturePlatformError as error:
@@ -122,7 +131,12 @@ class Rebuilt:
         windows = ", ".join(str(window) for window in result.windows) or "nothing materialized"
         resumed = f", resumed at part {result.resumed_at}" if result.resumed_at else ""
         took = f"{result.keys_written} keys in {result.seconds:.1f} s"
-        return f"{self.view}: {took}{resumed}; {windows}; read back: {self.read_back}"
+        left = (
+            "; keys that have left the source may still be served: --empty-first takes them out"
+            if result.leaves_vanished
+            else ""
+        )
+        return f"{self.view}: {took}{resumed}; {windows}; read back: {self.read_back}{left}"
 
 
 def _pass(

@@ -83,7 +83,7 @@ def _print(found: Sequence[ViewStatus]) -> None:
         if each.rebuild_due:
             click.echo(
                 f"{each.view}: rebuild due: rows may have left windows that are online; run "
-                f"feature-platform rebuild-online --view {each.view}"
+                f"feature-platform rebuild-online --view {each.view} --empty-first"
             )
         for state in ("failed", "stale", "missing"):
             keys = [window.key for window in each.windows if window.state == state]

@@ -23,6 +23,9 @@ NO_TIME = -(2**63)
 FAR_AHEAD = datetime(9999, 1, 1, tzinfo=UTC)
 """Later than what any online store holds."""
 
+EVER = Window(datetime(1, 1, 1, tzinfo=UTC), FAR_AHEAD)
+"""All event times."""
+
 
 @dataclass(frozen=True)
 class EncodedFeature:

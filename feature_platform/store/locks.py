@@ -57,29 +57,27 @@ def registry_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> It
 
 
 @contextmanager
-def creation_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> Iterator[bool]:
+def creation_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
     """Let one process at a time make a local registry that is not there yet.
 
     Feast makes it when it first looks: it writes an empty one, over whatever another process has
-    put there since. The lock is that of `registry_lock`, so nobody edits it meanwhile either; where
-    the registry is there, or is not local, there is none.
+    put there since. Nobody edits it before it has been made. Where it is there, or is not local,
+    there is no lock.
 
     Args:
         store: A Feast store that has not looked at its registry.
         timeout: Seconds to wait.
-
-    Yields:
-        Whether the registry is there, or made otherwise.
 
     Raises:
         RegistryError: The lock was not free within `timeout`, or its folder cannot be written.
     """
     registry = local_registry_file(store)
     if registry is None or registry.exists():
-        yield True
+        yield
         return
-    with registry_lock(store, timeout):
-        yield registry.exists()
+    # Not that of `registry_lock`: who holds that may be the first to look.
+    with _lock(store, "*creation*", timeout):
+        yield
 
 
 @contextmanager

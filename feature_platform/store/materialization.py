@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 
 from feature_platform.engine.bulk import (
+    EVER,
     EncodedRows,
     Guard,
     encode_batch,
@@ -215,6 +216,17 @@ class Materialization:
             return
         for keys in self._writer.keys_within(self._layout.view, window):
             self._replace_vanished(keys.to_pylist(), window, served, Guard(governed=(window,)))
+
+    @property
+    def names_vanished(self) -> bool:
+        """Whether the online store can tell which keys it holds of a window."""
+        return self._writer is not None
+
+    def take_out_all(self) -> None:
+        """Delete every row of the view, where the online store can tell which those are."""
+        if self._writer is not None:
+            for keys in self._writer.keys_within(self._layout.view, EVER):
+                self._writer.delete(self._layout.view, keys.to_pylist(), EVER)
 
     def note(self, topic: str) -> str | None:
         """What the online store remembers of the view; nothing where it has no bulk writer."""

@@ -167,9 +167,13 @@ class FeastProject:
             Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         # Without the repo's path Feast looks for a file registry below the working directory.
         store = FeatureStore(repo_path=str(self.repo_dir), config=self.config.model_copy(deep=True))
-        with creation_lock(store) as is_there:
-            if not is_there:
-                _ = store.registry  # makes it
+        create = store._create_registry  # noqa: SLF001 - it is called when the registry is wanted
+
+        def create_alone() -> Any:
+            with creation_lock(store):
+                return create()
+
+        store._create_registry = create_alone  # noqa: SLF001
         return store
 
     @cached_property

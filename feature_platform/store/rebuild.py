@@ -40,6 +40,8 @@ class RebuildResult:
         parts: Into how many parts the keys were divided.
         resumed_at: The part it went on from; 0 when it began anew.
         seconds: Wall time.
+        leaves_vanished: Whether keys may still be served that have left the source: this online
+            store, or a view that Feast computes, does not tell which, and it was not emptied first.
     """
 
     view: str
@@ -49,6 +51,7 @@ class RebuildResult:
     parts: int
     resumed_at: int
     seconds: float
+    leaves_vanished: bool
 
 
 def rebuild_online(
@@ -56,6 +59,7 @@ def rebuild_online(
     view: str,
     *,
     as_of: datetime | None = None,
+    empty_first: bool = False,
     progress: Callable[[int, int], None] | None = None,
     before: Callable[[], object] | None = None,
 ) -> RebuildResult:
@@ -70,6 +74,9 @@ def rebuild_online(
         view: Name of the feature view.
         as_of: Put online what was the latest then: rows from that moment on do not count, are taken
             out, and their windows count as missing. Aware; None takes everything.
+        empty_first: Take out all that is online of the view, what streams have pushed included; a
+            key is null until it is written again. Only so does a key go that has left the source,
+            where the online store cannot name such keys.
         progress: Called after each part with the number of parts done and of all.
         before: Called when it is this call's turn, before anything is read or changed; if it
             raises, nothing has been.
@@ -97,10 +104,14 @@ def rebuild_online(
             _require_here(store, found, as_of)
             with online_store_errors(store, view):
                 _make_table(store, found)
+                if empty_first:
+                    _empty(store, layout)
                 keys = rebuild_computed(store, layout, present, progress)
             seconds = time.monotonic() - began
             parts = len(partitions_of(found, present))
-            return RebuildResult(view, tuple(present), keys, 0, parts, 0, seconds)
+            return RebuildResult(
+                view, tuple(present), keys, 0, parts, 0, seconds, leaves_vanished=not empty_first
+            )
         windows = _until(present, as_of)
         undone = _until_undone(present, as_of)
         content = _content(store, layout, windows)
@@ -112,6 +123,8 @@ def rebuild_online(
         with online_store_errors(store, view), Materialization(store, layout) as work:
             plan = json.dumps([str(windows), duckdb.__version__, _ended(as_of), content])
             done, count = _resumed(work.note(_TOPIC), plan)
+            if empty_first and not done:
+                _empty(store, layout)
             count = count or work.parts(windows)
             for number in range(done, count):
                 work.write_all(windows, (number, count), governed=present)
@@ -129,16 +142,37 @@ def rebuild_online(
         parts=count,
         resumed_at=done,
         seconds=time.monotonic() - began,
+        leaves_vanished=not (empty_first or work.names_vanished),
     )
 
 
 def _make_table(store: "FeatureStore", view: Any) -> None:
     """Let the online store make what ``feast apply`` once made there, where that is gone too."""
+    _update(store, delete=[], keep=[view])
+
+
+def _empty(store: "FeatureStore", layout: ViewLayout) -> None:
+    """Take out every row of a view, and none of another."""
+    with Materialization(store, layout) as work:
+        if work.names_vanished:
+            work.take_out_all()
+            return
+    # Where views share a table, the online store has to know of the others.
+    others = [
+        view
+        for view in store.registry.list_all_feature_views(store.project)
+        if view.name != layout.view.name and getattr(view, "online", False)
+    ]
+    _update(store, delete=[layout.view], keep=others)
+    _make_table(store, layout.view)
+
+
+def _update(store: "FeatureStore", *, delete: Sequence[Any], keep: Sequence[Any]) -> None:
     provider: Any = store._get_provider()  # noqa: SLF001 - Feast does it in apply alone
     provider.online_store.update(
         config=store.config,
-        tables_to_delete=[],
-        tables_to_keep=[view],
+        tables_to_delete=delete,
+        tables_to_keep=keep,
         entities_to_delete=[],
         entities_to_keep=[],
         partial=True,

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from dagster._core.test_utils import freeze_time
 
-from feature_platform.alerts.incidents import Condition, Kind
+from feature_platform.alerts.incidents import Condition, Kind, Subject
 from feature_platform.alerts.repair import ONLINE_CHECK, runbook_page
 from feature_platform.assets.feature_views import rebuild_due_observation
 from feature_platform.cli import main
@@ -50,8 +50,10 @@ def test_each_rule_has_a_runbook_that_is_there_and_names_it():
 
 def test_each_kind_of_incident_has_a_runbook_that_is_there():
     kinds = [Condition(kind) for kind in get_args(Kind)]
-    for condition in (*kinds, Condition("check", ONLINE_CHECK)):
-        assert (ROOT / "docs/runbooks" / runbook_page(condition)).is_file(), condition
+    for kind in ("feature_view", "drift"):
+        subject = Subject("project/asset", "project", kind, "asset")
+        for condition in (*kinds, Condition("check", ONLINE_CHECK)):
+            assert (ROOT / "docs/runbooks" / runbook_page(condition, subject)).is_file(), condition
 
 
 def test_each_command_of_a_rule_is_one():

@@ -23,6 +23,7 @@ from feature_platform.engine.writers import writer_for
 from feature_platform.errors import OnlineStoreError
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.online_read import compare_online
+from feature_platform.store.rebuild import rebuild_online
 from feature_platform.store.registry import materialized_windows
 from feature_platform.store.windows import Window
 
@@ -144,6 +145,27 @@ def test_a_store_that_cannot_name_vanished_keys_says_that_a_rebuild_is_due(
     again = materialize_window(store, "user_stats", day(1), day(2))
     assert (first.rebuild_due, again.rebuild_due) == (False, True)
     assert "dynamodb" in again.reason
+
+
+@pytest.mark.parametrize("kind", EVERY, indirect=True)
+def test_a_view_that_is_emptied_first_keeps_no_vanished_key_and_takes_none_of_another_view(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    repo = SampleRepo(
+        tmp_path / "both", online=online_config(kind, request), views=("user_stats", "other")
+    )
+    repo.write([row(1, day(1), 1.0), row(2, day(1), 2.0)])
+    store = repo.applied()
+    for view in repo.views:
+        materialize_window(store, view, day(1), day(2))
+    repo.write([row(1, day(1), 1.5)])
+    written_over = rebuild_online(store, "user_stats")
+    assert written_over.leaves_vanished == ("dynamodb" in kind)
+    assert served(store, 1, 2) == [1.5, 2.0]
+    emptied = rebuild_online(store, "user_stats", empty_first=True)
+    assert not emptied.leaves_vanished
+    assert served(store, 1, 2) == [1.5, None]
+    assert served(store, 1, 2, view="other") == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("kind", EVERY, indirect=True)
