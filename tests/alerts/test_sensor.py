@@ -274,9 +274,7 @@ def test_a_rebuild_that_is_due_is_told_until_somebody_has_rebuilt(
     assert message["title"] == "[warn] warehouse_stock: feature view 'stock': rebuild due"
     assert "2026-03-01" in message["what"]
     assert message["effect"].startswith("served: values may be online")
-    assert message["command"].startswith(
-        "feature-platform rebuild-online --empty-first --repo "
-    )
+    assert message["command"].startswith("feature-platform rebuild-online --empty-first --repo ")
     assert message["command"].endswith(" --view stock")
     assert message["runbook"] == "docs/runbooks/rebuild-due.md"
     # Another window that is put online for the first time changes nothing.
