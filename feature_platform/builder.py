@@ -114,11 +114,7 @@ def build_feast_definitions(
         if view.refusal:
             assets.append(translator.spec_of(view))
             continue
-        gates = [
-            SourceGate(name, source_checks[each.name])
-            for each in view.upstream
-            if each.kind == "source"
-        ]
+        gates = [SourceGate(name, source_checks[each.name]) for each in view.sources]
         report = reports.get(name)
         asset = build_feature_view_asset(view, translator, gates, retry_policy, report)
         asset = conditioned(asset, automation)

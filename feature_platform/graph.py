@@ -73,6 +73,15 @@ class FeastGraph:
         return found
 
     @cached_property
+    def readers(self) -> Mapping[str, Sequence[FeastTranslatorData]]:
+        """Source to the views that can be materialized from it, derived ones too."""
+        found: dict[str, list[FeastTranslatorData]] = {}
+        for view in self.views.values():
+            for source in () if view.refusal else view.sources:
+                found.setdefault(source.name, []).append(view)
+        return found
+
+    @cached_property
     def raw_tables(self) -> Mapping[str, FeastTranslatorData]:
         """Tables that the repo's SQL reads."""
         found = {

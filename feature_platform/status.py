@@ -11,7 +11,6 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from feature_platform.assets.feature_views import REBUILD_DUE
 from feature_platform.assets.sources import CONTENT_HASH, combined_hash
 from feature_platform.assets.windows import partitions_within, window_of
-from feature_platform.graph import FeastGraph
 from feature_platform.store.registry import materialized_windows
 from feature_platform.store.windows import Window, covers
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
@@ -69,7 +68,6 @@ class ViewStatus:
 
 
 def view_status(
-    graph: FeastGraph,
     view: FeastTranslatorData,
     store: "FeatureStore",
     instance: dg.DagsterInstance,
@@ -81,7 +79,6 @@ def view_status(
     """The status of a view that can be materialized.
 
     Args:
-        graph: The repo's graph.
         view: The view.
         store: Asked for the intervals that the registry holds.
         instance: Asked for runs that failed or are under way, and for changed sources.
@@ -95,10 +92,9 @@ def view_status(
     windows = {key: window_of(view.partitions, key) for key in keys}
     online = materialized_windows(store, view.name)
     view_key = translator.key_of(view)
-    source = graph.sources[view.upstream[0].name]
-    assert source.partitions is not None  # noqa: S101 - sources are always partitioned
     states = instance.get_status_by_partition(view_key, keys, view.partitions) or {}
-    changed = _changed(instance, view_key, translator.key_of(source), source.partitions, windows)
+    sources = {translator.key_of(each): each for each in view.sources}
+    changed = _changed(instance, view_key, sources, windows)
     found = tuple(
         WindowStatus(
             key,
@@ -126,20 +122,24 @@ def _state(status: AssetPartitionStatus | None, *, online: bool, changed: bool) 
 def _changed(
     instance: dg.DagsterInstance,
     view: dg.AssetKey,
-    source: dg.AssetKey,
-    source_partitions: dg.TimeWindowPartitionsDefinition,
+    sources: Mapping[dg.AssetKey, FeastTranslatorData],
     windows: Mapping[str, Window],
 ) -> set[str]:
-    """Partitions whose source now has another content than the one put online."""
-    parts = {key: list(partitions_within(source_partitions, w)) for key, w in windows.items()}
+    """Partitions whose sources now have another content than the one put online."""
     served = _content_hashes(instance, view, list(windows))
-    built = _content_hashes(instance, source, [part for each in parts.values() for part in each])
+    if not served:
+        return set()
+    content: dict[str, list[str | None]] = {key: [] for key in served}
+    for asset, source in sources.items():
+        assert source.partitions is not None  # noqa: S101 - sources are always partitioned
+        parts = {key: list(partitions_within(source.partitions, windows[key])) for key in served}
+        built = _content_hashes(instance, asset, [part for each in parts.values() for part in each])
+        for key, within in parts.items():
+            content[key] += [built.get(part) for part in within]
     return {
         key
-        for key, within in parts.items()
-        if key in served
-        and all(part in built for part in within)
-        and served[key] != combined_hash([built[part] for part in within])
+        for key, hashes in content.items()
+        if None not in hashes and served[key] != combined_hash([each for each in hashes if each])
     }
 
 

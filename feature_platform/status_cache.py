@@ -33,7 +33,7 @@ def windows_shown(view: FeastTranslatorData) -> int:
 class StatusCache:
     """Statuses of a project's views.
 
-    A status is computed again when a run has planned or materialized the view or its source, when
+    A status is computed again when a run has planned or materialized the view or a source, when
     the registry holds other windows, when a partition has been completed, when a rebuild was
     reported, and as long as a run is under way. All of that is seen with a handful of queries.
 
@@ -62,7 +62,6 @@ class StatusCache:
         entries = {record.asset_entry.asset_key: record.asset_entry for record in records}
         found: dict[str, ViewStatus] = {}
         for name, view in views.items():
-            source = self.graph.sources[view.upstream[0].name]
             entry = entries.get(self.translator.key_of(view))
             online = windows_of(registered[name]) if name in registered else []
             if entry is None and not online:
@@ -70,7 +69,8 @@ class StatusCache:
                 continue
             assert view.partitions is not None  # noqa: S101 - it can be materialized
             stamp = (
-                *(_stamp(entry), _stamp(entries.get(self.translator.key_of(source)))),
+                _stamp(entry),
+                *(_stamp(entries.get(self.translator.key_of(each))) for each in view.sources),
                 *(tuple(online), *view.partitions.get_partition_keys(current_time=now)[-1:]),
             )
             before = self._known.get(name)
@@ -78,7 +78,6 @@ class StatusCache:
                 found[name] = before[1]
                 continue
             found[name] = view_status(
-                self.graph,
                 view,
                 store,
                 self.instance,

@@ -81,6 +81,11 @@ class FeastTranslatorData:
     columns: "Sequence[dg.TableColumn]" = ()
     lineage: "Mapping[str, Sequence[tuple[FeastTranslatorData, str]]]" = field(default_factory=dict)
 
+    @property
+    def sources(self) -> "Sequence[FeastTranslatorData]":
+        """The source tables its rows come from: several where a view has several parents."""
+        return [each for each in self.upstream if each.kind == "source"]
+
 
 class DagsterFeastTranslator:
     """Turns an object of a Feast repo into a Dagster ``AssetSpec``.

@@ -80,17 +80,16 @@ def build_feature_view_asset(
 
             def check(span: Window) -> None:
                 # Under the view's lock: what is checked now is what is written next.
-                digests = [
-                    gate.require(
-                        context.instance,
-                        store,
-                        span,
-                        allow_failed=config.allow_failed_checks,
-                        log=context.log,
+                for gate in gates:
+                    passed.extend(
+                        gate.require(
+                            context.instance,
+                            store,
+                            span,
+                            allow_failed=config.allow_failed_checks,
+                            log=context.log,
+                        )
                     )
-                    for gate in gates
-                ]
-                passed.extend(digests[0])
                 if drift is not None and drift.blocking:
                     drift.require(
                         context.instance,

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from feature_platform.assets.retries import RETRIES, one_line_failures
+from feature_platform.cadence import promise
 from feature_platform.checks.skew import service_numbers, skew_check_results, skew_check_specs
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
 if TYPE_CHECKING:
     from feature_platform.store.skew import ServiceSkew
-
-_PARTITION = {"daily": timedelta(days=1), "hourly": timedelta(hours=1)}
 
 
 class SkewConfig(dg.Config):
@@ -79,25 +78,17 @@ def build_skew_asset(
 
 
 def allowed_lags(data: FeastTranslatorData) -> Mapping[str, timedelta]:
-    """How old a row of each view may be and not be online, by the service's names for them.
-
-    What ``dagster/freshness`` promises; else two partitions, unless a cron of the view's own says
-    that it is materialized at other times, in which case nobody knows.
-    """
-    found: dict[str, timedelta] = {}
+    """How old a row of each view may be and not be online, by the service's names for them."""
     views = {each.name: each for each in data.upstream}
     for name, ((parent, feature),) in data.lineage.items():
         alias = name.removesuffix(f"__{feature}")
         if parent.name in views:
             views[alias] = parent
-    for alias, view in views.items():
-        if view.settings is None or view.refusal:
-            continue
-        if view.settings.freshness:
-            found[alias] = view.settings.freshness
-        elif not view.settings.cron:
-            found[alias] = 2 * _PARTITION[view.settings.partitions]
-    return found
+    return {
+        alias: promise(view.settings)
+        for alias, view in views.items()
+        if view.settings is not None and not view.refusal
+    }
 
 
 def _write_page(storage: Path, key: dg.AssetKey, found: "ServiceSkew") -> Path:

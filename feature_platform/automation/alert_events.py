@@ -13,7 +13,7 @@ from feature_platform.alerts.ledger import Ledger
 from feature_platform.assets.feature_views import REBUILD_DUE
 from feature_platform.automation.gave_up import GAVE_UP, PARTITIONS
 from feature_platform.automation.run_failures import failed_run_findings
-from feature_platform.checks.source_checks import VERDICTS
+from feature_platform.checks.recorded import VERDICTS
 from feature_platform.status import REBUILT
 
 _PAGE = 1000

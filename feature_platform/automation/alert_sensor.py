@@ -122,7 +122,6 @@ def watch(
             *graph.skews.values(),
         )
     }
-    readers = _readers(graph)
     subjects: dict[str, Subject] = {}
     keys: dict[str, dg.AssetKey] = {}
     for asset in assets:
@@ -130,7 +129,7 @@ def watch(
         for spec in specs:
             name = "/".join(spec.key.path)
             keys[name] = spec.key
-            subjects[name] = _subject(spec, graph, translator, records.get(spec.key), readers)
+            subjects[name] = _subject(spec, graph, translator, records.get(spec.key))
     return Watched(
         subjects=subjects,
         keys=keys,
@@ -148,7 +147,6 @@ def _subject(
     graph: FeastGraph,
     translator: DagsterFeastTranslator,
     record: FeastTranslatorData | None,
-    readers: Mapping[str, Sequence[FeastTranslatorData]],
 ) -> Subject:
     project = graph.project
     folder = spec.key.path[-2] if len(spec.key.path) > 1 else "asset"
@@ -156,7 +154,7 @@ def _subject(
     # An asset without a record of its own, such as a report, ends in the name of what it is about.
     name = record.name if record else spec.key.path[-1]
     if kind == "source":
-        views = readers.get(name, ())
+        views = graph.readers.get(name, ())
     else:
         found = graph.views.get(name)
         views = [found] if found is not None and not found.refusal else []
@@ -180,15 +178,6 @@ def _subject(
         repo=_shown(project.repo_dir),
         profile=project.profile,
     )
-
-
-def _readers(graph: FeastGraph) -> dict[str, list[FeastTranslatorData]]:
-    """For each source the views that can be materialized from it."""
-    found: dict[str, list[FeastTranslatorData]] = {}
-    for view in graph.views.values():
-        if not view.refusal:
-            found.setdefault(view.upstream[0].name, []).append(view)
-    return found
 
 
 def _shown(repo: Path) -> str:

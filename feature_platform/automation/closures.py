@@ -1,4 +1,4 @@
-"""What a run of a view takes along: the registry, its source with the checks, its drift."""
+"""What a run of a view takes along: the registry, its sources with the checks, its drift."""
 
 import dagster as dg
 
@@ -22,10 +22,12 @@ def run_closures(
         keys = [translator.key_of(graph.registry), translator.key_of(view)]
         drift = graph.drifts.get(name)
         keys += [translator.key_of(drift)] if drift and not drift.refusal else []
-        source = graph.sources[view.upstream[0].name]
-        if source.partitions == view.partitions:
-            # A source with hourly partitions has its own job; a daily view on it is checked, hour
-            # by hour, at its gate.
-            keys.append(translator.key_of(source))
+        # A source with hourly partitions has its own job; a daily view on it is checked, hour by
+        # hour, at its gate.
+        keys += [
+            translator.key_of(source)
+            for source in view.sources
+            if source.partitions == view.partitions
+        ]
         found[name] = keys
     return found

@@ -13,7 +13,7 @@ from feature_platform.automation.ledger import Ledger
 from feature_platform.automation.observed import AUTOMATION, PROJECT
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.checks.drift import drift_check_names
-from feature_platform.checks.source_checks import VERDICTS
+from feature_platform.checks.recorded import VERDICTS
 from feature_platform.graph import FeastGraph
 from feature_platform.store.entity_rows import EntityRows
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name

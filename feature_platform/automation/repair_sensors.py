@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from feature_platform.assets.windows import partitions_within
+from feature_platform.assets.windows import partitions_within, window_of
 from feature_platform.automation.closures import run_closures
 from feature_platform.automation.definition_changes import changed_definitions, repo_state
 from feature_platform.automation.gaps import gaps
@@ -29,10 +29,11 @@ from feature_platform.automation.ranges import Repair
 from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.settings import AutomationSettings, Cause
 from feature_platform.automation.source_changes import changed_sources
+from feature_platform.checks.drift import drift_check_specs
+from feature_platform.checks.recorded import refused_partitions
 from feature_platform.checks.source_checks import SourceChecks
 from feature_platform.graph import FeastGraph
 from feature_platform.store.registry import registered_views
-from feature_platform.store.windows import Window
 from feature_platform.translator import DagsterFeastTranslator, op_name
 
 if TYPE_CHECKING:
@@ -240,23 +241,28 @@ def _refused(
     ledger: Ledger,
     wrong: Mapping[str, Mapping[str, str]],
 ) -> dict[str, set[str]]:
-    """Windows that were tried before and that a check of their source has refused."""
+    """Windows that were tried before and that a check of a source, or their drift, has refused."""
     found: dict[str, set[str]] = {}
     for name, windows in wrong.items():
         tried = [key for key, token in windows.items() if ledger.count(name, key, token)]
         view = automated.graph.views.get(name)
         if not tried or view is None or view.partitions is None:
             continue
-        source = view.upstream[0]
-        assert source.partitions is not None  # noqa: S101 - sources are always partitioned
-        spans = {key: view.partitions.time_window_for_partition_key(key) for key in tried}
-        parts = {
-            key: set(partitions_within(source.partitions, Window(span.start, span.end)))
-            for key, span in spans.items()
-        }
-        checks = SourceChecks(source, automated.translator.key_of(source))
-        bad = checks.refused(instance, set().union(*parts.values()))
-        found[name] = {key for key, inside in parts.items() if inside & bad}
+        drift = automated.graph.drifts.get(name)
+        found[name] = set()
+        if drift is not None and not drift.refusal:
+            specs = drift_check_specs(drift, automated.translator.key_of(drift))
+            found[name] |= refused_partitions(instance, specs, tried)
+        windows_tried = {key: window_of(view.partitions, key) for key in tried}
+        for source in view.sources:
+            assert source.partitions is not None  # noqa: S101 - sources are always partitioned
+            parts = {
+                key: set(partitions_within(source.partitions, window))
+                for key, window in windows_tried.items()
+            }
+            specs = SourceChecks(source, automated.translator.key_of(source)).specs
+            bad = refused_partitions(instance, specs, set().union(*parts.values()))
+            found[name] |= {key for key, inside in parts.items() if inside & bad}
     return found
 
 

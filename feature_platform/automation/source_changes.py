@@ -69,17 +69,12 @@ def changed_sources(look: Look, *, position: str = "") -> Changes:
         look: What to go by.
         position: The source to begin with; empty begins with the first.
     """
-    readers: dict[str, list[FeastTranslatorData]] = {}
-    for view in look.graph.views.values():
-        if not view.refusal:
-            readers.setdefault(view.upstream[0].name, []).append(view)
+    readers = look.graph.readers
     names = sorted(readers)
     start = next((place for place, name in enumerate(names) if name >= position), 0)
-    keys = [
-        look.translator.key_of(each)
-        for name in names
-        for each in (look.graph.sources[name], *readers[name])
-    ]
+    sources = [look.graph.sources[name] for name in names]
+    views = {view.name: view for each in readers.values() for view in each}
+    keys = [look.translator.key_of(each) for each in (*sources, *views.values())]
     comparison = _Comparison(look, newest_events(look.instance, keys))
     found = comparison.found
     began = time.monotonic()
@@ -88,11 +83,38 @@ def changed_sources(look: Look, *, position: str = "") -> Changes:
         if enough or time.monotonic() - began > look.settings.scan_seconds:
             found.position = name
             break
-        try:
-            comparison.at(look.graph.sources[name], readers[name])
-        except FeaturePlatformError as error:
-            found.troubles.append(str(error))
+        comparison.at(look.graph.sources[name])
     return found
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A source as it is now, and as it was when it was materialized: a content for each partition.
+
+    Attributes:
+        source: The source.
+        contents: What each partition that matters holds.
+        recorded: What each held when it was materialized.
+        built: How the repo builds it; None where it does not.
+    """
+
+    source: FeastTranslatorData
+    contents: Mapping[str, str]
+    recorded: Mapping[str, str]
+    built: BuiltBy | BuiltThere | None
+
+    def within(self, window: Window) -> list[str]:
+        """The partitions inside a window."""
+        assert self.source.partitions is not None  # noqa: S101 - sources are always partitioned
+        return list(partitions_within(self.source.partitions, window))
+
+    def outdated(self, window: Window) -> dict[str, str]:
+        """The partitions that hold something else than what was materialized."""
+        return {
+            key: self.contents[key]
+            for key in self.within(window)
+            if self.recorded.get(key) != self.contents[key]
+        }
 
 
 @dataclass
@@ -100,53 +122,76 @@ class _Comparison:
     look: Look
     events: Mapping[dg.AssetKey, int]
     found: Changes = field(default_factory=Changes)
+    # A source is read once a look, also where a view of several sources has asked for it before.
+    tables: dict[str, _Table | None] = field(default_factory=dict)
 
-    def at(self, source: FeastTranslatorData, views: Sequence[FeastTranslatorData]) -> None:
-        """One source and the views on it."""
-        assert source.partitions is not None  # noqa: S101 - sources are always partitioned
-        settings = self.look.settings
-        due = {
-            view.name: due_windows(
-                view, self.look.now, grace=settings.grace, lookback=settings.lookback
+    def at(self, source: FeastTranslatorData) -> None:
+        """One source and the views on it, each with all of its sources."""
+        if self._table(source) is None:
+            return
+        for view in self.look.graph.readers[source.name]:
+            tables = [self._table(each) for each in view.sources]
+            if view.name not in self.found.views_seen and None not in tables:
+                self._compare(view, [each for each in tables if each])
+        self.found.sources_seen.add(source.name)
+
+    def _compare(self, view: FeastTranslatorData, tables: Sequence[_Table]) -> None:
+        due = self._due(view)
+        served = self._recorded(view, list(due))
+        wrong: dict[str, str] = {}
+        for key, window in due.items():
+            wanted = combined_hash(
+                [table.contents[part] for table in tables for part in table.within(window)]
             )
-            for view in views
-        }
+            was = [table.recorded.get(part) for table in tables for part in table.within(window)]
+            known = [each for each in was if each is not None]
+            has = served.get(key) or (combined_hash(known) if len(known) == len(was) else None)
+            if has is None or has == wanted:
+                continue
+            # The view takes along no source of shorter partitions: that comes first.
+            first = {
+                table.source.name: outdated
+                for table in tables
+                if table.built
+                and view.partitions != table.source.partitions
+                and (outdated := table.outdated(window))
+            }
+            for name, outdated in first.items():
+                self.found.sources.setdefault(name, {}).update(outdated)
+            if not first:
+                wrong[key] = wanted
+        self.found.views_seen.add(view.name)
+        if wrong:
+            self.found.views[view.name] = wrong
+
+    def _due(self, view: FeastTranslatorData) -> Mapping[str, Window]:
+        settings = self.look.settings
+        return due_windows(view, self.look.now, grace=settings.grace, lookback=settings.lookback)
+
+    def _table(self, source: FeastTranslatorData) -> _Table | None:
+        """A source with the partitions that its views serve; None where it cannot be read."""
+        if source.name not in self.tables:
+            try:
+                self.tables[source.name] = self._read(source)
+            except FeaturePlatformError as error:
+                self.tables[source.name] = None
+                self.found.troubles.append(str(error))
+        return self.tables[source.name]
+
+    def _read(self, source: FeastTranslatorData) -> _Table:
+        assert source.partitions is not None  # noqa: S101 - sources are always partitioned
         parts: dict[str, Window] = {}
-        for view in views:
+        for view in self.look.graph.readers[source.name]:
+            due = self._due(view)
             if view.partitions == source.partitions:
-                parts |= due[view.name]
-            elif windows := list(due[view.name].values()):
+                parts |= due
+            elif windows := list(due.values()):
                 span = Window(windows[0].start, windows[-1].end)
                 parts |= partitions_within(source.partitions, span)
         parts = dict(sorted(parts.items(), key=lambda each: each[1]))
         built = self._built_by(source)
         contents = self._contents(source, parts, built)
-        recorded = self._recorded(source, list(parts))
-        for view in views:
-            served = self._recorded(view, list(due[view.name]))
-            wrong: dict[str, str] = {}
-            for key, window in due[view.name].items():
-                within = (
-                    [key]
-                    if view.partitions == source.partitions
-                    else list(partitions_within(source.partitions, window))
-                )
-                wanted = combined_hash([contents[each] for each in within])
-                has = served.get(key) or _combined(recorded, within)
-                if has is None or has == wanted:
-                    continue
-                outdated = {
-                    each: contents[each] for each in within if recorded.get(each) != contents[each]
-                }
-                if built and outdated and view.partitions != source.partitions:
-                    # The view takes along no source of shorter partitions: that comes first.
-                    self.found.sources.setdefault(source.name, {}).update(outdated)
-                else:
-                    wrong[key] = wanted
-            self.found.views_seen.add(view.name)
-            if wrong:
-                self.found.views[view.name] = wrong
-        self.found.sources_seen.add(source.name)
+        return _Table(source, contents, self._recorded(source, list(parts)), built)
 
     def _recorded(self, data: FeastTranslatorData, keys: Sequence[str]) -> Mapping[str, str]:
         key = self.look.translator.key_of(data)
@@ -215,8 +260,3 @@ class _Comparison:
             module if module.is_file() else None,
             raw_tables_stamp(project),
         )
-
-
-def _combined(recorded: Mapping[str, str], within: Sequence[str]) -> str | None:
-    found = [recorded[key] for key in within if key in recorded]
-    return combined_hash(found) if len(found) == len(within) else None

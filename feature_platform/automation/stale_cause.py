@@ -38,17 +38,18 @@ def why_stale(look: Look, name: str) -> str:
     due = due_windows(view, look.now, grace=settings.grace, lookback=settings.lookback)
     missing = [key for key, window in due.items() if not covers(online, window)]
     if not missing:
-        source = view.upstream[0].name
-        return f"every window that is due is online: source '{source}' has no newer row"
+        names = [f"'{source.name}'" for source in view.sources]
+        said = f"source {names[0]} has" if len(names) == 1 else f"sources {', '.join(names)} have"
+        return f"every window that is due is online: {said} no newer row"
     key = look.translator.key_of(view)
     states = look.instance.get_status_by_partition(key, missing, view.partitions) or {}
     if AssetPartitionStatus.IN_PROGRESS in states.values():
         return f"{_keys(missing)} not online yet: a run is under way"
     failed = [each for each in missing if states.get(each) == AssetPartitionStatus.FAILED]
     never = [each for each in missing if each not in failed]
-    said = [f"{_keys(failed)} failed: {_failed_run(look, key)}"] if failed else []
-    said += [f"no run was started for {_keys(never)}: {_schedule(look, view)}"] if never else []
-    return "; ".join(said)
+    why = [f"{_keys(failed)} failed: {_failed_run(look, key)}"] if failed else []
+    why += [f"no run was started for {_keys(never)}: {_schedule(look, view)}"] if never else []
+    return "; ".join(why)
 
 
 def _failed_run(look: Look, key: dg.AssetKey) -> str:

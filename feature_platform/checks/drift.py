@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from feature_platform.checks.source_checks import VERDICTS
+from feature_platform.checks.recorded import VERDICTS
 from feature_platform.translator import FeastTranslatorData
 
 if TYPE_CHECKING:

@@ -276,11 +276,15 @@ def _newest_row(
 ) -> datetime | None:
     if not online:
         return None
-    source, last = view.upstream[0].obj, online[-1]
+    last = online[-1]
     # The newest partition alone, as a rule: only where it is empty all of them are looked at.
     start = max(last.start, last.end - LENGTH[cadence_of(view)])
-    found = newest_event(store, source, [Window(start, last.end)])
-    return found or newest_event(store, source, online)
+    for windows in ([Window(start, last.end)], online):
+        # What is joined from several sources has the later time.
+        found = [newest_event(store, each.obj, windows) for each in view.sources]
+        if moments := [each for each in found if each is not None]:
+            return max(moments)
+    return None
 
 
 def _hours(span: timedelta) -> str:

@@ -1,8 +1,13 @@
-"""Verdicts that no check step gave: put on record for the UI and for the next gate."""
+"""Verdicts of checks on record: those that no check step gave are put there, all are read back."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import dagster as dg
+
+VERDICTS = "feature_platform/verdicts"
+# How many evaluations back a verdict is looked for; past that the checks are simply run again.
+_HISTORY = 50
 
 
 def record_results(
@@ -33,3 +38,46 @@ def record_results(
                 blocking=result.check_name in blocking,
             )
         )
+
+
+def recorded_verdicts(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey
+) -> Iterator[Mapping[str, Mapping[str, Any]]]:
+    """What each evaluation of a check said, by partition, the newest first."""
+    records = instance.event_log_storage.get_asset_check_execution_history(check, limit=_HISTORY)
+    for record in records:
+        # A record that was planned and never came to its verdict holds the plan instead.
+        evaluation: Any = record.evaluation
+        checked = isinstance(evaluation, dg.AssetCheckEvaluation)
+        value = evaluation.metadata.get(VERDICTS) if checked else None
+        said = value.value if isinstance(value, dg.JsonMetadataValue) else None
+        if isinstance(said, dict):
+            yield said
+
+
+def refused_partitions(
+    instance: dg.DagsterInstance,
+    specs: Iterable[dg.AssetCheckSpec],
+    partitions: Collection[str],
+) -> set[str]:
+    """Those of the partitions that a blocking check has refused when it saw them last.
+
+    Args:
+        instance: Where checks are recorded.
+        specs: The checks; those that do not block refuse nothing.
+        partitions: Partition keys.
+    """
+    found: set[str] = set()
+    for spec in specs:
+        seen: set[str] = set()
+        for said in recorded_verdicts(instance, spec.key) if spec.blocking else ():
+            found |= {key for key, each in said.items() if key not in seen and _refuses(each)}
+            seen |= said.keys()
+            if seen.issuperset(partitions):
+                break
+    return found & set(partitions)
+
+
+def _refuses(verdict: Mapping[str, Any]) -> bool:
+    """A check of a source says why; one of drift has a verdict, of which only the worst blocks."""
+    return bool(verdict.get("blocks")) or verdict.get("verdict") == "drift"

@@ -1,7 +1,7 @@
 """Source checks in Dagster: Great Expectations on each window, blocking, verdicts on record."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,7 +12,7 @@ import dagster as dg
 from feature_platform.assets.retries import one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, hashed_columns
 from feature_platform.assets.windows import partitions_within, run_windows
-from feature_platform.checks.recorded import record_results
+from feature_platform.checks.recorded import VERDICTS, record_results, recorded_verdicts
 from feature_platform.engine.relation import time_columns
 from feature_platform.store.inference import UNKNOWN
 from feature_platform.store.project import source_of
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     from feature_platform.checks.expectations import CheckOutcome, ExpectationOutcome
     from feature_platform.engine.sources import WindowDigest
 
-VERDICTS = "feature_platform/verdicts"
 _TRAILING_WINDOWS = 14
-# How many evaluations back a verdict is looked for; past that the checks are simply run again.
-_HISTORY = 50
 # Expectations shown on a page, failures first.
 _MAX_SHOWN = 100
 
@@ -187,28 +184,11 @@ class SourceChecks:
                     sentences.append(verdicts[key])
         return {key: None if each is None else "; ".join(each) for key, each in said.items()}
 
-    def refused(self, instance: dg.DagsterInstance, partitions: Collection[str]) -> set[str]:
-        """Those of the partitions that a check has refused when it saw them last.
-
-        Args:
-            instance: Where checks are recorded.
-            partitions: Partition keys.
-        """
-        found: set[str] = set()
-        for spec in self.specs:
-            seen: set[str] = set()
-            for said in self._verdicts(instance, spec):
-                found |= {key for key, each in said.items() if key not in seen and each["blocks"]}
-                seen |= said.keys()
-                if seen.issuperset(partitions):
-                    break
-        return found & set(partitions)
-
     def _history(
         self, instance: dg.DagsterInstance, spec: dg.AssetCheckSpec, contents: Mapping[str, str]
     ) -> dict[str, str]:
         found: dict[str, str] = {}
-        for said in self._verdicts(instance, spec):
+        for said in recorded_verdicts(instance, spec.key):
             for key, verdict in said.items():
                 # Newest first: the first record that saw this partition decides.
                 seen = (verdict["content_hash"], verdict.get("rules"))
@@ -217,22 +197,6 @@ class SourceChecks:
             if len(found) == len(contents):
                 break
         return found
-
-    def _verdicts(
-        self, instance: dg.DagsterInstance, spec: dg.AssetCheckSpec
-    ) -> Iterator[dict[str, Any]]:
-        """What each evaluation of a check said, by partition, the newest first."""
-        records = instance.event_log_storage.get_asset_check_execution_history(
-            spec.key, limit=_HISTORY
-        )
-        for record in records:
-            # A record that was planned and never came to its verdict holds the plan instead.
-            evaluation: Any = record.evaluation
-            checked = isinstance(evaluation, dg.AssetCheckEvaluation)
-            value = evaluation.metadata.get(VERDICTS) if checked else None
-            said = value.value if isinstance(value, dg.JsonMetadataValue) else None
-            if isinstance(said, dict):
-                yield said
 
     def _schema(self) -> Any:
         from feature_platform.checks.expectations import SourceSchema

@@ -63,7 +63,8 @@ def _readers(graph: FeastGraph, sources: Sequence[str], views: Sequence[str]) ->
     return [
         name
         for name in views
-        if graph.views[name].upstream[0].name in sources
-        and graph.views[name].partitions
-        == graph.sources[graph.views[name].upstream[0].name].partitions
+        if any(
+            each.name in sources and each.partitions == graph.views[name].partitions
+            for each in graph.views[name].sources
+        )
     ]

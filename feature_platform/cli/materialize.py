@@ -43,7 +43,7 @@ def run(
                         current=current,
                     )
                 )
-                current |= {graph.views[name].upstream[0].name for name in names}
+                current |= {each.name for name in names for each in graph.views[name].sources}
     well = all(report.succeeded for report in reports)
     passed = all(check.passed for report in reports for check in report.checks)
     if as_json:

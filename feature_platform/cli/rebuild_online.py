@@ -186,5 +186,5 @@ def _drift(
 
 def _checks(graph: FeastGraph, view: str, translator: DagsterFeastTranslator) -> list[SourceChecks]:
     """Those of every table that the view is made from."""
-    sources = [each for each in graph.views[view].upstream if each.kind == "source"]
+    sources = graph.views[view].sources
     return [SourceChecks(each, translator.get_asset_spec(each).key) for each in sources]

@@ -115,9 +115,8 @@ def run_views(
     apart: dict[dg.AssetKey, dg.TimeWindowPartitionsDefinition] = {}
     for view in selected:
         together.add(translator.key_of(view))
-        for source in view.upstream:
-            if source.kind != "source" or source.partitions is None:
-                continue
+        for source in view.sources:
+            assert source.partitions is not None  # noqa: S101 - sources are always partitioned
             sources.add(translator.key_of(source))
             if source.partitions == partitions:
                 together.add(translator.key_of(source))

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 
 from feature_platform.assets.feature_views import rebuild_due_observation
 from feature_platform.automation.gave_up import report_gave_up
-from feature_platform.checks.source_checks import VERDICTS
+from feature_platform.checks.recorded import VERDICTS
 from feature_platform.errors import AlertError
 from feature_platform.status import report_rebuilt, view_status
 from feature_platform.store.windows import Window
@@ -308,7 +308,7 @@ def test_a_store_that_cannot_name_keys_asks_for_a_rebuild_when_a_window_comes_ag
     assert receiver.told() == [("open", f"warehouse_stock/{VIEW}#rebuild-due")]
     graph, store = watch.sample.graph, watch.sample.project.store()
     now = datetime(2026, 3, 3, tzinfo=UTC)
-    asked = (graph, graph.views["stock"], store, watch.instance)
+    asked = (graph.views["stock"], store, watch.instance)
     assert view_status(*asked, now=now, count=2).rebuild_due
 
 

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from feature_platform.automation.repair_sensors import Automated, tick
+from feature_platform.automation.settings import AutomationSettings
 from feature_platform.checks.drift import drift_check_names
 from feature_platform.cli import main
 from feature_platform.store.accepted import accept_window
@@ -21,6 +23,7 @@ from feature_platform.store.drift import DriftJudge
 from feature_platform.store.drift_settings import DriftSettings, Trailing, ViewDrift
 from feature_platform.store.registry import record_window
 from feature_platform.store.windows import Window
+from feature_platform.translator import DagsterFeastTranslator
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -396,6 +399,34 @@ def freeze(sample: "Sample", first: int, last: int) -> None:
     project = sample.project
     judge = DriftJudge(project, "riding", DriftSettings.load(project))
     judge.freeze(project.store(), "usual", window)
+
+
+def test_one_day_that_drifted_among_missing_ones_is_tried_by_itself_and_the_others_are_served(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding("block")
+    (sample.repo / "drift.yaml").write_text(
+        "default: {reference: {trailing: {days: 10, gap: 0, at_least: 7}}}\n"
+    )
+    assert put_online(sample, 0, 16).success
+    write_day(sample.repo, 19, fare=lambda fares: fares * 1.6)
+    automated = Automated.of(sample.graph, DagsterFeastTranslator(), AutomationSettings())
+    now, cursor = FIRST + timedelta(days=22.5), None
+    outcomes = []
+    for minutes in range(0, 60, 10):
+        found = tick("gap", automated, sample.instance, cursor, now + timedelta(minutes=minutes))
+        cursor = found.cursor
+        for repair in found.plan.repairs:
+            # The step of the view asks for its drift itself.
+            done = sample.run("feature_views/riding", span=(repair.first, repair.last))
+            outcomes.append((repair.first, repair.last, done.success))
+    assert outcomes == [
+        (day(17), day(21), False),
+        (day(20), day(21), True),
+        (day(19), day(19), False),
+        (day(17), day(18), True),
+        (day(19), day(19), False),
+    ]
 
 
 def test_what_blocks_comes_before_the_view_what_warns_after_it_and_off_is_not_there(

@@ -193,6 +193,7 @@ def test_how_far_serving_may_lag_is_what_the_view_promises(
         "promised": timedelta(hours=5),
         "hourly": timedelta(hours=2),
         "daily": timedelta(days=2),
+        "odd": timedelta(days=8),
         "again": timedelta(days=2),
     }
 

@@ -11,7 +11,7 @@ from shop import VIEWS, Shop, day
 
 from feature_platform.assets.sources import CONTENT_HASH, hashed_columns
 from feature_platform.automation.observed import AUTOMATION, DEFINITION, RANGE_END, RANGE_START
-from feature_platform.checks.source_checks import VERDICTS
+from feature_platform.checks.recorded import VERDICTS
 from feature_platform.engine.sources import window_digests
 from feature_platform.store.registry import (
     forget_window,

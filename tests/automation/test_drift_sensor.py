@@ -9,7 +9,7 @@ from shop import VIEWS, Shop, day
 
 from feature_platform.automation.drift_sensor import STEP, Retraining, look_for_drift
 from feature_platform.automation.settings import AutomationSettings
-from feature_platform.checks.source_checks import VERDICTS
+from feature_platform.checks.recorded import VERDICTS
 from feature_platform.store.entity_rows import EntityRows
 from feature_platform.translator import DagsterFeastTranslator
 

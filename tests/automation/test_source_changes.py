@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from late_chargebacks import charge_back, fraud_repo, undisputed
-from shop import FIRST, LONG_AND_SHORT, ONE, TIME, Shop, asked, day
+from shop import FIRST, LONG_AND_SHORT, ONE, TIME, VIEWS, Shop, asked, day
 
 from feature_platform.assets.sources import CONTENT_HASH, hashed_columns
 from feature_platform.automation.due import due_windows
@@ -20,6 +20,7 @@ from feature_platform.automation.observed import Underway
 from feature_platform.automation.plans import plan_repairs
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.engine.sources import window_digests
+from feature_platform.status import view_status
 from feature_platform.store.registry import record_window
 from feature_platform.store.registry_apply import apply
 from feature_platform.store.windows import Window
@@ -285,6 +286,84 @@ def test_one_bad_day_among_late_ones_is_given_up_and_the_others_are_served(
     observation = record.asset_observation
     assert observation is not None
     assert observation.metadata["feature_platform/partitions"].value == ["2026-03-07"]
+
+
+BOTH = (
+    VIEWS
+    + """
+import warnings
+
+from feast import BatchFeatureView
+
+warnings.simplefilter("ignore")
+sent = view("sent", orders, 10)
+back = view("back", table("refunds"), 10, ("returns",))
+both = BatchFeatureView(
+    name="both",
+    entities=[customer],
+    schema=[*sent.schema, Field(name="returns", dtype=Int64)],
+    source=[sent, back],
+    sink_source=FileSource(name="joined", path="data/joined.parquet", timestamp_field="ts"),
+    ttl=timedelta(days=10),
+    online=True,
+)
+"""
+)
+
+
+def states(shop: Shop, view: str, now: datetime) -> dict[str, str]:
+    """What `status` says of each of the newest windows."""
+    sample = shop.sample
+    found = view_status(
+        sample.graph.views[view], sample.project.store(), shop.instance, now=now, count=8
+    )
+    return {each.key: each.state for each in found.windows}
+
+
+def test_a_late_row_in_any_table_of_a_view_of_two_parents_starts_a_run_for_its_windows(
+    make_shop: Callable[..., Shop],
+):
+    shop = make_shop(BOTH)
+    for number in range(12):
+        shop.write(number, table="refunds")
+    tables = ["sources/orders", "sources/refunds"]
+    views = [f"feature_views/{name}" for name in ("sent", "back", "both")]
+    span = ("2026-03-03", "2026-03-12")
+    assert shop.sample.run("registry", *tables, *views, span=span).success
+    assert shop.look("source_changed", NOW).requests == []
+    assert set(states(shop, "both", NOW).values()) == {"complete"}
+
+    # In the table of the second parent; nobody reads what changes on the day before.
+    shop.write(6, table="refunds", orders=5)
+    pq.write_table(late_returns(7), shop.sample.repo / "data/refunds/late.parquet")
+    found = shop.look("source_changed", NOW)
+    assert asked(found) == [
+        (
+            "2026-03-08",
+            "2026-03-08",
+            ["feature_views/back", "feature_views/both", *tables],
+        )
+    ]
+    # Somebody brings the table and its own view up to date; what is joined from it is stale.
+    names = ("sources/refunds", "feature_views/back")
+    assert shop.sample.run(*names, partition="2026-03-08").success
+    assert [key for key, state in states(shop, "both", NOW).items() if state != "complete"] == [
+        "2026-03-08"
+    ]
+    assert shop.start(found.requests) == [True]
+    assert set(states(shop, "both", NOW).values()) == {"complete"}
+    assert shop.look("source_changed", NOW).requests == []
+
+    # And in that of the first.
+    shop.write(4, orders=50)
+    [(first, last, assets)] = asked(shop.look("source_changed", NOW))
+    assert (first, last) == ("2026-03-05", "2026-03-05")
+    assert assets == ["feature_views/both", "feature_views/sent", *tables]
+
+
+def late_returns(number: int) -> pa.Table:
+    moment = pa.array([day(number) + timedelta(hours=13)], TIME)
+    return pa.table({"customer": [2], "orders": [0], "returns": [9], "ts": moment})
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_platform.checks.source_checks import VERDICTS, SourceChecks
+from feature_platform.checks.recorded import VERDICTS
+from feature_platform.checks.source_checks import SourceChecks
 from feature_platform.translator import DagsterFeastTranslator
 
 if TYPE_CHECKING:

@@ -179,9 +179,9 @@ def test_only_what_something_happened_to_is_looked_at_again(
 ):
     asked: list[str] = []
 
-    def noted(graph: Any, view: Any, *arguments: Any, **more: Any) -> Any:
+    def noted(view: Any, *arguments: Any, **more: Any) -> Any:
         asked.append(view.name)
-        return view_status(graph, view, *arguments, **more)
+        return view_status(view, *arguments, **more)
 
     monkeypatch.setattr("feature_platform.status_cache.view_status", noted)
     sample = make_sample("field_mappings")
