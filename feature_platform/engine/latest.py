@@ -104,6 +104,7 @@ def latest_rows_of(
     *,
     not_before: datetime | None = None,
     batch_rows: int = 65_536,
+    once: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Stream the latest row of some keys over all rows of the relation.
 
@@ -113,6 +114,7 @@ def latest_rows_of(
         keys: The keys, in columns named as the view names them.
         not_before: Leave out latest rows with an earlier event time (TTL).
         batch_rows: Rows a batch at most, roughly.
+        once: Read the source once and keep the rows of the keys, which must be few.
 
     Yields:
         Batches as those of `latest_rows`; keys without a row are missing.
@@ -121,7 +123,8 @@ def latest_rows_of(
     try:
         named = ", ".join(identifier(key.name) for key in layout.keys if key.source is not None)
         condition = f"({_key_list(layout)}) IN (SELECT ({named}) FROM wanted_keys)"
-        yield from relation.batches(_latest(relation, layout, condition, not_before), batch_rows)
+        statement = _latest(relation, layout, condition, not_before, once=once)
+        yield from relation.batches(statement, batch_rows)
     finally:
         relation.connection.unregister("wanted_keys")
 
@@ -157,17 +160,25 @@ def sampled_latest_rows(
 
 
 def _latest(
-    relation: Relation, layout: ViewLayout, condition: str, not_before: datetime | None
+    relation: Relation,
+    layout: ViewLayout,
+    condition: str,
+    not_before: datetime | None,
+    *,
+    once: bool = False,
 ) -> str:
     """SQL of the latest row a key among the rows that meet `condition`.
 
     The greatest event time a key comes first, from keys and times alone; only rows that have it
-    are then fetched whole, which is several times faster than ranking whole rows.
+    are then fetched whole, which is several times faster than ranking whole rows. `once` reads the
+    source once instead, and keeps the rows that meet the condition.
     """
     time = identifier(relation.timestamp)
     keys = [identifier(key) for key in layout.source_keys]
     met = f" AND {condition}" if condition else ""
     rows = f"(SELECT * FROM {VIEW} WHERE {whole_key(layout)}{met})"
+    kept = f"__kept AS MATERIALIZED {rows}, " if once else ""
+    rows = "__kept" if once else rows
     newest = f"SELECT {''.join(f'{key}, ' for key in keys)}max({time}) AS __newest FROM {rows}"
     newest += f" GROUP BY {', '.join(keys)}" if keys else ""
     matching = " AND ".join([*(f"r.{key} = m.{key}" for key in keys), f"r.{time} = m.__newest"])
@@ -178,7 +189,7 @@ def _latest(
     ordered = f"ORDER BY {', '.join(order)}" if order else ""
     fresh = f" WHERE r.{time} >= {instant(not_before)}" if not_before else ""
     return (
-        f"WITH m AS MATERIALIZED ({newest}) SELECT {served_columns(relation, layout)} "
+        f"WITH {kept}m AS MATERIALIZED ({newest}) SELECT {served_columns(relation, layout)} "
         f"FROM {rows} AS r JOIN m ON {matching}{fresh} "
         f"QUALIFY row_number() OVER ({partition}{ordered}) = 1{_in_key_order(relation, layout)}"
     )

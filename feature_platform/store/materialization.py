@@ -157,7 +157,12 @@ class Materialization:
                     )
                     if late is None
                     else latest_rows_of(
-                        relation, self._layout, late.to_write, batch_rows=batch_rows, **fresh
+                        relation,
+                        self._layout,
+                        late.to_write,
+                        batch_rows=batch_rows,
+                        once=late.to_write.num_rows < _MANY_ROWS,
+                        **fresh,
                     )
                 )
                 self._write_all(batches, guard, progress)
