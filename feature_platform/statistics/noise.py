@@ -250,7 +250,7 @@ class LargestUnseenNull:
         if rows <= 0 or value <= self.mean:
             return 1.0
         usual = float(special.gammainc(rows + 0.5, self.mean * self.rows)) if self.mean else 0.0
-        return min(1.0, usual + self.categories * self.share**rows)
+        return float(min(1.0, usual + self.categories * self.share**rows))
 
     def quantile(self, alpha: float) -> float:
         """The value exceeded with chance `alpha`."""

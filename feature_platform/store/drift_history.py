@@ -107,7 +107,8 @@ class History:
         """What the features of a window are compared with."""
         usable = self.kind.before(window)
         self._forget(usable[0])
-        held = [each for w in usable if (each := self.profiles.get(w)) is not None and each.rows]
+        known = [self.profiles[each] for each in usable if each in self.profiles]
+        held = [each for each in known if each.rows]
         label = f"{len(held)} windows, {Window(usable[0].start, usable[-1].end)}"
         if isinstance(self.kind, SameWeekday):
             label = label.replace("windows", f"{season_of(window.start)}s", 1)
@@ -118,9 +119,9 @@ class History:
             label=label,
         )
         features = dict(made.features)
-        for name, each in chosen.items():
-            if each.spread and name in features:
-                features[name] = with_spread_of(features[name], each.spread)
+        for name, choice in chosen.items():
+            if choice.spread and name in features:
+                features[name] = with_spread_of(features[name], choice.spread)
         problems = {name: each.problem for name, each in chosen.items() if each.problem}
         notes = {name: each.note for name, each in chosen.items() if each.note}
         return replace(made, features=features, problems={**made.problems, **problems}, notes=notes)
