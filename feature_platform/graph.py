@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from feature_platform.engine.transformed import why_not_computable, why_transformed
+from feature_platform.engine.transformed import why_transformed
 from feature_platform.errors import RepoError
 from feature_platform.store.inference import UNKNOWN, type_name
 from feature_platform.store.project import FeastProject, source_of, sources_of
 from feature_platform.store.sql_tables import tables_read
 from feature_platform.store.view_settings import ViewSettings, read_settings
 from feature_platform.translator import FeastTranslatorData
+from feature_platform.view_sources import (
+    NO_DRIFT,
+    NO_TIME,
+    is_computed,
+    source_columns,
+    why_not_materializable,
+)
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView
     from feast.data_source import DataSource
-    from feast.repo_config import RepoConfig
 
 Lineage = Mapping[str, Sequence[tuple[FeastTranslatorData, str]]]
 
@@ -130,11 +136,11 @@ class FeastGraph:
         for name, view in self.views.items():
             if view.settings is None or view.settings.drift == "off":
                 continue
-            if view.refusal and not view.refusal.endswith(_NO_TIME):
+            if view.refusal and not view.refusal.endswith(NO_TIME):
                 continue
             if why_transformed(view.obj):
                 refused = self._drift(view.obj, view.settings, view)
-                found[name] = replace(refused, refusal=_NO_DRIFT, partitions=None)
+                found[name] = replace(refused, refusal=NO_DRIFT, partitions=None)
                 continue
             before = next((each for each in view.upstream if each.kind == "drift"), None)
             drift = before or self._drift(view.obj, view.settings, view)
@@ -199,7 +205,7 @@ class FeastGraph:
             obj=source,
             upstream=raw,
             partitions=self._partitions("hourly" if "hourly" in cadences else "daily"),
-            refusal=None if source.timestamp_field else _NO_TIME,
+            refusal=None if source.timestamp_field else NO_TIME,
             columns=[
                 dg.TableColumn(name, kind) for name, kind in source_columns(views, source).items()
             ],
@@ -272,7 +278,7 @@ class FeastGraph:
         data = self.sources[source.name]
         renamed = {new: old for old, new in source.field_mapping.items()}
         origins = {field.name: renamed.get(field.name, field.name) for field in view.features}
-        if _computed(view):
+        if is_computed(view):
             origins = {name: column for name, column in origins.items() if _has(data, column)}
         return [data], {name: [(data, column)] for name, column in origins.items()}
 
@@ -363,63 +369,9 @@ class FeastGraph:
         return found
 
 
-_NO_DRIFT = "drift is measured in sources, which do not hold the features Feast computes"
-_NO_TIME = "no timestamp_field is declared, and there is no table yet to find it in"
-
-
-def why_not_materializable(
-    view: "FeatureView", config: "RepoConfig", settings: ViewSettings
-) -> str | None:
-    """Why a feature view cannot be put online from its batch source; None where it can.
-
-    Args:
-        view: As the repo defines it.
-        config: The configuration, whose compute engine makes what a view does not just read.
-        settings: Those of the view.
-    """
-    if view.batch_source is None:
-        return "it has no batch source"
-    if not getattr(view, "enabled", True):
-        return "it is disabled (enabled=False)"
-    if not view.online:
-        return "it is not served online (online=False)"
-    if why := why_not_computable(view, config):
-        return why
-    if why_transformed(view) and settings.drift == "block":
-        return f"its tag dagster/drift is 'block', and {_NO_DRIFT}"
-    untimed = [each for each in (view.batch_source, *sources_of(view)) if not each.timestamp_field]
-    return f"source '{untimed[0].name}': {_NO_TIME}" if untimed else None
-
-
 def _unread(view: FeastTranslatorData) -> str | None:
     """Why the features of a view cannot be looked up in a source."""
     return view.refusal or why_transformed(view.obj) or None
-
-
-def _computed(view: "FeatureView") -> bool:
-    """Whether a view's features are computed from its source, which then need not hold them."""
-    transformation = getattr(view, "feature_transformation", None)
-    return transformation is not None or bool(getattr(view, "aggregations", None))
-
-
-def source_columns(views: "Iterable[FeatureView]", source: "DataSource") -> dict[str, str]:
-    """Columns a source table must have for its views, with Feast's type; field mappings undone.
-
-    None at all where a view's features are not known yet: then every column of the table counts.
-    A view whose features are computed only needs its keys to be there.
-    """
-    renamed = {new: old for old, new in source.field_mapping.items()}
-    columns: dict[str, str] = {}
-    for view in views:
-        computed = _computed(view)
-        if not view.features and not computed:
-            return {}
-        for field in [*view.entity_columns, *(() if computed else view.features)]:
-            columns[renamed.get(field.name, field.name)] = type_name(field.dtype)
-    for name in (source.timestamp_field, source.created_timestamp_column):
-        if name:
-            columns[renamed.get(name, name)] = "UnixTimestamp"
-    return columns
 
 
 def _has(data: FeastTranslatorData, column: str) -> bool:

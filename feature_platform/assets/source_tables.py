@@ -69,7 +69,7 @@ class ParquetBuilder:
         self, project: FeastProject, source: str, window: Window, now: datetime, resources: Any
     ) -> str:
         """Write the window's Parquet file; see :class:`TableBuilder`."""
-        from feature_platform.store.source_sql import build_parquet_window
+        from feature_platform.store.window_build import build_parquet_window
 
         del resources
         feast_source = project.sources[source]

@@ -13,10 +13,10 @@ from feature_platform.automation.look import Look
 from feature_platform.automation.memory import remembered
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.automation.stale_cause import why_stale
+from feature_platform.automation.watching import build_watching_sensor
 from feature_platform.checks.freshness import fresh_evaluation, freshness, ttl_evaluation
-from feature_platform.errors import FeaturePlatformError
 from feature_platform.graph import FeastGraph
-from feature_platform.translator import DagsterFeastTranslator, op_name
+from feature_platform.translator import DagsterFeastTranslator
 
 _log = logging.getLogger(__name__)
 # Verdicts put on record at most, each time the sensor looks.
@@ -112,23 +112,12 @@ def build_freshness_sensor(
     graph: FeastGraph, translator: DagsterFeastTranslator, settings: AutomationSettings
 ) -> dg.SensorDefinition:
     """The sensor of one project."""
-    project = graph.project.name
-    status = dg.DefaultSensorStatus
 
-    @dg.sensor(
-        name=f"{op_name(dg.AssetKey(project))}_freshness",
-        minimum_interval_seconds=settings.every_seconds,
-        default_status=status.RUNNING if settings.running else status.STOPPED,
-        description="Puts on record which views serve rows older than they promise.",
-    )
-    def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        try:
-            found = watch_freshness(
-                graph, translator, settings, context.instance, context.cursor, datetime.now(UTC)
-            )
-        except FeaturePlatformError as error:
-            return dg.SkipReason(str(error))
-        context.update_cursor(found.cursor)
-        return dg.SkipReason(str(found))
+    def look(context: dg.SensorEvaluationContext) -> tuple[str, str]:
+        found = watch_freshness(
+            graph, translator, settings, context.instance, context.cursor, datetime.now(UTC)
+        )
+        return found.cursor, str(found)
 
-    return watch
+    said = "Puts on record which views serve rows older than they promise."
+    return build_watching_sensor(graph.project.name, "freshness", said, settings, look)

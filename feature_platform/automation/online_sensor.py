@@ -18,13 +18,14 @@ from feature_platform.automation.look import Look
 from feature_platform.automation.memory import OnlineMemory, remembered
 from feature_platform.automation.observed import newest_events
 from feature_platform.automation.settings import AutomationSettings
+from feature_platform.automation.watching import build_watching_sensor
 from feature_platform.cadence import LENGTH
 from feature_platform.checks.feature_views import ONLINE, online_evaluation
 from feature_platform.errors import FeaturePlatformError, OnlineStoreError, SourceError
 from feature_platform.graph import FeastGraph
 from feature_platform.store.registry import registered_views, windows_of
 from feature_platform.store.windows import Window
-from feature_platform.translator import DagsterFeastTranslator, op_name
+from feature_platform.translator import DagsterFeastTranslator
 
 _KEYS = 8
 # Dagster gives a tick sixty seconds, and a store that hangs takes many of them.
@@ -161,32 +162,16 @@ def build_online_sensor(
     graph: FeastGraph, translator: DagsterFeastTranslator, settings: AutomationSettings
 ) -> dg.SensorDefinition:
     """The sensor of one project."""
-    project = graph.project.name
-    status = dg.DefaultSensorStatus
 
-    @dg.sensor(
-        name=f"{op_name(dg.AssetKey(project))}_online",
-        minimum_interval_seconds=settings.every_seconds,
-        default_status=status.RUNNING if settings.running else status.STOPPED,
-        description="Looks whether the online store still holds what was put into it.",
-    )
-    def online(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        home = Path(context.instance.root_directory)
-        try:
-            with remembered(home, graph.project, "online") as memory:
-                look = Look(
-                    graph,
-                    translator,
-                    context.instance,
-                    graph.project.store(),
-                    settings,
-                    memory,
-                    datetime.now(UTC),
-                )
-                found = look_online(look, context.cursor or "")
-        except FeaturePlatformError as error:
-            return dg.SkipReason(str(error))
-        context.update_cursor(found.position)
-        return dg.SkipReason(str(found))
+    def look(context: dg.SensorEvaluationContext) -> tuple[str, str]:
+        instance, store = context.instance, graph.project.store()
+        with remembered(Path(instance.root_directory), graph.project, "online") as memory:
+            now = datetime.now(UTC)
+            found = look_online(
+                Look(graph, translator, instance, store, settings, memory, now),
+                context.cursor or "",
+            )
+        return found.position, str(found)
 
-    return online
+    said = "Looks whether the online store still holds what was put into it."
+    return build_watching_sensor(graph.project.name, "online", said, settings, look)

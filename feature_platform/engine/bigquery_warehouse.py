@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from feature_platform.engine.warehouse import NUMBER, Sums
+from feature_platform.engine.warehouse import NUMBER, Sums, numbered_rows
 
 if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
@@ -41,17 +41,14 @@ class BigQueryWarehouse:
 
     def numbered(self, origin: str, timestamp: str, windows: "Sequence[Window]") -> str:
         """The rows of windows, each with the window's number, found by bisection."""
-        starts, ends = (
-            f"[{', '.join(map(_instant, moments))}]"
-            for moments in ([each.start for each in windows], [each.end for each in windows])
-        )
-        time = _identifier(timestamp)
-        bucket = f"RANGE_BUCKET({time}, {starts})"
-        return (
-            f"SELECT {bucket} - 1 AS {NUMBER}, source_rows.* FROM {origin} AS source_rows "
-            # The two ends by themselves, so that partitions of the table are left out.
-            f"WHERE {time} >= {_instant(windows[0].start)} AND {time} < {_instant(windows[-1].end)}"
-            f" AND {time} < {ends}[SAFE_ORDINAL({bucket})]"
+        return numbered_rows(
+            origin,
+            _identifier(timestamp),
+            windows,
+            _instant,
+            array="[{}]",
+            bucket="RANGE_BUCKET",
+            element="{array}[SAFE_ORDINAL({place})]",
         )
 
     def sums(self, rows: str, columns: Mapping[str, str]) -> dict[int, Sums]:

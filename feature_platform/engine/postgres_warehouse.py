@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from feature_platform.engine.relation import identifier, instant, literal
-from feature_platform.engine.warehouse import NUMBER, Sums
+from feature_platform.engine.warehouse import NUMBER, Sums, numbered_rows
 
 if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
@@ -70,17 +70,14 @@ class PostgresWarehouse:
 
     def numbered(self, origin: str, timestamp: str, windows: "Sequence[Window]") -> str:
         """The rows of windows, each with the window's number, found by bisection."""
-        starts, ends = (
-            f"ARRAY[{', '.join(map(instant, moments))}]"
-            for moments in ([each.start for each in windows], [each.end for each in windows])
-        )
-        time = identifier(timestamp)
-        bucket = f"width_bucket({time}, {starts})"
-        return (
-            f"SELECT {bucket} - 1 AS {NUMBER}, source_rows.* FROM {origin} AS source_rows "
-            # The two ends by themselves, so that an index or a partition can be used.
-            f"WHERE {time} >= {instant(windows[0].start)} AND {time} < {instant(windows[-1].end)} "
-            f"AND {time} < ({ends})[{bucket}]"
+        return numbered_rows(
+            origin,
+            identifier(timestamp),
+            windows,
+            instant,
+            array="ARRAY[{}]",
+            bucket="width_bucket",
+            element="({array})[{place}]",
         )
 
     def sums(self, rows: str, columns: Mapping[str, str]) -> dict[int, Sums]:

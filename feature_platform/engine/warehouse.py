@@ -4,7 +4,7 @@ What comes back is as small for a million rows as for one. A hash is compared on
 the same warehouse computed, so each uses the functions it has.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -13,6 +13,8 @@ from feature_platform.engine.relation import time_columns
 from feature_platform.errors import SourceError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from feast.data_source import DataSource
     from feast.repo_config import RepoConfig
 
@@ -75,6 +77,40 @@ class Warehouse(Protocol):
     def stamp(self, tables: Sequence[str]) -> str | None:
         """What stays the same as long as nobody writes to tables; None where only reading tells."""
         ...
+
+
+def numbered_rows(
+    origin: str,
+    time: str,
+    windows: "Sequence[Window]",
+    instant: "Callable[[datetime], str]",
+    *,
+    array: str,
+    bucket: str,
+    element: str,
+) -> str:
+    """The query of `Warehouse.numbered` in a dialect that can bisect a sorted array.
+
+    Args:
+        origin: A table, or a query in parentheses.
+        time: The event time column, quoted.
+        windows: At least one, oldest first.
+        instant: Writes a moment.
+        array: How an array is written; ``{}`` stands for its elements.
+        bucket: The function that gives a value's place among the elements of an array.
+        element: How an element of ``{array}`` at ``{place}`` is written.
+    """
+    starts, ends = (
+        array.format(", ".join(map(instant, moments)))
+        for moments in ([each.start for each in windows], [each.end for each in windows])
+    )
+    place = f"{bucket}({time}, {starts})"
+    return (
+        f"SELECT {place} - 1 AS {NUMBER}, source_rows.* FROM {origin} AS source_rows "
+        # The two ends by themselves, so that an index is used, or partitions are left out.
+        f"WHERE {time} >= {instant(windows[0].start)} AND {time} < {instant(windows[-1].end)} "
+        f"AND {time} < {element.format(array=ends, place=place)}"
+    )
 
 
 def warehouse_kind(config: "RepoConfig", source: "DataSource") -> WarehouseKind | None:

@@ -41,9 +41,9 @@ def test_each_repair_has_a_sensor_that_can_be_left_out(make_shop: Callable[..., 
         defs = shop.sample.definitions(automation=AutomationSettings(**settings))
         return {sensor.name for sensor in defs.sensors or ()}
 
-    everything = {"source_changed", "definition_changed", "gap", "freshness"}
+    everything = {"source_changed", "definition_changed", "gap", "freshness", "online"}
     assert names() == {f"weather_{each}" for each in everything}
-    assert names(gap=False, freshness=False) == {
+    assert names(gap=False, freshness=False, online=False) == {
         "weather_source_changed",
         "weather_definition_changed",
     }

@@ -8,7 +8,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from feature_platform.store.source_sql import build_parquet_window
+from feature_platform.store.window_build import build_parquet_window
 from feature_platform.store.windows import Window
 
 Bound = Callable[[Window], duckdb.DuckDBPyConnection]

@@ -14,11 +14,11 @@ from feature_platform.errors import MissingPackageError, SourceError
 from feature_platform.store.source_sql import (
     DIALECTS,
     Dialect,
-    build_parquet_window,
     create_table_statement,
     insert_statements,
     render,
 )
+from feature_platform.store.window_build import build_parquet_window
 from feature_platform.store.window_files import file_name
 from feature_platform.store.windows import Window
 
@@ -393,7 +393,7 @@ def test_killed_while_writing_it_leaves_nothing_a_reader_would_see(
     script = f"""
 from datetime import UTC, datetime
 from pathlib import Path
-from feature_platform.store.source_sql import build_parquet_window
+from feature_platform.store.window_build import build_parquet_window
 from feature_platform.store.windows import Window
 window = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 sql, table = Path({str(endless)!r}), Path({str(table)!r})

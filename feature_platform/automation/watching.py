@@ -1,0 +1,45 @@
+"""Sensors that start no run: they look, and put on record what they see."""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from feature_platform.automation.settings import AutomationSettings
+from feature_platform.errors import FeaturePlatformError
+from feature_platform.translator import op_name
+
+
+def build_watching_sensor(
+    project: str,
+    name: str,
+    description: str,
+    settings: AutomationSettings,
+    look: Callable[[dg.SensorEvaluationContext], tuple[str, str]],
+) -> dg.SensorDefinition:
+    """A sensor of one project that starts no run.
+
+    Args:
+        project: Feast's name of the project.
+        name: What the sensor is called after it.
+        description: What it does.
+        settings: How often, and whether it is on.
+        look: Looks, and returns the next cursor and what it came to. Where it fails as it may,
+            the cursor stays as it is.
+    """
+    status = dg.DefaultSensorStatus
+
+    @dg.sensor(
+        name=f"{op_name(dg.AssetKey(project))}_{name}",
+        minimum_interval_seconds=settings.every_seconds,
+        default_status=status.RUNNING if settings.running else status.STOPPED,
+        description=description,
+    )
+    def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        try:
+            cursor, said = look(context)
+        except FeaturePlatformError as error:
+            return dg.SkipReason(str(error))
+        context.update_cursor(cursor)
+        return dg.SkipReason(said)
+
+    return watch
