@@ -20,8 +20,8 @@ from feature_platform.store.windows import Window
 NO_TIME = -(2**63)
 """The number of a created time that is not there: less than any other."""
 
-FAR_AHEAD = datetime(9999, 1, 1, tzinfo=UTC)
-"""Later than what any online store holds."""
+FAR_AHEAD = datetime.max.replace(tzinfo=UTC)
+"""Later than what any online store holds, the last day of 9999 as a stand-in for never included."""
 
 EVER = Window(datetime(1, 1, 1, tzinfo=UTC), FAR_AHEAD)
 """All event times."""

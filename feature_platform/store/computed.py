@@ -77,11 +77,11 @@ class ComputedWindow:
         if writer is None:
             generic.write(self._layout.view, self._rows, guard)
             return
-        for rows in self._encoded:
-            writer.write(self._layout.view, rows, guard)
         if self._found.within(self._window, reverse=True).table.num_rows:
             # From now on nobody can tell which window a row online has come from.
             writer.set_note(self._layout.view, _MOVES, "1")
+        for rows in self._encoded:
+            writer.write(self._layout.view, rows, guard)
 
     def write_offline(self) -> None:
         """Add the rows to the table that a derived view writes to, as Feast's engine does.
@@ -140,6 +140,8 @@ class ComputedWindow:
         """The latest earlier rows of the keys, computed again window by window."""
         left = keys
         for number, window in enumerate(_before(self._window, allowed)):
+            if self._not_before is not None and window.end <= self._not_before:
+                return
             if number == _WINDOWS_BACK:
                 self.rebuild_due = True
                 return
@@ -211,7 +213,10 @@ def rebuild_computed(
     store: "FeatureStore",
     layout: ViewLayout,
     present: Sequence[Window],
-    progress: Callable[[int, int], None] | None,
+    *,
+    begun: Sequence[Window] = (),
+    progress: Callable[[int, int], None] | None = None,
+    computed: Callable[[], object] | None = None,
 ) -> int:
     """Write the latest row of every key over all materialized windows, each computed again.
 
@@ -219,16 +224,23 @@ def rebuild_computed(
         store: The Feast store.
         layout: The view.
         present: The materialized windows; their rows online are replaced, newer or not.
+        begun: Windows of crashed runs; their rows online are replaced or deleted.
         progress: Called after each partition with the number of those done and of all.
+        computed: Called when all is computed, before anything is written.
 
     Returns:
         How many keys were written.
     """
-    since = datetime.now(UTC) - layout.ttl if layout.ttl else _EPOCH
-    rows = latest_computed(store, layout, partitions_of(layout.view, present), progress)
-    rows = [each for each in rows if each[2] >= since]
+    moved: list[Window] = []
+    windows = partitions_of(layout.view, present)
+    rows = latest_computed(store, layout, windows, progress, moved.append)
+    if layout.ttl:
+        since = datetime.now(UTC) - layout.ttl
+        rows = [each for each in rows if each[2] >= since]
+    if computed is not None:
+        computed()
     guard = Guard(
-        governed=() if layout.view.stream_source is not None else tuple(present),
+        governed=() if layout.view.stream_source is not None else (*present, *begun),
         compares_created=bool(layout.source.created_timestamp_column),
     )
     provider = store._get_provider()  # noqa: SLF001 - the instance that serves
@@ -237,8 +249,15 @@ def rebuild_computed(
         GenericWriter(store).write(layout.view, rows, guard)
         return len(rows)
     try:
+        if moved:  # the note that a lost store had is lost with it
+            writer.set_note(layout.view, _MOVES, "1")
         for encoded in encode_feast_rows(rows, store.config.entity_key_serialization_version):
             writer.write(layout.view, encoded, guard)
+        if writer.note(layout.view, _MOVES) is None:
+            # A key with a row in a recorded window has got that one by now.
+            for window in begun:
+                for keys in writer.keys_within(layout.view, window):
+                    writer.delete(layout.view, keys.to_pylist(), window)
     finally:
         writer.close()
     return len(rows)
@@ -249,6 +268,7 @@ def latest_computed(
     layout: ViewLayout,
     windows: Sequence[Window],
     progress: Callable[[int, int], None] | None = None,
+    moved: Callable[[Window], object] | None = None,
 ) -> list[Any]:
     """The latest row of every key over some windows, each computed alone, as Feast's rows.
 
@@ -257,11 +277,15 @@ def latest_computed(
         layout: The view.
         windows: Windows as they were materialized, in any order.
         progress: Called after each window with the number of those done and of all.
+        moved: Called with each window of which a row has an event time outside.
     """
     newest: dict[bytes, Any] = {}
     ordered = sorted(windows, key=lambda each: each.start)
     for number, window in enumerate(ordered, 1):
-        for row in rows_of(computed_rows(store, layout, window), layout):
+        rows = rows_of(computed_rows(store, layout, window), layout)
+        if moved is not None and any(row[2] not in window for row in rows):
+            moved(window)
+        for row in rows:
             key = row[0].SerializeToString(deterministic=True)
             there = newest.get(key)
             if there is None or _moment(row) >= _moment(there):

@@ -61,8 +61,9 @@ def creation_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> It
     """Let one process at a time make a local registry that is not there yet.
 
     Feast makes it when it first looks: it writes an empty one, over whatever another process has
-    put there since. Nobody edits it before it has been made. Where it is there, or is not local,
-    there is no lock.
+    put there since; or it makes the tables of a database, whose file is there before they are, and
+    fails where another process makes them. Nobody edits it before it has been made. Where it is not
+    local, or is there and was not made under this lock, there is no lock.
 
     Args:
         store: A Feast store that has not looked at its registry.
@@ -72,11 +73,13 @@ def creation_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> It
         RegistryError: The lock was not free within `timeout`, or its folder cannot be written.
     """
     registry = local_registry_file(store)
-    if registry is None or registry.exists():
+    # Not that of `registry_lock`: who holds that may be the first to look.
+    name = "*creation*"
+    # A lock file that only others may write does not keep anybody from reading a registry.
+    if registry is None or (registry.exists() and not os.access(_lock_file(store, name), os.W_OK)):
         yield
         return
-    # Not that of `registry_lock`: who holds that may be the first to look.
-    with _lock(store, "*creation*", timeout):
+    with _lock(store, name, timeout):
         yield
 
 
@@ -86,14 +89,16 @@ def _lock(store: "FeatureStore", name: str, timeout: float) -> Iterator[None]:
         with _advisory_lock(store, name, timeout):
             yield
         return
+    with file_lock(_lock_file(store, name), registry_subject(store), timeout):
+        yield
+
+
+def _lock_file(store: "FeatureStore", name: str) -> Path:
     registry = local_registry_file(store)
     digest = hashlib.sha256(f"{registry or registry_subject(store)}\0{name}".encode()).hexdigest()
     if registry is not None:
-        path = registry.with_name(f".{registry.name}.{digest[:16]}.lock")
-    else:
-        path = Path(tempfile.gettempdir()) / f"feature-platform-{digest[:24]}.lock"
-    with file_lock(path, registry_subject(store), timeout):
-        yield
+        return registry.with_name(f".{registry.name}.{digest[:16]}.lock")
+    return Path(tempfile.gettempdir()) / f"feature-platform-{digest[:24]}.lock"
 
 
 @contextmanager

@@ -170,7 +170,8 @@ class Materialization:
                 return
             if late is not None and again == [window] == _sides(window, self._not_before()):
                 if late.vanished:
-                    self._replace_vanished(late.vanished, window, self._allowed(served), guard)
+                    allowed = self._allowed(served, self._not_before())
+                    self._replace_vanished(late.vanished, window, allowed, guard)
             else:
                 self._clear_vanished(relation, again, served, guard)
 
@@ -227,11 +228,16 @@ class Materialization:
         """Whether the online store can tell which keys it holds of a window."""
         return self._writer is not None
 
-    def take_out_all(self) -> None:
-        """Delete every row of the view, where the online store can tell which those are."""
+    def take_out(self, window: Window = EVER) -> None:
+        """Delete the view's rows from a window, where the online store can tell which those are."""
         if self._writer is not None:
-            for keys in self._writer.keys_within(self._layout.view, EVER):
-                self._writer.delete(self._layout.view, keys.to_pylist(), EVER)
+            for keys in self._writer.keys_within(self._layout.view, window):
+                self._writer.delete(self._layout.view, keys.to_pylist(), window)
+
+    def begun(self, recorded: Sequence[Window]) -> list[Window]:
+        """Windows that crashed runs may have put online in part, and that no run has recorded."""
+        is_streamed = self._layout.view.stream_source is not None
+        return [] if is_streamed else missing(self._attempts(), recorded)
 
     def note(self, topic: str) -> str | None:
         """What the online store remembers of the view; nothing where it has no bulk writer."""
@@ -317,12 +323,11 @@ class Materialization:
             found = vanished_keys(relation, self._writer, self._layout, part, self._version)
             for keys in found:
                 if allowed is None:
-                    allowed = self._allowed(served)
+                    allowed = self._allowed(served, self._not_before())
                 self._replace_vanished(keys, part, allowed, guard)
 
-    def _allowed(self, served: Sequence[Window]) -> Sequence[Window]:
+    def _allowed(self, served: Sequence[Window], not_before: datetime | None) -> Sequence[Window]:
         """The windows whose rows may take the place of vanished ones."""
-        not_before = self._not_before()
         living = [
             Window(max(window.start, not_before), window.end) if not_before else window
             for window in served
@@ -363,7 +368,8 @@ class Materialization:
             work.write_offline()
         if again and view.stream_source is None:
             parts = [side for whole in again for side in _sides(whole, self._not_before())]
-            work.clear_vanished(self._writer, parts, lambda: self._allowed(served), guard)
+            # Whole windows: computed from what the TTL leaves of one, a row would be another.
+            work.clear_vanished(self._writer, parts, lambda: self._allowed(served, None), guard)
         self.rows_read += work.rows_read
         self.rows_without_key += work.rows_without_key
         self.keys_vanished += work.keys_vanished

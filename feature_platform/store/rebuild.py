@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from feature_platform.engine.bulk import FAR_AHEAD
 from feature_platform.engine.latest import source_columns
 from feature_platform.engine.layout import ViewLayout, view_layout
 from feature_platform.engine.relation import time_columns
@@ -20,7 +22,7 @@ from feature_platform.store.locks import view_lock
 from feature_platform.store.materialization import Materialization
 from feature_platform.store.materialize import online_store_errors
 from feature_platform.store.registry import change_windows, load_view, windows_of
-from feature_platform.store.windows import Window
+from feature_platform.store.windows import Window, merge
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -102,32 +104,43 @@ def rebuild_online(
         present = windows_of(found)
         if why_transformed(found):
             _require_here(store, found, as_of)
-            with online_store_errors(store, view):
+            with online_store_errors(store, view), Materialization(store, layout) as work:
                 _make_table(store, found)
-                if empty_first:
-                    _empty(store, layout)
-                keys = rebuild_computed(store, layout, present, progress)
+                keys = rebuild_computed(
+                    store,
+                    layout,
+                    present,
+                    begun=work.begun(present),
+                    progress=progress,
+                    computed=partial(_empty, store, layout) if empty_first else None,
+                )
             seconds = time.monotonic() - began
             parts = len(partitions_of(found, present))
             return RebuildResult(
                 view, tuple(present), keys, 0, parts, 0, seconds, leaves_vanished=not empty_first
             )
         windows = _until(present, as_of)
-        undone = _until_undone(present, as_of)
+        # Whatever is there from then on: a crashed call may have taken its windows back already.
+        undone = [] if as_of is None else [Window(as_of, FAR_AHEAD)]
         content = _content(store, layout, windows)
-        if undone:
+        if windows != present:
             # First of all: a crash then leaves windows that count as missing, and are.
             change_windows(store, view, lambda there: _until(there, as_of))
         with online_store_errors(store, view):
             _make_table(store, found)
         with online_store_errors(store, view), Materialization(store, layout) as work:
-            plan = json.dumps([str(windows), duckdb.__version__, _ended(as_of), content])
+            plan = json.dumps(
+                [str(windows), duckdb.__version__, _ended(as_of), content, empty_first]
+            )
             done, count = _resumed(work.note(_TOPIC), plan)
             if empty_first and not done:
                 _empty(store, layout)
+            # What crashed runs have put online of windows that are recorded nowhere goes too.
+            undone = merge([*undone, *work.begun(present)])
+            governed = merge([*present, *undone])
             count = count or work.parts(windows)
             for number in range(done, count):
-                work.write_all(windows, (number, count), governed=present)
+                work.write_all(windows, (number, count), governed)
                 work.set_note(_TOPIC, json.dumps([plan, number + 1, count]))
                 if progress is not None:
                     progress(number + 1, count)
@@ -155,7 +168,7 @@ def _empty(store: "FeatureStore", layout: ViewLayout) -> None:
     """Take out every row of a view, and none of another."""
     with Materialization(store, layout) as work:
         if work.names_vanished:
-            work.take_out_all()
+            work.take_out()
             return
     # Where views share a table, the online store has to know of the others.
     others = [
@@ -201,14 +214,6 @@ def _until(windows: Iterable[Window], as_of: datetime | None) -> list[Window]:
         return list(windows)
     return [
         Window(window.start, min(window.end, as_of)) for window in windows if window.start < as_of
-    ]
-
-
-def _until_undone(windows: Iterable[Window], as_of: datetime | None) -> list[Window]:
-    if as_of is None:
-        return []
-    return [
-        Window(max(window.start, as_of), window.end) for window in windows if window.end > as_of
     ]
 
 

@@ -16,7 +16,12 @@ from feast.aggregation import Aggregation
 from feast.types import Float64, Int64
 from sample_repos import GUARDED, UNKNOWN, SampleRepo, day, online_config, row
 
-from feature_platform.errors import FeaturePlatformError, OnlineStoreError, TransformationError
+from feature_platform.errors import (
+    FeaturePlatformError,
+    OnlineStoreError,
+    SourceError,
+    TransformationError,
+)
 from feature_platform.store.materialize import MaterializationResult, materialize_window
 from feature_platform.store.online_read import compare_online
 from feature_platform.store.rebuild import rebuild_online
@@ -465,6 +470,82 @@ def test_a_lost_online_store_is_computed_again_window_by_window(tmp_path: Path) 
     assert compare_online(store, "v").mismatches == ()
     with pytest.raises(OnlineStoreError, match="cannot be put back to 2026-01-02"):
         rebuild_online(store, "v", as_of=day(2))
+
+
+def test_a_rebuilt_store_knows_again_that_event_times_are_moved(tmp_path: Path) -> None:
+    def a_day_on(rows: pd.DataFrame) -> pd.DataFrame:
+        moved = rows["event_timestamp"] + pd.Timedelta(days=1)
+        return rows.assign(x=rows["amount"], event_timestamp=moved)
+
+    def moved(it: Objects) -> list[Any]:
+        return [it.view("v", it.source(), {"x": Float64}, udf=a_day_on)]
+
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, moved)
+    repo.write([row(1, day(1, 5), 3.0)])
+    materialized(store, 1, 2)
+    for file in tmp_path.glob("online.db*"):
+        file.unlink()
+    rebuild_online(store, "v")
+    [result] = materialized(store, 2)
+    assert served(store) == [3.0, None, None]
+    assert result.rebuild_due
+
+
+def test_what_a_key_falls_back_on_was_computed_from_its_whole_window(tmp_path: Path) -> None:
+    ttl = datetime.now(UTC) - day(1, 12)
+
+    def expiring(it: Objects) -> list[Any]:
+        return [it.view("v", it.source(), {"x": Float64}, udf=summed, ttl=ttl)]
+
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, expiring)
+    rows = [row(1, day(1, 6), 1.0), row(1, day(1, 18), 10.0)]
+    repo.write([*rows, row(1, day(2, 6), 100.0)])
+    materialized(store, 1)
+    assert served(store)[0] == 11.0
+    materialized(store, 2)
+    assert served(store)[0] == 100.0
+    repo.write(rows)
+    materialized(store, 2)
+    assert served(store)[0] == 11.0
+
+
+def test_a_view_that_cannot_be_computed_is_not_emptied(tmp_path: Path) -> None:
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, _transformed)
+    repo.write(BEFORE)
+    materialized(store, 1, 2, 3)
+    (tmp_path / "stats.parquet").unlink()
+    with pytest.raises(SourceError):
+        rebuild_online(store, "v", empty_first=True)
+    assert served(store) == [24.0, 12.0, 16.0]
+
+
+@pytest.mark.parametrize("online", [GUARDED["sqlite"], UNKNOWN["sqlite"]])
+def test_a_rebuild_keeps_rows_from_before_1970(tmp_path: Path, online: str) -> None:
+    repo, store = opened(tmp_path, {"type": online}, _transformed)
+    repo.write([row(1, datetime(1960, 1, 1, 5, tzinfo=UTC), 3.0)])
+    first = datetime(1960, 1, 1, tzinfo=UTC)
+    materialize_window(store, "v", first, first + timedelta(days=1))
+    assert served(store) == [6.0, None, None]
+    rebuild_online(store, "v", empty_first=True)
+    assert served(store) == [6.0, None, None]
+
+
+def test_what_a_killed_run_has_computed_is_not_served_after_a_rebuild(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, _transformed)
+    repo.write(BEFORE)
+    materialized(store, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("feature_platform.store.materialize.record_window", killed)
+        with pytest.raises(KeyboardInterrupt):
+            materialized(store, 2)
+    assert served(store) == [20.0, 10.0, 16.0]
+    rebuild_online(store, "v")
+    assert served(store) == [6.0, 10.0, None]
 
 
 def test_another_engine_writes_where_it_runs_and_the_guarded_store_keeps_the_order(

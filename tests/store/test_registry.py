@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from feast import FeatureStore
 from feast.infra.registry.registry import Registry
 from feast.repo_contents import RepoContents
@@ -17,6 +18,7 @@ from sample_repos import SampleRepo, day, row, served
 
 from feature_platform.errors import OnlineStoreError, RegistryError, WindowError
 from feature_platform.store.materialize import materialize_window
+from feature_platform.store.project import FeastProject
 from feature_platform.store.registry import (
     forget_window,
     materialized_windows,
@@ -329,6 +331,44 @@ def test_who_opens_a_registry_that_is_not_there_yet_wipes_nothing(
     (repo / "applied").touch()
     assert opener.wait(60) == 0
     assert project.store().list_feature_views()
+
+
+_SLOW_MAKER = """
+import sys, time
+from pathlib import Path
+from sqlalchemy import MetaData
+from feature_platform.store.project import FeastProject
+
+repo, made = Path(sys.argv[1]), MetaData.create_all
+
+def slowly(self, engine, **more):
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE begun (x)")
+    (repo / "begun").touch()
+    time.sleep(1)
+    made(self, engine, **more)
+    (repo / "made").touch()
+
+MetaData.create_all = slowly
+FeastProject(repo).store().registry
+"""
+
+
+def test_who_opens_a_sql_registry_waits_until_all_of_its_tables_are_made(
+    make_sample: Callable[[str], Any],
+) -> None:
+    project = make_sample("no_entities").project
+    repo = project.repo_dir
+    config = yaml.safe_load(project.config_path.read_text())
+    config["registry"] = {"registry_type": "sql", "path": f"sqlite:///{repo}/made.db"}
+    project.config_path.write_text(yaml.safe_dump(config))
+    maker = subprocess.Popen([sys.executable, "-c", _SLOW_MAKER, str(repo)])
+    while not (repo / "begun").exists():
+        assert maker.poll() is None
+        time.sleep(0.01)
+    assert FeastProject(repo).store().list_feature_views() == []
+    assert (repo / "made").exists()
+    assert maker.wait(60) == 0
 
 
 def test_a_view_name_that_sqlite_refuses_is_an_error_with_a_way_out(
