@@ -93,8 +93,8 @@ def changed_definitions(  # noqa: PLR0917
         if there is None or changes_data(there, view.obj):
             differs = True
             before = other
-        elif before is None and not windows_of(there):
-            before = other  # applied by somebody, and never materialized
+        elif not windows_of(there):
+            before = other  # never materialized, or its registry was lost and made anew
         elif before is None or (not before.startswith(_OTHER) and signature(there) != wanted):
             # First seen, or nothing but features taken away: the data that is there will do.
             before = wanted
@@ -102,7 +102,9 @@ def changed_definitions(  # noqa: PLR0917
             before = other  # applied by somebody
         if before != wanted:
             newest = before.removeprefix(_OTHER).strip()
-            spans = done.get((translator.key_of(view), wanted), []) if there is not None else []
+            # What is not on record as online any more has to be made again, whoever made it.
+            online = there is not None and windows_of(there)
+            spans = done.get((translator.key_of(view), wanted), []) if online else []
             left = [
                 key
                 for key in due
@@ -190,7 +192,11 @@ def _source(source: Any) -> tuple[Any, ...] | None:
 def _succeeded(
     instance: dg.DagsterInstance, project: str
 ) -> dict[tuple[dg.AssetKey, str], list[tuple[str, str]]]:
-    """By view and signature, the first and last partition of each backfill that has succeeded."""
+    """By view and signature, the first and last partition of each backfill that has succeeded.
+
+    Only those since another definition was last backfilled: one that comes back finds data of the
+    other in its windows.
+    """
     runs = instance.get_runs(
         dg.RunsFilter(
             tags={AUTOMATION: "definition_changed", PROJECT: project},
@@ -199,11 +205,13 @@ def _succeeded(
         limit=_RUNS,
     )
     found: dict[tuple[dg.AssetKey, str], list[tuple[str, str]]] = {}
-    for run in runs:
+    newest: dict[dg.AssetKey, str] = {}
+    for run in runs:  # the newest first
         if DEFINITION in run.tags:
             for key in run.asset_selection or ():
                 span = (run.tags[RANGE_START], run.tags[RANGE_END])
-                found.setdefault((key, run.tags[DEFINITION]), []).append(span)
+                if newest.setdefault(key, run.tags[DEFINITION]) == run.tags[DEFINITION]:
+                    found.setdefault((key, run.tags[DEFINITION]), []).append(span)
     return found
 
 

@@ -117,7 +117,6 @@ def _next_step(  # noqa: PLR0917
             ledger.gave_up(name, found.spent)
         if not found.ready:
             return None
-        count = ledger.count(name, "", token)
         ledger.tried(name, {"": token}, now)
         tags = {
             AUTOMATION: "drift",
@@ -127,7 +126,7 @@ def _next_step(  # noqa: PLR0917
             EPISODES: token,
         }
         return dg.RunRequest(
-            run_key=f"drift {service} {step} {token} {count}",
+            run_key=f"drift {service} {step} {token} {ledger.next_serial(now)}",
             job_name=known.jobs[service].name if step == _SET else known.settings.retrain.name,
             partition_key=_partition(known, service, now) if step == _SET else None,
             tags=tags,

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+# Ten minutes become a week; longer waits mend nothing.
+_DOUBLINGS = 10
+
 
 @dataclass(frozen=True)
 class Try:
@@ -46,11 +49,16 @@ class Sorted:
 
 @dataclass
 class Ledger:
-    """Tries by view (or source) and partition key; `position` and `known` are the sensor's own."""
+    """Tries by view (or source) and partition key; `position` and `known` are the sensor's own.
+
+    `serial` is part of run keys: what is wrong, was mended, and is wrong again in the same way is
+    another run, and Dagster starts no run under a key that it has seen.
+    """
 
     tries: dict[str, dict[str, Try]] = field(default_factory=dict)
     position: str = ""
     known: dict[str, str] = field(default_factory=dict)
+    serial: int = 0
 
     @classmethod
     def read(cls, cursor: str | None) -> "Ledger":
@@ -61,7 +69,8 @@ class Ledger:
                 name: {key: Try(*each) for key, each in windows.items()}
                 for name, windows in said.get("tries", {}).items()
             }
-            return cls(tries, str(said.get("position", "")), dict(said.get("known", {})))
+            position, known = str(said.get("position", "")), dict(said.get("known", {}))
+            return cls(tries, position, known, int(said.get("serial", 0)))
         except (ValueError, TypeError, AttributeError):
             return cls()
 
@@ -75,7 +84,12 @@ class Ledger:
             for name, windows in self.tries.items()
             if windows
         }
-        said = {"tries": tries, "position": self.position, "known": self.known}
+        said = {
+            "tries": tries,
+            "position": self.position,
+            "known": self.known,
+            "serial": self.serial,
+        }
         return json.dumps({key: value for key, value in said.items() if value})
 
     def sort(
@@ -98,8 +112,9 @@ class Ledger:
             if before is None or before.token != token:
                 found["ready"].append(key)
                 continue
-            pause = wait * 2 ** (before.count - 1)
-            early = now < datetime.fromtimestamp(before.at, UTC) + pause
+            pause = wait * 2 ** min(before.count - 1, _DOUBLINGS)
+            # A try from a clock that ran ahead, and was put right, is not waited for till then.
+            early = abs(now - datetime.fromtimestamp(before.at, UTC)) < pause
             if before.gave_up:
                 found["given_up"].append(key)
             elif early:
@@ -109,6 +124,14 @@ class Ledger:
             else:
                 found["ready"].append(key)
         return Sorted(**{kind: tuple(keys) for kind, keys in found.items()})
+
+    def next_serial(self, now: datetime) -> int:
+        """A number for the runs that are asked for now.
+
+        The same from the same cursor, so that two daemons ask for one run; another after a reset.
+        """
+        self.serial = self.serial + 1 if self.serial else int(now.timestamp()) // 60
+        return self.serial
 
     def tried(self, name: str, tokens: Mapping[str, str], now: datetime) -> None:
         """Put on record that a run was started for windows."""

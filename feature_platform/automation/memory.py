@@ -133,7 +133,11 @@ def _load(file: Path) -> tuple[Memory, str]:
 def _save(file: Path, text: str) -> None:
     unfinished = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     # A home that cannot be written, or does not last, makes the next tick slower.
-    with suppress(OSError):
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_text(text, encoding="utf-8")
         os.replace(unfinished, file)  # noqa: PTH105
+    except OSError:
+        # On a full disk the beginning of a file a minute would keep it full.
+        with suppress(OSError):
+            unfinished.unlink()

@@ -106,10 +106,10 @@ class Automated:
         keys += [self.translator.key_of(self.graph.sources[name]) for name in repair.sources]
         return list(dict.fromkeys(keys))
 
-    def request(self, repair: Repair) -> dg.RunRequest:
-        """The run of a repair; asked for twice it is started once."""
+    def request(self, repair: Repair, serial: int) -> dg.RunRequest:
+        """The run of a repair; asked for twice under one serial number it is started once."""
         about = ",".join((*repair.views, *repair.sources))
-        digest = hashlib.sha256(f"{about} {repair.token}".encode()).hexdigest()[:12]
+        digest = hashlib.sha256(f"{about} {repair.token} {serial}".encode()).hexdigest()[:12]
         return dg.RunRequest(
             run_key=f"{repair.cause} {repair.first}..{repair.last} {digest}",
             asset_selection=self.selection(repair),
@@ -192,7 +192,9 @@ def tick(
             report_gave_up(instance, each.asset, each.keys, _sentence(cause, each.tries))
             ledger.gave_up(each.name, each.keys)
     record_tries(plan, wrong, ledger, now)
-    requests += [automated.request(each) for each in plan.repairs]
+    if plan.repairs:
+        serial = ledger.next_serial(now)
+        requests += [automated.request(each, serial) for each in plan.repairs]
     return Tick(requests, plan, ledger.write(), change)
 
 
@@ -291,11 +293,10 @@ def _apply(  # noqa: PLR0917
     if not found.ready:
         plan.notes.append("applying the repo has failed; see the runs of the registry asset")
         return []
-    count = ledger.count(_REGISTRY, _APPLY, automated.repo)
     ledger.tried(_REGISTRY, tokens, now)
     return [
         dg.RunRequest(
-            run_key=f"apply {automated.repo} {count}",
+            run_key=f"apply {automated.repo} {ledger.next_serial(now)}",
             asset_selection=[registry],
             tags={AUTOMATION: "definition_changed", PROJECT: automated.project},
         )

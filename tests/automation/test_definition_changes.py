@@ -126,3 +126,13 @@ def test_a_definition_that_changes_more_windows_than_a_look_may_start_is_made_fo
     ]
     # A day that comes due later was made for what the repo says by then.
     assert shop.look("definition_changed", NOW + timedelta(days=1)).requests == []
+
+
+def test_a_view_whose_registry_was_lost_and_made_anew_is_made_again(make_shop: Callable[..., Shop]):
+    shop = make_shop(ONE)
+    settled(shop, "only")
+    (shop.sample.repo / "data/registry.db").unlink()
+    apply(shop.sample.project.store(), shop.sample.project.contents)
+    assert shop.look("gap", NOW).requests == []
+    found = shop.look("definition_changed", NOW)
+    assert [(first, last) for first, last, _ in asked(found)] == [("2026-03-03", "2026-03-12")]

@@ -6,6 +6,9 @@ from datetime import timedelta
 import dagster as dg
 from shop import LONG_AND_SHORT, ONE, Shop, asked, day
 
+from feature_platform.store.registry import forget_window
+from feature_platform.store.windows import Window
+
 NOW = day(12.5)
 
 
@@ -98,3 +101,19 @@ def test_a_new_view_is_left_to_the_sensor_that_applies_it(make_shop: Callable[..
     shop = make_shop(ONE)
     assert shop.look("gap", NOW).requests == []
     assert not (shop.sample.repo / "data/registry.db").exists()
+
+
+def test_a_gap_that_was_filled_and_opens_again_is_a_run_that_dagster_has_not_seen(
+    make_shop: Callable[..., Shop],
+):
+    shop = make_shop(ONE)
+    shop.record(2, 10, "only")
+    keys = []
+    for minutes in (0, 60):
+        now = NOW + timedelta(minutes=minutes)
+        [request] = shop.look("gap", now).requests
+        keys.append(request.run_key)
+        shop.record(11, 11, "only")
+        assert shop.look("gap", now).requests == []
+        forget_window(shop.sample.project.store(), "only", Window(day(11), day(12)))
+    assert len(set(keys)) == 2
