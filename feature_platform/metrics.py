@@ -119,6 +119,14 @@ class PlatformMetrics:
     def _materializable(self) -> dict[str, FeastTranslatorData]:
         return {name: view for name, view in self.graph.views.items() if not view.refusal}
 
+    @cached_property
+    def _kinds(self) -> dict[dg.AssetKey, str]:
+        """What each asset with checks is: its key may be whatever a translator says."""
+        graph = self.graph
+        parts = (graph.sources, graph.views, graph.drifts, graph.skews)
+        found = [graph.registry, *(each for part in parts for each in part.values())]
+        return {self.translator.key_of(each): each.kind for each in found}
+
     def _views(self, now: datetime) -> Iterator[Metric]:
         lag = _gauge(
             "view_lag_seconds",
@@ -207,7 +215,7 @@ class PlatformMetrics:
         passed = _gauge(
             "check_passed",
             "Whether the newest evaluation of a check passed; severity is that of a failure.",
-            *("asset", "check", "severity"),
+            *("asset", "kind", "check", "severity"),
         )
         at = _gauge("check_timestamp_seconds", "When a check last ran.", "asset", "check")
         distance = _gauge(
@@ -223,7 +231,8 @@ class PlatformMetrics:
                 continue  # planned, and not done yet
             asset = key.asset_key.to_user_string()
             severity = evaluation.severity.value.lower()
-            passed.add_metric([self._project, asset, key.name, severity], evaluation.passed)
+            kind = self._kinds.get(key.asset_key, "")
+            passed.add_metric([self._project, asset, kind, key.name, severity], evaluation.passed)
             event = record.event
             at.add_metric(
                 [self._project, asset, key.name],

@@ -17,6 +17,8 @@ from feature_platform.alerts.routes import Target
 
 _FIRST_RETRY = 15.0
 _LONGEST_RETRY = 1800.0
+# No retry is further off: what says so is from a clock that ran ahead and was put right.
+_AHEAD = 2 * _LONGEST_RETRY
 # Messages in one delivery: past that a page of chat is not read.
 _MAX_BATCH = 50
 _SENT = "sent/"
@@ -69,7 +71,7 @@ class Outbox:
         Within the route's suppression interval after the last one about the same asset and
         condition it is held back until the interval ends, and dropped if the incident ends before.
         """
-        held_until = 0.0
+        held_until, moment = 0.0, now.timestamp()
         if target.suppress:
             row = self._connection.execute(
                 "SELECT MAX(created) AS at FROM messages WHERE key = ? AND channel = ? "
@@ -77,8 +79,8 @@ class Outbox:
                 (incident.key, target.channel, incident.id),
             ).fetchone()
             if row["at"] is not None:
-                held_until = row["at"] + target.suppress.total_seconds()
-        moment = now.timestamp()
+                # No later than now, should it be from a clock that ran ahead.
+                held_until = min(row["at"], moment) + target.suppress.total_seconds()
         suppressed = held_until > moment
         return self._add(
             incident,
@@ -122,9 +124,9 @@ class Outbox:
         rows = self._connection.execute(
             "SELECT DISTINCT messages.channel FROM messages "
             "LEFT JOIN channels ON channels.name = messages.channel "
-            "WHERE messages.state = 'pending' AND messages.due <= ? "
-            "AND COALESCE(channels.retry_at, 0) <= ? ORDER BY 1",
-            (moment, moment),
+            "WHERE messages.state = 'pending' AND (messages.due <= ? OR messages.created > ?) "
+            "AND (COALESCE(channels.retry_at, 0) <= ? OR channels.retry_at > ?) ORDER BY 1",
+            (moment, moment + _AHEAD, moment, moment + _AHEAD),
         )
         return [row["channel"] for row in rows]
 
@@ -136,9 +138,10 @@ class Outbox:
         moment = now.timestamp()
         with self._ledger.transaction():
             row = self._connection.execute(
-                f"SELECT * FROM messages WHERE {_READY} AND channel = ? AND due <= ? "
-                "AND retry_at <= ? ORDER BY created, rowid LIMIT 1",
-                (channel, moment, moment),
+                f"SELECT * FROM messages WHERE {_READY} AND channel = ? "
+                "AND (due <= ? OR created > ?) AND (retry_at <= ? OR retry_at > ?) "
+                "ORDER BY created, rowid LIMIT 1",
+                (channel, moment, moment + _AHEAD, moment, moment + _AHEAD),
             ).fetchone()
             if row is None:
                 return None

@@ -311,3 +311,16 @@ def test_two_at_once_do_not_both_deliver(make_desk: Callable[[str], "Desk"]):
             assert second is None
     with open_desk(plan, desk.subjects, desk.state, log) as third:
         assert third is not None
+
+
+def test_a_clock_that_ran_ahead_and_was_put_right_silences_no_channel(
+    make_desk: Callable[[str], "Desk"], receiver: "Receiver"
+):
+    desk = make_desk("  - to: hook")
+    receiver.behave = lambda _request: "503"
+    desk.now += 8760 * HOUR
+    desk.see("sources/clicks", bad=True)
+    desk.now -= 8760 * HOUR
+    receiver.behave = lambda _request: "200"
+    desk.tick(wait=MINUTE)
+    assert receiver.told() == [OPEN]

@@ -95,12 +95,12 @@ def test_the_newest_materialization_is_told_with_its_rows_and_seconds(
 def test_every_check_that_ran_is_told(told: dict[str, Told]):
     source = {
         check: passed
-        for (asset, check, severity), passed in told["check_passed"].items()
-        if asset == "warehouse_stock/sources/voorraad" and severity == "error"
+        for (asset, kind, check, severity), passed in told["check_passed"].items()
+        if asset == "warehouse_stock/sources/voorraad" and (kind, severity) == ("source", "error")
     }
     assert source == dict.fromkeys(("schema", "keys", "event_time", "numbers", "row_count"), 1)
     asset = "warehouse_stock/feature_views/stock"
-    assert told["check_passed"][asset, "online_equals_offline", "error"] == 1
+    assert told["check_passed"][asset, "feature_view", "online_equals_offline", "error"] == 1
     assert (asset, "online_equals_offline") in told["check_timestamp_seconds"]
 
 
@@ -228,7 +228,7 @@ def test_drift_is_told_by_feature(make_sample: Callable[..., "Sample"]):
     found = tell(sample)
     asset = "warehouse_stock/drift/stock"
     assert found["drift_distance"] == {(asset, "on_hand"): 1.75}
-    assert found["check_passed"][asset, "on_hand", "warn"] == 0
+    assert found["check_passed"][asset, "drift", "on_hand", "warn"] == 0
 
 
 def test_what_waits_in_the_outbox_is_told(make_sample: Callable[..., "Sample"], tmp_path: Path):
