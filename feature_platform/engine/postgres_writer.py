@@ -3,9 +3,9 @@
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from feature_platform.engine.buffers import constant, fixed_width, join
 from feature_platform.engine.bulk import (
+    FAR_AHEAD,
     NO_TIME,
     EncodedRows,
     Guard,
     OnlineKeys,
-    scanned_from,
 )
 from feature_platform.engine.deadline import deadline
 from feature_platform.store.windows import Window
@@ -133,6 +133,27 @@ class PostgresWriter:
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
         """Stream the keys whose stored event time lies in the window."""
         select = f"SELECT DISTINCT entity_key FROM {self._table(view)} WHERE {_inside('', window)}"
+        for page in self._pages(select):
+            yield pa.array([bytes(key) for (key,) in page], pa.binary())
+
+    def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
+        """Keys stored from the window and from after it; None if those are more than `most`."""
+        is_after = f"coalesce({_inside('', Window(window.end, FAR_AHEAD))}, false)"
+        select = (
+            f"SELECT entity_key, bool_and({is_after}), bool_or({_inside('', window)}) "
+            f"FROM {self._table(view)} GROUP BY entity_key"
+        )
+        found = OnlineKeys(set(), set())
+        with closing(self._pages(select)) as pages:
+            for page in pages:
+                found.after.update(bytes(key) for key, after, _ in page if after)
+                found.within.update(bytes(key) for key, _, within in page if within)
+                if len(found.after) > most:
+                    return None
+        return found
+
+    def _pages(self, select: str) -> Generator[list[tuple[Any, ...]]]:
+        """The rows of a query, page by page."""
         # What the caller does between two pages is not the server's time.
         with self._turn, ExitStack() as held:
             with self._deadline(self._connection):
@@ -141,15 +162,11 @@ class PostgresWriter:
                 cursor.execute(f"DECLARE keys CURSOR FOR {select}")
             while True:
                 with self._deadline(self._connection):
-                    keys = cursor.execute(f"FETCH {_SCAN_ROWS} FROM keys").fetchall()
-                    if not keys:
+                    page = cursor.execute(f"FETCH {_SCAN_ROWS} FROM keys").fetchall()
+                    if not page:
                         held.close()
                         break
-                yield pa.array([bytes(key) for (key,) in keys], pa.binary())
-
-    def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
-        """Keys stored from the window and from after it; None if those are more than `most`."""
-        return scanned_from(self, view, window, most)
+                yield page
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
         """Remove the view's rows of each key whose event time still lies in the window."""

@@ -98,6 +98,31 @@ def test_a_late_window_sees_which_keys_are_online_from_it_and_from_after_it(
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["guarded_sqlite", pytest.param("guarded_postgres", marks=pytest.mark.server)],
+    indirect=True,
+)
+def test_a_key_one_of_whose_features_is_old_is_not_taken_for_newer(
+    kind: str, repo: SampleRepo
+) -> None:
+    repo.write([row(user, day(3), 1.0) for user in (1, 2)])
+    store = repo.applied()
+    materialize_window(store, "user_stats", day(3), day(4))
+    online = store._get_provider().online_store
+    old = str(int(day(1).timestamp())) if kind == "guarded_sqlite" else f"'{day(1).isoformat()}'"
+    update = f"UPDATE {store.project}_user_stats SET event_ts = {old} WHERE feature_name = 'visits'"
+    with online._get_conn(store.config) as connection:
+        connection.execute(update)
+        connection.commit()
+    writer = writer_for(online, store.config)
+    assert writer is not None
+    found = writer.keys_from(store.get_feature_view("user_stats"), Window(day(2), day(3)), 10)
+    assert found is not None
+    assert (found.within, found.after) == (set(), set())
+    writer.close()
+
+
 def _users(keys: set[bytes]) -> list[int]:
     return sorted(key_columns_of(sorted(keys), ["user_id"])["user_id"])
 
