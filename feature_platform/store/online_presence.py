@@ -5,7 +5,7 @@ values are right is what `compare_online` tells.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.engine.latest import sampled_latest_rows, source_columns
@@ -13,6 +13,7 @@ from feature_platform.engine.layout import view_layout
 from feature_platform.engine.relation import open_relation
 from feature_platform.engine.rows import feast_rows
 from feature_platform.store.materialize import online_store_errors
+from feature_platform.store.online_read import served_since
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def sample_keys(
         SourceError: The source is missing, unreadable, or lacks a column.
     """
     layout = view_layout(view)
-    seconds: int | None = getattr(store.config.online_store, "key_ttl_seconds", None)
-    lives = [each for each in (layout.ttl, timedelta(seconds=seconds or 0)) if each]
-    since = now - min(lives) if lives else None
+    since = served_since(store, layout, now)
     found: list[str] = []
     with open_relation(store.config, layout.source, [window], source_columns(layout)) as relation:
         _, batches = sampled_latest_rows(relation, layout, limit=most, seed=0)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -127,7 +127,7 @@ def _compare(
     answers = provider.online_read(
         store.config, layout.view, [key for key, _, _, _ in rows], list(names)
     )
-    expired_before = datetime.now(UTC) - layout.ttl if layout.ttl else None
+    expired_before = served_since(store, layout, datetime.now(UTC))
     newest = max((window.end for window in served), default=None)
     found: list[Mismatch] = []
     for (key, offline, event_time, _), (online_time, answer) in zip(rows, answers, strict=True):
@@ -141,6 +141,19 @@ def _compare(
             if not same and not (expired and (got is None or _is_null(got))):
                 found.append(Mismatch(_readable(key), name, _value(got), _value(wanted)))
     return found
+
+
+def served_since(store: "FeatureStore", layout: ViewLayout, now: datetime) -> datetime | None:
+    """The event time before which a row may be gone: by the view's TTL, or by the store's own.
+
+    Args:
+        store: The Feast store.
+        layout: The view.
+        now: The moment.
+    """
+    seconds: int | None = getattr(store.config.online_store, "key_ttl_seconds", None)
+    lives = [each for each in (layout.ttl, timedelta(seconds=seconds or 0)) if each]
+    return now - min(lives) if lives else None
 
 
 def _is_streamed(

@@ -477,3 +477,20 @@ def test_a_row_of_today_can_be_materialized_up_to_now(tmp_path: Path) -> None:
     store = repo.applied()
     materialize_window(store, "user_stats", now - timedelta(hours=1), now)
     assert served(store, 1) == [1.0]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("kind", ["guarded_redis"])
+def test_a_key_that_redis_has_let_expire_is_no_difference(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    online = online_config(kind, request) | {"key_ttl_seconds": 1}
+    repo = SampleRepo(tmp_path / "short", online=online)
+    repo.write([row(1, day(1), 1.0)])
+    store = repo.applied()
+    materialize_window(store, "user_stats", day(1), day(2))
+    deadline = time.monotonic() + 30
+    while served(store, 1) != [None]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert compare_online(store, "user_stats").mismatches == ()
