@@ -129,6 +129,7 @@ def play(world: World, daemon: Daemon, deadly: set[int], dice: random.Random) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_whenever_the_daemon_dies_all_is_mended_and_nothing_is_asked_for_without_cause(
     make_repo: "Callable[..., Sample]", tmp_path: Path
 ):
