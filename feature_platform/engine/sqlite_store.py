@@ -48,7 +48,7 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
     def _get_conn(self, config: Any) -> Any:
         """The connection; another one where the file was removed or replaced since.
 
-        The file that is gone would be read, and written, as if nothing had happened.
+        A file that is gone would be written as if nothing had happened.
         """
         path = self._get_db_path(config)
         if self._conn is not None and self._file == _identity(path):
@@ -61,6 +61,11 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
                 self._file = _identity(path)
             return self._conn
+
+    def _to_read(self, config: Any) -> Any:
+        """The connection; where the file is gone and none has taken its place, what it held."""
+        is_gone = _identity(self._get_db_path(config)) is None
+        return self._conn if is_gone and self._conn is not None else self._get_conn(config)
 
     def online_write_batch(
         self,
@@ -109,7 +114,7 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
             config.project, table, config.registry.enable_online_feature_view_versioning
         )
         quoted = '"' + name.replace('"', '""') + '"'
-        connection = self._get_conn(config)
+        connection = self._to_read(config)
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             some = keys[start : start + _KEYS_AT_ONCE]
             # The time is added to nothing, or the driver would make it a datetime a cell.
