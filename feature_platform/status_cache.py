@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 from dagster import DagsterEventType
 
 from feature_platform.assets.windows import window_of
+from feature_platform.cadence import LENGTH
 from feature_platform.graph import FeastGraph
 from feature_platform.status import ViewStatus, WindowStatus, view_status
 from feature_platform.store.registry import registered_views, windows_of
@@ -17,7 +18,6 @@ from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorD
 # Windows looked at for each view: as far back as it serves, but not further than this.
 _MOST_WINDOWS = 60
 _WITHOUT_TTL = 30
-_LENGTH = {"daily": timedelta(days=1), "hourly": timedelta(hours=1)}
 _PAGE = 1000
 
 
@@ -25,7 +25,7 @@ def windows_shown(view: FeastTranslatorData) -> int:
     """How many of a view's newest windows count: those within its TTL, at most 60."""
     assert view.settings is not None  # noqa: S101 - views always carry settings
     ttl = view.obj.ttl
-    within = int(ttl / _LENGTH[view.settings.partitions]) if ttl else _WITHOUT_TTL
+    within = int(ttl / LENGTH[view.settings.partitions]) if ttl else _WITHOUT_TTL
     return max(1, min(within, _MOST_WINDOWS))
 
 

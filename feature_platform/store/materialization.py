@@ -271,8 +271,10 @@ class Materialization:
         if self._writer is None or not self._layout.source_keys:
             return None
         online = self._writer.keys_from(self._layout.view, window, KEYS_A_PART)
+        if online is None:
+            return None
         found = list(distinct_keys(relation, self._layout, window))
-        if online is None or not found:
+        if not found:
             return None
         batch = pa.Table.from_batches(found).combine_chunks().to_batches()[0]
         keys = batch_keys(batch, self._layout, self._version).to_pylist()
