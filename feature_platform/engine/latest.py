@@ -119,14 +119,13 @@ def latest_rows_of(
     Yields:
         Batches as those of `latest_rows`; keys without a row are missing.
     """
+    # It stays until the next keys take its place or the relation is closed: a reader that gives up
+    # half-way may end this generator only after that.
     relation.connection.register("wanted_keys", keys)
-    try:
-        named = ", ".join(identifier(key.name) for key in layout.keys if key.source is not None)
-        condition = f"({_key_list(layout)}) IN (SELECT ({named}) FROM wanted_keys)"
-        statement = _latest(relation, layout, condition, not_before, once=once)
-        yield from relation.batches(statement, batch_rows)
-    finally:
-        relation.connection.unregister("wanted_keys")
+    named = ", ".join(identifier(key.name) for key in layout.keys if key.source is not None)
+    condition = f"({_key_list(layout)}) IN (SELECT ({named}) FROM wanted_keys)"
+    statement = _latest(relation, layout, condition, not_before, once=once)
+    yield from relation.batches(statement, batch_rows)
 
 
 def sampled_latest_rows(

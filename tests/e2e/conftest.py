@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import socketserver
 import subprocess
 import sys
@@ -18,6 +17,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
+from local_servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
@@ -82,7 +84,7 @@ def server(
         ROOT / "feature_repo", repo, ignore=shutil.ignore_patterns("data", "__pycache__")
     )
     proxy, lines = called
-    port = _free_port()
+    port = free_port()
     inherited = {name: value for name, value in os.environ.items() if name not in SILENCERS}
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy)
     direct = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")
@@ -110,12 +112,6 @@ def server(
         yield Server(url, repo, log, lines)
     finally:
         _stop(process)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_served(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

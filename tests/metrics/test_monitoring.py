@@ -19,6 +19,7 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.test_utils import freeze_time
+from local_servers import free_port
 
 from feature_platform.alerts.incidents import Condition, Kind, Subject
 from feature_platform.alerts.repair import ONLINE_CHECK, runbook_page
@@ -103,14 +104,6 @@ class Prometheus:
         return said["data"]
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _start(command: list[str], log: Path, **more: str) -> "subprocess.Popen[bytes]":
     with log.open("wb") as output:
         return subprocess.Popen(
@@ -177,7 +170,7 @@ def prometheus(
     recorded: "Sample", home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
-    target, port = _free_port(), _free_port()
+    target, port = free_port(), free_port()
     (folder / "prometheus.yml").write_text(
         "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
         f"rule_files: ['{MONITORING / 'rules.yaml'}']\n"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
+from local_servers import free_port
 
 from feature_platform.cli import main
 
@@ -112,9 +113,7 @@ def test_a_server_that_is_no_pushgateway_is_named_with_what_it_answered(
 @pytest.fixture
 def pushgateway(tmp_path: Path) -> Iterator[str]:
     """A real one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (tmp_path / "pushgateway.log").open("wb") as log:
         process = subprocess.Popen(
             ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}"],

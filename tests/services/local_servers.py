@@ -24,11 +24,16 @@ import pytest
 
 
 def free_port() -> int:
-    """A port nobody listens on; low enough that a Redis Cluster's bus, 10,000 above, fits too."""
+    """A port that nobody listens on, nor on the one 10,000 above, where a Redis Cluster has its bus.
+
+    Both lie below the range from which the kernel gives ports to outgoing connections (32,768 on),
+    which would otherwise take one of them before the server does.
+    """
     while True:
-        port = secrets.randbelow(25_000) + 20_000
-        with closing(socket.socket()) as probe, suppress(OSError):
+        port = secrets.randbelow(12_000) + 10_000
+        with closing(socket.socket()) as probe, closing(socket.socket()) as bus, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
             return port
 
 
