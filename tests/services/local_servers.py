@@ -24,7 +24,7 @@ import pytest
 
 
 def free_port() -> int:
-    """A port that nobody listens on, nor on the one 10,000 above, where a Redis Cluster has its bus.
+    """A free port; the one 10,000 above it, where a Redis Cluster has its bus, is free too.
 
     Both lie below the range from which the kernel gives ports to outgoing connections (32,768 on),
     which would otherwise take one of them before the server does.
