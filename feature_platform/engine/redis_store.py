@@ -7,7 +7,7 @@ from typing import Any, Literal
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 
 from feature_platform.engine.bulk import encode_feast_rows
-from feature_platform.engine.fast_read import StoredRow, read_into
+from feature_platform.engine.fast_read import FastReads, StoredRow
 from feature_platform.engine.redis_writer import RedisWriter
 from feature_platform.engine.view_guard import guard_of
 
@@ -27,7 +27,7 @@ class GuardedRedisOnlineStoreConfig(RedisOnlineStoreConfig):  # type: ignore[mis
     """Online store type selector"""
 
 
-class GuardedRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]
+class GuardedRedisOnlineStore(FastReads, RedisOnlineStore):  # type: ignore[misc]
     """Feast's Redis online store, with the same keys and fields, that never goes back in time.
 
     A row replaces what is there only if its (event time, created time) is not older, compared and
@@ -41,26 +41,6 @@ class GuardedRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]
         if not self._client:
             self._client = redis_client(online_store_config)
         return self._client
-
-    def _read_features_per_fv(  # noqa: PLR0917 - Feast's signature
-        self,
-        config: Any,
-        grouped_refs: Any,
-        join_key_values: Any,
-        entity_name_to_join_key_map: Any,
-        online_features_response: Any,
-        full_feature_names: bool,  # noqa: FBT001
-        include_feature_view_version_metadata: bool,  # noqa: FBT001
-    ) -> None:
-        read_into(
-            lambda table, keys, names: self._fetch(config, table, keys, names),
-            config.entity_key_serialization_version,
-            grouped_refs,
-            (join_key_values, entity_name_to_join_key_map),
-            online_features_response,
-            full_names=full_feature_names,
-            with_version=include_feature_view_version_metadata,
-        )
 
     def _fetch(
         self, config: Any, table: Any, keys: list[bytes], names: list[str]

@@ -11,7 +11,7 @@ from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 
 from feature_platform.engine.bulk import encode_feast_rows
-from feature_platform.engine.fast_read import StoredRow, read_into
+from feature_platform.engine.fast_read import FastReads, StoredRow
 from feature_platform.engine.sqlite_writer import SqliteWriter, stored_time
 from feature_platform.engine.view_guard import guard_of
 
@@ -32,7 +32,7 @@ class GuardedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):  # type: ignore[m
     it to false where the file lies on a network file system."""
 
 
-class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
+class GuardedSqliteOnlineStore(FastReads, SqliteOnlineStore):  # type: ignore[misc]
     """Feast's SQLite online store, with the same tables, that never goes back in time.
 
     A row replaces what is there only if its (event time, created time) is not older, whoever
@@ -85,26 +85,6 @@ class GuardedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
             writer.write(table, rows, guard_of(table))
             if progress:
                 progress(len(rows))
-
-    def _read_features_per_fv(  # noqa: PLR0917 - Feast's signature
-        self,
-        config: Any,
-        grouped_refs: Any,
-        join_key_values: Any,
-        entity_name_to_join_key_map: Any,
-        online_features_response: Any,
-        full_feature_names: bool,  # noqa: FBT001
-        include_feature_view_version_metadata: bool,  # noqa: FBT001
-    ) -> None:
-        read_into(
-            lambda table, keys, names: self._fetch(config, table, keys, names),
-            config.entity_key_serialization_version,
-            grouped_refs,
-            (join_key_values, entity_name_to_join_key_map),
-            online_features_response,
-            full_names=full_feature_names,
-            with_version=include_feature_view_version_metadata,
-        )
 
     def _fetch(
         self, config: Any, table: Any, keys: list[bytes], names: list[str]
