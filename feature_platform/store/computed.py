@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from feature_platform.engine.bulk import EncodedRows, Guard, OnlineWriter, encode_feast_rows
 from feature_platform.engine.generic_writer import GenericWriter
 from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.relation import VIEW, identifier, open_relation
 from feature_platform.engine.transformed import ComputedRows, computed_rows, rows_of
 from feature_platform.engine.writers import writer_for
-from feature_platform.errors import TransformationError
+from feature_platform.errors import SourceError, TransformationError
 from feature_platform.store.view_settings import read_settings
 from feature_platform.store.windows import Window
 
@@ -84,17 +85,21 @@ class ComputedWindow:
             writer.write(self._layout.view, rows, guard)
 
     def write_offline(self) -> None:
-        """Add the rows to the table that a derived view writes to, as Feast's engine does.
+        """Add those of the rows that a derived view's table lacks to it.
+
+        Feast's engine adds all of them at every run. A row is known by its key and its times: what
+        a killed run has left out is added when it runs again, and so is what came late.
 
         Raises:
             TransformationError: The table does not take them.
         """
-        if not self._found.table.num_rows:
+        lacking = _lacking(self._store.config, self._layout, self._found)
+        if not lacking.num_rows:
             return
         offline = self._store._get_provider().offline_store  # noqa: SLF001 - as Feast's own
         try:
             offline.offline_write_batch(
-                self._store.config, self._layout.view, self._found.table, lambda _: None
+                self._store.config, self._layout.view, lacking, lambda _: None
             )
         except Exception as error:  # every offline store raises its own
             raise TransformationError(
@@ -167,6 +172,43 @@ class ComputedWindow:
         encoded = encode_feast_rows(rows_of(found, self._layout), self._version)
         none = pa.array([], pa.binary())
         return pa.concat_arrays([none, *(rows.keys for rows in encoded)])
+
+
+def _lacking(config: Any, layout: ViewLayout, found: ComputedRows) -> pa.Table:
+    """The computed rows whose key and times no row of the view's table has."""
+    if not found.table.num_rows:
+        return found.table
+    first, last = pc.min_max(found.event_times).values()
+    span = Window(first.as_py(), last.as_py() + timedelta(microseconds=1))
+    created = layout.source.created_timestamp_column
+    keys = [key for key in layout.keys if key.source is not None]
+    computed = {f"k{place}": found.table[key.name] for place, key in enumerate(keys)}
+    computed["event_time"] = found.event_times
+    if created:
+        computed["created_time"] = _in_utc(found.table[created])
+    computed["place"] = pa.array(range(found.table.num_rows), pa.int64())
+    try:
+        with open_relation(config, layout.source, [span], layout.source_keys) as relation:
+            relation.connection.register("computed", pa.table(computed))
+            pairs = [(f"k{place}", key.source) for place, key in enumerate(keys)]
+            pairs += [("event_time", relation.timestamp)]
+            pairs += [("created_time", relation.created)] if relation.created else []
+            same = " AND ".join(
+                f"c.{name} IS NOT DISTINCT FROM r.{identifier(str(column))}"
+                for name, column in pairs
+            )
+            places = relation.rows(
+                f"SELECT place FROM computed AS c ANTI JOIN {VIEW} AS r ON {same} ORDER BY place"
+            )
+    except SourceError:  # not there yet, or what is wrong with it is said where it is written
+        return found.table
+    return found.table.take(pa.array([place for (place,) in places], pa.int64()))
+
+
+def _in_utc(column: Any) -> Any:
+    """Times in microseconds; those without a zone are UTC."""
+    cut = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return cut.cast(pa.timestamp("us", "UTC"))
 
 
 def _without(batches: Iterator[pa.Array], present: pa.Array) -> Iterator[pa.Array]:

@@ -366,7 +366,7 @@ class Materialization:
         self.keys_written += len(work)
         if progress is not None and len(work):
             progress(len(work))
-        if view.offline and view.source_views and not again:
+        if view.offline and view.source_views:
             work.write_offline()
         if again and view.stream_source is None:
             parts = [side for whole in again for side in _sides(whole, self._not_before())]

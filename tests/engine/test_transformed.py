@@ -1,6 +1,8 @@
 """Views that Feast computes: the result of brute force, whatever the order of windows."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -565,26 +567,88 @@ def test_another_engine_writes_where_it_runs_and_the_guarded_store_keeps_the_ord
         compare_online(store, "v")
 
 
+def _kept(it: Objects) -> list[Any]:
+    base = it.base()
+    sink = it.source("sink", path=str(it.folder / "sink.parquet"))
+    more = {"udf": _kept_columns, "sink_source": sink, "offline": True}
+    return [base, it.view("v", [base], {"x": Float64}, **more)]
+
+
+def _kept_offline(tmp_path: Path) -> tuple[SampleRepo, FeatureStore, Path]:
+    """A derived view that writes to a table too, which is empty."""
+    tmp_path.mkdir(exist_ok=True)
+    sink, time = tmp_path / "sink.parquet", pa.timestamp("us", "UTC")
+    types = {"user_id": pa.int64(), "x": pa.float64(), "event_timestamp": time, "created": time}
+    pq.write_table(pa.schema(types).empty_table(), sink)
+    repo, store = opened(tmp_path, {"type": "sqlite"}, _kept)
+    repo.write(BEFORE)
+    return repo, store, sink
+
+
+def _amounts(sink: Path) -> list[float]:
+    return sorted(pq.read_table(sink)["x"].to_pylist())
+
+
 def test_a_derived_view_that_is_kept_offline_too_is_added_to_its_table_once(
     tmp_path: Path,
 ) -> None:
-    def kept(it: Objects) -> list[Any]:
-        base = it.base()
-        path = str(it.folder / "sink.parquet")
-        sink = it.source("sink", path=path)
-        more = {"udf": _kept_columns, "sink_source": sink, "offline": True}
-        return [base, it.view("v", [base], {"x": Float64}, **more)]
-
-    sink = tmp_path / "sink.parquet"
-    names = ["user_id", "x", "event_timestamp", "created"]
-    tmp_path.mkdir(exist_ok=True)
-    time = pa.timestamp("us", "UTC")
-    types = dict(zip(names, (pa.int64(), pa.float64(), time, time), strict=True))
-    pq.write_table(pa.schema(types).empty_table(), sink)
-    repo, store = opened(tmp_path, {"type": "sqlite"}, kept)
-    repo.write(BEFORE)
+    _, store, sink = _kept_offline(tmp_path)
     materialized(store, 1, 1)
-    assert sorted(pq.read_table(sink)["x"].to_pylist()) == [6.0, 10.0]
+    assert _amounts(sink) == [6.0, 10.0]
+
+
+def test_what_comes_late_is_added_to_the_table_of_a_derived_view_as_well(tmp_path: Path) -> None:
+    repo, store, sink = _kept_offline(tmp_path)
+    materialized(store, 1, 2, 3)
+    assert _amounts(sink) == [6.0, 10.0, 12.0, 16.0, 20.0, 24.0]
+    repo.write(AFTER)
+    materialized(store, 2, 1)
+    # The sink is only ever added to: what was corrected, or has left its source, stays in it.
+    assert _amounts(sink) == [6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0]
+
+
+_KILLED = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+
+sys.path[:0] = sys.argv[2:4]
+import test_transformed
+from sample_repos import SampleRepo
+from feature_platform.store import computed, materialize
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+for start, end, module, name in (
+    ("2026-01-01", "2026-01-02", computed.ComputedWindow, "write_offline"),
+    ("2026-01-02", "2026-01-03", materialize, "record_window"),
+):
+    child = os.fork()
+    if not child:
+        setattr(module, name, kill)
+        store = SampleRepo(Path(sys.argv[1]), {"type": "sqlite"}, keep=True).open()
+        ends = (datetime.fromisoformat(each + "T00:00:00+00:00") for each in (start, end))
+        materialize.materialize_window(store, "v", *ends)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+"""
+
+
+def test_a_run_killed_between_its_two_writes_is_made_whole_when_it_runs_again(
+    tmp_path: Path,
+) -> None:
+    _, store, sink = _kept_offline(tmp_path)
+    here = Path(__file__).parent
+    program = [sys.executable, "-W", "ignore", "-c", _KILLED]
+    subprocess.run([*program, tmp_path, here, here.parent / "services"], check=True, timeout=120)
+    assert served(store) == [20.0, 10.0, 16.0]
+    # Killed after the online write of the one day, and after both of the other.
+    assert _amounts(sink) == [16.0, 20.0]
+    assert materialized_windows(store, "v") == []
+    materialized(store, 1, 2)
+    assert _amounts(sink) == [6.0, 10.0, 16.0, 20.0]
+    assert served(store) == [20.0, 10.0, 16.0]
 
 
 def _kept_columns(rows: pd.DataFrame) -> pd.DataFrame:
