@@ -229,11 +229,16 @@ def whole_key(layout: ViewLayout) -> str:
 
 
 def distinct_keys(
-    relation: Relation, layout: ViewLayout, window: Window, batch_rows: int = 65_536
+    relation: Relation,
+    layout: ViewLayout,
+    window: Window,
+    batch_rows: int = 65_536,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[pa.RecordBatch]:
     """Stream the keys that have a row in the window, in columns named as the view names them."""
     named = ", ".join(f"{_column(key.source, '')} AS {identifier(key.name)}" for key in layout.keys)
     met = f"{inside(relation.timestamp, [window])} AND {whole_key(layout)}"
+    met += f" AND {_in_part(layout, part)}"
     yield from relation.batches(f"SELECT DISTINCT {named} FROM {VIEW} WHERE {met}", batch_rows)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 
 from feature_platform.engine.bulk import (
-    EVER,
     EncodedRows,
     Guard,
     encode_batch,
@@ -22,8 +21,6 @@ from feature_platform.engine.latest import (
     distinct_keys,
     latest_rows,
     latest_rows_of,
-    latest_rows_of_all,
-    parts_of,
     source_columns,
 )
 from feature_platform.engine.layout import ViewLayout
@@ -42,10 +39,12 @@ from feature_platform.store.windows import Window, merge, missing
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-_BATCH_ROWS = 50_000
-_GENERIC_ROWS = 2_000
+BATCH_ROWS = 50_000
+GENERIC_ROWS = 2_000
 _MANY_ROWS = 20_000  # fewer are sent sooner than the online store is asked what it has
 _ATTEMPTS = "attempts"
+PROGRESS = "rebuild"
+"""The note of how far a rebuild has come."""
 
 
 class Materialization:
@@ -116,10 +115,7 @@ class Materialization:
         # newer row may be the stream's, and stays. A row of a later window stays as well, be it in
         # the source now or not: whether it has gone for good is for that window's own run to say.
         is_streamed = self._layout.view.stream_source is not None
-        guard = Guard(
-            governed=() if is_streamed else (window, *unrecorded),
-            compares_created=bool(self._layout.source.created_timestamp_column),
-        )
+        guard = self._guard([window, *unrecorded])
         transformed = why_transformed(self._layout.view)
         if transformed:
             self.reason = f"Feast computes it: {transformed}"
@@ -143,7 +139,7 @@ class Materialization:
                 if is_late and count == 1 and rows >= _MANY_ROWS and not unrecorded
                 else None
             )
-            batch_rows = _GENERIC_ROWS if self._writer is None else _BATCH_ROWS
+            batch_rows = GENERIC_ROWS if self._writer is None else BATCH_ROWS
             fresh = {"not_before": self._not_before()}
             for number in range(count):
                 batches = (
@@ -179,66 +175,6 @@ class Materialization:
         """Forget that the window was begun, after it has been recorded."""
         self._note_attempts(missing(self._attempts(), [window]))
 
-    def parts(self, windows: Sequence[Window]) -> int:
-        """Into how many parts the keys of some windows are divided for `write_all`."""
-        if not windows:
-            return 0
-        with open_relation(
-            self._store.config, self._layout.source, windows, self._layout.source_keys
-        ) as relation:
-            return parts_of(relation, self._layout, windows)
-
-    def write_all(
-        self, windows: Sequence[Window], part: tuple[int, int], governed: Sequence[Window]
-    ) -> None:
-        """Write the latest row over all windows of the keys of one part.
-
-        Args:
-            windows: Merged windows.
-            part: Number and count of parts.
-            governed: Windows whose rows online are replaced, newer or not.
-        """
-        is_streamed = self._layout.view.stream_source is not None
-        guard = Guard(
-            governed=() if is_streamed else tuple(governed),
-            compares_created=bool(self._layout.source.created_timestamp_column),
-        )
-        with open_relation(
-            self._store.config, self._layout.source, windows, source_columns(self._layout)
-        ) as relation:
-            batches = latest_rows_of_all(
-                relation,
-                self._layout,
-                not_before=self._not_before(),
-                batch_rows=_GENERIC_ROWS if self._writer is None else _BATCH_ROWS,
-                part=part,
-            )
-            self._write_all(batches, guard, None)
-
-    def clear(self, window: Window, served: Sequence[Window]) -> None:
-        """Take out what is still online from a window that is served no more."""
-        if self._writer is None:
-            self.rebuild_due = True
-            return
-        for keys in self._writer.keys_within(self._layout.view, window):
-            self._replace_vanished(keys.to_pylist(), window, served, Guard(governed=(window,)))
-
-    @property
-    def names_vanished(self) -> bool:
-        """Whether the online store can tell which keys it holds of a window."""
-        return self._writer is not None
-
-    def take_out(self, window: Window = EVER) -> None:
-        """Delete the view's rows from a window, where the online store can tell which those are."""
-        if self._writer is not None:
-            for keys in self._writer.keys_within(self._layout.view, window):
-                self._writer.delete(self._layout.view, keys.to_pylist(), window)
-
-    def begun(self, recorded: Sequence[Window]) -> list[Window]:
-        """Windows that crashed runs may have put online in part, and that no run has recorded."""
-        is_streamed = self._layout.view.stream_source is not None
-        return [] if is_streamed else missing(self._attempts(), recorded)
-
     def note(self, topic: str) -> str | None:
         """What the online store remembers of the view; nothing where it has no bulk writer."""
         return None if self._writer is None else self._writer.note(self._layout.view, topic)
@@ -251,6 +187,9 @@ class Materialization:
     def _begin(self, window: Window) -> list[Window]:
         """Note the window in the store, so that a crash is known of; returns earlier crashes."""
         begun = self._attempts()
+        if self.note(PROGRESS) is not None:
+            # What an interrupted rebuild has written is what the source held then, this now.
+            self.set_note(PROGRESS, None)
         self._note_attempts(merge([*begun, window]))
         return begun
 
@@ -259,6 +198,14 @@ class Materialization:
 
     def _note_attempts(self, windows: list[Window]) -> None:
         self.set_note(_ATTEMPTS, windows_to_text(windows) if windows else None)
+
+    def _guard(self, windows: Sequence[Window]) -> Guard:
+        """Of rows that are read over some windows; a stream's own are only replaced by newer."""
+        is_streamed = self._layout.view.stream_source is not None
+        return Guard(
+            governed=() if is_streamed else tuple(windows),
+            compares_created=bool(self._layout.source.created_timestamp_column),
+        )
 
     def _not_before(self) -> datetime | None:
         return datetime.now(UTC) - self._layout.ttl if self._layout.ttl else None

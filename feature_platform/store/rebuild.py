@@ -19,15 +19,13 @@ from feature_platform.engine.transformed import is_computed_here, why_transforme
 from feature_platform.errors import OnlineStoreError, WindowError
 from feature_platform.store.computed import partitions_of, rebuild_computed
 from feature_platform.store.locks import view_lock
-from feature_platform.store.materialization import Materialization
 from feature_platform.store.materialize import online_store_errors
+from feature_platform.store.rebuild_work import RebuildWork
 from feature_platform.store.registry import change_windows, load_view, windows_of
 from feature_platform.store.windows import Window, merge
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-
-_TOPIC = "rebuild"
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,8 @@ class RebuildResult:
         view: Name of the feature view.
         windows: The merged windows that are online now.
         keys_written: Keys written by this call.
-        keys_deleted: Keys that were online from after `as_of` and have no earlier row.
+        keys_deleted: Keys that were online from after `as_of`, or that have left the source: they
+            got their latest remaining row, or were deleted.
         parts: Into how many parts the keys were divided.
         resumed_at: The part it went on from; 0 when it began anew.
         seconds: Wall time.
@@ -68,8 +67,9 @@ def rebuild_online(
     """Write the latest row of every key over all materialized windows, in one pass a view.
 
     The keys are divided into parts, and the online store itself remembers which are done, so that
-    a call after a crash goes on where that one ended, if the source still holds the same in the
-    windows; else it begins anew.
+    a call after a crash goes on where that one ended: if the source still holds the same in the
+    windows, nothing was materialized since, and the keys of those parts are all online still. Else
+    it begins anew. Keys that have left the source are taken out, where the store can name them.
 
     Args:
         store: The Feast store.
@@ -104,7 +104,7 @@ def rebuild_online(
         present = windows_of(found)
         if why_transformed(found):
             _require_here(store, found, as_of)
-            with online_store_errors(store, view), Materialization(store, layout) as work:
+            with online_store_errors(store, view), RebuildWork(store, layout) as work:
                 _make_table(store, found)
                 keys = rebuild_computed(
                     store,
@@ -128,25 +128,26 @@ def rebuild_online(
             change_windows(store, view, lambda there: _until(there, as_of))
         with online_store_errors(store, view):
             _make_table(store, found)
-        with online_store_errors(store, view), Materialization(store, layout) as work:
-            plan = json.dumps(
-                [str(windows), duckdb.__version__, _ended(as_of), content, empty_first]
-            )
-            done, count = _resumed(work.note(_TOPIC), plan)
+        with online_store_errors(store, view), RebuildWork(store, layout) as work:
+            plan = _plan(store, layout, windows, as_of, [*content, empty_first])
+            done, count = work.progress(plan, windows)
             if empty_first and not done:
                 _empty(store, layout)
+            had_rows = not empty_first and work.holds_rows()
             # What crashed runs have put online of windows that are recorded nowhere goes too.
             undone = merge([*undone, *work.begun(present)])
             governed = merge([*present, *undone])
             count = count or work.parts(windows)
             for number in range(done, count):
                 work.write_all(windows, (number, count), governed)
-                work.set_note(_TOPIC, json.dumps([plan, number + 1, count]))
+                work.set_progress(plan, number + 1, count)
                 if progress is not None:
                     progress(number + 1, count)
+            if had_rows:
+                work.clear_vanished(windows)
             for window in undone:
                 work.clear(window, windows)
-            work.set_note(_TOPIC, None)
+            work.forget_progress()
     return RebuildResult(
         view=view,
         windows=tuple(windows),
@@ -166,7 +167,7 @@ def _make_table(store: "FeatureStore", view: Any) -> None:
 
 def _empty(store: "FeatureStore", layout: ViewLayout) -> None:
     """Take out every row of a view, and none of another."""
-    with Materialization(store, layout) as work:
+    with RebuildWork(store, layout) as work:
         if work.names_vanished:
             work.take_out()
             return
@@ -228,13 +229,18 @@ def _content(store: "FeatureStore", layout: ViewLayout, windows: Sequence[Window
     return [digest.content_hash for digest in digests]
 
 
-def _ended(as_of: datetime | None) -> str:
-    return "" if as_of is None else as_of.astimezone(UTC).isoformat()
-
-
-def _resumed(note: str | None, plan: str) -> tuple[int, int]:
-    """Parts done and parts in all of an unfinished rebuild of the same plan."""
-    if note is None:
-        return 0, 0
-    noted, done, count = json.loads(note)
-    return (int(done), int(count)) if noted == plan else (0, 0)
+def _plan(
+    store: "FeatureStore",
+    layout: ViewLayout,
+    windows: Sequence[Window],
+    as_of: datetime | None,
+    more: Sequence[object],
+) -> str:
+    """What decides what is written online, and into which parts its keys fall."""
+    columns = [
+        [each.name, each.source, each.value_type.name] for each in (*layout.keys, *layout.features)
+    ]
+    ended = "" if as_of is None else as_of.astimezone(UTC).isoformat()
+    version = store.config.entity_key_serialization_version
+    ttl = str(layout.ttl)
+    return json.dumps([str(windows), duckdb.__version__, ended, columns, version, ttl, *more])

@@ -1,12 +1,12 @@
 """Keys that are online from a window whose rows have left the source."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from feature_platform.engine.bulk import OnlineWriter
+from feature_platform.engine.bulk import EVER, OnlineWriter
 from feature_platform.engine.entity_keys import encode_keys, key_columns_of
 from feature_platform.engine.latest import (
     distinct_keys,
@@ -73,6 +73,28 @@ def vanished_keys(
         for batch in record_batches(connection, gone, _AT_ONCE):
             if batch.num_rows:
                 yield batch.column(0).to_pylist()
+
+
+def any_lost(
+    written: Iterable[pa.RecordBatch], writer: OnlineWriter, layout: ViewLayout, version: int
+) -> bool:
+    """Whether a key is not online that was written there.
+
+    Args:
+        written: Keys, in columns named as the view names them; they may repeat.
+        writer: Of the online store.
+        layout: The view.
+        version: ``entity_key_serialization_version`` of the repo.
+    """
+    with spilling_connection() as connection:
+        for table in (_ONLINE, _SOURCE):
+            connection.execute(f"CREATE TEMP TABLE {table} (entity_key BLOB)")
+        for batch in written:
+            _insert(connection, _SOURCE, batch_keys(batch, layout, version))
+        for keys in writer.keys_within(layout.view, EVER):
+            _insert(connection, _ONLINE, keys)
+        lost = f"SELECT 1 FROM {_SOURCE} ANTI JOIN {_ONLINE} USING (entity_key) LIMIT 1"
+        return connection.execute(lost).fetchone() is not None
 
 
 def remaining_rows(

@@ -4,10 +4,10 @@ import pytest
 from sample_repos import SampleRepo, day, row, served
 
 from feature_platform.errors import RegistryError, WindowError
-from feature_platform.store import materialization
 from feature_platform.store.locks import view_lock
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.rebuild import rebuild_online
+from feature_platform.store.rebuild_work import RebuildWork
 from feature_platform.store.registry import materialized_windows
 from feature_platform.store.windows import Window
 
@@ -69,13 +69,13 @@ def test_an_interrupted_rebuild_goes_on_where_it_ended(
     with pytest.raises(KeyboardInterrupt):
         rebuild_online(store, "user_stats", progress=stop)
     written: list[int] = []
-    whole = materialization.Materialization.write_all
+    whole = RebuildWork.write_all
 
     def counted(self, windows, part, governed):  # noqa: ANN001, ANN202 - as the original
         written.append(part[0])
         return whole(self, windows, part, governed)
 
-    monkeypatch.setattr(materialization.Materialization, "write_all", counted)
+    monkeypatch.setattr(RebuildWork, "write_all", counted)
     result = rebuild_online(repo.open(), "user_stats")
     assert result.resumed_at == 2
     assert written == list(range(2, result.parts))

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from sample_repos import SampleRepo, day, online_config, row, served
 
-from feature_platform.store.materialization import Materialization
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.rebuild import rebuild_online
+from feature_platform.store.rebuild_work import RebuildWork
 from feature_platform.store.registry import materialized_windows
 from feature_platform.store.windows import Window
 
@@ -43,7 +43,7 @@ def test_a_killed_return_to_a_moment_takes_back_all_that_came_after_it_when_run_
     store = repo.applied()
     materialize_window(store, "user_stats", day(1), day(3))
     with monkeypatch.context() as patched:
-        patched.setattr(Materialization, "write_all", killed)
+        patched.setattr(RebuildWork, "write_all", killed)
         with pytest.raises(Killed):
             rebuild_online(store, "user_stats", as_of=day(2))
     rebuild_online(repo.open(), "user_stats", as_of=day(2))
