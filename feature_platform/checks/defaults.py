@@ -194,18 +194,30 @@ def expect_numbers(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
             yield Expected("numbers", spec, f"elements {expected}", offence, result=result)
 
 
-def expect_row_count(trailing: Sequence[int], *, factor: float, needed: int) -> Iterator[Expected]:
-    """The window is not empty, and about as long as those before it."""
-    yield Expected("row_count", ExpectationSpec(ROW_COUNT, {"min_value": 1}), "at least 1 row")
+def expect_row_count(
+    trailing: Sequence[int], *, factor: float, needed: int, min_rows: int | None
+) -> Iterator[Expected]:
+    """The window is not empty, and about as long as those before it.
+
+    With `min_rows`, which its owner gave, that alone is too few: what came before does not matter.
+    """
+    least = 1 if min_rows is None else min_rows
+    yield Expected(
+        "row_count",
+        ExpectationSpec(ROW_COUNT, {"min_value": least}),
+        f"at least {least} row{'' if least == 1 else 's'}",
+    )
     middle = median(trailing) if len(trailing) >= max(needed, 1) else 0
     if middle > 0:  # of sources that are mostly empty there is nothing to say
         low, high = math.ceil(middle / factor), math.floor(middle * factor)
-        yield Expected(
-            "row_count",
-            ExpectationSpec(ROW_COUNT, {"min_value": low, "max_value": high}),
-            f"from {low} to {high} rows ({factor:g} times less or more than {middle:g}, "
-            f"the median of the {len(trailing)} windows before)",
-        )
+        usual = f"{middle:g}, the median of the {len(trailing)} windows before)"
+        if min_rows is None:
+            bounds = {"min_value": low, "max_value": high}
+            said = f"from {low} to {high} rows ({factor:g} times less or more than {usual}"
+        else:
+            bounds = {"max_value": max(high, min_rows)}
+            said = f"at most {max(high, min_rows)} rows ({factor:g} times {usual}"
+        yield Expected("row_count", ExpectationSpec(ROW_COUNT, bounds), said)
 
 
 def expect_suite(table: pa.Table, suite: Iterable[ExpectationSpec]) -> Iterator[Expected]:

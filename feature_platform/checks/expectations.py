@@ -71,6 +71,8 @@ class SourceValidator:
         row_count_factor: A window may have so many times fewer or more rows than the median of
             the windows before it.
         trailing_windows_needed: With fewer windows before it the median is not looked at.
+        min_rows: How few rows a window may have, whatever the median; None is one row, and not
+            far fewer than the median.
     """
 
     def __init__(
@@ -80,11 +82,13 @@ class SourceValidator:
         *,
         row_count_factor: float = 4.0,
         trailing_windows_needed: int = 5,
+        min_rows: int | None = None,
     ) -> None:
         self.schema = schema
         self.suite = tuple(suite)
         self.row_count_factor = row_count_factor
         self.trailing_windows_needed = trailing_windows_needed
+        self.min_rows = min_rows
         self._runner = ExpectationRunner()
 
     def __enter__(self) -> Self:
@@ -140,6 +144,7 @@ class SourceValidator:
                 trailing_row_counts,
                 factor=self.row_count_factor,
                 needed=self.trailing_windows_needed,
+                min_rows=self.min_rows,
             ),
             *expect_suite(frame, self.suite),
         ]

@@ -16,6 +16,7 @@ from feature_platform.checks.recorded import VERDICTS, record_results, recorded_
 from feature_platform.engine.relation import time_columns
 from feature_platform.store.inference import UNKNOWN
 from feature_platform.store.project import source_of
+from feature_platform.store.view_settings import read_min_rows
 from feature_platform.store.windows import Window
 from feature_platform.translator import FeastTranslatorData, op_name
 
@@ -77,12 +78,23 @@ class SourceChecks:
         return self.data.partitions
 
     @cached_property
+    def min_rows(self) -> int | None:
+        """What the source's tag ``dagster/min_rows`` says; None without it."""
+        return read_min_rows(self.name, self.data.obj.tags or {})
+
+    @cached_property
     def specs(self) -> list[dg.AssetCheckSpec]:
         """Specs of the checks, all blocking; ``suite`` only where the repo has one."""
         has_suite = self.data.project.suite_file(self.name) is not None
+        said = dict(_DESCRIPTIONS)
+        if self.min_rows is not None:
+            said["row_count"] = (
+                f"The window has at least {self.min_rows} rows, as the source's tag says, and not "
+                "far more than the trailing median."
+            )
         return [
             dg.AssetCheckSpec(name=name, asset=self.key, blocking=True, description=description)
-            for name, description in _DESCRIPTIONS.items()
+            for name, description in said.items()
             if name != "suite" or has_suite
         ]
 
@@ -92,6 +104,8 @@ class SourceChecks:
         suite_file = self.data.project.suite_file(self.name)
         suite = suite_file.read_bytes() if suite_file else b""
         said = repr(self._schema()).encode() + b"\0" + suite
+        if self.min_rows is not None:  # without it, verdicts of the time before it hold
+            said += f"\0min_rows {self.min_rows}".encode()
         return hashlib.sha256(said).hexdigest()[:16]
 
     def digests(
@@ -121,7 +135,7 @@ class SourceChecks:
         counts = self._recorded_counts(instance, windows)
         counts |= {window: digest.rows for window, digest in digests.items()}
         now = datetime.now(UTC)
-        with SourceValidator(schema, suite) as validator:
+        with SourceValidator(schema, suite, min_rows=self.min_rows) as validator:
             for key, window in windows.items():
                 trailing = [counts[each] for each in sorted(counts) if each.end <= window.start]
                 outcomes = validator.validate(

@@ -1,4 +1,4 @@
-"""Per-view settings of the platform, read from Feast tags so that the repo stays the one truth."""
+"""Settings of views and sources, read from Feast tags so that the repo stays the one truth."""
 
 import re
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from feature_platform.errors import RepoError
 PREFIX = "dagster/"
 Cadence = Literal["daily", "hourly"]
 _KNOWN = ("partitions", "cron", "freshness", "owner", "drift")
+_OF_SOURCES = ("min_rows",)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -42,19 +43,7 @@ def read_settings(view: str, tags: Mapping[str, str]) -> ViewSettings:
     Raises:
         RepoError: A tag with our prefix is unknown (misspelt), or its value is not understood.
     """
-    ours = {
-        key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)
-    }
-    for key in ours:
-        if key not in _KNOWN:
-            near = get_close_matches(key, _KNOWN, n=1)
-            raise RepoError(
-                f"feature view '{view}'",
-                f"has the unknown tag '{PREFIX}{key}'",
-                f"did you mean '{PREFIX}{near[0]}'?"
-                if near
-                else f"known tags: {', '.join(PREFIX + known for known in _KNOWN)}",
-            )
+    ours = _ours(f"feature view '{view}'", tags, _KNOWN)
     return ViewSettings(
         partitions=cast("Cadence", _choice(view, ours, "partitions", ("daily", "hourly"))),
         cron=ours.get("cron"),
@@ -65,6 +54,46 @@ def read_settings(view: str, tags: Mapping[str, str]) -> ViewSettings:
             _choice(view, ours, "drift", ("warn", "block", "off")),
         ),
     )
+
+
+def read_min_rows(source: str, tags: Mapping[str, str]) -> int | None:
+    """How few rows a window of a batch source may have, by its tag ``dagster/min_rows``.
+
+    Returns:
+        A number of rows, 0 allowed; None where the tag is not there.
+
+    Raises:
+        RepoError: A tag with our prefix is unknown (misspelt, or one of views), or its value is not
+            a whole number.
+    """
+    subject = f"source '{source}'"
+    value = _ours(subject, tags, _OF_SOURCES).get("min_rows")
+    if value is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise RepoError(
+            subject, f"tag '{PREFIX}min_rows' is '{value}'", "use a number of rows, such as 0"
+        )
+    return int(value)
+
+
+def _ours(subject: str, tags: Mapping[str, str], known: tuple[str, ...]) -> dict[str, str]:
+    """The tags with our prefix, without it."""
+    found = {
+        key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)
+    }
+    for key in found:
+        if key in known:
+            continue
+        near = get_close_matches(key, known, n=1)
+        if near:
+            remedy = f"did you mean '{PREFIX}{near[0]}'?"
+        elif key in (*_KNOWN, *_OF_SOURCES):
+            remedy = f"put it on the {'feature view' if key in _KNOWN else 'batch source'}"
+        else:
+            remedy = f"known tags: {', '.join(PREFIX + each for each in known)}"
+        raise RepoError(subject, f"has the unknown tag '{PREFIX}{key}'", remedy)
+    return found
 
 
 def _choice(view: str, tags: Mapping[str, str], key: str, allowed: tuple[str, ...]) -> str:

@@ -480,6 +480,17 @@ def test_a_row_count_is_held_against_the_median_of_the_windows_before(
         assert f"median of the {len(trailing)} windows before" in outcome.sentence
 
 
+def test_who_says_how_few_rows_will_do_is_not_held_to_the_median():
+    quiet = SourceValidator(SCHEMA, min_rows=0, trailing_windows_needed=2)
+    empty = payments(0)
+    for rows, before, passes in ((empty, [50, 60], True), (payments(8), [1, 1], False)):
+        outcomes = quiet.validate(rows, WINDOW, now=NOW, trailing_row_counts=before)
+        assert {each.name: each for each in outcomes}["row_count"].passed is passes
+    assert "expected at most 4 rows (4 times 1, the median of the 2 windows before)" in (
+        only({each.name: each for each in outcomes}["row_count"]).sentence
+    )
+
+
 def test_how_far_a_row_count_may_stray_can_be_set():
     validator = SourceValidator(SCHEMA, row_count_factor=1.5, trailing_windows_needed=2)
 

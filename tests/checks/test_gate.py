@@ -12,7 +12,7 @@ import pytest
 
 from feature_platform.checks.gate import SourceGate
 from feature_platform.checks.source_checks import SourceChecks
-from feature_platform.errors import GateError
+from feature_platform.errors import GateError, RepoError
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -222,6 +222,51 @@ def test_an_empty_window_is_a_failed_check(sample: "Sample"):
     assert not result.success
     assert "window 2026-03-09..2026-03-10 failed check 'row_count'" in reasons(result)[0]
     assert sample.windows("stock") == []
+
+
+def tag_the_source(sample: "Sample", tags: dict[str, str]) -> None:
+    path = sample.repo / "stock.py"
+    text = path.read_text()
+    assert text.count('name="voorraad",') == 1
+    path.write_text(text.replace('name="voorraad",', f'name="voorraad",\n    tags={tags!r},'))
+
+
+def test_a_source_may_say_that_its_windows_can_be_empty(sample: "Sample"):
+    assert not sample.run(VIEW, partition="2026-03-09").success
+    tag_the_source(sample, {"dagster/min_rows": "0"})
+    assert sample.run("registry").success
+    # The verdict of before was against another rule.
+    assert sample.run(SOURCE, VIEW, partition="2026-03-09").success
+    assert sample.run(VIEW, partition="2026-03-01").success
+    assert sample.windows("stock") == ["2026-03-01..2026-03-02", "2026-03-09..2026-03-10"]
+    assert on_hand(sample) == [0, 1, 2, 3]
+
+
+def test_or_that_some_rows_are_too_few(sample: "Sample"):
+    tag_the_source(sample, {"dagster/min_rows": "5"})
+    result = sample.run(VIEW, partition="2026-03-01")
+    assert not result.success
+    assert "found 4, expected at least 5 rows" in reasons(result)[0]
+    assert sample.windows("stock") == []
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "problem"),
+    [
+        ("min_row", "0", "has the unknown tag 'dagster/min_row'; did you mean 'dagster/min_rows'?"),
+        ("min_rows", "-1", "tag 'dagster/min_rows' is '-1'; use a number of rows, such as 0"),
+        ("min_rows", "few", "tag 'dagster/min_rows' is 'few'; use a number of rows, such as 0"),
+        ("cron", "@daily", "has the unknown tag 'dagster/cron'; put it on the feature view"),
+        ("x", "1", "has the unknown tag 'dagster/x'; known tags: dagster/min_rows"),
+    ],
+)
+def test_a_sources_tag_that_means_nothing_keeps_the_repo_from_loading(
+    sample: "Sample", tag: str, value: str, problem: str
+):
+    tag_the_source(sample, {f"dagster/{tag}": value})
+    with pytest.raises(RepoError) as refused:
+        sample.definitions()
+    assert str(refused.value) == f"source 'voorraad': {problem}"
 
 
 def never(*_arguments: Any, **_named: Any) -> Any:
