@@ -165,8 +165,7 @@ def build_feast_definitions(
     sensors = build_automation(automation, graph, translator, sets)
     if plan:
         ticking = [
-            *(Ticking(each.name, "sensor") for each in sensors),
-            *(Ticking(each.name, "schedule") for each in crons),
+            *(Ticking.of(each) for each in (*sensors, *crons)),
             *([CONDITIONS] if automation and automation.condition else []),
         ]
         alerting = build_alert_sensor(plan, graph, translator, assets, checks, ticking=ticking)

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from feature_platform.alerts.incidents import (
+    WHOLE,
     Condition,
     Evidence,
     Finding,
@@ -211,6 +212,14 @@ class Ledger:
         for row in rows:
             found.setdefault(row["asset"], {})[row["scope"]] = row["event"]
         return found
+
+    def told(self, condition: str) -> Mapping[str, tuple[int, bool]]:
+        """What was found last of each asset as a whole: the event, and whether it was bad."""
+        rows = self.connection.execute(
+            "SELECT asset, event, bad FROM scopes WHERE condition = ? AND scope = ?",
+            (condition, WHOLE),
+        )
+        return {row["asset"]: (row["event"], bool(row["bad"])) for row in rows}
 
     def start_over(self, now: datetime) -> list[Incident]:
         """Forget what is bad and how far was read, since the event log was begun anew.

@@ -3,24 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 
-from feature_platform.alerts.desk import LOOKED_AT, Delivered, open_desk
-from feature_platform.alerts.incidents import Finding, Subject, utc
-from feature_platform.alerts.ledger import Ledger
+from feature_platform.alerts.desk import Delivered, open_desk
+from feature_platform.alerts.incidents import Subject
 from feature_platform.alerts.outbox import OutboxState
 from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.automation.alert_events import Watched, read_findings
 from feature_platform.automation.tick_failures import TICK, Ticking, tick_findings
 from feature_platform.graph import FeastGraph
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
-
-# Longer than any tick of a sensor: one that began before the last look may have ended since.
-_TICK = timedelta(minutes=10)
 
 
 def build_alert_sensor(
@@ -65,11 +61,13 @@ def build_alert_sensor(
         with open_desk(plan, subjects, state, context.log) as desk:
             if desk is None:
                 return dg.SkipReason(f"another process is at {state}")
+            now = datetime.now(UTC)
             reading = read_findings(context.instance, desk.ledger, watched)
+            ticks = tick_findings(context, by_asset, desk.ledger.told(str(TICK)), now)
             desk.take_in(
-                [*reading.findings, *_ticks(context, desk.ledger, by_asset)],
+                [*reading.findings, *ticks],
                 reading.positions,
-                datetime.now(UTC),
+                now,
                 settled=reading.settled,
                 start_over=reading.start_over,
             )
@@ -80,23 +78,6 @@ def build_alert_sensor(
             return dg.SkipReason(_summary(opened, delivered, desk.outbox.state()))
 
     return alerts
-
-
-def _ticks(
-    context: dg.SensorEvaluationContext, ledger: Ledger, ticking: Mapping[str, Ticking]
-) -> list[Finding]:
-    """What the newest ticks say; nothing where no daemon ticks."""
-    origin, repository = context.code_location_origin, context.repository_name
-    if origin is None or repository is None:
-        return []
-    looked, now = ledger.position(LOOKED_AT), datetime.now(UTC)
-    return tick_findings(
-        context.instance,
-        (origin.location_name, repository),
-        ticking,
-        ledger.bad(str(TICK)).keys(),
-        now - timedelta(days=1) if looked is None else utc(looked) - _TICK,
-    )
 
 
 def state_file(home: Path, project: str) -> Path:

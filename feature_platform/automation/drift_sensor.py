@@ -12,6 +12,7 @@ from feature_platform.automation.gave_up import report_gave_up
 from feature_platform.automation.ledger import Ledger
 from feature_platform.automation.observed import AUTOMATION, PROJECT
 from feature_platform.automation.settings import AutomationSettings
+from feature_platform.automation.ticks import cursor_of
 from feature_platform.checks.drift import drift_check_names
 from feature_platform.checks.recorded import VERDICTS
 from feature_platform.graph import FeastGraph
@@ -223,7 +224,7 @@ def build_drift_sensor(
     )
     def drift(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         requests, said, cursor = look_for_drift(
-            known, context.instance, context.cursor, datetime.now(UTC)
+            known, context.instance, cursor_of(context), datetime.now(UTC)
         )
         return dg.SensorResult(
             run_requests=requests or None,

@@ -113,10 +113,8 @@ def build_freshness_sensor(
 ) -> dg.SensorDefinition:
     """The sensor of one project."""
 
-    def look(context: dg.SensorEvaluationContext) -> tuple[str, str]:
-        found = watch_freshness(
-            graph, translator, settings, context.instance, context.cursor, datetime.now(UTC)
-        )
+    def look(instance: dg.DagsterInstance, cursor: str | None) -> tuple[str, str]:
+        found = watch_freshness(graph, translator, settings, instance, cursor, datetime.now(UTC))
         return found.cursor, str(found)
 
     said = "Puts on record which views serve rows older than they promise."

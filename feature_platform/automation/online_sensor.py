@@ -163,13 +163,12 @@ def build_online_sensor(
 ) -> dg.SensorDefinition:
     """The sensor of one project."""
 
-    def look(context: dg.SensorEvaluationContext) -> tuple[str, str]:
-        instance, store = context.instance, graph.project.store()
+    def look(instance: dg.DagsterInstance, cursor: str | None) -> tuple[str, str]:
+        store = graph.project.store()
         with remembered(Path(instance.root_directory), graph.project, "online") as memory:
             now = datetime.now(UTC)
             found = look_online(
-                Look(graph, translator, instance, store, settings, memory, now),
-                context.cursor or "",
+                Look(graph, translator, instance, store, settings, memory, now), cursor or ""
             )
         return found.position, str(found)
 

@@ -29,6 +29,7 @@ from feature_platform.automation.ranges import Repair
 from feature_platform.automation.schedules import build_schedules
 from feature_platform.automation.settings import AutomationSettings, Cause
 from feature_platform.automation.source_changes import changed_sources
+from feature_platform.automation.ticks import cursor_of
 from feature_platform.checks.drift import drift_check_specs
 from feature_platform.checks.recorded import refused_partitions
 from feature_platform.checks.source_checks import SourceChecks
@@ -321,7 +322,7 @@ def build_repair_sensor(cause: Cause, automated: Automated) -> dg.SensorDefiniti
         description=_SAID[cause],
     )
     def repair(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        found = tick(cause, automated, context.instance, context.cursor, datetime.now(UTC))
+        found = tick(cause, automated, context.instance, cursor_of(context), datetime.now(UTC))
         context.log.info("%s", found)
         return dg.SensorResult(
             run_requests=found.requests or None,

@@ -4,20 +4,23 @@ A tick that failed is in no event log, so that it is asked for by name: one look
 each sensor and schedule of the project, however many views there are.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 import dagster as dg
-from dagster._core.definitions.selector import InstigatorSelector
-from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorTick, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    TickStatus,
+)
 
 from feature_platform.alerts.incidents import WHOLE, Condition, Evidence, Finding, Subject, utc
+from feature_platform.automation.ticks import newest_tick, selector_of
 
 TICK = Condition("tick")
-# What is under way says nothing yet.
-_ENDED = (TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE)
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,31 @@ class Ticking:
     Attributes:
         name: Its name in Dagster.
         kind: Which of the two.
+        on: Whether it ticks unless somebody switches it off.
     """
 
     name: str
     kind: Literal["sensor", "schedule"]
+    on: bool = False
+
+    @classmethod
+    def of(cls, defined: dg.SensorDefinition | dg.ScheduleDefinition) -> "Ticking":
+        """As it is defined."""
+        kind: Literal["sensor", "schedule"] = (
+            "sensor" if isinstance(defined, dg.SensorDefinition) else "schedule"
+        )
+        on = defined.default_status.value == InstigatorStatus.RUNNING.value
+        return cls(defined.name, kind, on=on)
+
+    def ticks(self, state: InstigatorState) -> bool:
+        """Whether it is switched on.
+
+        Args:
+            state: Dagster's, which goes by the definitions until somebody switches it.
+        """
+        return state.status == InstigatorStatus.RUNNING or (
+            self.on and state.status == InstigatorStatus.DECLARED_IN_CODE
+        )
 
     def subject(self, project: str, repo: str, profile: str | None) -> Subject:
         """What messages about it say; a project's asset keys have no part ``automation``."""
@@ -49,11 +73,10 @@ CONDITIONS = Ticking("default_automation_condition_sensor", "sensor")
 
 
 def tick_findings(
-    instance: dg.DagsterInstance,
-    repository: tuple[str, str],
+    context: dg.SensorEvaluationContext,
     ticking: Mapping[str, Ticking],
-    open_before: Collection[str],
-    since: datetime,
+    told: Mapping[str, tuple[int, bool]],
+    now: datetime,
 ) -> list[Finding]:
     """What the newest ticks say that have ended.
 
@@ -61,63 +84,48 @@ def tick_findings(
     whose next tick may be a day away. Whoever switches a sensor off that fails has seen to it.
 
     Args:
-        instance: Asked for ticks: once a sensor or schedule, and once more for each that fails.
-        repository: The code location they are in, and the repository in it.
+        context: Of the tick that looks; where no daemon ticks nothing is found.
         ticking: They, by what incidents call them.
-        open_before: Those with an open incident; of the others only failures are told.
-        since: Sensors' ticks from before count as told.
+        told: What was found before of each of them: the event, and whether it was bad.
+        now: The moment.
     """
-    location, name = repository
-    found = []
+    if context.code_location_origin is None:
+        return []  # whose they are cannot be known
+    instance, found = context.instance, []
+    states = {state.selector_id: state for state in instance.all_instigator_state()}
     for asset, each in ticking.items():
-        selector = InstigatorSelector(
-            location_name=location, repository_name=name, name=each.name
-        ).get_id()
-        # Dagster keeps a week of a sensor's ticks and sorts all that it is not told to leave out. A
-        # schedule has few, and makes up for missed ones under the time that they were due.
-        after = since.timestamp() if each.kind == "sensor" else None
-        newest = instance.get_ticks("", selector, after=after, limit=1, statuses=list(_ENDED))
-        failed = bool(newest) and newest[0].status == TickStatus.FAILURE
-        is_open = asset in open_before
-        if (failed or is_open) and _is_off(instance, selector):
-            if is_open:
-                found.append(_over(asset))
-        elif newest and (failed or is_open):
-            found.append(_finding(asset, each, newest[0], failed=failed))
+        state = states.get(selector_of(context, each.name))
+        event, is_open = told.get(asset, (0, False))
+        tick = newest_tick(instance, state) if state else None
+        failed = tick is not None and tick.status == TickStatus.FAILURE
+        if state is None or tick is None or not (failed or is_open):
+            continue
+        ended = utc(tick.end_timestamp or tick.timestamp)
+        again = each.kind == "schedule" or tick.consecutive_failure_count > 1
+        said = _sentence(tick) if failed else "it ticked"
+        if not each.ticks(state):
+            if not is_open:
+                continue
+            ended, failed, said = now, False, "it was switched off"
+        # A tick that is tried again keeps its number: what decides is which ended last, unless
+        # what was told before is from a clock that ran ahead and was put right.
+        ahead = event + 1 if event > _number(now) else 0
+        found.append(
+            Finding(
+                asset=asset,
+                condition=TICK,
+                event=max(_number(ended), ahead),
+                at=ended,
+                scopes={WHOLE: failed},
+                severity="error" if again else "warn",
+                evidence=Evidence(said),
+            )
+        )
     return found
 
 
-def _finding(asset: str, ticking: Ticking, tick: InstigatorTick, *, failed: bool) -> Finding:
-    ended = tick.end_timestamp or tick.timestamp
-    again = ticking.kind == "schedule" or tick.consecutive_failure_count > 1
-    return Finding(
-        asset=asset,
-        condition=TICK,
-        # A tick that is tried again keeps its number; what decides is which ended last.
-        event=int(ended * 1000),
-        at=utc(ended),
-        scopes={WHOLE: failed},
-        severity="error" if again else "warn",
-        evidence=Evidence(_sentence(tick) if failed else "it ticked"),
-    )
-
-
-def _over(asset: str) -> Finding:
-    now = datetime.now(UTC)
-    return Finding(
-        asset=asset,
-        condition=TICK,
-        event=int(now.timestamp() * 1000),
-        at=now,
-        scopes={WHOLE: False},
-        severity="warn",
-        evidence=Evidence("it was switched off"),
-    )
-
-
-def _is_off(instance: dg.DagsterInstance, selector: str) -> bool:
-    state = instance.get_instigator_state("", selector)
-    return state is not None and state.status == InstigatorStatus.STOPPED
+def _number(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _sentence(tick: InstigatorTick) -> str:

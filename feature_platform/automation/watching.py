@@ -5,6 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from feature_platform.automation.settings import AutomationSettings
+from feature_platform.automation.ticks import cursor_of
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.translator import op_name
 
@@ -14,7 +15,7 @@ def build_watching_sensor(
     name: str,
     description: str,
     settings: AutomationSettings,
-    look: Callable[[dg.SensorEvaluationContext], tuple[str, str]],
+    look: Callable[[dg.DagsterInstance, str | None], tuple[str, str]],
 ) -> dg.SensorDefinition:
     """A sensor of one project that starts no run.
 
@@ -23,8 +24,8 @@ def build_watching_sensor(
         name: What the sensor is called after it.
         description: What it does.
         settings: How often, and whether it is on.
-        look: Looks, and returns the next cursor and what it came to. Where it fails as it may,
-            the cursor stays as it is.
+        look: Looks, from the cursor on that the look before left, and returns the next one and
+            what it came to. Where it fails as it may, the cursor stays as it is.
     """
     status = dg.DefaultSensorStatus
 
@@ -35,10 +36,11 @@ def build_watching_sensor(
         description=description,
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        cursor = cursor_of(context)
         try:
-            cursor, said = look(context)
+            cursor, said = look(context.instance, cursor)
         except FeaturePlatformError as error:
-            return dg.SkipReason(str(error))
+            said = str(error)
         context.update_cursor(cursor)
         return dg.SkipReason(said)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.selector import InstigatorSelector
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteInstigatorOrigin,
@@ -19,6 +18,8 @@ from dagster._core.scheduler.instigation import (
     InstigatorStatus,
     InstigatorTick,
     InstigatorType,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
     TickData,
     TickStatus,
 )
@@ -63,6 +64,8 @@ class Daemon:
     ) -> InstigatorTick:
         """A tick of another one."""
         self.clock += 30
+        if status != TickStatus.STARTED:
+            self.keep(name)
         # As Dagster keeps it: what was raised is the cause of an error of its own.
         cause = SerializableErrorInfo(f"RegistryError: {said}\n", [], "RegistryError")
         error = SerializableErrorInfo("SensorExecutionError\n", [], "SensorExecutionError", cause)
@@ -71,18 +74,42 @@ class Daemon:
             TickData(
                 instigator_origin_id="any",
                 instigator_name=name,
-                instigator_type=InstigatorType.SENSOR,
+                instigator_type=_type(name),
                 status=status,
                 timestamp=self.clock,
                 end_timestamp=None if status == TickStatus.STARTED else self.clock + 1,
                 error=error if failed else None,
-                selector_id=InstigatorSelector(
-                    location_name=LOCATION, repository_name=REPOSITORY, name=name
-                ).get_id(),
+                selector_id=_origin(name).get_selector().get_id(),
                 run_ids=[],
                 consecutive_failure_count=in_a_row if failed else 0,
             )
         )
+
+    def keep(self, name: str, status: InstigatorStatus = InstigatorStatus.RUNNING) -> None:
+        """What Dagster keeps of it beside its ticks: of a sensor when the newest was."""
+        sensor = _type(name) == InstigatorType.SENSOR
+        state = InstigatorState(
+            _origin(name),
+            _type(name),
+            status,
+            SensorInstigatorData(last_tick_timestamp=self.clock)
+            if sensor
+            else ScheduleInstigatorData("0 0 * * *"),
+        )
+        known = {each.selector_id for each in self.instance.all_instigator_state()}
+        if state.selector_id in known:
+            self.instance.update_instigator_state(state)
+        else:
+            self.instance.add_instigator_state(state)
+
+
+def _origin(name: str) -> RemoteInstigatorOrigin:
+    location = RegisteredCodeLocationOrigin(LOCATION)
+    return RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, REPOSITORY), name)
+
+
+def _type(name: str) -> InstigatorType:
+    return InstigatorType.SCHEDULE if name == SCHEDULE else InstigatorType.SENSOR
 
 
 @pytest.fixture
@@ -174,14 +201,43 @@ def test_a_tick_that_repeats_a_channels_secret_does_not_spread_it(
 def test_whoever_switches_a_failing_sensor_off_has_seen_to_it(daemon: Daemon, receiver: "Receiver"):
     daemon.tick(GAP, TickStatus.FAILURE)
     daemon.look()
-    origin = RemoteInstigatorOrigin(
-        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), REPOSITORY), GAP
-    )
-    daemon.instance.add_instigator_state(
-        InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.STOPPED)
-    )
+    # By hand, or, where nobody has switched it by hand, in the definitions.
+    for status in (InstigatorStatus.STOPPED, InstigatorStatus.DECLARED_IN_CODE):
+        daemon.keep(GAP, status)
+        daemon.look()
+        assert receiver.told() == [("open", GAP_KEY), ("resolve", GAP_KEY)]
+    daemon.clock = time.time()
+    daemon.tick(GAP, TickStatus.FAILURE)
     daemon.look()
-    assert receiver.told() == [("open", GAP_KEY), ("resolve", GAP_KEY)]
+    assert receiver.told()[2:] == [("open", GAP_KEY)]
+
+
+def test_a_clock_that_ran_ahead_and_was_put_right_hides_no_tick(
+    daemon: Daemon, receiver: "Receiver"
+):
+    right = daemon.clock
+    daemon.clock += 3 * 3600
+    tick = daemon.tick(SCHEDULE, TickStatus.FAILURE)
+    daemon.tick(GAP, TickStatus.FAILURE)
+    daemon.look()
+    assert sorted(receiver.told()) == [("open", DAY_KEY), ("open", GAP_KEY)]
+    daemon.clock = right
+    # The schedule's tick is tried again, under its number; the sensor's next one has an earlier
+    # time than the one before.
+    daemon.instance.update_tick(tick.with_status(TickStatus.SUCCESS, error=None))
+    daemon.tick(GAP, TickStatus.SKIPPED)
+    daemon.look()
+    assert sorted(receiver.told()[2:]) == [("resolve", DAY_KEY), ("resolve", GAP_KEY)]
+    # What ended in the future, well this time, hides no failure of now.
+    daemon.clock += 3 * 3600
+    for status in (TickStatus.FAILURE, TickStatus.SUCCESS):
+        daemon.tick(GAP, status)
+        daemon.look()
+    daemon.clock = right + 60
+    daemon.tick(GAP, TickStatus.FAILURE)
+    daemon.look()
+    daemon.look()
+    assert receiver.told()[4:] == [("open", GAP_KEY), ("resolve", GAP_KEY), ("open", GAP_KEY)]
 
 
 def test_other_peoples_sensors_are_left_alone(daemon: Daemon, receiver: "Receiver"):
@@ -198,7 +254,7 @@ def test_the_sensor_of_automation_conditions_is_relied_on_where_there_are_some(
 ):
     daemon.tick(CONDITIONS.name, TickStatus.FAILURE)
     daemon.look()
-    assert receiver.told() == []
+    assert receiver.told() == []  # this code location has none
     automation = AutomationSettings(source_changed=False, condition=follow_upstream())
     daemon.definitions = make_sample("field_mappings").definitions(
         alerts=tmp_path / "alerts.yaml", automation=automation
