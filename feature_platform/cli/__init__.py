@@ -4,10 +4,12 @@ import json
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
+from feature_platform.cli.noise import only_about
 from feature_platform.errors import FeaturePlatformError
 
 
@@ -27,7 +29,8 @@ def _command(*options: Callable[..., Any], name: str | None = None) -> Callable[
         @wraps(function)
         def run(**arguments: Any) -> None:
             try:
-                code = function(**arguments)
+                with only_about(Path(arguments["repo"])):
+                    code = function(**arguments)
             except FeaturePlatformError as error:
                 if arguments.get("as_json"):
                     problem = {

@@ -12,14 +12,29 @@ from feature_platform.errors import RepoError
 from feature_platform.graph import FeastGraph
 from feature_platform.store.project import FeastProject
 
+_NEW_HOME = """\
+# Written by feature-platform; yours to change.
+
+# One feature view never writes twice at once, while others go on: each has a pool of its own.
+concurrency:
+  pools:
+    default_limit: 1
+
+telemetry:
+  enabled: false
+"""
+
 
 def use_dagster_home() -> Path:
     """``DAGSTER_HOME``, or the folder ``dagster_home`` here.
 
-    The event log then is the one that the UI shows.
+    The event log then is the one that the UI shows. A folder that is not there yet is made, with
+    the setting that a feature view needs and no word to anybody outside.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or Path.cwd() / "dagster_home").resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    if not home.exists():
+        home.mkdir(parents=True)
+        (home / "dagster.yaml").write_text(_NEW_HOME)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 
@@ -65,15 +80,20 @@ def choose_views(graph: FeastGraph, names: Sequence[str]) -> list[str]:
     Raises:
         RepoError: A view is unknown or cannot be materialized, or there is none at all.
     """
+    possible = [name for name, view in graph.views.items() if not view.refusal]
     for name in names:
         known = graph.views.get(name) or graph.on_demand_views.get(name)
         if known is None:
             graph.project.view(name)
         elif refusal := known.refusal:
+            others = ", ".join(sorted(possible)) or "(the repo has no other)"
+            change = "" if getattr(known.obj, "online", True) else "define it with online=True, or "
             raise RepoError(
-                f"feature view '{name}'", f"cannot be materialized: {refusal}", "choose another"
+                f"feature view '{name}'",
+                f"cannot be materialized: {refusal}",
+                f"{change}choose one of: {others}",
             )
-    chosen = list(names) or [name for name, view in graph.views.items() if not view.refusal]
+    chosen = list(names) or possible
     if not chosen:
         raise RepoError(
             f"project '{graph.project.name}'",

@@ -13,6 +13,7 @@ from feature_platform.automation.repair_sensors import Automated, Tick, tick
 from feature_platform.automation.settings import CAUSES, AutomationSettings, Cause
 from feature_platform.cli.context import dagster_instance, graph_and_views
 from feature_platform.graph import FeastGraph
+from feature_platform.store.registry import registered_views, windows_of
 from feature_platform.translator import DagsterFeastTranslator
 
 # Nothing is left for the next look here: people want to see all of it.
@@ -34,11 +35,20 @@ class Found:
         cause: What it looks for.
         tick: What it found.
         repairs: The runs it would start about the chosen views, in its order.
+        offline: Views of which nothing is online by the registry.
     """
 
     cause: Cause
     tick: Tick
     repairs: tuple[Repair, ...]
+    offline: frozenset[str] = frozenset()
+
+    def why(self, repair: Repair) -> str:
+        """Why a run would be started, in a word or two."""
+        # A new view is materialized by whoever looks for changed definitions, and nothing changed.
+        if self.cause == "definition_changed" and set(repair.views) <= self.offline:
+            return "nothing online"
+        return _WHY[self.cause]
 
 
 def run(
@@ -79,6 +89,10 @@ def look(
     """
     automated = Automated.of(graph, DagsterFeastTranslator(), EVERYTHING)
     cursors = _cursors(instance)
+    registered = registered_views(graph.project.store())
+    offline = frozenset(
+        name for name in views if name not in registered or not windows_of(registered[name])
+    )
     found = []
     for cause in causes:
         cursor = cursors.get(automated.sensor_name(cause))
@@ -88,7 +102,8 @@ def look(
             for each in (*ticked.plan.repairs, *ticked.plan.later)
             if not each.views or set(each.views) & set(views)
         ]
-        found.append(Found(cause, ticked, tuple(_only(each, views) for each in mine)))
+        repairs = tuple(_only(each, views) for each in mine)
+        found.append(Found(cause, ticked, repairs, offline))
     return found
 
 
@@ -106,6 +121,7 @@ def plain(found: Found) -> dict[str, object]:
         },
         "runs": [
             {
+                "why": found.why(each),
                 "views": list(each.views),
                 "sources": list(each.sources),
                 "first": each.first,
@@ -135,7 +151,7 @@ def show(found: Sequence[Found]) -> None:
             names = ", ".join((*repair.views, *repair.sources))
             span = repair.first if repair.windows == 1 else f"{repair.first} to {repair.last}"
             windows = f"{repair.windows} window{'s' * (repair.windows > 1)}"
-            click.echo(f"{why:<20} {span:<26} {windows:<12} {names}")
+            click.echo(f"{each.why(repair):<20} {span:<26} {windows:<12} {names}")
         plan = each.tick.plan
         gave_up = plan.given_up + sum(len(spent.keys) for spent in plan.spent)
         for count, said in (

@@ -55,6 +55,8 @@ def run(
     store, translator = graph.project.store(), DagsterFeastTranslator()
     settings = DriftSettings.load(graph.project)
     results: list[Rebuilt] = []
+    console = Console(stderr=True)
+    hidden = as_json or not console.is_terminal
     with dagster_instance() as instance:
         for name in chosen:
             gates = [SourceGate(name, each) for each in _checks(graph, name, translator)]
@@ -64,7 +66,7 @@ def run(
             )
             key = translator.get_asset_spec(graph.views[name]).key
             try:
-                with Progress(console=Console(stderr=True), disable=as_json, transient=True) as bar:
+                with Progress(console=console, disable=hidden, transient=True) as bar:
                     show = partial(_show, bar, bar.add_task(name, total=None))
                     result = rebuild_online(
                         store,

@@ -11,6 +11,7 @@ import dagster as dg
 
 from feature_platform.assets.windows import partitions_within
 from feature_platform.builder import build_feast_definitions
+from feature_platform.cli.failures import Step, failures_of, steps_of
 from feature_platform.errors import WindowError
 from feature_platform.graph import FeastGraph
 from feature_platform.store.windows import Window
@@ -140,6 +141,7 @@ def run_views(
         op_name(translator.key_of(view)): {"config": {"allow_failed_checks": allow_failed_checks}}
         for view in selected
     }
+    steps = steps_of(graph, selected, translator)
     reports = []
     for job in jobs:
         result = definitions.resolve_job_def(job.name).execute_in_process(
@@ -154,7 +156,7 @@ def run_views(
                 "ops": config if job.name == "materialize" else {},
             },
         )
-        reports.append(_report(result))
+        reports.append(_report(result, steps))
         if not result.success and not allow_failed_checks:
             break
     return _merged(reports)
@@ -196,7 +198,7 @@ def _merged(reports: Sequence[RunReport]) -> RunReport:
     )
 
 
-def _report(result: dg.ExecuteInProcessResult) -> RunReport:
+def _report(result: dg.ExecuteInProcessResult, steps: Mapping[str, Step]) -> RunReport:
     assets: dict[str, int] = {}
     metadata: dict[str, dict[str, object]] = {}
     for event in result.get_asset_materialization_events():
@@ -216,17 +218,7 @@ def _report(result: dg.ExecuteInProcessResult) -> RunReport:
         )
         for evaluation in result.get_asset_check_evaluations()
     ]
-    failures = []
-    for event in result.all_events:
-        failure = event.step_failure_data if event.is_step_failure else None
-        if failure and failure.error:
-            described = failure.user_failure_data and failure.user_failure_data.description
-            # Dagster wraps what a step raised; the innermost error is the one to act on.
-            error = failure.error
-            while error.cause is not None:
-                error = error.cause
-            failures.append(described or f"{event.step_key}: {error.message.strip()}")
-    return RunReport(result.success, assets, metadata, checks, failures)
+    return RunReport(result.success, assets, metadata, checks, failures_of(result, steps))
 
 
 class _StepLines(logging.Handler):

@@ -195,7 +195,7 @@ def test_a_view_that_cannot_be_materialized(shell: Shell, make_sample: Callable[
     sample = make_sample("not_servable")
     assert shell.refused(sample, "--view", "borrowed_offline") == (
         "feature view 'borrowed_offline': cannot be materialized: it is not served online "
-        "(online=False); choose another"
+        "(online=False); define it with online=True, or choose one of: borrowed, borrowed_per_week"
     )
 
 
@@ -410,7 +410,27 @@ def test_an_empty_window(shell: Shell, stock: "Sample"):
     [check] = [each for each in report["checks"] if not each["passed"]]
     assert check["check"] == "row_count"
     assert "at least 1 row" in check["description"]
+    [failure] = report["failures"]
+    assert failure == (
+        "source 'voorraad': failed check 'row_count', so 'stock' was not put online; correct it "
+        "and rerun, or materialize with --allow-failed-checks"
+    )
     assert stock.windows("stock") == []
+
+
+def test_an_error_that_is_not_ours_names_its_object_and_where_all_of_it_is(
+    shell: Shell, stock: "Sample", monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("of all things:\n  a division")
+
+    monkeypatch.setattr("feature_platform.engine.sources.window_digests", broken)
+    failure = shell.failed(stock)
+    assert failure.startswith(
+        "source 'voorraad': ZeroDivisionError: of all things: a division; correct what it names, "
+        "or look at run "
+    )
+    assert failure.endswith(" in Dagster's UI, which has all of it")
 
 
 def test_parquet_that_cannot_be_read(shell: Shell, stock: "Sample"):

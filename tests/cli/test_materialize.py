@@ -189,3 +189,17 @@ def test_status_is_well_when_every_shown_window_is_online(make_sample: Callable[
     [found] = status(sample, "--windows", "1")
     assert found["newest"] == "2026-03-04T00:00:00+00:00"
     assert found["lag_seconds"] > 0
+
+
+def test_a_view_of_which_nothing_is_online_has_not_changed(make_sample: Callable[..., "Sample"]):
+    sample = make_sample("field_mappings")
+    result = command(sample, "plan", "--view", "stock")
+    assert result.exit_code == 1
+    [line] = [line for line in result.stdout.splitlines() if line.endswith("  stock")]
+    assert line.startswith("nothing online  ")
+    assert materialize(sample, "2026-03-01", "2026-03-02").exit_code == 0
+    path = sample.repo / "stock.py"
+    path.write_text(path.read_text().replace('"reserved", dtype=Int64', '"reserved", dtype=String'))
+    result = command(sample, "plan", "--cause", "definition_changed", "--json")
+    [found] = json.loads(result.stdout)
+    assert {run["why"] for run in found["runs"]} == {"definition changed"}
