@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from feature_platform.reports.document import controls, document
 from feature_platform.reports.feature_section import feature_section, summary_row
-from feature_platform.reports.style import STYLE
-from feature_platform.reports.trend import MARKS
 from feature_platform.statistics import Comparison
 
 _ORDER = {"drift": 0, "warn": 1, "insufficient": 2, "ok": 3}
@@ -31,7 +30,7 @@ def drift_page(
         accept: What to type if what has drifted is meant; empty where there is no such command.
 
     Returns:
-        HTML without scripts and without anything to fetch.
+        HTML without anything to fetch.
     """
     ranked = sorted(comparisons, key=lambda each: (_ORDER[each.verdict], -each.severity))
     past = _by_feature(history)
@@ -50,13 +49,7 @@ def drift_page(
         body.append(f'<h2 id="unchanged">Without drift ({len(calm)})</h2>')
         body += [feature_section(each, trends[each.feature], folded=True) for each in calm]
     body.append(_method())
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>Drift: {escape(heading)}</title><style>{STYLE}</style></head>"
-        f"<body><main>{''.join(body)}</main></body></html>\n"
-    )
+    return document(f"Drift: {heading}", "".join(body))
 
 
 def _by_feature(history: Iterable[Comparison]) -> dict[str, list[Comparison]]:
@@ -75,12 +68,6 @@ def _trend(past: Sequence[Comparison], now: Comparison) -> list[Comparison]:
 
 def _head(heading: str, ranked: Sequence[Comparison], note: str) -> str:
     counts = {name: sum(each.verdict == name for each in ranked) for name in _ORDER}
-    chips = "".join(
-        f'<li class="chip {name}"><span aria-hidden="true">{MARKS[name]}</span> '
-        f"<b>{count}</b> {name}</li>"
-        for name, count in counts.items()
-        if count
-    )
     labels = sorted({each.reference_label for each in ranked if each.reference_label})
     seasons = sorted({each.season for each in ranked if each.season})
     reference = f"Reference: {escape(', '.join(labels))}" if labels else ""
@@ -89,8 +76,8 @@ def _head(heading: str, ranked: Sequence[Comparison], note: str) -> str:
     said = " ".join(escape(each) for each in (note,) if each)
     return (
         f"<header><h1>{escape(heading)}</h1>"
-        f'<ul class="chips" aria-label="Verdicts">{chips or "<li>no features</li>"}</ul>'
         f"<p>{reference}{'. ' if reference and said else ''}{said}</p></header>"
+        + controls(counts, {name: name for name in counts})
     )
 
 

@@ -42,7 +42,7 @@ def summary_row(comparison: Comparison, trend: Sequence[Comparison] | None) -> s
     drawn = "" if trend is None else f'<td class="spark">{trend_svg(trend, small=True)}</td>'
     return (
         f'<tr><th scope="row"><a href="#{anchor(comparison.feature)}">'
-        f"{_breakable(comparison.feature)}</a>{small}</th><td>{_badge(comparison)}</td>{cells}"
+        f"{breakable(comparison.feature)}</a>{small}</th><td>{_badge(comparison)}</td>{cells}"
         f'<td class="n">{nulls}</td>{drawn}'
         f'<td class="shape">{ranges_svg(comparison, small=True)}</td></tr>'
     )
@@ -58,7 +58,7 @@ def feature_section(
         f"{_columns(_overlays(comparison) + _ranges(comparison), _plain(comparison, trend))}"
         f"{_measures(comparison)}"
     )
-    heading = f"{_badge(comparison)} {escape(comparison.feature)}"
+    heading = f"{_badge(comparison)} {breakable(comparison.feature)}"
     if comparison.kind:
         heading += f' <small class="kind">{escape(comparison.kind)}</small>'
     name = anchor(comparison.feature)
@@ -238,9 +238,9 @@ def _measure_row(each: Measure) -> str:
     )
 
 
-def _breakable(name: str) -> str:
-    """`name`, which may be broken after an underscore."""
-    return escape(name).replace("_", "_<wbr>")
+def breakable(name: str) -> str:
+    """`name`, which may be broken after an underscore and turns round no text beside it."""
+    return f"<bdi>{escape(name).replace('_', '_<wbr>')}</bdi>"
 
 
 def _capital(text: str) -> str:

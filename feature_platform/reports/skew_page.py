@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.reports.feature_section import feature_section
+from feature_platform.reports.document import controls, document
+from feature_platform.reports.feature_section import breakable, feature_section
 from feature_platform.reports.numbers import number, percent
-from feature_platform.reports.style import STYLE
 from feature_platform.reports.trend import MARKS
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def skew_page(found: "ServiceSkew") -> str:
     """The page of one comparison.
 
     Returns:
-        HTML without scripts and without anything to fetch.
+        HTML without anything to fetch.
     """
     ranked = sorted(found.features, key=lambda each: (_ORDER[each.verdict], _rate(each)))
     heading = f"{found.service}: served against trained"
@@ -47,13 +47,7 @@ def skew_page(found: "ServiceSkew") -> str:
         body.append(f'<h2 id="unchanged">Served as trained ({len(calm)})</h2>')
         body += [_section(each, folded=True) for each in calm]
     body.append(_method())
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>Skew: {escape(heading)}</title><style>{STYLE}</style></head>"
-        f"<body><main>{''.join(body)}</main></body></html>\n"
-    )
+    return document(f"Skew: {heading}", "".join(body))
 
 
 def _rate(each: "FeatureSkew") -> float:
@@ -68,11 +62,6 @@ def _anchor(each: "FeatureSkew") -> str:
     return f"{each.origin}-" + "".join(c if c.isalnum() else f"-{ord(c):x}-" for c in each.name)
 
 
-def _breakable(text: str) -> str:
-    """Text whose long names may be broken after an underscore, on a phone."""
-    return escape(text).replace("_", "_<wbr>")
-
-
 def _badge(each: "FeatureSkew") -> str:
     return (
         f'<span class="chip {each.verdict}"><span aria-hidden="true">{MARKS[each.verdict]}</span> '
@@ -82,12 +71,6 @@ def _badge(each: "FeatureSkew") -> str:
 
 def _head(heading: str, ranked: "Sequence[FeatureSkew]", found: "ServiceSkew") -> str:
     counts = {name: sum(each.verdict == name for each in ranked) for name in _ORDER}
-    chips = "".join(
-        f'<li class="chip {name}"><span aria-hidden="true">{MARKS[name]}</span> '
-        f"<b>{count}</b> {_WORDS[name]}</li>"
-        for name, count in counts.items()
-        if count
-    )
     keys = ", ".join(f"{name} {count:,}" for name, count in found.populations.items())
     said = (
         f"Read online at {found.moment:%Y-%m-%d %H:%M:%S} UTC with {found.requests:,} requests "
@@ -96,10 +79,8 @@ def _head(heading: str, ranked: "Sequence[FeatureSkew]", found: "ServiceSkew") -
     notes = "".join(
         f'<p class="note">{escape(note[:1].upper() + note[1:])}.</p>' for note in found.notes
     )
-    return (
-        f"<header><h1>{escape(heading)}</h1>"
-        f'<ul class="chips" aria-label="Verdicts">{chips or "<li>no features</li>"}</ul>'
-        f"<p>{escape(said)}</p>{notes}</header>"
+    return f"<header><h1>{escape(heading)}</h1><p>{escape(said)}</p>{notes}</header>" + controls(
+        counts, _WORDS
     )
 
 
@@ -133,18 +114,18 @@ def _row(each: "FeatureSkew") -> str:
         cells = "".join(f'<td class="n">{cell}</td>' for cell in told)
     return (
         f'<tr><th scope="row"><a href="#{_anchor(each)}">'
-        f"{_breakable(_name(each))}</a></th><td>{_badge(each)}</td>{cells}</tr>"
+        f"{breakable(_name(each))}</a></th><td>{_badge(each)}</td>{cells}</tr>"
     )
 
 
 def _section(each: "FeatureSkew", *, folded: bool = False) -> str:
-    inner = f"<p>{_breakable(each.sentence)}</p>"
+    inner = f"<p>{breakable(each.sentence)}</p>"
     if each.parity is not None:
         inner += _causes(each.parity) + _examples(each.parity)
     if each.comparison is not None and each.comparison.measures:
         inner += "<h4>The two distributions, training being the reference</h4>"
         inner += feature_section(each.comparison, [], folded=True)
-    heading = f"{_badge(each)} {_breakable(_name(each))}"
+    heading = f"{_badge(each)} {breakable(_name(each))}"
     if folded:
         return (
             f'<details class="feature" id="{_anchor(each)}"><summary><h3>{heading}</h3></summary>'
