@@ -25,7 +25,7 @@ from feature_platform.engine.entity_rows import (
     entity_rows_of_range,
     entity_rows_of_sql,
 )
-from feature_platform.engine.offline_write import append_rows, write_logs
+from feature_platform.engine.offline_write import append_rows, is_absent, write_logs
 from feature_platform.engine.pulled_rows import all_rows, latest_rows
 from feature_platform.engine.relation import parquet_source
 from feature_platform.engine.requested_features import (
@@ -229,7 +229,9 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
                 "it has no batch source to write to",
                 "give it one (for a push source: a batch_source)",
             )
-        columns = [name for name, _ in source.get_table_column_names_and_types(config)]
+        columns = table.column_names
+        if not is_absent(config, source):
+            columns = [name for name, _ in source.get_table_column_names_and_types(config)]
         if columns != table.column_names:
             # Feast's callers expect a ValueError here.
             raise ValueError(

@@ -101,6 +101,15 @@ def append_rows(config: "RepoConfig", source: "DataSource", table: pa.Table) -> 
             new.write_table(rows)
 
 
+def is_absent(config: "RepoConfig", source: "DataSource") -> bool:
+    """Whether a source of Parquet has nothing at its path yet, and so no columns to fit."""
+    parquet = parquet_source(source)
+    if parquet is None or "*" in str(source.path):
+        return False
+    filesystem, path = location(config, parquet)
+    return bool(filesystem.get_file_info(path).type == fs.FileType.NotFound)
+
+
 def write_logs(
     config: "RepoConfig", destination: "FileLoggingDestination", data: pa.Table | Path
 ) -> None:

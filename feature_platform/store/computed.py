@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from feature_platform.engine.bulk import EncodedRows, Guard, OnlineWriter, encode_feast_rows
 from feature_platform.engine.generic_writer import GenericWriter
 from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.offline_write import append_rows, is_absent
 from feature_platform.engine.relation import VIEW, identifier, open_relation
 from feature_platform.engine.transformed import ComputedRows, computed_rows, rows_of
 from feature_platform.engine.writers import writer_for
@@ -97,10 +98,12 @@ class ComputedWindow:
         if not lacking.num_rows:
             return
         offline = self._store._get_provider().offline_store  # noqa: SLF001 - as Feast's own
+        config, source = self._store.config, self._layout.source
         try:
-            offline.offline_write_batch(
-                self._store.config, self._layout.view, lacking, lambda _: None
-            )
+            if is_absent(config, source):
+                append_rows(config, source, lacking)  # Feast's stores only add to what is there
+            else:
+                offline.offline_write_batch(config, self._layout.view, lacking, lambda _: None)
         except Exception as error:  # every offline store raises its own
             raise TransformationError(
                 f"feature view '{self._layout.name}'",

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feature_platform.engine.relation import open_relation
+from feature_platform.engine.transformed import why_transformed
 from feature_platform.errors import RepoError, SourceError
 from feature_platform.store.entity_rows import entity_hash, entity_table, nullable_dtype
-from feature_platform.store.service_layout import RequestedView, requested_views
+from feature_platform.store.service_layout import FIRST_TIME, RequestedView, requested_views
 from feature_platform.store.snapshot_changes import what_changed
 from feature_platform.store.snapshots import Snapshot, latest_snapshot, publish_snapshot
 from feature_platform.store.windows import Window
@@ -169,6 +171,7 @@ def joined_features(
             job = store.get_historical_features(frame, service, full_feature_names=True)
         found = job.to_arrow()
     except Exception as error:
+        _require_tables(store, service)
         raise SourceError(
             f"feature service '{service.name}'",
             f"the offline store '{kind}' could not join it ({_first_line(error)})",
@@ -184,6 +187,39 @@ def joined_features(
             "use an offline store that keeps every entity row, such as duckdb",
         )
     return _typed(found.drop_columns(asked.column_names), store, service)
+
+
+def _require_tables(store: "FeatureStore", service: "FeatureService") -> None:
+    """Say which view's table lacks what was asked of it, once a join has failed.
+
+    Raises:
+        SourceError: One is not there or lacks a column; names the view where Feast computes it.
+    """
+    nothing = Window(FIRST_TIME, FIRST_TIME + _MICROSECOND)
+    for view in requested_views(store, service):
+        try:
+            with open_relation(store.config, view.source, [nothing], view.source_columns):
+                continue
+        except SourceError as error:
+            if not why_transformed(view.view):
+                raise
+            kept = f"{error.subject}: {error.problem}"
+            write = f"feature-platform materialize --view {view.name} --start DAY --end DAY"
+            if not view.view.source_views:
+                remedy = (
+                    "it is computed while it is materialized and kept online alone: derive a view "
+                    f"from it (source=[{view.name}], with a sink_source and offline=True) for the "
+                    "service, or leave it out"
+                )
+            elif view.view.offline:
+                remedy = f"write it: {write}"
+            else:
+                remedy = f"define the view with offline=True, and {write} writes it"
+            raise SourceError(
+                f"feature view '{view.name}' of service '{service.name}'",
+                f"has no history to join ({kept})",
+                remedy,
+            ) from error
 
 
 def _service(project: "FeastProject", store: "FeatureStore", name: str) -> "FeatureService":

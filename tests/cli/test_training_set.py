@@ -85,3 +85,53 @@ def test_a_registry_that_differs_from_the_repo_is_refused(
     result = command(sample, labels, tmp_path / "out")
     assert result.exit_code == 2
     assert "differs from the repo (1 objects)" in result.stderr
+
+
+def test_a_computed_view_whose_table_was_never_written_is_named_with_what_writes_it(
+    make_sample: Callable[..., "Sample"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    sample = make_sample("transformed")
+    views = sample.repo / "views.py"
+    services = (
+        "\nfrom feast import FeatureService\n"
+        "own = FeatureService(name='own', features=[last_sale])\n"
+        "derived = FeatureService(name='derived', features=[overview])\n"
+    )
+    views.write_text(views.read_text() + services)
+    rows = tmp_path / "rows.parquet"
+    times = [DAY + timedelta(days=1)] * 2
+    pd.DataFrame({"shop_id": [1, 99], "event_timestamp": times}).to_parquet(rows)
+
+    def refused(service: str) -> str:
+        result = command(sample, rows, tmp_path / "out", "--service", service)
+        assert result.exit_code == 2
+        [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        return line.removeprefix("error: ")
+
+    assert refused("own") == (
+        "feature view 'last_sale' of service 'own': has no history to join (source 'sales': it has "
+        "no column 'cents' (it has booked_at, euros, shop_id, sold_at)); it is computed while it "
+        "is materialized and kept online alone: derive a view from it (source=[last_sale], with a "
+        "sink_source and offline=True) for the service, or leave it out"
+    )
+    writes = "feature-platform materialize --view overview --start DAY --end DAY"
+    line = refused("derived")
+    assert line.startswith("feature view 'overview' of service 'derived': has no history to join (")
+    assert "there is no Parquet file at 'data/overviews.parquet'" in line
+    assert line.endswith(f"; define the view with offline=True, and {writes} writes it")
+    text = views.read_text()
+    old = 'timestamp_field="sold_at"\n    ),\n    online=True,\n)\nper_visit'
+    assert old in text
+    views.write_text(text.replace(old, old.replace("online=True", "online=True, offline=True")))
+    window = ["--start", "2026-03-01", "--end", "2026-03-02", "--start-date", "2026-03-01"]
+    arguments = ["materialize", "--repo", str(sample.repo), "--view", "overview", *window]
+    assert "differs from the repo" in refused("derived")
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    result = command(sample, rows, tmp_path / "out", "--service", "derived", "--json")
+    assert result.exit_code == 0, result.output
+    made = pd.read_parquet(json.loads(result.stdout)["data"])
+    assert made["visitors"].notna().tolist() == [True, False]
+    (sample.repo / "data/overviews.parquet").unlink()
+    assert refused("derived").endswith(f"; write it: {writes}")
