@@ -5,19 +5,23 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from feature_platform.alerts.desk import LOOKED_AT
+from feature_platform.alerts.incidents import utc
 from feature_platform.alerts.ledger import open_ledger
 from feature_platform.alerts.outbox import Outbox
 from feature_platform.automation.memory import remembered
 from feature_platform.automation.settings import AutomationSettings
+from feature_platform.automation.tick_failures import Ticking
+from feature_platform.automation.ticks import newest_tick
 from feature_platform.errors import FeaturePlatformError, MetricsError
 from feature_platform.graph import FeastGraph
 from feature_platform.growth import GrowthReader
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 PREFIX = "feature_platform"
 _STATES = ("complete", "missing", "failed", "stale", "running")
+_DAY = timedelta(days=1)
 # Metadata of a feature view's materialization, and what it is called here.
 _LAST_RUN = {
     "feature_platform/seconds": ("seconds", "Seconds the newest materialization took."),
@@ -50,6 +55,7 @@ class PlatformMetrics:
         checks: Keys of its checks.
         alerts: State of its alerts; None where there are none.
         alerts_expected: Whether that file has to be there, as somebody has named it.
+        ticking: Its sensors and schedules.
         online_limit: Bytes that the online store can take; None takes what it says itself.
         translator: The one that the definitions were built with.
     """
@@ -59,6 +65,7 @@ class PlatformMetrics:
     checks: tuple[dg.AssetCheckKey, ...]
     alerts: Path | None = None
     alerts_expected: bool = False
+    ticking: tuple[Ticking, ...] = ()
     online_limit: int | None = None
     translator: DagsterFeastTranslator = DagsterFeastTranslator()  # noqa: RUF009 - has no state
 
@@ -76,6 +83,7 @@ class PlatformMetrics:
             "materializations": self._materializations,
             "checks": self._check_results,
             "runs": self._runs,
+            "ticks": lambda: self._ticks(now),
             "alerts": self._alerts,
             "online_store": self._online_store,
             "growth": self._growth,
@@ -251,6 +259,32 @@ class PlatformMetrics:
             count = self.instance.get_runs_count(dg.RunsFilter(statuses=[status]))
             runs.add_metric([status.value.lower()], count)
         yield runs
+
+    def _ticks(self, now: datetime) -> Iterator[Metric]:
+        failed = _gauge(
+            "failed_ticks",
+            "Ticks of a sensor or schedule that failed in a row, the newest last; 0 when it is "
+            "well. One that is off, or a sensor that has not ticked for a day, has none.",
+            *("name", "kind"),
+        )
+        if self.instance.schedule_storage is None:
+            return  # an instance in memory, which no daemon ticks for
+        kinds = {each.name: each.kind for each in self.ticking}
+        counts: dict[str, int] = {}
+        for state in self.instance.all_instigator_state():
+            name = state.instigator_name
+            if name not in kinds or state.status == InstigatorStatus.STOPPED:
+                continue
+            tick = newest_tick(self.instance, state)
+            # Where the definitions switch a sensor off its state does not say so.
+            if tick is None or (kinds[name] == "sensor" and now - utc(tick.timestamp) > _DAY):
+                continue
+            bad = tick.status == TickStatus.FAILURE
+            count = max(1, tick.consecutive_failure_count) if bad else 0
+            counts[name] = max(count, counts.get(name, 0))
+        for name, count in counts.items():
+            failed.add_metric([self._project, name, kinds[name]], count)
+        yield failed
 
     def _alerts(self) -> Iterator[Metric]:
         if self.alerts is None or not self.alerts.exists():

@@ -51,7 +51,7 @@ def build_alert_sensor(
     subjects = {**watched.subjects, **{about.asset: about for about in told}}
 
     @dg.sensor(
-        name=f"{op_name(dg.AssetKey(project))}_alerts",
+        name=alert_sensor_name(project),
         minimum_interval_seconds=max(1, int(plan.every.total_seconds())),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Tells people what is wrong with {project}, as {plan.file.name} says whom.",
@@ -78,6 +78,11 @@ def build_alert_sensor(
             return dg.SkipReason(_summary(opened, delivered, desk.outbox.state()))
 
     return alerts
+
+
+def alert_sensor_name(project: str) -> str:
+    """What the sensor of a project is called in Dagster."""
+    return f"{op_name(dg.AssetKey(project))}_alerts"
 
 
 def state_file(home: Path, project: str) -> Path:

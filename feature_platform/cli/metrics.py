@@ -16,7 +16,9 @@ from prometheus_client import CollectorRegistry, generate_latest, push_to_gatewa
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from feature_platform.automation.alert_sensor import state_file
+from feature_platform.automation.alert_sensor import alert_sensor_name, state_file
+from feature_platform.automation.settings import AutomationSettings
+from feature_platform.automation.tick_failures import Ticking
 from feature_platform.builder import build_feast_definitions
 from feature_platform.cli.context import dagster_instance
 from feature_platform.errors import MetricsError
@@ -61,7 +63,10 @@ def run(
     gateway = _gateway(push) if push else None
     limit = _bytes(online_limit) if online_limit else None
     with dagster_instance() as instance:
-        definitions = build_feast_definitions(graph.project, start_date, schedules=False)
+        definitions = build_feast_definitions(
+            graph.project, start_date, automation=AutomationSettings()
+        )
+        ticking = (*(definitions.sensors or ()), *(definitions.schedules or ()))
         metrics = PlatformMetrics(
             graph,
             instance,
@@ -70,6 +75,10 @@ def run(
             if alerts_state
             else state_file(Path(instance.root_directory), graph.project.name),
             alerts_expected=alerts_state is not None,
+            ticking=(
+                Ticking(alert_sensor_name(graph.project.name), "sensor"),
+                *map(Ticking.of, ticking),
+            ),
             online_limit=limit,
         )
         newest = _Newest()

@@ -155,6 +155,26 @@ def make_desk(tmp_path: Path, receiver: Receiver) -> Callable[[str], Desk]:
     return make
 
 
+@pytest.fixture
+def write_routes(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """A route file of one rule; ``hook`` is a channel on the receiver."""
+
+    def write(rule: str) -> Path:
+        monkeypatch.setenv("HOOK_KEY", SECRETS["HOOK_KEY"])
+        path = tmp_path / "alerts.yaml"
+        path.write_text(
+            "ui: https://dagster.example.com\n"
+            "channels:\n"
+            f"  hook: {{type: webhook, url: '{receiver.url}/hook', secret_env: HOOK_KEY}}\n"
+            f"routes:\n  - {rule}\n"
+        )
+        return path
+
+    return write
+
+
 def until(met: Callable[[], bool]) -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + 60

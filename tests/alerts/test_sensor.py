@@ -83,24 +83,12 @@ class Watch:
 
 @pytest.fixture
 def watch(
-    make_sample: Callable[..., "Sample"],
-    receiver: "Receiver",
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    make_sample: Callable[..., "Sample"], write_routes: Callable[[str], Path], tmp_path: Path
 ) -> Iterator[Watch]:
-    monkeypatch.setenv("HOOK_KEY", "hook-key-5f0c1d")
-    routes = tmp_path / "alerts.yaml"
-    routes.write_text(
-        "ui: https://dagster.example.com\n"
-        "channels:\n"
-        f"  hook: {{type: webhook, url: '{receiver.url}/hook', secret_env: HOOK_KEY}}\n"
-        "routes:\n  - to: hook\n"
-    )
-    (tmp_path / "home").mkdir()
-    with dg.instance_for_test(temp_dir=str(tmp_path / "home")) as instance:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         sample = make_sample("field_mappings")
         sample.instance = instance
-        yield Watch(sample, routes)
+        yield Watch(sample, write_routes("to: hook"))
 
 
 def lose_keys(row: dict[str, Any]) -> None:

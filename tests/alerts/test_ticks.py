@@ -2,28 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import (
-    RegisteredCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    InstigatorTick,
-    InstigatorType,
-    ScheduleInstigatorData,
-    SensorInstigatorData,
-    TickData,
-    TickStatus,
-)
-from dagster._utils.error import SerializableErrorInfo
+from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
+from kept_ticks import Ticks
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -34,105 +19,39 @@ from feature_platform.automation.tick_failures import CONDITIONS
 if TYPE_CHECKING:
     from conftest import Receiver, Sample
 
-LOCATION, REPOSITORY = "features", "__repository__"
 GAP, SCHEDULE = "warehouse_stock_gap", "warehouse_stock_daily_schedule"
 GAP_KEY = f"warehouse_stock/automation/{GAP}#failed-tick"
 DAY_KEY = f"warehouse_stock/automation/{SCHEDULE}#failed-tick"
 
 
-@dataclass
-class Daemon:
-    """What a daemon records of the sensors and schedules of one code location."""
+class Daemon(Ticks):
+    """A daemon that ticks the alert sensor of the code location."""
 
     definitions: dg.Definitions
-    instance: dg.DagsterInstance
-    clock: float = field(default_factory=lambda: time.time() - 300)  # each tick is half a minute
 
-    def look(self, *, location: bool = True) -> str:
-        """One tick of the alert sensor as the daemon gives it; what it said."""
+    def look(self) -> str:
+        """One tick of the alert sensor; what it said."""
+        return self._look(self.context("warehouse_stock_alerts"))
+
+    def look_by_hand(self) -> str:
+        """As people do it who try a sensor out."""
+        return self._look(dg.build_sensor_context(instance=self.instance))
+
+    def _look(self, context: dg.SensorEvaluationContext) -> str:
         sensor = next(s for s in self.definitions.sensors or () if s.name.endswith("_alerts"))
-        context = dg.SensorEvaluationContext(
-            None,
-            instance=self.instance,
-            repository_name=REPOSITORY,
-            code_location_origin=RegisteredCodeLocationOrigin(LOCATION) if location else None,
-        )
         return sensor.evaluate_tick(context).skip_message or ""
-
-    def tick(
-        self, name: str, status: TickStatus, said: str = "registry is gone", in_a_row: int = 1
-    ) -> InstigatorTick:
-        """A tick of another one."""
-        self.clock += 30
-        if status != TickStatus.STARTED:
-            self.keep(name)
-        # As Dagster keeps it: what was raised is the cause of an error of its own.
-        cause = SerializableErrorInfo(f"RegistryError: {said}\n", [], "RegistryError")
-        error = SerializableErrorInfo("SensorExecutionError\n", [], "SensorExecutionError", cause)
-        failed = status == TickStatus.FAILURE
-        return self.instance.create_tick(
-            TickData(
-                instigator_origin_id="any",
-                instigator_name=name,
-                instigator_type=_type(name),
-                status=status,
-                timestamp=self.clock,
-                end_timestamp=None if status == TickStatus.STARTED else self.clock + 1,
-                error=error if failed else None,
-                selector_id=_origin(name).get_selector().get_id(),
-                run_ids=[],
-                consecutive_failure_count=in_a_row if failed else 0,
-            )
-        )
-
-    def keep(self, name: str, status: InstigatorStatus = InstigatorStatus.RUNNING) -> None:
-        """What Dagster keeps of it beside its ticks: of a sensor when the newest was."""
-        sensor = _type(name) == InstigatorType.SENSOR
-        state = InstigatorState(
-            _origin(name),
-            _type(name),
-            status,
-            SensorInstigatorData(last_tick_timestamp=self.clock)
-            if sensor
-            else ScheduleInstigatorData("0 0 * * *"),
-        )
-        known = {each.selector_id for each in self.instance.all_instigator_state()}
-        if state.selector_id in known:
-            self.instance.update_instigator_state(state)
-        else:
-            self.instance.add_instigator_state(state)
-
-
-def _origin(name: str) -> RemoteInstigatorOrigin:
-    location = RegisteredCodeLocationOrigin(LOCATION)
-    return RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, REPOSITORY), name)
-
-
-def _type(name: str) -> InstigatorType:
-    return InstigatorType.SCHEDULE if name == SCHEDULE else InstigatorType.SENSOR
 
 
 @pytest.fixture
 def daemon(
-    make_sample: Callable[..., "Sample"],
-    receiver: "Receiver",
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    make_sample: Callable[..., "Sample"], write_routes: Callable[[str], Path], tmp_path: Path
 ) -> Iterator[Daemon]:
-    monkeypatch.setenv("HOOK_KEY", "hook-key-5f0c1d")
-    routes = tmp_path / "alerts.yaml"
-    routes.write_text(
-        "ui: https://dagster.example.com\n"
-        "channels:\n"
-        f"  hook: {{type: webhook, url: '{receiver.url}/hook', secret_env: HOOK_KEY}}\n"
-        "routes:\n  - {match: {kind: tick}, to: hook}\n"
-    )
-    (tmp_path / "home").mkdir()
-    definitions = make_sample("field_mappings").definitions(
-        alerts=routes, automation=AutomationSettings()
-    )
-    with dg.instance_for_test(temp_dir=str(tmp_path / "home")) as instance:
-        yield Daemon(definitions, instance)
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        daemon = Daemon(instance)
+        daemon.definitions = make_sample("field_mappings").definitions(
+            alerts=write_routes("{match: {kind: tick}, to: hook}"), automation=AutomationSettings()
+        )
+        yield daemon
 
 
 def test_a_sensor_that_raises_is_one_incident_until_its_next_good_tick(
@@ -193,7 +112,7 @@ def test_a_tick_that_repeats_a_channels_secret_does_not_spread_it(
     daemon.look()
     [message] = receiver.hooks()[0]["messages"]
     assert message["what"] == "its tick raised: RegistryError: cannot sign with ***"
-    kept = [file for file in (tmp_path / "home" / "alerts").iterdir() if file.is_file()]
+    kept = [file for file in (tmp_path / "alerts").iterdir() if file.is_file()]
     assert len(kept) > 1
     assert not any(b"hook-key-5f0c1d" in file.read_bytes() for file in kept)
 
@@ -245,7 +164,7 @@ def test_other_peoples_sensors_are_left_alone(daemon: Daemon, receiver: "Receive
     daemon.look()
     assert receiver.told() == []
     daemon.tick(GAP, TickStatus.FAILURE)
-    daemon.look(location=False)  # not the daemon's tick: whose it is cannot be known
+    daemon.look_by_hand()  # whose sensors they are cannot be known
     assert receiver.told() == []
 
 

@@ -13,18 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import (
-    InProcessCodeLocationOrigin,
-    RegisteredCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.test_utils import freeze_time
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
+from kept_ticks import Ticks
 from shop import VIEWS
 
 from feature_platform.automation.settings import AutomationSettings
@@ -206,33 +202,14 @@ def test_each_sensor_that_starts_runs_goes_on_from_the_newest_cursor(
         training_sets={"served": EntityRows(path="labels.parquet")},
         schedules=False,
     )
-    location = RegisteredCodeLocationOrigin("features")
     serials = {}
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         for sensor in definitions.sensors or ():
-            origin = RemoteInstigatorOrigin(
-                RemoteRepositoryOrigin(location, "__repository__"), sensor.name
-            )
-            for ended, serial in ((100.0, 7), (200.0, 8)):
-                instance.create_tick(
-                    TickData(
-                        instigator_origin_id=origin.get_id(),
-                        instigator_name=sensor.name,
-                        instigator_type=InstigatorType.SENSOR,
-                        status=TickStatus.SKIPPED,
-                        timestamp=ended,
-                        selector_id=origin.get_selector().get_id(),
-                        cursor=f'{{"serial": {serial}}}',
-                    )
-                )
-            context = dg.SensorEvaluationContext(
-                None,
-                last_tick_completion_time=100.0,
-                cursor='{"serial": 7}',
-                instance=instance,
-                repository_name="__repository__",
-                code_location_origin=location,
-                sensor_name=sensor.name,
+            ticks = Ticks(instance)
+            stored = ticks.tick(sensor.name, TickStatus.SKIPPED, cursor='{"serial": 7}')
+            ticks.tick(sensor.name, TickStatus.SKIPPED, cursor='{"serial": 8}')
+            context = ticks.context(
+                sensor.name, last_tick_completion_time=stored.timestamp, cursor=stored.cursor
             )
             data = sensor.evaluate_tick(context)  # type: ignore[union-attr]
             serials[sensor.name.removeprefix("weather_")] = json.loads(data.cursor or "")["serial"]

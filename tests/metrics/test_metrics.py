@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 from dagster._core.test_utils import freeze_time
+from kept_ticks import Ticks
 
 from feature_platform.alerts.desk import LOOKED_AT
 from feature_platform.alerts.incidents import Condition, Evidence, Finding, utc
 from feature_platform.alerts.ledger import open_ledger
 from feature_platform.assets.feature_views import REBUILD_DUE
+from feature_platform.automation.tick_failures import Ticking
 from feature_platform.cli import main
 from feature_platform.growth import ONLINE_BYTES, ONLINE_KEYS, STORE_BYTES, STORE_KEYS
 from feature_platform.metrics import PlatformMetrics
@@ -39,7 +42,11 @@ def tell(sample: "Sample", now: datetime = NOON, alerts: Path | None = None) -> 
     """Metric to the values of its labels (but the project) to the value."""
     repository = sample.definitions(schedules=False).get_repository_def()
     metrics = PlatformMetrics(
-        sample.graph, sample.instance, tuple(repository.asset_graph.asset_check_keys), alerts
+        sample.graph,
+        sample.instance,
+        tuple(repository.asset_graph.asset_check_keys),
+        alerts,
+        ticking=(Ticking("p_gap", "sensor"), Ticking("p_daily_schedule", "schedule")),
     )
     found: dict[str, Told] = {}
     for metric in metrics.collect(now):
@@ -102,6 +109,27 @@ def test_every_check_that_ran_is_told(told: dict[str, Told]):
     asset = "warehouse_stock/feature_views/stock"
     assert told["check_passed"][asset, "feature_view", "online_equals_offline", "error"] == 1
     assert (asset, "online_equals_offline") in told["check_timestamp_seconds"]
+
+
+def test_failed_ticks_are_counted_until_one_is_well(make_sample: Callable[..., "Sample"]):
+    sample = make_sample("field_mappings")
+    with dg.instance_for_test() as sample.instance:
+        ticks = Ticks(sample.instance, (NOON - HOUR).timestamp())
+        assert tell(sample).get("failed_ticks") is None
+        ticks.tick("somebody_elses", TickStatus.FAILURE)
+        ticks.tick("p_daily_schedule", TickStatus.SUCCESS)
+        for failures in (1, 2, 3):
+            ticks.tick("p_gap", TickStatus.FAILURE, in_a_row=failures)
+        gap, schedule = ("p_gap", "sensor"), ("p_daily_schedule", "schedule")
+        assert tell(sample)["failed_ticks"] == {gap: 3, schedule: 0}
+        ticks.tick("p_gap", TickStatus.STARTED)
+        ticks.tick("p_daily_schedule", TickStatus.FAILURE)
+        assert tell(sample)["failed_ticks"] == {gap: 3, schedule: 1}
+        assert tell(sample, NOON + DAY)["failed_ticks"] == {schedule: 1}
+        ticks.tick("p_gap", TickStatus.SKIPPED)
+        assert tell(sample)["failed_ticks"] == {gap: 0, schedule: 1}
+        ticks.keep("p_daily_schedule", InstigatorStatus.STOPPED)
+        assert tell(sample)["failed_ticks"] == {gap: 0}
 
 
 def test_a_window_without_rows_makes_nothing_fresher(make_sample: Callable[..., "Sample"]):
