@@ -5,15 +5,9 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from feature_platform.errors import (
-    FeaturePlatformError,
-    OnlineStoreError,
-    RegistryError,
-    SourceError,
-)
+from feature_platform.errors import FeaturePlatformError
 
 RETRIES = dg.RetryPolicy(max_retries=3, delay=300)
-_MAY_PASS = (OnlineStoreError, RegistryError, SourceError)
 
 
 @contextmanager
@@ -25,5 +19,5 @@ def one_line_failures() -> Iterator[None]:
         raise dg.Failure(
             description=str(error),
             metadata={"subject": error.subject, "problem": error.problem, "remedy": error.remedy},
-            allow_retries=isinstance(error, _MAY_PASS),
+            allow_retries=error.may_pass,
         ) from error

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from feature_platform.engine.encoding import encode_values, value_texts
+from feature_platform.engine.encoding import encode_column, value_texts
 from feature_platform.engine.entity_keys import encode_keys
 from feature_platform.engine.latest import CREATED_TIME, EVENT_TIME
-from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.layout import ServedColumn, ViewLayout
 from feature_platform.store.windows import Window
 
 NO_TIME = -(2**63)
@@ -207,23 +207,39 @@ def encode_batch(batch: pa.RecordBatch, layout: ViewLayout, version: int) -> Enc
         version: ``entity_key_serialization_version`` of the repo.
 
     Raises:
-        ValueError: A value does not fit its Feast type.
-        TypeError: Likewise.
+        SourceError: A value does not fit its Feast type.
     """
     return EncodedRows(
-        keys=encode_keys(
-            [key.name for key in layout.keys],
-            [batch.column(key.name) for key in layout.keys],
-            [key.value_type for key in layout.keys],
-            version,
-        ),
-        features=tuple(
-            _feature(feature.name, batch.column(feature.name), feature.value_type)
-            for feature in layout.features
-        ),
+        keys=batch_keys(batch, layout, version),
+        features=tuple(_feature(batch, layout, feature) for feature in layout.features),
         event_us=_microsecond_column(batch.column(EVENT_TIME)),
         created_us=_microsecond_column(batch.column(CREATED_TIME)),
     )
+
+
+def batch_keys(batch: pa.RecordBatch, layout: ViewLayout, version: int) -> pa.Array:
+    """The serialized keys of a batch whose columns are named as the view names them.
+
+    Args:
+        batch: With all keys of the view.
+        layout: The view.
+        version: ``entity_key_serialization_version`` of the repo.
+
+    Raises:
+        SourceError: A value does not fit the type of its key.
+    """
+    columns = [batch.column(key.name) for key in layout.keys]
+    try:
+        return encode_keys(
+            [key.name for key in layout.keys],
+            columns,
+            [key.value_type for key in layout.keys],
+            version,
+        )
+    except (ValueError, TypeError, OverflowError, pa.ArrowException):
+        for key, column in zip(layout.keys, columns, strict=True):
+            encode_column(layout.name, key.name, column, key.value_type)  # says which it is
+        raise
 
 
 def encode_feast_rows(rows: Sequence[Any], version: int) -> list[EncodedRows]:
@@ -252,9 +268,12 @@ def microseconds(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _feature(name: str, column: pa.Array, value_type: Any) -> EncodedFeature:
+def _feature(batch: pa.RecordBatch, layout: ViewLayout, feature: ServedColumn) -> EncodedFeature:
+    column, value_type = batch.column(feature.name), feature.value_type
     return EncodedFeature(
-        name, encode_values(column, value_type), lambda: value_texts(column, value_type)
+        feature.name,
+        encode_column(layout.name, feature.name, column, value_type),
+        lambda: value_texts(column, value_type),
     )
 
 

@@ -24,11 +24,14 @@ from feature_platform.engine.buffers import (
     varints,
 )
 from feature_platform.engine.feast_columns import values_for_feast
+from feature_platform.errors import SourceError, first_line
 
 _INTEGERS = ("INT32", "INT64")
 _FLOATS = ("FLOAT", "DOUBLE")
 _BINARY = ("BYTES", "PDF_BYTES", "IMAGE_BYTES")
 _ALIKE_FROM, _ALIKE_TO = 1e-4, 1e10
+_MISFITS = (ValueError, TypeError, OverflowError, pa.ArrowException)
+_SHOWN = 80
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 
 
@@ -53,6 +56,43 @@ def encode_values(column: pa.Array, value_type: Any) -> pa.Array:
     if encoder is None:
         return _by_feast(column, value_type)
     return encoder(column)
+
+
+def encode_column(view: str, name: str, column: pa.Array, value_type: Any) -> pa.Array:
+    """`encode_values` of a column of a view, its error saying which value of which column it is.
+
+    Args:
+        view: Name of the view.
+        name: Name of the key or feature.
+        column: See `encode_values`.
+        value_type: Likewise.
+
+    Raises:
+        SourceError: A value does not fit the type.
+    """
+    try:
+        return encode_values(column, value_type)
+    except _MISFITS as error:
+        value = repr(_misfit(column, value_type).as_py())
+        raise SourceError(
+            f"column '{name}' of feature view '{view}'",
+            f"the source holds {value[:_SHOWN]}, of type {column.type}, which is no "
+            f"{value_type.name} ({first_line(error)})",
+            "declare the type that the source holds, or correct the value there",
+        ) from error
+
+
+def _misfit(column: pa.Array, value_type: Any) -> pa.Scalar:
+    """A value of a column that cannot be encoded which alone cannot be either."""
+    while len(column) > 1:
+        half = len(column) // 2
+        try:
+            encode_values(column[:half], value_type)
+        except _MISFITS:
+            column = column[:half]
+        else:
+            column = column[half:]
+    return column[0]
 
 
 def is_columnar(column_type: pa.DataType, value_type: Any) -> bool:

@@ -234,6 +234,7 @@ def _register_parquet(
         f"read_parquet({literal(pattern)}, union_by_name = true, "
         f"hive_partitioning = {'true' if many else 'false'})"
     )
+            may_pass=True,
 
 
 def _remote_dataset(source: "FileSource", path: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_platform.engine.encoding import encode_values
+from feature_platform.engine.encoding import encode_column
 from feature_platform.engine.latest import CREATED_TIME, EVENT_TIME
 from feature_platform.engine.layout import ViewLayout
 
@@ -27,13 +27,14 @@ def feast_rows(batch: pa.RecordBatch, layout: ViewLayout) -> list[Row]:
         One row each, times aware and in UTC.
 
     Raises:
-        ValueError: A value does not fit its Feast type.
-        TypeError: Likewise.
+        SourceError: A value does not fit its Feast type.
     """
     from feast.utils import _build_entity_keys
 
     values = {
-        column.name: _values(batch.column(column.name), column.value_type)
+        column.name: _values(
+            encode_column(layout.name, column.name, batch.column(column.name), column.value_type)
+        )
         for column in (*layout.features, *layout.keys)
     }
     keys = _build_entity_keys(batch.num_rows, layout.join_keys, values)
@@ -47,10 +48,10 @@ def feast_rows(batch: pa.RecordBatch, layout: ViewLayout) -> list[Row]:
     )
 
 
-def _values(column: pa.Array, value_type: Any) -> list[Any]:
+def _values(serialized: pa.Array) -> list[Any]:
     from feast.protos.feast.types.Value_pb2 import Value
 
-    return [Value.FromString(value) for value in encode_values(column, value_type).to_pylist()]
+    return [Value.FromString(value) for value in serialized.to_pylist()]
 
 
 def _times(batch: pa.RecordBatch, name: str) -> list[Any]:

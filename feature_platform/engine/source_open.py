@@ -68,6 +68,7 @@ def parquet_files(
             f"source '{source.name}'",
             f"there is no Parquet file at '{source.path}' (resolved to {inner})",
             "build the source table, or correct the path in its FileSource",
+            may_pass=True,
         )
     return filesystem, files, base
 
@@ -148,6 +149,7 @@ def _dataset(name: str, filesystem: Any, files: list[str], base: str) -> Any:
             f"source '{name}'",
             f"it cannot be read ({str(error).splitlines()[0]})",
             "check that every file of it is whole Parquet",
+            may_pass=True,  # it may just be being written
         ) from error
 
 

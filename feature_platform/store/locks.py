@@ -172,6 +172,7 @@ def _until(attempt: Any, subject: str, timeout: float) -> None:
                 subject,
                 f"another process held its lock for more than {timeout:g} s",
                 "wait for that process to end, or stop it, and run again",
+                may_pass=True,
             )
         time.sleep(_POLL_SECONDS)
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from feature_platform.engine.bulk import (
     EncodedRows,
     Guard,
+    batch_keys,
     encode_batch,
     windows_from_text,
     windows_to_text,
@@ -33,7 +34,7 @@ from feature_platform.engine.transformed import (
 )
 from feature_platform.engine.writers import writer_for
 from feature_platform.store.computed import ComputedWindow
-from feature_platform.store.vanished import batch_keys, remaining_rows, vanished_keys
+from feature_platform.store.vanished import remaining_rows, vanished_keys
 from feature_platform.store.windows import Window, merge, missing
 
 if TYPE_CHECKING:

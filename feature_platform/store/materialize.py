@@ -8,7 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from feature_platform.engine.layout import view_layout
-from feature_platform.errors import FeaturePlatformError, OnlineStoreError, WindowError
+from feature_platform.errors import (
+    FeaturePlatformError,
+    OnlineStoreError,
+    WindowError,
+    type_and_line,
+)
 from feature_platform.store.locks import view_lock
 from feature_platform.store.materialization import Materialization
 from feature_platform.store.registry import load_view, record_window, windows_of
@@ -83,7 +88,9 @@ def materialize_window(
     Raises:
         WindowError: An end is naive, the window is empty or reversed, or ends in the future.
         RegistryError: There is no such view, or the registry cannot be reached.
-        SourceError: The source is missing, unreadable, or lacks a column.
+        SourceError: The source is missing, unreadable, or lacks a column; or holds a value that
+            does not fit the declared type.
+        TransformationError: The rows of a view that Feast computes cannot be computed.
         OnlineStoreError: The view is not served online, or the online store failed.
     """
     began = time.monotonic()
@@ -119,11 +126,9 @@ def online_store_errors(store: "FeatureStore", view: str) -> Iterator[None]:
     except FeaturePlatformError:
         raise
     except Exception as error:
-        text = str(error).strip().splitlines()
         raise OnlineStoreError(
             f"feature view '{view}'",
-            f"the online store '{store.config.online_store.type}' failed "
-            f"({type(error).__name__}{': ' + text[0] if text else ''})",
+            f"the online store '{store.config.online_store.type}' failed ({type_and_line(error)})",
             "check that the store runs and that feast apply has made the view's table",
         ) from error
 

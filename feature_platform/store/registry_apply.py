@@ -157,6 +157,7 @@ def ensure_registered(
 ) -> RegistryChange | None:
     """Apply the repo if the registry does not have the view yet.
 
+        may_pass=True,
     Returns:
         What was changed; None if the view was there.
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from feature_platform.engine.bulk import EVER, OnlineWriter
-from feature_platform.engine.entity_keys import encode_keys, key_columns_of
+from feature_platform.engine.bulk import EVER, OnlineWriter, batch_keys
+from feature_platform.engine.entity_keys import key_columns_of
 from feature_platform.engine.latest import (
     distinct_keys,
     latest_rows,
@@ -131,19 +131,6 @@ def _source_keys(
 ) -> Iterator[pa.Array]:
     for batch in distinct_keys(relation, layout, window):
         yield batch_keys(batch, layout, version)
-
-
-def batch_keys(batch: pa.RecordBatch, layout: ViewLayout, version: int) -> pa.Array:
-    """The serialized keys of a batch whose columns are named as the view names them.
-
-    Args:
-        batch: With all keys of the view.
-        layout: The view.
-        version: ``entity_key_serialization_version`` of the repo.
-    """
-    names = [key.name for key in layout.keys]
-    kinds = [key.value_type for key in layout.keys]
-    return encode_keys(names, [batch.column(name) for name in names], kinds, version)
 
 
 def _insert(connection: Any, table: str, keys: pa.Array) -> None:
