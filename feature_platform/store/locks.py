@@ -5,12 +5,12 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from feature_platform.errors import RegistryError
+from feature_platform.errors import RegistryError, type_and_line
 from feature_platform.store.registry_address import (
     is_postgres,
     local_registry_file,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 _POLL_SECONDS = 0.02
+_ASK_SECONDS = 1.0  # a server is not asked more often by one that has waited for long
 DEFAULT_TIMEOUT = 3600.0
 """Seconds a process waits for another one that holds the same lock."""
 
@@ -153,19 +154,34 @@ def _advisory_lock(store: "FeatureStore", name: str, timeout: float) -> Iterator
             found = session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})
             return bool(found.scalar())
 
-        try:
-            _until(attempt, subject, timeout)
+        def release() -> None:
+            session.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+        @contextmanager
+        def answering() -> Iterator[None]:
             try:
                 yield
-            finally:
-                session.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
-        except SQLAlchemyError as error:
-            session.invalidate()  # closing it for good is what frees the lock now
-            raise unreachable(store, error) from error
+            except SQLAlchemyError as error:
+                session.invalidate()  # closing it for good is what frees the lock now
+                raise unreachable(store, error) from error
+
+        with answering():
+            _until(attempt, subject, timeout, slowest=_ASK_SECONDS)
+        try:
+            yield
+        except BaseException:
+            with suppress(RegistryError), answering():
+                release()
+            raise
+        with answering():
+            release()
 
 
-def _until(attempt: Any, subject: str, timeout: float) -> None:
+def _until(
+    attempt: Callable[[], bool], subject: str, timeout: float, slowest: float = _POLL_SECONDS
+) -> None:
     deadline = time.monotonic() + timeout
+    pause = _POLL_SECONDS
     while not attempt():
         if time.monotonic() > deadline:
             raise RegistryError(
@@ -174,27 +190,35 @@ def _until(attempt: Any, subject: str, timeout: float) -> None:
                 "wait for that process to end, or stop it, and run again",
                 may_pass=True,
             )
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(pause * 1.5, slowest)
 
 
 DAMAGED_FILE = (
     "check its permissions; if it is damaged, restore it from a backup, or remove it, "
     "and materialize its windows again"
 )
+# Protobuf's, and SQLite's plainest: of a locked or full database it raises one that is derived.
+_OF_DAMAGE = ("DecodeError", "DatabaseError")
 
 
 def unreachable(store: "FeatureStore", error: Exception) -> RegistryError:
-    """The error for a registry that does not answer, its address without credentials."""
-    reason = type(getattr(error, "orig", None) or error).__name__
+    """The error for a registry that does not answer, its address without credentials.
+
+    Of a local file it says all that is known; what a server has said may repeat a password.
+    """
+    reason: BaseException = getattr(error, "orig", None) or error
     file = local_registry_file(store)
     if file is not None and file.is_file():
+        damaged = type(reason).__name__ in _OF_DAMAGE
         return RegistryError(
             registry_subject(store),
-            f"its file cannot be read or written ({reason})",
-            DAMAGED_FILE,
+            f"its file cannot be read or written ({type_and_line(reason)})",
+            DAMAGED_FILE if damaged else "check its permissions, who else uses it, and the disk",
+            may_pass=False if damaged else None,
         )
     return RegistryError(
         registry_subject(store),
-        f"it cannot be reached or refused the request ({reason})",
+        f"it cannot be reached or refused the request ({type(reason).__name__})",
         "check that it runs, its address, and the credentials in feature_store.yaml",
     )

@@ -13,6 +13,7 @@ from feature_platform.engine.layout import ViewLayout, view_layout
 from feature_platform.engine.relation import open_relation
 from feature_platform.engine.rows import Row, feast_rows
 from feature_platform.engine.transformed import why_transformed
+from feature_platform.store.materialize import online_store_errors
 from feature_platform.store.registry import load_view, windows_of
 from feature_platform.store.windows import Window, merge
 
@@ -81,7 +82,7 @@ def compare_online(
         RegistryError: There is no such view, or the registry cannot be reached.
         SourceError: The source is missing, unreadable, or lacks a column.
         TransformationError: The view's rows cannot be computed.
-        OnlineStoreError: The view is not served online.
+        OnlineStoreError: The view is not served online, or the online store cannot be read.
     """
     found = load_view(store, view)
     layout = view_layout(found)
@@ -122,11 +123,12 @@ def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 def _compare(
     store: "FeatureStore", layout: ViewLayout, rows: list[Row], served: Sequence[Window]
 ) -> list[Mismatch]:
-    provider = store._get_provider()  # noqa: SLF001 - the store's own read, without a service
     names = [feature.name for feature in layout.features]
-    answers = provider.online_read(
-        store.config, layout.view, [key for key, _, _, _ in rows], list(names)
-    )
+    with online_store_errors(store, layout.name):
+        provider = store._get_provider()  # noqa: SLF001 - the store's own read, without a service
+        answers = provider.online_read(
+            store.config, layout.view, [key for key, _, _, _ in rows], list(names)
+        )
     expired_before = served_since(store, layout, datetime.now(UTC))
     newest = max((window.end for window in served), default=None)
     found: list[Mismatch] = []

@@ -47,13 +47,19 @@ def edit_view(store: "FeatureStore", name: str, change: Change) -> bool:
         with registry_lock(store):
             _edit_sql(store, name, change)
         return True
-    target = registry_file(store)
+    try:
+        target = registry_file(store)
+    except Exception as error:  # each client library raises its own
+        raise unreachable(store, error) from error
     if target is None:
         return False
     with registry_lock(store):
         _edit_target(store, name, change, target)
-    # Feast writes the whole file from its cache: a stale one would undo this edit.
-    store.registry.refresh(store.project)
+    try:
+        # Feast writes the whole file from its cache: a stale one would undo this edit.
+        store.registry.refresh(store.project)
+    except Exception as error:
+        raise unreachable(store, error) from error
     return True
 
 
