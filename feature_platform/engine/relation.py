@@ -229,12 +229,12 @@ def _register_parquet(
             f"source '{source.name}'",
             f"there is no Parquet file at '{source.path}' (resolved to {local})",
             "build the source table, or correct the path in its FileSource",
+            may_pass=True,
         )
     return (
         f"read_parquet({literal(pattern)}, union_by_name = true, "
         f"hive_partitioning = {'true' if many else 'false'})"
     )
-            may_pass=True,
 
 
 def _remote_dataset(source: "FileSource", path: str) -> Any:

@@ -149,6 +149,7 @@ def change_registry(store: "FeatureStore", change: Callable[[], _Result]) -> _Re
         registry_subject(store),
         f"other writers were faster {ATTEMPTS} times in a row",
         "run again when fewer runs write it, or use a SQL registry",
+        may_pass=True,
     )
 
 
@@ -157,7 +158,6 @@ def ensure_registered(
 ) -> RegistryChange | None:
     """Apply the repo if the registry does not have the view yet.
 
-        may_pass=True,
     Returns:
         What was changed; None if the view was there.
 
