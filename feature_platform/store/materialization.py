@@ -194,6 +194,10 @@ class Materialization:
         self._note_attempts(merge([*begun, window]))
         return begun
 
+    def note_begun(self, windows: Sequence[Window]) -> None:
+        """Let the online store remember that it may hold rows of windows that nobody records."""
+        self._note_attempts(merge([*self._attempts(), *windows]))
+
     def _attempts(self) -> list[Window]:
         return windows_from_text(self.note(_ATTEMPTS))
 

@@ -17,7 +17,7 @@ from feature_platform.errors import (
     SourceError,
 )
 from feature_platform.store.locks import registry_lock, unreachable, view_lock
-from feature_platform.store.registry import change_windows, windows_of
+from feature_platform.store.registry import change_windows, load_view, windows_of
 from feature_platform.store.registry_address import is_sql, registry_subject
 from feature_platform.store.registry_change import RegistryChange, described, real_difference
 from feature_platform.store.registry_edit import ATTEMPTS
@@ -76,17 +76,22 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
     """
     if not store.config.registry.enable_online_feature_view_versioning:
         return change_registry(store, lambda: _apply(store, repo_contents))
-    moving = _changing_version(store, repo_contents)
+    forgotten: dict[str, list[Window]] = {}
     with ExitStack() as held:
-        for view in sorted(moving):
+        # Also those that have nothing online: a run that began on one version would else record its
+        # window for the next.
+        for view in sorted(_changing_version(store, repo_contents)):
             held.enter_context(view_lock(store, view))
-        for view in moving:
-            # First of all: a crash then leaves windows that count as missing, though they are not.
-            change_windows(store, view, lambda _: [])
+            known = load_view(store, view)
+            if windows := windows_of(known):
+                forgotten[view] = windows
+                _leave_behind(store, known, windows)
+                # Before all else: a crash then leaves windows that count as missing, and are not.
+                change_windows(store, view, lambda _: [])
         try:
             return change_registry(store, lambda: _apply(store, repo_contents))
         except BaseException:
-            for view, windows in moving.items():
+            for view, windows in forgotten.items():
                 change_windows(store, view, partial(_given, windows))
             raise
 
@@ -95,31 +100,34 @@ def _given(windows: "list[Window]", _: "list[Window]") -> "list[Window]":
     return windows
 
 
-def _changing_version(
-    store: "FeatureStore", repo_contents: "RepoContents"
-) -> "dict[str, list[Window]]":
-    """The views that `_apply` gives another version than they have, and their windows online."""
+def _leave_behind(store: "FeatureStore", view: Any, windows: "list[Window]") -> None:
+    """Note beside the rows of a version from which windows they are, which nobody will know."""
+    from feature_platform.engine.layout import view_layout
+    from feature_platform.store.materialization import Materialization
+    from feature_platform.store.materialize import online_store_errors
+
+    if not view.online:
+        return
+    with online_store_errors(store, view.name), Materialization(store, view_layout(view)) as work:
+        work.note_begun(windows)
+
+
+def _changing_version(store: "FeatureStore", repo_contents: "RepoContents") -> list[str]:
+    """The views that `_apply` gives another version than they have."""
     from feast.errors import FeatureViewNotFoundException
-    from feast.version_utils import parse_version
 
     with _registry_errors(store):
         _refresh(store)
         contents = _prepared(store, repo_contents)
         store.plan(contents)  # infers what the repo does not say
-        moving = {}
+        moving = []
         for view in (*contents.feature_views, *contents.stream_feature_views):
             try:
                 known = store.registry.get_any_feature_view(view.name, store.project)
             except FeatureViewNotFoundException:
                 continue
-            is_latest, pinned = parse_version(view.version)
-            moves = (
-                view._schema_or_udf_changed(known)  # noqa: SLF001 - as Feast decides
-                if is_latest
-                else pinned != (known.current_version_number or 0)
-            )
-            if moves and windows_of(known):
-                moving[str(view.name)] = windows_of(known)
+            if _moves(view, known):
+                moving.append(str(view.name))
         return moving
 
 
@@ -185,6 +193,7 @@ def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChan
         # that was applied before has those of that time.
         view.materialization_intervals = []
     difference, infra_difference, infra = store.plan(contents)
+    _keep_versions(store, contents)
     difference = real_difference(difference)
     # As feast apply decides; but its plan does not make the tables of new versions.
     versioned = store.config.registry.enable_online_feature_view_versioning
@@ -196,6 +205,32 @@ def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChan
         )
         store.apply(kept, objects_to_delete=deleted, partial=False)
     return described(difference)
+
+
+def _keep_versions(store: "FeatureStore", contents: "RepoContents") -> None:
+    """Let views whose definition makes no new version keep the one that they have.
+
+    Feast 0.67 takes such a view to be of version 0 again, and then serves the rows of that.
+    """
+    from feast.errors import FeatureViewNotFoundException
+
+    for view in (*contents.feature_views, *contents.stream_feature_views):
+        try:
+            known = store.registry.get_any_feature_view(view.name, store.project)
+        except FeatureViewNotFoundException:
+            continue
+        if not _moves(view, known):
+            view.current_version_number = known.current_version_number
+
+
+def _moves(view: Any, known: Any) -> bool:
+    """Whether applying a view makes the registry go to another version of it."""
+    from feast.version_utils import parse_version
+
+    is_latest, pinned = parse_version(view.version)
+    if is_latest:
+        return bool(view._schema_or_udf_changed(known))  # noqa: SLF001 - as Feast decides
+    return bool(pinned != (known.current_version_number or 0))
 
 
 def _prepared(store: "FeatureStore", contents: "RepoContents") -> "RepoContents":

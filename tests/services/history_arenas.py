@@ -1,9 +1,10 @@
 """A Feast repo in which one history after the other is played, each on an empty online store."""
 
+import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,13 +25,16 @@ from feast import (
     RepoConfig,
     ValueType,
 )
-from feast.data_source import PushMode
+from feast.data_source import DataSource, PushMode
+from feast.repo_config import RegistryConfig
+from feast.repo_contents import RepoContents
 from feast.types import Float64, Int64, String
 from history_oracle import FEATURES, SHAPES, Calendar, Fact, Key, Row, Shape
 
 from feature_platform.engine import relation
 from feature_platform.store import locks, vanished
-from feature_platform.store.registry import change_windows
+from feature_platform.store.registry import change_windows, load_view
+from feature_platform.store.registry_apply import apply
 
 PROJECT = "shop"
 ROWS = pa.schema(
@@ -68,9 +72,19 @@ class Arena:
             Feast's interface alone.
         online: The ``online_store`` section.
         calendar: What the numbers in histories mean.
+        shapes: Its views.
+        versioned: Whether every version of a view has an online table of its own.
     """
 
-    def __init__(self, kind: str, online: dict[str, Any], calendar: Calendar) -> None:
+    def __init__(
+        self,
+        kind: str,
+        online: dict[str, Any],
+        calendar: Calendar,
+        *,
+        shapes: Sequence[Shape] = SHAPES,
+        versioned: bool = False,
+    ) -> None:
         self.kind = kind
         self.calendar = calendar
         self.guarded = kind.startswith("guarded_")
@@ -84,9 +98,15 @@ class Arena:
         if "sqlite" in kind:
             self.online["path"] = str(self.folder / "online.db")
         self.fresh = calendar.start + calendar.cell * _EXPIRED_CELLS
+        self.shapes = tuple(shapes)
+        self.versioned = versioned
+        self._ttl = datetime.now(UTC) - self.fresh
+        # The type of a feature, which a change of the definition changes: ints are floats as well.
+        self._visits: dict[str, Any] = {shape.name: Int64 for shape in shapes}
+        self._visits_then: dict[tuple[str, int], Any] = {}
         self.write([])
         self.store = self.open()
-        self.store.apply(self._objects())
+        self.store.apply(self._objects({}))
         self._clear = _clearing(kind, self.online, self.folder)
 
     def close(self) -> None:
@@ -94,7 +114,7 @@ class Arena:
 
     def open(self) -> FeatureStore:
         """A store of its own, as another process would have."""
-        return store_in(self.folder, self.online)
+        return store_in(self.folder, self.online, versioned=self.versioned)
 
     def reopen(self) -> None:
         self.store = self.open()
@@ -107,6 +127,27 @@ class Arena:
 
     def lose_online(self, shape: Shape) -> None:
         self._clear(shape.name)
+
+    def version(self, shape: Shape) -> int:
+        """The number of the view's version that is materialized."""
+        return load_view(self.store, shape.name).current_version_number or 0
+
+    def change(self, shape: Shape) -> None:
+        """Apply another definition of the view, which makes a new version of it."""
+        known = self._visits[shape.name]
+        self._visits_then[shape.name, self.version(shape)] = known
+        self._visits[shape.name] = Int64 if known == Float64 else Float64
+        self._apply(shape, "latest")
+
+    def pin(self, shape: Shape, version: int) -> None:
+        """Go back to a version that was left."""
+        self._visits_then[shape.name, self.version(shape)] = self._visits[shape.name]
+        self._apply(shape, f"v{version}")  # with the definition as it is, as Feast wants it
+        self._visits[shape.name] = self._visits_then[shape.name, version]
+
+    def apply_again(self, shape: Shape) -> None:
+        """Apply the definitions as they are."""
+        self._apply(shape, "latest")
 
     def write(self, facts: Iterable[Fact]) -> None:
         """Replace the source table, whole: a reader has the one before or this one."""
@@ -124,25 +165,49 @@ class Arena:
         frame = pd.DataFrame([{name: row[name] for name in columns}])
         self.open().push(f"{shape.name}_events", frame, to=PushMode.ONLINE)
 
-    def served(self, shape: Shape, keys: Sequence[Key]) -> dict[Key, Row]:
-        """What is online of each key."""
+    def served(
+        self, shape: Shape, keys: Sequence[Key], version: int | None = None
+    ) -> dict[Key, Row]:
+        """What is online of each key, in the version that is materialized or in another."""
+        view = shape.name if version is None else f"{shape.name}@v{version}"
         entities = [
             dict(zip(shape.keys, key, strict=True)) if key else {"__dummy_id": ""} for key in keys
         ]
         answer = self.store.get_online_features(
-            features=[f"{shape.name}:{name}" for name in FEATURES], entity_rows=entities
+            features=[f"{view}:{name}" for name in FEATURES], entity_rows=entities
         ).to_dict()
         return {
             key: {name: answer[name][place] for name in FEATURES} for place, key in enumerate(keys)
         }
 
-    def _objects(self) -> list[Any]:
+    def _apply(self, shape: Shape, version: str) -> None:
+        objects = self._objects({shape.name: version})
+        of = {
+            kind: [each for each in objects if isinstance(each, kind)]
+            for kind in (Entity, DataSource, FeatureView)
+        }
+        apply(
+            self.store,
+            RepoContents(
+                projects=[],
+                data_sources=of[DataSource],
+                feature_views=of[FeatureView],
+                on_demand_feature_views=[],
+                stream_feature_views=[],
+                label_views=[],
+                entities=of[Entity],
+                feature_services=[],
+                permissions=[],
+            ),
+        )
+
+    def _objects(self, versions: Mapping[str, str]) -> list[Any]:
         user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
         shop = Entity(name="shop", join_keys=["shop"], value_type=ValueType.STRING)
         entities = {"user_id": user, "shop": shop}
         path = str(self.folder / "stats.parquet")
         objects: list[Any] = [user, shop]
-        for shape in SHAPES:
+        for shape in self.shapes:
             source: Any = FileSource(
                 name=f"{shape.name}_rows",
                 path=path,
@@ -156,23 +221,27 @@ class Arena:
                 entities=[entities[key] for key in shape.keys],
                 schema=[
                     Field(name="amount", dtype=Float64),
-                    Field(name="visits", dtype=Int64),
+                    Field(name="visits", dtype=self._visits[shape.name]),
                     Field(name="city", dtype=String),
                 ],
                 source=source,
-                ttl=datetime.now(UTC) - self.fresh if shape.expires else timedelta(0),
+                ttl=self._ttl if shape.expires else timedelta(0),
+                version=versions.get(shape.name, "latest"),
             )
             objects += [source, view]
         return objects
 
 
-def store_in(folder: Path, online: dict[str, Any]) -> FeatureStore:
+def store_in(folder: Path, online: dict[str, Any], *, versioned: bool = False) -> FeatureStore:
     """The store of an arena's folder."""
+    registry = RegistryConfig(
+        path=str(folder / "registry.db"), enable_online_feature_view_versioning=versioned
+    )
     return FeatureStore(
         config=RepoConfig(
             project=PROJECT,
             provider="local",
-            registry=str(folder / "registry.db"),
+            registry=registry,
             online_store=dict(online),
             offline_store={"type": "duckdb"},
             entity_key_serialization_version=3,
@@ -229,11 +298,19 @@ def _clearing(kind: str, online: dict[str, Any], folder: Path) -> Callable[[str]
 def _clear_sqlite(path: Path, view: str) -> None:
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute(f"DELETE FROM {PROJECT}_{view}")
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        for table in _of_view(tables.fetchall(), view):
+            connection.execute(f"DELETE FROM {table}")
         notes = "SELECT 1 FROM sqlite_master WHERE name = 'feature_platform_notes'"
         if connection.execute(notes).fetchone():
             connection.execute("DELETE FROM feature_platform_notes")
     connection.close()
+
+
+def _of_view(tables: Iterable[tuple[str, ...]], view: str) -> list[str]:
+    """The tables of all versions of a view."""
+    ours = re.compile(rf"{PROJECT}_{view}(_v\d+)?")
+    return [name for (name,) in tables if ours.fullmatch(name)]
 
 
 def _clear_redis(online: dict[str, Any]) -> Callable[[str], None]:
@@ -262,7 +339,9 @@ def _clear_postgres(online: dict[str, Any]) -> Callable[[str], None]:
     )
 
     def clear(view: str) -> None:
-        connection.execute(f"DELETE FROM {PROJECT}_{view}")
+        tables = connection.execute("SELECT tablename FROM pg_tables")
+        for table in _of_view(tables.fetchall(), view):
+            connection.execute(f"DELETE FROM {table}")
         if connection.execute("SELECT to_regclass('feature_platform_notes')").fetchone() != (None,):
             connection.execute("DELETE FROM feature_platform_notes")
 

@@ -4,11 +4,12 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 from unittest.mock import patch
 
 from history_arenas import Arena
-from history_oracle import CELLS, FEATURES, MOMENTS, SHAPES, Fact, Key, Oracle, Row, Shape
+from history_oracle import CELLS, FEATURES, MOMENTS, Fact, Key, Left, Oracle, Row, Shape
 from history_points import POINTS, Crash, crash, disturbed
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from feature_platform.engine import latest
 from feature_platform.store import materialization, vanished
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.rebuild import rebuild_online
@@ -61,7 +63,6 @@ class History(RuleBasedStateMachine):
 
     arena: ClassVar[Arena]
     crash: ClassVar[Callable[[Shape, Window, int], bool] | None] = None
-    shapes: ClassVar[tuple[Shape, ...]] = SHAPES
     played: ClassVar[Counter[str]] = Counter()
     """Histories played to their end, by kind of online store."""
 
@@ -71,7 +72,7 @@ class History(RuleBasedStateMachine):
 
     @initialize(data=st.data(), first=st.lists(facts, max_size=8))
     def begin(self, data: Any, first: list[Fact]) -> None:
-        shape = data.draw(st.sampled_from(self.shapes), label="view")
+        shape = data.draw(st.sampled_from(self.arena.shapes), label="view")
         arena = self.arena
         self.oracle = Oracle(
             shape=shape,
@@ -240,8 +241,39 @@ class History(RuleBasedStateMachine):
         self.arena.lose_online(self.oracle.shape)
         for window in self.oracle.owed:  # recorded or not, nobody knows
             self._materialize(window)
-        rebuild_online(self.arena.store, self.oracle.shape.name)
+        self._rebuild()
         self.oracle.emptied()
+        self.oracle.left = dict.fromkeys(self.oracle.left, Left({}, []))
+
+    @precondition(lambda self: self._can_rebuild())
+    @rule()
+    def it_is_built_again_where_it_is(self) -> None:
+        self._rebuild()
+        self.oracle.emptied()
+
+    @precondition(lambda self: self._can_rebuild())
+    @rule(point=points)
+    def it_is_built_again_and_crashes(self, point: int) -> None:
+        # What is done of it is written as it has to be; what is due stays due.
+        with suppress(Crash), disturbed(point, crash):
+            self._rebuild()
+        self.arena.reopen()
+
+    @precondition(lambda self: self.arena.versioned)
+    @rule()
+    def the_definition_changes_version(self) -> None:
+        self._move(lambda: self.arena.change(self.oracle.shape))
+
+    @precondition(lambda self: self.arena.versioned and self.oracle.left)
+    @rule(place=places)
+    def a_version_is_pinned_again(self, place: int) -> None:
+        left = sorted(self.oracle.left)
+        self._move(lambda: self.arena.pin(self.oracle.shape, left[place % len(left)]))
+
+    @precondition(lambda self: self.arena.versioned)
+    @rule()
+    def the_definition_is_applied_as_it_is(self) -> None:
+        self.arena.apply_again(self.oracle.shape)
         self.is_compared = False
 
     @invariant()
@@ -272,12 +304,25 @@ class History(RuleBasedStateMachine):
         if self.oracle.has_lost_rows and not self.arena.has_bulk:
             keys = [key for key in keys if key in truth]  # nobody can take out the others
         served = self.arena.served(shape, keys) if keys else {}
-        wanted = {
-            key: {name: truth[key][name] if key in truth else None for name in FEATURES}
-            for key in keys
-        }
+        wanted = {key: row for key, row in self._whole(truth).items() if key in keys}
         assert served == wanted
+        for version, left in self.oracle.left.items():
+            if left.rows is not None:
+                found = self.arena.served(shape, KEYS[shape.keys], version)
+                assert found == self._whole(left.rows), f"of version {version}"
         self.is_compared = True
+
+    def _whole(self, rows: dict[Key, Row]) -> dict[Key, Row]:
+        return {
+            key: {name: rows[key][name] if key in rows else None for name in FEATURES}
+            for key in KEYS[self.oracle.shape.keys]
+        }
+
+    def _move(self, act: Callable[[], None]) -> None:
+        old = self.arena.version(self.oracle.shape)
+        act()
+        self.oracle.moved(old, self.arena.version(self.oracle.shape))
+        self.is_compared = False
 
     def _fact(self, place: int) -> Fact:
         return self.oracle.facts[place % len(self.oracle.facts)]
@@ -299,6 +344,14 @@ class History(RuleBasedStateMachine):
         is_due = met and not self.arena.has_bulk and not self.oracle.shape.streamed
         assert result.rebuild_due == is_due
         self.oracle.materialized(window)
+
+    def _can_rebuild(self) -> bool:
+        return self.arena.has_bulk and not self.oracle.shape.streamed and bool(self.oracle.windows)
+
+    def _rebuild(self) -> None:
+        self.is_compared = False
+        with patch.object(latest, "KEYS_A_PART", 1):
+            rebuild_online(self.arena.store, self.oracle.shape.name)
 
     def _crash(self, window: Window, point: int) -> bool:
         """Whether it came to that."""
@@ -336,7 +389,6 @@ def play(
     examples: int,
     number: int,
     *,
-    shapes: tuple[Shape, ...] = SHAPES,
     crash_with: Callable[[Shape, Window, int], bool] | None = None,
     shrink: bool = False,
 ) -> int:
@@ -346,7 +398,6 @@ def play(
         arena: Where.
         examples: How many.
         number: The seed: the same one plays the same histories.
-        shapes: Which views they may be of.
         crash_with: How a run is made to end at a point; by an exception if not given.
         shrink: Look for a shorter history that fails too.
     """
@@ -355,7 +406,6 @@ def play(
         pass
 
     Played.arena = arena
-    Played.shapes = shapes
     Played.crash = staticmethod(crash_with) if crash_with else None
     Played.played = Counter()
     phases = [Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if shrink else [])]

@@ -106,6 +106,19 @@ Row = dict[str, Any]
 Key = tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class Left:
+    """A version of the view that is materialized no more.
+
+    Attributes:
+        rows: What is online of it; None where that depends on what was due.
+        windows: From which windows that may be.
+    """
+
+    rows: dict[Key, Row] | None
+    windows: list[Window]
+
+
 @dataclass
 class Oracle:
     """Rows, windows, and what has changed since the windows were read.
@@ -116,6 +129,7 @@ class Oracle:
         fresh: From when on rows are served; None where they do not expire.
         stored: An event time as exactly as the online store keeps it.
         compares_created: Whether the online store compares created times.
+        left: Versions of the view, each with an online table of its own.
     """
 
     shape: Shape
@@ -129,6 +143,7 @@ class Oracle:
     owed: list[Window] = field(default_factory=list)
     has_lost_rows: bool = False
     streamed: dict[Key, Row] = field(default_factory=dict)
+    left: dict[int, Left] = field(default_factory=dict)
 
     def add(self, facts: Iterable[Fact]) -> None:
         for fact in facts:
@@ -166,6 +181,20 @@ class Oracle:
         self.changed = {m for m in self.changed if not any(m in each for each in self.windows)}
         self.owed = []
         self.has_lost_rows = False
+
+    def moved(self, old: int, new: int) -> None:
+        """The view went to another version: nothing of that is recorded, nor of the old one.
+
+        What its table holds is what it held when it was left. That nobody knows from which windows
+        is made good when those are run again.
+        """
+        rows = None if self.due() else dict(self.online())
+        self.left[old] = Left(rows, merge([*self.windows, *self.owed]))
+        found = self.left.pop(new, Left({}, []))
+        self.windows = []
+        self.owed = [] if self.shape.streamed else found.windows
+        self.streamed = (found.rows or {}) if self.shape.streamed else {}
+        self.has_lost_rows = bool(found.windows)
 
     def online(self) -> dict[Key, Row]:
         """The row that must be online of every key that has one."""

@@ -50,10 +50,10 @@ Record = Callable[[str, object], None]
 
 @contextmanager
 def _arena(
-    kind: str, request: pytest.FixtureRequest, calendar: Calendar | None = None
+    kind: str, request: pytest.FixtureRequest, calendar: Calendar | None = None, **more: Any
 ) -> Iterator[Arena]:
     with one_duckdb():
-        arena = Arena(kind, online_config(kind, request), calendar or lately())
+        arena = Arena(kind, online_config(kind, request), calendar or lately(), **more)
         try:
             yield arena
         finally:
@@ -73,6 +73,23 @@ def test_online_is_the_latest_row_of_what_was_materialized(
 ) -> None:
     with _arena(kind, request) as arena:
         _play(arena, 100, kind, record_property)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "sqlite",
+        "guarded_sqlite",
+        *(pytest.param(each, marks=pytest.mark.server) for each in ("redis", "guarded_postgres")),
+    ],
+)
+def test_online_is_the_latest_row_of_each_version_of_a_view(
+    kind: str, request: pytest.FixtureRequest, record_property: Record
+) -> None:
+    # To apply few views takes less long.
+    shapes = [shape for shape in SHAPES if shape.name in {"plain", "expiring", "streamed"}]
+    with _arena(kind, request, shapes=shapes, versioned=True) as arena:
+        _play(arena, 30, f"{kind} of versions", record_property)
 
 
 def _parts(kinds: list[tuple[str, int, int]]) -> list[Any]:
@@ -118,8 +135,9 @@ def test_online_is_the_latest_row_where_clocks_change(
     shapes = tuple(shape for shape in SHAPES if not shape.expires)
     try:
         for kind in ("sqlite", "guarded_sqlite"):
-            with _arena(kind, request, around_a_change_of_clocks(ZONES[when])) as arena:
-                _play(arena, 40, f"{kind} {when}", record_property, shapes=shapes)
+            calendar = around_a_change_of_clocks(ZONES[when])
+            with _arena(kind, request, calendar, shapes=shapes) as arena:
+                _play(arena, 40, f"{kind} {when}", record_property)
     finally:
         monkeypatch.undo()
         time.tzset()

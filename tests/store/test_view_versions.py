@@ -1,5 +1,6 @@
 """Where every version of a view has an online table of its own, each is filled by itself."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from feast.repo_contents import RepoContents
 from feast.types import Float64, Int64, String
 from sample_repos import SampleRepo, day, online_config, row
 
+from feature_platform.store import registry_apply
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.online_read import compare_online
 from feature_platform.store.rebuild import rebuild_online
@@ -102,6 +104,72 @@ def test_a_version_that_is_pinned_again_has_to_catch_up(repo: SampleRepo) -> Non
     repo.write([row(1, day(1), 11.0), row(2, day(2), 22.0)])
     materialize_window(store, "user_stats", day(1), day(3))
     assert _amounts(store) == [11.0, 22.0]
+
+
+def test_what_left_the_source_meanwhile_is_gone_from_a_version_that_has_caught_up(
+    repo: SampleRepo,
+) -> None:
+    repo.write([row(1, day(1), 11.0), row(2, day(1), 21.0)])
+    store = _applied(repo, OLD)
+    materialize_window(store, "user_stats", day(1), day(2))
+    store = _applied(repo, NEW)
+    store = _applied(repo, NEW, version="v0")
+    repo.write([row(1, day(1), 11.0)])
+    materialize_window(store, "user_stats", day(1), day(2))
+    assert _amounts(store) == [11.0, None]
+
+
+def test_applied_again_as_it_is_a_view_is_served_from_the_version_that_it_has(
+    repo: SampleRepo,
+) -> None:
+    repo.write([row(1, day(1), 11.0), row(2, day(1), 21.0)])
+    _applied(repo, OLD)
+    store = _applied(repo, NEW)
+    materialize_window(store, "user_stats", day(1), day(2))
+    store = _applied(repo, NEW)
+    assert _amounts(store) == [11.0, 21.0]
+    assert materialized_windows(store, "user_stats") == [Window(day(1), day(2))]
+
+
+def test_a_window_of_one_version_is_not_recorded_for_the_next(repo: SampleRepo) -> None:
+    repo.write([row(1, day(1), 11.0)])
+    store = _applied(repo, OLD)
+    applying = threading.Thread(target=_applied, args=(repo, NEW))
+
+    def meanwhile(_: int) -> None:
+        applying.start()
+        applying.join(1)
+        assert applying.is_alive()  # it waits for its turn
+
+    materialize_window(store, "user_stats", day(1), day(2), progress=meanwhile)
+    applying.join(60)
+    assert _amounts(repo.open()) == [None, None]
+    assert materialized_windows(repo.open(), "user_stats") == []
+
+
+class Killed(BaseException):
+    """What ends a run in the middle."""
+
+
+def test_an_apply_that_is_killed_leaves_nothing_that_nobody_knows_of(
+    repo: SampleRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.write([row(1, day(1), 11.0), row(2, day(1), 21.0)])
+    store = _applied(repo, OLD)
+    materialize_window(store, "user_stats", day(1), day(2))
+
+    def killed(*_: object) -> None:
+        monkeypatch.setattr(registry_apply, "change_windows", killed)  # so does what it would undo
+        raise Killed
+
+    monkeypatch.setattr(registry_apply, "change_registry", killed)
+    with pytest.raises(Killed):
+        _applied(repo, NEW)
+    repo.write([row(1, day(1), 11.0)])
+    store = repo.open()
+    assert materialized_windows(store, "user_stats") == []
+    materialize_window(store, "user_stats", day(1), day(2))
+    assert _amounts(store) == [11.0, None]
 
 
 def test_what_feast_refuses_to_apply_forgets_nothing(repo: SampleRepo) -> None:
