@@ -207,3 +207,10 @@ def _read_whole(source: "DataSource", config: "RepoConfig") -> pa.Table:
             f"a {type(source).__name__} needs a package that is not installed ({error})",
             "install Feast's extra for it",
         ) from error
+    except Exception as error:  # each of their packages raises its own
+        said = str(error).strip().splitlines() or ["no message"]
+        raise SourceError(
+            f"source '{source.name}'",
+            f"the {type(source).__name__} cannot be read ({type(error).__name__}: {said[0]})",
+            "check that its catalog and table are there, and the credentials",
+        ) from error

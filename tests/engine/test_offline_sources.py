@@ -117,6 +117,37 @@ def test_sources_saved_datasets_and_exports_in_an_object_store(tmp_path: Path, a
     assert held.column("amount").to_pylist() == [2.0, 1.0]
 
 
+@pytest.mark.server
+def test_sources_in_google_cloud_storage(tmp_path: Path, gcs: str):
+    from pyarrow import fs
+
+    from feature_platform.store.materialize import materialize_window
+
+    address = gcs.removeprefix("http://")
+    filesystem = fs.GcsFileSystem(anonymous=True, scheme="http", endpoint_override=address)
+    for number in (1, 2):
+        table = pa.table(
+            {
+                "user_id": [number],
+                "event_timestamp": pa.array([day(1)], pa.timestamp("us", "UTC")),
+                "amount": [float(number)],
+            }
+        )
+        pq.write_table(table, f"registries/offline/d={number}/x.parquet", filesystem=filesystem)
+    # What Arrow calls a store that is not Google's own; without it, it is gs://BUCKET/PATH.
+    query = f"?scheme=http&endpoint_override={address}"
+    for path in ("offline", "offline/*/x.parquet"):
+        source = source_of(f"gs://anonymous@registries/{path}{query}")
+        store = opened(tmp_path, USER, view_of(source, Field(name="amount", dtype=Float64)))
+        job = store.get_historical_features(frame((2, day(3)), (1, day(3))), ["view:amount"])
+        assert job.to_df()["amount"].tolist() == [2.0, 1.0]
+    source = source_of(f"gs://anonymous@registries/offline{query}")
+    store = opened(tmp_path, USER, view_of(source, Field(name="amount", dtype=Float64)))
+    materialize_window(store, "view", day(1), day(2))
+    rows = [{"user_id": number} for number in (1, 2, 3)]
+    assert store.get_online_features(["view:amount"], rows).to_dict()["amount"] == [1.0, 2.0, None]
+
+
 def test_a_delta_table_without_its_package_says_which_one_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -130,3 +161,16 @@ def test_a_delta_table_without_its_package_says_which_one_it_needs(
         MissingPackageError, match=r"package deltalake.*pip install 'feast\[delta\]'"
     ):
         open_source(store.config, source_of("t", file_format=DeltaFormat()))
+
+
+def test_so_does_an_iceberg_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from feast.infra.data_sources.contrib.iceberg_catalog.iceberg_source import IcebergSource
+
+    from feature_platform.engine.source_open import open_source
+
+    monkeypatch.setitem(__import__("sys").modules, "pyiceberg.catalog", None)
+    source = IcebergSource(
+        name="ice", warehouse="w", namespace="n", table="t", timestamp_field="event_timestamp"
+    )
+    with pytest.raises(MissingPackageError, match=r"a IcebergSource needs a package.*pyiceberg"):
+        open_source(opened(tmp_path).config, source)
