@@ -50,8 +50,13 @@ riding = FeatureView(
     tags={"dagster/drift": "DRIFT"},
 )
 """
-SETTINGS = DriftSettings(default=ViewDrift(reference=Trailing(days=21, gap=0, at_least=7)))
 OP = "weather__feature_views__riding"
+
+
+def trailing(days: int, consecutive: int = 1) -> str:
+    """A ``drift.yaml`` that compares with the days before."""
+    kind = f"{{trailing: {{days: {days}, gap: 0, at_least: 7}}}}"
+    return f"default: {{reference: {kind}, consecutive: {consecutive}}}"
 
 
 def day(number: int) -> str:
@@ -78,11 +83,11 @@ def write_day(repo: Path, number: int, **changes: Callable[[Any], Any]) -> None:
 
 
 @pytest.fixture
-def make_riding(make_repo: Callable[..., "Sample"]) -> Callable[[str], "Sample"]:
+def make_riding(make_repo: Callable[..., "Sample"]) -> Callable[..., "Sample"]:
     """Twenty-four days of trips; only the registry is applied."""
 
-    def make(drift: str = "warn") -> "Sample":
-        found = make_repo({"views.py": REPO.replace("DRIFT", drift)})
+    def make(drift: str = "warn", settings: str = trailing(21)) -> "Sample":
+        found = make_repo({"views.py": REPO.replace("DRIFT", drift), "drift.yaml": settings})
         for number in range(DAYS):
             write_day(found.repo, number)
         applied = found.run("registry")
@@ -97,9 +102,9 @@ def put_online(sample: "Sample", first: int, last: int) -> dg.ExecuteInProcessRe
     return sample.run("feature_views/riding", span=(day(first), day(last)))
 
 
-def run(sample: "Sample", settings: DriftSettings, first: int, last: int | None = None) -> Any:
+def run(sample: "Sample", first: int, last: int | None = None) -> Any:
     """The drift asset alone, on a window or a range of them."""
-    defs = sample.definitions(schedules=False, retry_policy=None, drift=settings)
+    defs = sample.definitions(schedules=False, retry_policy=None)
     job = dg.define_asset_job("picked", dg.AssetSelection.assets(sample.key("drift/riding")))
     tags = {"dagster/partition": day(first)}
     if last is not None:
@@ -131,7 +136,7 @@ def test_drift_is_found_in_the_feature_that_has_it_and_in_no_other(
     sample = make_riding()
     write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
     assert put_online(sample, 0, 23).success
-    result = run(sample, SETTINGS, 22)
+    result = run(sample, 22)
     assert result.success
     assert verdicts(result) == {
         "drift": (False, "ERROR"),
@@ -156,7 +161,7 @@ def test_every_partition_has_its_own_numbers_after_a_range(make_riding: Callable
     sample = make_riding()
     write_day(sample.repo, 22, paid_by=lambda kinds: np.where(kinds == "cash", "bond", kinds))
     assert put_online(sample, 0, 23).success
-    result = run(sample, SETTINGS, 20, 23)
+    result = run(sample, 20, 23)
     assert result.success
     assert len(result.get_asset_materialization_events()) == 4
     found = {
@@ -184,10 +189,10 @@ def test_a_reference_is_merged_from_stored_profiles_and_no_raw_row_is_read_again
 ):
     sample = make_riding()
     assert put_online(sample, 0, 23).success
-    assert verdicts(run(sample, SETTINGS, 0, 22))
+    assert verdicts(run(sample, 0, 22))
     for number in range(23):
         (sample.repo / "data" / "trips" / f"{day(number)}.parquet").unlink()
-    result = run(sample, SETTINGS, 23)
+    result = run(sample, 23)
     assert {passed for passed, _ in verdicts(result).values()} == {True}
     assert metadata(checks(result)["fare"])["feature_platform/reference_rows"] == 3 * ROWS
 
@@ -195,7 +200,7 @@ def test_a_reference_is_merged_from_stored_profiles_and_no_raw_row_is_read_again
 def test_too_little_history_never_passes(make_riding: Callable[..., "Sample"]):
     sample = make_riding()
     assert put_online(sample, 0, 3).success
-    result = run(sample, SETTINGS, 3)
+    result = run(sample, 3)
     assert result.success
     assert set(verdicts(result).values()) == {(False, "WARN")}
     assert checks(result)["fare"].description == (
@@ -209,7 +214,7 @@ def test_an_empty_window_never_passes(make_riding: Callable[..., "Sample"]):
     sample = make_riding()
     assert put_online(sample, 0, 22).success
     (sample.repo / "data" / "trips" / f"{day(23)}.parquet").unlink()
-    result = run(sample, SETTINGS, 23)
+    result = run(sample, 23)
     assert set(verdicts(result).values()) == {(False, "WARN")}
     assert "the window holds no rows" in checks(result)["fare"].description
 
@@ -219,7 +224,7 @@ def test_a_column_that_is_gone_and_one_of_another_type_are_drift(
 ):
     sample = make_riding()
     assert put_online(sample, 0, 22).success
-    run(sample, SETTINGS, 0, 22)
+    run(sample, 0, 22)
     folder = sample.repo / "data" / "trips"
     table = pq.read_table(folder / f"{day(23)}.parquet")
     place = table.schema.get_field_index("fare")
@@ -227,7 +232,7 @@ def test_a_column_that_is_gone_and_one_of_another_type_are_drift(
     for path in folder.iterdir():
         path.unlink()
     pq.write_table(texts.drop_columns(["trips.today"]), folder / f"{day(23)}.parquet")
-    result = run(sample, SETTINGS, 23)
+    result = run(sample, 23)
     assert verdicts(result) == {
         "drift": (False, "ERROR"),
         "fare": (False, "ERROR"),
@@ -243,28 +248,35 @@ def test_a_column_that_is_gone_and_one_of_another_type_are_drift(
 def test_drift_is_a_warning_until_it_is_there_for_as_long_as_asked(
     make_riding: Callable[..., "Sample"],
 ):
-    sample = make_riding()
+    sample = make_riding(settings=trailing(14, consecutive=2))
     for number in (21, 22):
         write_day(sample.repo, number, fare=lambda fares: fares * 1.6)
     assert put_online(sample, 0, 23).success
-    twice = DriftSettings(
-        default=ViewDrift(reference=Trailing(days=14, gap=0, at_least=7), consecutive=2)
-    )
-    first = run(sample, twice, 21)
+    first = run(sample, 21)
     assert verdicts(first)["fare"] == (False, "WARN")
     assert "windows in a row: 1, an error from 2 on" in checks(first)["fare"].description
-    second = run(sample, twice, 22)
+    second = run(sample, 22)
     assert verdicts(second)["fare"] == (False, "ERROR")
-    assert verdicts(run(sample, twice, 23))["fare"] == (True, "WARN")
+    assert verdicts(run(sample, 23))["fare"] == (True, "WARN")
+
+
+def test_the_command_line_judges_as_the_asset_does(make_riding: Callable[..., "Sample"]):
+    sample = make_riding(settings=trailing(14, consecutive=2))
+    write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
+    assert put_online(sample, 0, 22).success
+    assert verdicts(run(sample, 22))["fare"] == (False, "WARN")
+    judge = DriftJudge(sample.project, "riding", DriftSettings.load(sample.project))
+    kept = judge.results.read(Window(FIRST + timedelta(days=22), FIRST + timedelta(days=23)))
+    assert kept is not None
+    repo = ["--repo", str(sample.repo), "--json"]
+    typed = CliRunner().invoke(main, ["drift", "--view", "riding", "--date", day(22), *repo])
+    assert json.loads(typed.stdout) == kept.to_json()
 
 
 def test_where_drift_blocks_a_window_that_has_drifted_is_not_served(
     make_riding: Callable[..., "Sample"],
 ):
     sample = make_riding("block")
-    (sample.repo / "drift.yaml").write_text(
-        "default: {reference: {trailing: {days: 21, gap: 0, at_least: 7}}}\n"
-    )
     assert put_online(sample, 0, 21).success
     write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
     # Nobody selected the drift asset: the view asks for itself.
@@ -292,9 +304,6 @@ def test_where_drift_blocks_a_window_that_has_drifted_is_not_served(
 
 def test_a_blocked_window_is_served_once_it_is_corrected(make_riding: Callable[..., "Sample"]):
     sample = make_riding("block")
-    (sample.repo / "drift.yaml").write_text(
-        "default: {reference: {trailing: {days: 21, gap: 0, at_least: 7}}}\n"
-    )
     assert put_online(sample, 0, 21).success
     write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
     assert not put_online(sample, 22, 22).success
@@ -308,9 +317,6 @@ def test_a_window_that_drifts_after_it_was_served_is_not_served_again(
     sample = make_riding("block")
     views = sample.repo / "views.py"
     views.write_text(views.read_text().replace("ttl=timedelta(days=30)", "ttl=timedelta(0)"))
-    (sample.repo / "drift.yaml").write_text(
-        "default: {reference: {trailing: {days: 21, gap: 0, at_least: 7}}}\n"
-    )
     assert sample.run("registry").success
     assert put_online(sample, 0, 23).success
     write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
@@ -334,8 +340,7 @@ def test_a_window_that_drifts_after_it_was_served_is_not_served_again(
 def test_a_verdict_counts_only_for_the_reference_it_was_given_for(
     make_riding: Callable[..., "Sample"],
 ):
-    sample = make_riding("block")
-    (sample.repo / "drift.yaml").write_text("default: {reference: {named: usual}}\n")
+    sample = make_riding("block", settings="default: {reference: {named: usual}}")
     for number in (21, 22):
         write_day(sample.repo, number, fare=lambda fares: fares * 1.6)
     # Nobody has set the reference: served with a warning, which is no last word.
@@ -352,9 +357,6 @@ def test_a_blocked_change_is_served_once_it_is_accepted_and_so_are_the_days_afte
     make_riding: Callable[..., "Sample"],
 ):
     sample = make_riding("block")
-    (sample.repo / "drift.yaml").write_text(
-        "default: {reference: {trailing: {days: 21, gap: 0, at_least: 7}}}\n"
-    )
     for number in (22, 23):
         write_day(sample.repo, number, fare=lambda fares: fares * 1.6)
     assert put_online(sample, 0, 21).success
@@ -374,10 +376,7 @@ def test_a_blocked_change_is_served_once_it_is_accepted_and_so_are_the_days_afte
 def test_where_drift_blocks_from_two_windows_in_a_row_the_first_is_served_and_the_second_is_not(
     make_riding: Callable[..., "Sample"],
 ):
-    sample = make_riding("block")
-    (sample.repo / "drift.yaml").write_text(
-        "default: {reference: {trailing: {days: 18, gap: 0, at_least: 7}}, consecutive: 2}\n"
-    )
+    sample = make_riding("block", settings=trailing(18, consecutive=2))
     for number in (21, 22):
         write_day(sample.repo, number, fare=lambda fares: fares * 1.6)
     assert put_online(sample, 0, 20).success
@@ -404,10 +403,7 @@ def freeze(sample: "Sample", first: int, last: int) -> None:
 def test_one_day_that_drifted_among_missing_ones_is_tried_by_itself_and_the_others_are_served(
     make_riding: Callable[..., "Sample"],
 ):
-    sample = make_riding("block")
-    (sample.repo / "drift.yaml").write_text(
-        "default: {reference: {trailing: {days: 10, gap: 0, at_least: 7}}}\n"
-    )
+    sample = make_riding("block", settings=trailing(10))
     assert put_online(sample, 0, 16).success
     write_day(sample.repo, 19, fare=lambda fares: fares * 1.6)
     automated = Automated.of(sample.graph, DagsterFeastTranslator(), AutomationSettings())
@@ -468,17 +464,14 @@ def test_features_whose_names_come_to_one_have_checks_of_their_own(
 
 
 def test_a_training_set_can_be_the_reference(make_riding: Callable[..., "Sample"]):
-    sample = make_riding()
+    said = "views: {riding: {reference: {training_set: {service: s, path: data/learned.parquet}}}}"
+    sample = make_riding(settings=said)
     learned = pa.concat_tables(
         pq.read_table(sample.repo / "data" / "trips" / f"{day(number)}.parquet")
         for number in range(5)
     )
     pq.write_table(learned.drop_columns(["paid_by"]), sample.repo / "data" / "learned.parquet")
-    (sample.repo / "drift.yaml").write_text(
-        "views: {riding: {reference: {training_set: {service: s, path: data/learned.parquet}}}}\n"
-    )
-    settings = DriftSettings.load(sample.project)
-    result = run(sample, settings, 9)
+    result = run(sample, 9)
     assert verdicts(result)["fare"] == (True, "WARN")
     assert verdicts(result)["paid_by"] == (False, "WARN")
     assert checks(result)["paid_by"].description == (
@@ -502,7 +495,7 @@ def test_verdicts_are_kept_as_json_with_the_version_of_the_reference(
 
     sample = make_riding()
     assert put_online(sample, 0, 9).success
-    run(sample, SETTINGS, 8, 9)
+    run(sample, 8, 9)
     folder = sample.repo / "data" / "drift" / sample.project.name / "default"
     stored = folder / "results" / "riding" / f"{day(9)}--{day(10)}.json.gz"
     found = json.loads(gzip.decompress(stored.read_bytes()))
