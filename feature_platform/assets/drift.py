@@ -45,7 +45,6 @@ def build_drift_asset(
         with one_line_failures():
             store = report.data.project.store()
             found = report.judge_windows(store, windows)
-            _tell_feast(report, store, windows.values())
         pages = report.write_pages(context.instance, found)
         for key, each in found.items():
             metadata = series(each)
@@ -55,6 +54,9 @@ def build_drift_asset(
         newest = next(reversed(found.values()))
         yield dg.MaterializeResult(asset_key=spec.key, metadata={"features": _table(newest)})
         yield from report.results(found, pages)
+        # Last: what Feast's metrics cannot take has been judged all the same, and is told.
+        with one_line_failures():
+            _tell_feast(report, store, windows.values())
 
     return drift_asset
 
