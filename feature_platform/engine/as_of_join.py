@@ -264,8 +264,12 @@ def _read_all(look_up: _LookUp, newest: Newest, reading: Reading) -> None:
     pieces = look_up.pieces()
     if reading.threads > 1 and len(pieces) > 1:
         with ThreadPoolExecutor(reading.threads) as pool:
-            for done in [pool.submit(read, piece) for piece in pieces]:
-                done.result()
+            try:
+                for done in [pool.submit(read, piece) for piece in pieces]:
+                    done.result()
+            except BaseException:  # Ctrl-C too: the rest of the source is for nobody
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     else:
         for piece in pieces:
             read(piece)

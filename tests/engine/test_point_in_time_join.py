@@ -2,6 +2,8 @@
 
 import math
 import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +24,7 @@ from feature_platform.engine.source_table import (
     table_in_memory,
     table_of_dataset,
 )
-from feature_platform.engine.ticks import Moments, moments_of
+from feature_platform.engine.ticks import Moments, Unit, moments_of
 from feature_platform.errors import SourceError
 
 START = 1_767_225_600_000_000_000  # the first of January 2026, in nanoseconds
@@ -383,3 +385,35 @@ def test_a_column_that_is_missing_is_named():
     moments = moments_of(pa.array([9], pa.int64()).cast(pa.timestamp("us")), "rows")
     with pytest.raises(SourceError, match="has no column 'made' \\(it has amount, id, time\\)"):
         newest_rows(join, Asked(pa.table({"user": [1]}), moments), Reading())
+
+
+def test_after_an_error_the_rest_of_a_source_is_not_read():
+    whole = users(*((1, moment, 1.0) for moment in range(100)))
+    read: list[int] = []
+
+    @dataclass(frozen=True)
+    class Slow:
+        """A row that takes its time; the newest cannot be read."""
+
+        number: int
+        rows: int = 1
+
+        def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+            if self.number == 99:
+                raise OSError("away")
+            read.append(self.number)
+            time.sleep(0.02)
+            for batch in whole.pieces[0].batches(columns, size):
+                yield batch.slice(self.number, 1)
+
+        def bounds(self, _column: str, unit: Unit) -> tuple[int, int]:
+            at = self.number * (1000 if unit == "ns" else 1)
+            return at, at
+
+    pieces = tuple(Slow(number) for number in range(100))
+    source = SourceTable("users", whole.schema, pieces, tuple(range(101)))
+    join = AsOf(source=source, **{**BY_USER, "ttl": None, "order": ()})
+    moments = moments_of(pa.array([1000]).cast(pa.timestamp("us")), "entity rows")
+    with pytest.raises(SourceError, match="away"):
+        newest_rows(join, Asked(pa.table({"user": [1]}), moments), Reading(threads=2))
+    assert len(read) < 50
