@@ -13,6 +13,7 @@ from feature_platform.errors import MissingPackageError, RepoError
 from feature_platform.store.code_locations import CodeLocation, Definitions
 from feature_platform.store.inference import inferred, with_all_keys
 from feature_platform.store.locks import creation_lock
+from feature_platform.store.registry_files import make_registry_object
 from feature_platform.store.repo_import import as_feast_would, first_line, import_repo
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ class FeastProject:
 
         def create_alone() -> Any:
             with creation_lock(store):
+                make_registry_object(store)
                 return create()
 
         store._create_registry = create_alone  # noqa: SLF001

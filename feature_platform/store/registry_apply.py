@@ -326,8 +326,8 @@ class _ConditionalStore:
         registry_proto.version_id = str(uuid.uuid4())
         registry_proto.last_updated.FromDatetime(datetime.now(UTC))
         content = registry_proto.SerializeToString()
-        if not self._target.write(content, self._version):
-            raise _ConflictError
+        self._target.write(content, self._version)
+        # Also where it was refused: a client that got no answer has tried again, and met its own.
         written, self._version = self._target.read()
         if written != content:
             raise _ConflictError

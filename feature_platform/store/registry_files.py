@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from feature_platform.store.locks import unreachable
 from feature_platform.store.registry_address import local_registry_file
 
 if TYPE_CHECKING:
@@ -41,6 +42,29 @@ def registry_file(store: "FeatureStore") -> RegistryFile | None:
     if path.startswith("s3://"):
         return S3File(path, dict(store.config.registry.s3_additional_kwargs or {}))
     return None
+
+
+def make_registry_object(store: "FeatureStore") -> None:
+    """Make a registry in an object store that is not there yet, unless somebody just has.
+
+    Feast does when it first looks, over whatever another machine has put there since.
+
+    Raises:
+        RegistryError: It cannot be reached.
+    """
+    target = registry_file(store)
+    if target is None or isinstance(target, LocalFile):
+        return
+    from feast.infra.registry.registry import REGISTRY_SCHEMA_VERSION
+    from feast.protos.feast.core.Registry_pb2 import Registry
+
+    try:
+        content, version = target.read()
+        if not content:
+            empty = Registry(registry_schema_version=REGISTRY_SCHEMA_VERSION)
+            target.write(empty.SerializeToString(), version)
+    except Exception as error:  # each client library raises its own
+        raise unreachable(store, error) from error
 
 
 class LocalFile:
@@ -85,7 +109,7 @@ class GcsFile:
 
     def read(self) -> tuple[bytes, int]:
         """Content and generation."""
-        from google.api_core.exceptions import NotFound
+        from google.api_core.exceptions import NotFound, PreconditionFailed
 
         while True:
             blob = self._bucket.get_blob(self._name)
@@ -94,7 +118,7 @@ class GcsFile:
             generation = int(blob.generation)  # a download overwrites what the blob knows of itself
             try:
                 content = blob.download_as_bytes(if_generation_match=generation)
-            except NotFound:
+            except (NotFound, PreconditionFailed):
                 continue  # replaced between the two requests
             return bytes(content), generation
 

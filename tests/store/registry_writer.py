@@ -7,6 +7,7 @@ so that eight of them start at once, and as fast as one.
 import json
 import os
 import sys
+import tempfile
 import traceback
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +42,8 @@ def _forked(asked: dict[str, Any], windows: list[tuple[str, str, str]]) -> int:
 
 
 def _write(asked: dict[str, Any], windows: list[tuple[str, str, str]]) -> None:
+    if asked["apart"]:  # locks that are not beside the registry are in the temporary folder
+        tempfile.tempdir = tempfile.mkdtemp(prefix="machine-", dir=asked["folder"])
     repo = SampleRepo(
         Path(asked["folder"]),
         online=asked["online"],

@@ -1,6 +1,5 @@
 """The registry: windows recorded by many processes, in every place it can be kept."""
 
-import json
 import subprocess
 import sys
 import time
@@ -13,8 +12,11 @@ import pytest
 import yaml
 from feast import FeatureStore
 from feast.infra.registry.registry import Registry
-from feast.repo_contents import RepoContents
 from sample_repos import SampleRepo, day, row, served
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from registry_processes import contents_of, join_writers, start_writers
 
 from feature_platform.errors import OnlineStoreError, RegistryError, WindowError
 from feature_platform.store.materialize import materialize_window
@@ -65,49 +67,6 @@ EVERY_KIND = [
     pytest.param("gcs", marks=pytest.mark.server),
     pytest.param("s3", marks=pytest.mark.server),
 ]
-
-
-def _contents(repo: SampleRepo) -> RepoContents:
-    user, source, *views = repo.objects()
-    return RepoContents(
-        projects=[],
-        data_sources=[source],
-        feature_views=views,
-        on_demand_feature_views=[],
-        stream_feature_views=[],
-        label_views=[],
-        entities=[user],
-        feature_services=[],
-        permissions=[],
-    )
-
-
-def _start(
-    repo: SampleRepo, *processes: list[tuple[str, Window]], materialize: bool = False
-) -> subprocess.Popen[bytes]:
-    """Start processes that each write some windows, all at once."""
-    asked = {
-        "folder": str(repo.folder),
-        "online": dict(repo.online),
-        "registry": repo.registry,
-        "views": list(repo.views),
-        "processes": [
-            [(view, w.start.isoformat(), w.end.isoformat()) for view, w in windows]
-            for windows in processes
-        ],
-        "materialize": materialize,
-    }
-    program = Path(__file__).with_name("registry_writer.py")
-    return subprocess.Popen(
-        [sys.executable, str(program), json.dumps(asked)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def _join(writers: subprocess.Popen[bytes]) -> None:
-    _, errors = writers.communicate(timeout=250)
-    assert writers.returncode == 0, errors.decode()[-3000:]
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
@@ -183,7 +142,7 @@ def test_eight_processes_lose_no_window(
         ]
         expected[name] += windows
         processes.append([(name, window) for window in windows])
-    _join(_start(repo, *processes))
+    join_writers(start_writers(repo, *processes))
     for name in names:
         assert materialized_windows(store, name) == sorted(expected[name])
     assert {view.name for view in repo.open().list_feature_views()} == set(names)
@@ -208,7 +167,7 @@ def test_processes_that_materialize_one_view_at_once_leave_the_latest_rows(
         [("user_stats", Window(day(n), day(n + 1))) for n in order]
         for order in ([1, 5, 3], [8, 2], [7, 4, 6], [3, 8, 1])
     ]
-    _join(_start(repo, *processes, materialize=True))
+    join_writers(start_writers(repo, *processes, materialize=True))
     assert served(store, *users) == [800.0 + user for user in users]
     assert materialized_windows(store, "user_stats") == [Window(day(1), day(9))]
 
@@ -219,10 +178,10 @@ def test_apply_keeps_the_windows_and_says_what_it_changed(
 ) -> None:
     repo = _repo(kind, tmp_path, request)
     store = repo.open()
-    change = apply(store, _contents(repo))
+    change = apply(store, contents_of(repo))
     assert "feature view user_stats" in change.added
     record_window(store, "user_stats", Window(day(1), day(2)))
-    contents = _contents(repo)
+    contents = contents_of(repo)
     assert not plan(store, contents)
     contents.feature_views[0].tags["team"] = "fraud"
     assert plan(store, contents).updated == ("feature view user_stats",)
@@ -238,15 +197,15 @@ def test_apply_keeps_the_windows_and_says_what_it_changed(
 
 def test_a_view_that_is_new_is_registered_and_one_that_is_there_is_left(repo: SampleRepo) -> None:
     store = repo.open()
-    change = ensure_registered(store, _contents(repo), "user_stats")
+    change = ensure_registered(store, contents_of(repo), "user_stats")
     assert change is not None
     assert "feature view user_stats" in change.added
-    assert ensure_registered(store, _contents(repo), "user_stats") is None
+    assert ensure_registered(store, contents_of(repo), "user_stats") is None
 
 
 def test_a_view_the_repo_no_longer_has_is_deleted(repo: SampleRepo) -> None:
     store = repo.open()
-    contents = _contents(repo)
+    contents = contents_of(repo)
     apply(store, contents)
     contents.feature_views.clear()
     assert apply(store, contents).deleted == ("feature view user_stats",)
@@ -288,11 +247,11 @@ def test_an_unreachable_registry_is_named_without_its_password(tmp_path: Path) -
 
 def test_readers_of_the_file_never_see_half_of_it(repo: SampleRepo) -> None:
     store = repo.applied()
-    writer = _start(repo, [("user_stats", Window(day(n), day(n + 1))) for n in range(1, 20)])
+    writer = start_writers(repo, [("user_stats", Window(day(n), day(n + 1))) for n in range(1, 20)])
     while writer.poll() is None:
         views = Registry("shop", store.config.registry, None).list_feature_views("shop")
         assert [view.name for view in views] == ["user_stats"]
-    _join(writer)
+    join_writers(writer)
 
 
 _SLOW_OPENER = """
