@@ -106,7 +106,7 @@ def ranges(keys: int, calls: int) -> Iterator[dict[str, Any]]:
 
 def reads(rounds: int) -> Iterator[dict[str, Any]]:
     """`get_online_features` of 100 rows through the stock class and ours."""
-    for kind in ("sqlite", "redis"):
+    for kind in ("sqlite", "redis", "postgres"):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             online = stack.enter_context(server(kind, folder))

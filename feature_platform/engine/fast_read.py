@@ -10,6 +10,8 @@ _VALUE = b"\x0a"
 _STATUSES = b"\x12"
 _TIME = b"\x1a"
 _VERSION = 3
+_UINT64 = (1 << 64) - 1
+_ONE_BYTE = 0x80  # lengths below it take one byte
 _LENGTH = struct.Struct("<I")
 _INT64 = struct.Struct("<Iq")
 
@@ -64,6 +66,43 @@ def read_into(
         rows = fetch(table, keys, requested) if keys else []
         _add_vectors(response, rows, places, count, len(requested))
         _count(table.name, rows, places, count * len(requested))
+
+
+def in_order(
+    cells: Iterable[tuple[bytes, str, bytes, int]],
+    keys: Sequence[bytes],
+    names: Sequence[str],
+    time_of: Callable[[int], bytes],
+) -> list[StoredRow]:
+    """Rows of keys, in the order of the keys, from what a table with one row a cell holds of them.
+
+    Args:
+        cells: Key, feature, serialized value and event time, in any order.
+        keys: Those asked for; they may repeat.
+        names: Features asked for.
+        time_of: Makes the event time a serialized ``Timestamp``.
+    """
+    found: dict[bytes, tuple[dict[str, bytes], int]] = {}
+    for key, feature, value, moment in cells:
+        row = found.get(key)
+        if row is None:
+            found[key] = ({feature: value}, moment)
+        else:
+            row[0][feature] = value
+    missing = StoredRow([None] * len(names), b"")
+    return [
+        StoredRow([found[key][0].get(name) for name in names], time_of(found[key][1]))
+        if key in found
+        else missing
+        for key in keys
+    ]
+
+
+def stamp_of(moment: int) -> bytes:
+    """Microseconds since 1970 as a serialized ``Timestamp``."""
+    second, micros = divmod(moment, 1_000_000)
+    seconds = b"\x08" + _varint(second & _UINT64) if second else b""
+    return seconds + b"\x10" + _varint(micros * 1000) if micros else seconds
 
 
 class FastReads:
@@ -153,36 +192,53 @@ def _add_vectors(
     from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
     present, not_found = FieldStatus.PRESENT, FieldStatus.NOT_FOUND
-    row_of: list[StoredRow | None] = [None] * count
+    absent: Sequence[bytes | None] = (None,) * features
+    cells_of, times = [absent] * count, [b""] * count
     for row, destinations in zip(rows, places, strict=True):
         for place in destinations:
-            row_of[place] = row
-    times = b"".join(_TIME + _sized(row.time if row else b"") for row in row_of)
-    for number in range(features):
-        values = [row.cells[number] if row else None for row in row_of]
-        statuses = bytes(not_found if value is None else present for value in values)
-        body = b"".join(_VALUE + _sized(value or b"") for value in values)
+            cells_of[place], times[place] = row.cells, row.time
+    stamps = _repeated(_TIME, times)
+    for values in zip(*cells_of, strict=True):
+        statuses = bytes([not_found if value is None else present for value in values])
+        body = _repeated(_VALUE, [value or b"" for value in values])
         vector = response.results.add()
-        vector.ParseFromString(body + _STATUSES + _sized(statuses) + times)
+        vector.ParseFromString(body + _STATUSES + _sized(statuses) + stamps)
 
 
 def _count(name: str, rows: Sequence[StoredRow], places: Sequence[list[int]], cells: int) -> None:
     from feast.metrics import track_feature_statuses
 
     found = sum(
-        len(destinations) * sum(cell is not None for cell in row.cells)
+        len(destinations) * (len(row.cells) - row.cells.count(None))
         for row, destinations in zip(rows, places, strict=True)
     )
     track_feature_statuses(name, found, cells - found)
 
 
+def _repeated(tag: bytes, bodies: Sequence[bytes]) -> bytes:
+    """A repeated field of the wire format: of each body the tag, the length and itself."""
+    short = _short_heads(tag)
+    return b"".join(
+        [
+            short[len(body)] + body if len(body) < _ONE_BYTE else tag + _sized(body)
+            for body in bodies
+        ]
+    )
+
+
+@cache
+def _short_heads(tag: bytes) -> list[bytes]:
+    return [tag + bytes((size,)) for size in range(_ONE_BYTE)]
+
+
 def _sized(body: bytes) -> bytes:
-    size = len(body)
-    if size < 0x80:  # noqa: PLR2004 - the last length of one byte
-        return bytes((size,)) + body
-    head = bytearray()
-    while size >= 0x80:  # noqa: PLR2004
-        head.append(size & 0x7F | 0x80)
-        size >>= 7
-    head.append(size)
-    return bytes(head) + body
+    return _varint(len(body)) + body
+
+
+def _varint(number: int) -> bytes:
+    parts = bytearray()
+    while number >= _ONE_BYTE:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal
 
+from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.postgres_online_store.postgres import (
     PostgreSQLOnlineStore,
     PostgreSQLOnlineStoreConfig,
 )
 
 from feature_platform.engine.bulk import EncodedRows, encode_feast_rows
+from feature_platform.engine.fast_read import FastReads, StoredRow, in_order, stamp_of
 from feature_platform.engine.postgres_writer import PostgresWriter
 from feature_platform.engine.sqlite_store import is_plain
 from feature_platform.engine.view_guard import guard_of
@@ -27,7 +29,7 @@ class GuardedPostgreSQLOnlineStoreConfig(PostgreSQLOnlineStoreConfig):  # type: 
     """Online store type selector"""
 
 
-class GuardedPostgreSQLOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]
+class GuardedPostgreSQLOnlineStore(FastReads, PostgreSQLOnlineStore):  # type: ignore[misc]
     """Feast's PostgreSQL online store, with the same tables, that never goes back in time.
 
     A row replaces what is there only if its (event time, created time) is not older, compared and
@@ -64,6 +66,26 @@ class GuardedPostgreSQLOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]
             self._write(config, table, rows)
         if progress:
             progress(len(data))
+
+    def _fetch(
+        self, config: Any, table: Any, keys: list[bytes], names: list[str]
+    ) -> list[StoredRow]:
+        from psycopg import sql
+
+        name = compute_table_id(
+            config.project, table, config.registry.enable_online_feature_view_versioning
+        )
+        # The time as a number, or the driver would make it a datetime a cell.
+        query = sql.SQL(
+            "SELECT entity_key, feature_name, value, "
+            "(extract(epoch FROM event_ts) * 1000000)::int8 FROM {} "
+            "WHERE entity_key = ANY(%s) AND feature_name = ANY(%s)"
+        ).format(sql.Identifier(name))
+        with (
+            self._get_conn(config, autocommit=True) as connection,
+            connection.cursor(binary=True) as cursor,
+        ):
+            return in_order(cursor.execute(query, (keys, names)), keys, names, stamp_of)
 
     def _write(self, config: Any, table: Any, rows: EncodedRows) -> None:
         """Write rows, over a new connection if the one there was found closed.

@@ -5,13 +5,14 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, Literal
 
 from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 
 from feature_platform.engine.bulk import encode_feast_rows
-from feature_platform.engine.fast_read import FastReads, StoredRow
+from feature_platform.engine.fast_read import FastReads, StoredRow, in_order
 from feature_platform.engine.sqlite_writer import SqliteWriter, stored_time
 from feature_platform.engine.view_guard import guard_of
 
@@ -89,30 +90,22 @@ class GuardedSqliteOnlineStore(FastReads, SqliteOnlineStore):  # type: ignore[mi
     def _fetch(
         self, config: Any, table: Any, keys: list[bytes], names: list[str]
     ) -> list[StoredRow]:
-        found: dict[bytes, tuple[dict[str, bytes], int]] = {}
         name = compute_table_id(
             config.project, table, config.registry.enable_online_feature_view_versioning
         )
         quoted = '"' + name.replace('"', '""') + '"'
         connection = self._to_read(config)
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            some = keys[start : start + _KEYS_AT_ONCE]
+        cells = chain.from_iterable(
             # The time is added to nothing, or the driver would make it a datetime a cell.
-            rows = _rows_if_any(
+            _rows_if_any(
                 connection,
                 f"SELECT entity_key, feature_name, value, event_ts + 0 FROM {quoted} "
                 f"WHERE entity_key IN ({', '.join('?' * len(some))})",
                 [bytearray(key) for key in some],
             )
-            for key, feature, value, moment in rows:
-                found.setdefault(key, ({}, moment))[0][feature] = value
-        missing = StoredRow([None] * len(names), b"")
-        return [
-            StoredRow([found[key][0].get(name) for name in names], stored_time(found[key][1]))
-            if key in found
-            else missing
-            for key in keys
-        ]
+            for some in (keys[at : at + _KEYS_AT_ONCE] for at in range(0, len(keys), _KEYS_AT_ONCE))
+        )
+        return in_order(cells, keys, names, stored_time)
 
     def online_read(
         self,

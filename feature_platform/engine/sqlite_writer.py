@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from feature_platform.engine.bulk import (
     OnlineKeys,
     microseconds,
 )
+from feature_platform.engine.fast_read import stamp_of
 from feature_platform.store.windows import Window
 
 _SECOND = 1_000_000
@@ -307,13 +307,9 @@ def _shift(second: int) -> int:
     return int(naive.timestamp()) - second
 
 
-@lru_cache(maxsize=4096)
 def stored_time(second: int) -> bytes:
-    """A stored time in Feast's seconds, as a serialized ``Timestamp``."""
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    moment = datetime.fromtimestamp(second).replace(tzinfo=UTC)  # noqa: DTZ006 - as Feast reads it
-    return bytes(Timestamp(seconds=int(moment.timestamp())).SerializeToString())
+    """A stored time, in Feast's seconds, as the ``Timestamp`` Feast reads: local, as if UTC."""
+    return stamp_of((second + time.localtime(second).tm_gmtoff) * _SECOND)
 
 
 def _local_start(moment: int) -> int:

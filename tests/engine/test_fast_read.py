@@ -6,14 +6,19 @@ from pathlib import Path
 import pytest
 from feast import FeatureStore
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import example, given
+from hypothesis import strategies as st
 from sample_repos import SampleRepo, day, online_config, row
 
+from feature_platform.engine.fast_read import stamp_of
 from feature_platform.store.materialize import materialize_window
 
 KINDS = [
     "sqlite",
     pytest.param("redis", marks=pytest.mark.server),
     pytest.param("redis_cluster", marks=pytest.mark.server),
+    pytest.param("postgres", marks=pytest.mark.server),
 ]
 
 
@@ -59,3 +64,13 @@ def test_an_answer_is_the_same(
     assert repr(ours.to_dict(include_event_timestamps=True)) == repr(
         stock.to_dict(include_event_timestamps=True)
     )
+
+
+@given(st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999))
+@example(0)
+@example(-1)
+@example(1_000_000)
+@example(999_999)
+def test_a_moment_is_the_bytes_that_protobuf_makes_of_it(moment: int) -> None:
+    second, micros = divmod(moment, 1_000_000)
+    assert stamp_of(moment) == Timestamp(seconds=second, nanos=micros * 1000).SerializeToString()
