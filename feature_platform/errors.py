@@ -112,6 +112,15 @@ class SourceError(OutsideError):
     """A source table cannot be built or read: missing, unreadable, wrong columns or types."""
 
 
+class MissingTableError(SourceError):
+    """There is no such table yet; it may come, as tables are built."""
+
+    def __init__(
+        self, subject: str, problem: str, remedy: str, *, may_pass: bool | None = True
+    ) -> None:
+        super().__init__(subject, problem, remedy, may_pass=may_pass)
+
+
 class TransformationError(FeaturePlatformError):
     """A view's rows cannot be computed: its engine, its function, or what the function makes."""
 

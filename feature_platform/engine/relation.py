@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from feature_platform.errors import SourceError
+from feature_platform.engine.newest_sql import KEYS_TOTAL, NewestRows
+from feature_platform.engine.pulled_files import write_parts
+from feature_platform.errors import MissingTableError, SourceError
 from feature_platform.store.windows import Window, merge
 
 if TYPE_CHECKING:
@@ -225,11 +227,10 @@ def _register_parquet(
     pattern = str(local / "**" / "*.parquet") if local.is_dir() else str(local)
     globbed = f"SELECT 1 FROM glob({literal(pattern)}) LIMIT 1"
     if not (connection.execute(globbed).fetchall() if many else local.exists()):
-        raise SourceError(
+        raise MissingTableError(
             f"source '{source.name}'",
             f"there is no Parquet file at '{source.path}' (resolved to {local})",
             "build the source table, or correct the path in its FileSource",
-            may_pass=True,
         )
     return (
         f"read_parquet({literal(pattern)}, union_by_name = true, "

@@ -11,7 +11,7 @@ from pyarrow import fs
 
 from feature_platform.engine.relation import parquet_source
 from feature_platform.engine.source_table import SourceTable, table_in_memory, table_of_dataset
-from feature_platform.errors import MissingPackageError, SourceError
+from feature_platform.errors import MissingPackageError, MissingTableError, SourceError
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
@@ -52,7 +52,8 @@ def parquet_files(
     """The files of a source of Parquet: file system, paths, and the folder they lie below.
 
     Raises:
-        SourceError: There is none.
+        MissingTableError: There is none.
+        SourceError: They cannot be listed.
     """
     filesystem, inner = location(config, source)
     try:
@@ -64,11 +65,10 @@ def parquet_files(
             "check the path and the credentials of its object store",
         ) from error
     if not files:
-        raise SourceError(
+        raise MissingTableError(
             f"source '{source.name}'",
             f"there is no Parquet file at '{source.path}' (resolved to {inner})",
             "build the source table, or correct the path in its FileSource",
-            may_pass=True,
         )
     return filesystem, files, base
 

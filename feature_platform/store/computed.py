@@ -19,13 +19,15 @@ from feature_platform.engine.offline_write import append_rows, is_absent
 from feature_platform.engine.relation import VIEW, identifier, open_relation
 from feature_platform.engine.transformed import ComputedRows, computed_rows, rows_of
 from feature_platform.engine.writers import writer_for
-from feature_platform.errors import SourceError, TransformationError
+from feature_platform.errors import MissingTableError, SourceError, first_line
 from feature_platform.store.view_settings import read_settings
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+# What the clients of warehouses raise of a table that is not there.
+_NOT_THERE = ("UndefinedTable", "NotFound", "TableNotFoundError")
 _MOVES = "moves_times"
 _WINDOWS_BACK = 31
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,7 +94,7 @@ class ComputedWindow:
         a killed run has left out is added when it runs again, and so is what came late.
 
         Raises:
-            TransformationError: The table does not take them.
+            SourceError: The table cannot be read, or does not take them.
         """
         lacking = _lacking(self._store.config, self._layout, self._found)
         if not lacking.num_rows:
@@ -105,10 +107,10 @@ class ComputedWindow:
             else:
                 offline.offline_write_batch(config, self._layout.view, lacking, lambda _: None)
         except Exception as error:  # every offline store raises its own
-            raise TransformationError(
+            raise SourceError(
                 f"feature view '{self._layout.name}'",
                 f"its rows are online, but cannot be added to its sink_source "
-                f"'{self._layout.source.name}' ({str(error).strip().splitlines()[0]})",
+                f"'{self._layout.source.name}' ({first_line(error)})",
                 "let the table have the columns that are computed, in their order: "
                 f"{', '.join(self._found.table.column_names)}; or set offline=False",
             ) from error
@@ -203,8 +205,12 @@ def _lacking(config: Any, layout: ViewLayout, found: ComputedRows) -> pa.Table:
             places = relation.rows(
                 f"SELECT place FROM computed AS c ANTI JOIN {VIEW} AS r ON {same} ORDER BY place"
             )
-    except SourceError:  # not there yet, or what is wrong with it is said where it is written
+    except MissingTableError:
         return found.table
+    except SourceError as error:
+        if type(error.__cause__).__name__ in _NOT_THERE:
+            return found.table
+        raise  # taken for empty, it would get every row again
     return found.table.take(pa.array([place for (place,) in places], pa.int64()))
 
 
@@ -259,9 +265,10 @@ def rebuild_computed(
     layout: ViewLayout,
     present: Sequence[Window],
     *,
-    begun: Sequence[Window] = (),
+    begun: Sequence[Window],
+    cleared: Callable[[Window], object],
     progress: Callable[[int, int], None] | None = None,
-    computed: Callable[[], object] | None = None,
+    empty: Callable[[], object] | None = None,
 ) -> int:
     """Write the latest row of every key over all materialized windows, each computed again.
 
@@ -270,8 +277,10 @@ def rebuild_computed(
         layout: The view.
         present: The materialized windows; their rows online are replaced, newer or not.
         begun: Windows of crashed runs; their rows online are replaced or deleted.
+        cleared: Called with each of those from which nothing is online any more.
         progress: Called after each partition with the number of those done and of all.
-        computed: Called when all is computed, before anything is written.
+        empty: Takes out all that is online of the view; called when all is computed, before
+            anything is written. None leaves it there.
 
     Returns:
         How many keys were written.
@@ -282,8 +291,8 @@ def rebuild_computed(
     if layout.ttl:
         since = datetime.now(UTC) - layout.ttl
         rows = [each for each in rows if each[2] >= since]
-    if computed is not None:
-        computed()
+    if empty is not None:
+        empty()
     guard = Guard(
         governed=() if layout.view.stream_source is not None else (*present, *begun),
         compares_created=bool(layout.source.created_timestamp_column),
@@ -294,8 +303,9 @@ def rebuild_computed(
         GenericWriter(store).write(layout.view, rows, guard)
         return len(rows)
     try:
-        if moved:  # the note that a lost store had is lost with it
-            writer.set_note(layout.view, _MOVES, "1")
+        # The note that a lost store had is lost with it; of what was emptied it says nothing more.
+        if moved or empty is not None:
+            writer.set_note(layout.view, _MOVES, "1" if moved else None)
         for encoded in encode_feast_rows(rows, store.config.entity_key_serialization_version):
             writer.write(layout.view, encoded, guard)
         if writer.note(layout.view, _MOVES) is None:
@@ -303,6 +313,7 @@ def rebuild_computed(
             for window in begun:
                 for keys in writer.keys_within(layout.view, window):
                     writer.delete(layout.view, keys.to_pylist(), window)
+                cleared(window)
     finally:
         writer.close()
     return len(rows)

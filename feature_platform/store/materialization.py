@@ -173,7 +173,7 @@ class Materialization:
                 self._clear_vanished(relation, again, served, guard)
 
     def finish(self, window: Window) -> None:
-        """Forget that the window was begun, after it has been recorded."""
+        """Forget that the window was begun: it has been recorded, or taken out again."""
         self._note_attempts(missing(self._attempts(), [window]))
 
     def note(self, topic: str) -> str | None:

@@ -111,8 +111,9 @@ def rebuild_online(
                     layout,
                     present,
                     begun=work.begun(present),
+                    cleared=work.finish,
                     progress=progress,
-                    computed=partial(_empty, store, layout) if empty_first else None,
+                    empty=partial(_empty, store, layout) if empty_first else None,
                 )
             seconds = time.monotonic() - began
             parts = len(partitions_of(found, present))
@@ -147,6 +148,7 @@ def rebuild_online(
                 work.clear_vanished(windows)
             for window in undone:
                 work.clear(window, windows)
+                work.finish(window)
             work.forget_progress()
     return RebuildResult(
         view=view,

@@ -18,16 +18,18 @@ from feast.aggregation import Aggregation
 from feast.types import Float64, Int64
 from sample_repos import GUARDED, UNKNOWN, SampleRepo, day, online_config, row
 
+from feature_platform.engine.layout import view_layout
 from feature_platform.errors import (
     FeaturePlatformError,
     OnlineStoreError,
     SourceError,
     TransformationError,
 )
+from feature_platform.store.materialization import Materialization
 from feature_platform.store.materialize import MaterializationResult, materialize_window
 from feature_platform.store.online_read import compare_online
 from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.registry import materialized_windows
+from feature_platform.store.registry import load_view, materialized_windows
 from feature_platform.store.windows import Window
 
 KEY = Field(name="user_id", dtype=Int64)
@@ -493,6 +495,27 @@ def test_a_rebuilt_store_knows_again_that_event_times_are_moved(tmp_path: Path) 
     assert result.rebuild_due
 
 
+def test_once_emptied_and_rebuilt_a_store_forgets_that_event_times_were_moved(
+    tmp_path: Path,
+) -> None:
+    def late_ones_a_day_on(rows: pd.DataFrame) -> pd.DataFrame:
+        late = pd.to_timedelta((rows["amount"] > 9).astype(int), unit="D")
+        return rows.assign(x=rows["amount"], event_timestamp=rows["event_timestamp"] + late)
+
+    def moved(it: Objects) -> list[Any]:
+        return [it.view("v", it.source(), {"x": Float64}, udf=late_ones_a_day_on)]
+
+    repo, store = opened(tmp_path, {"type": GUARDED["sqlite"]}, moved)
+    repo.write([row(1, day(1, 5), 10.0)])
+    assert [result.rebuild_due for result in materialized(store, 1, 1)] == [False, True]
+    repo.write([row(1, day(1, 5), 3.0), row(2, day(1, 6), 4.0)])
+    rebuild_online(store, "v", empty_first=True)
+    repo.write([row(1, day(1, 5), 3.0)])
+    [result] = materialized(store, 1)
+    assert (result.rebuild_due, result.keys_vanished) == (False, 1)
+    assert served(store) == [3.0, None, None]
+
+
 def test_what_a_key_falls_back_on_was_computed_from_its_whole_window(tmp_path: Path) -> None:
     ttl = datetime.now(UTC) - day(1, 12)
 
@@ -548,6 +571,8 @@ def test_what_a_killed_run_has_computed_is_not_served_after_a_rebuild(
     assert served(store) == [20.0, 10.0, 16.0]
     rebuild_online(store, "v")
     assert served(store) == [6.0, 10.0, None]
+    with Materialization(store, view_layout(load_view(store, "v"))) as work:
+        assert work.note("attempts") is None
 
 
 def test_another_engine_writes_where_it_runs_and_the_guarded_store_keeps_the_order(
@@ -605,6 +630,47 @@ def test_what_comes_late_is_added_to_the_table_of_a_derived_view_as_well(tmp_pat
     materialized(store, 2, 1)
     # The sink is only ever added to: what was corrected, or has left its source, stays in it.
     assert _amounts(sink) == [6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0]
+
+
+def test_a_table_that_cannot_be_read_for_a_moment_gets_no_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, store, sink = _kept_offline(tmp_path)
+    materialized(store, 1)
+
+    def away(*_: Any) -> Any:
+        raise SourceError("source 'sink'", "it cannot be read", "try again") from OSError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("feature_platform.store.computed.open_relation", away)
+        with pytest.raises(SourceError, match="source 'sink'") as caught:
+            materialized(store, 1)
+    assert caught.value.may_pass
+    materialized(store, 1)
+    assert _amounts(sink) == [6.0, 10.0]
+
+
+def test_a_table_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+    _, store, sink = _kept_offline(tmp_path)
+    sink.unlink()
+    materialized(store, 1, 1)
+    assert _amounts(sink) == [6.0, 10.0]
+
+
+def test_an_offline_store_that_takes_no_rows_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, store, _ = _kept_offline(tmp_path)
+    offline = type(store._get_provider().offline_store)
+
+    def refuse(*_: Any) -> None:
+        raise NotImplementedError  # as Feast's base class
+
+    monkeypatch.setattr(offline, "offline_write_batch", staticmethod(refuse))
+    said = r"cannot be added to its sink_source 'sink' \(NotImplementedError\)"
+    with pytest.raises(SourceError, match=said) as caught:
+        materialized(store, 1)
+    assert not caught.value.may_pass
 
 
 _KILLED = """
