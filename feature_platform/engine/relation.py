@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from feature_platform.engine.newest_sql import KEYS_TOTAL, NewestRows
-from feature_platform.engine.pulled_files import write_parts
 from feature_platform.errors import MissingTableError, SourceError
 from feature_platform.store.windows import Window, merge
 
