@@ -54,8 +54,10 @@ def real_difference(difference: Any) -> Any:
 
 def _said(value: Any) -> Any:
     """A property without the times at which it was registered."""
-    if isinstance(value, Sequence) and value and hasattr(value[0], "batch_source"):
-        return [_parent(each) for each in value]
+    if isinstance(value, Sequence) and value and hasattr(value[0], "DESCRIPTOR"):
+        # Parents of a view are views; what a service takes of views are projections of them.
+        of = _parent if "source_views" in value[0].DESCRIPTOR.fields_by_name else _said
+        return [of(each) for each in value]
     if not hasattr(value, "HasField"):
         return value
     plain = copy.deepcopy(value)

@@ -203,3 +203,21 @@ def test_a_view_of_which_nothing_is_online_has_not_changed(make_sample: Callable
     result = command(sample, "plan", "--cause", "definition_changed", "--json")
     [found] = json.loads(result.stdout)
     assert {run["why"] for run in found["runs"]} == {"definition changed"}
+
+
+def test_a_service_that_takes_another_feature_is_shown_and_applied(
+    make_sample: Callable[..., "Sample"],
+):
+    sample = make_sample("on_demand")
+    window = ("2026-03-01", "2026-03-02", "--json")
+    assert materialize(sample, *window).exit_code == 0
+    path = sample.repo / "views.py"
+    old, new = 'place_stats[["stars"]]', 'place_stats[["stars", "kind"]]'
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    [found] = json.loads(command(sample, "plan", "--cause", "definition_changed", "--json").stdout)
+    assert found["apply"] == {"added": [], "updated": ["feature service from_to"], "deleted": []}
+    assert materialize(sample, *window).exit_code == 0
+    service = sample.project.store().get_feature_service("from_to")
+    taken = [each.name for each in service.feature_view_projections[1].features]
+    assert taken == ["stars", "kind"]
