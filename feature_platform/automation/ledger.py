@@ -147,6 +147,11 @@ class Ledger:
             before = self.tries[name][key]
             self.tries[name][key] = Try(before.token, before.count, before.at, gave_up=True)
 
+    def last(self, name: str, key: str) -> int:
+        """When a window that is wrong was last tried, whatever for; 0 where it never was."""
+        before = self.tries.get(name, {}).get(key)
+        return before.at if before else 0
+
     def count(self, name: str, key: str, token: str) -> int:
         """How often a window was tried for that token."""
         before = self.tries.get(name, {}).get(key)

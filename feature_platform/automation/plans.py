@@ -176,6 +176,7 @@ def _repairs(
                 views=(data.name,) if data.kind == "feature_view" else (),
                 sources=(data.name,) if data.kind == "source" else (),
                 definition=wanted[start] if cause == "definition_changed" else "",
+                tried=max(ledger.last(name, key) for key in inside),
                 token=hashlib.sha256("\n".join(said).encode()).hexdigest()[:12],
             )
         )

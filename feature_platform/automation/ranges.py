@@ -24,6 +24,7 @@ class Repair:
         sources: Sources to materialize beside those that the views bring along.
         token: What the windows are to hold afterwards; a run is started once for each.
         definition: The signature of the definition that made it necessary, where one did.
+        tried: When one of its windows was last tried, seconds since 1970; 0 where none was.
     """
 
     cause: Cause
@@ -36,6 +37,7 @@ class Repair:
     sources: tuple[str, ...] = ()
     token: str = ""
     definition: str = ""
+    tried: int = 0
 
 
 def ranges(
@@ -72,7 +74,11 @@ def ranges(
 
 
 def together(repairs: Sequence[Repair], most: int) -> list[Repair]:
-    """Repairs of the same range as one run of at most `most` views, newest range first."""
+    """Repairs of the same range as one run of at most `most` views.
+
+    The newest range comes first, but what was tried lately after what was not: windows that change
+    at each look would else keep others waiting for ever.
+    """
     grouped: dict[tuple[object, ...], list[Repair]] = defaultdict(list)
     for each in repairs:
         grouped[each.cause, each.cadence, each.first, each.last].append(each)
@@ -85,7 +91,9 @@ def together(repairs: Sequence[Repair], most: int) -> list[Repair]:
                     part[0],
                     views=tuple(sorted({name for each in part for name in each.views})),
                     sources=tuple(sorted({name for each in part for name in each.sources})),
+                    tried=max(each.tried for each in part),
                     token="+".join(sorted({each.token for each in part})),
                 )
             )
-    return sorted(found, key=lambda each: (each.span.end, each.span.start), reverse=True)
+    found.sort(key=lambda each: (each.span.end, each.span.start), reverse=True)
+    return sorted(found, key=lambda each: each.tried)

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -173,11 +172,3 @@ def write_routes(
         return path
 
     return write
-
-
-def until(met: Callable[[], bool]) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < deadline, "it did not happen within a minute"
-        time.sleep(0.02)

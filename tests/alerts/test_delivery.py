@@ -84,7 +84,7 @@ def test_one_message_that_is_refused_does_not_hold_up_the_others(
 def test_one_channel_that_hangs_does_not_hold_up_another(
     make_desk: Callable[[str], "Desk"], receiver: "Receiver", monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("feature_platform.alerts.channels.base.DEADLINE", 0.3)
+    monkeypatch.setattr("feature_platform.alerts.channels.base.DEADLINE", 1.0)
     desk = make_desk("  - to: [hook, other]")
     receiver.behave = lambda request: "hang" if request.path == "/hook" else "200"
     desk.see("sources/clicks", bad=True)

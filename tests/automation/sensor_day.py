@@ -3,6 +3,8 @@
 For each line ``start`` it forks a daemon that is as new as one that was just started, but for what
 it has imported; the daemon says its process id, then for each line with a moment runs what the
 daemon of Dagster runs at that moment, and says so. It may be killed; its parent says that it died.
+With ``between`` after the moment it dies by itself, as soon as a tick has ended and before the
+tick's cursor is stored.
 """
 
 import logging
@@ -66,12 +68,28 @@ def daemon(location: Path) -> None:
                 say(f"error {entry.load_error.to_string()!r}")
         say(f"{os.getpid()}")
         while True:
-            _MOMENT[0] = float(line())
+            moment, *where = line().split()
+            _MOMENT[0] = float(moment)
+            if where == ["between"]:
+                die_between_commits()
             with freeze_time(datetime.fromtimestamp(_MOMENT[0], UTC)):
                 for error in execute_sensor_iteration(context, logger, None, None):
                     if error:
                         say(f"error {error.to_string()!r}")
             say("done")
+
+
+def die_between_commits() -> None:
+    """At the first tick of this moment that has ended."""
+    from dagster import DagsterInstance
+
+    def store(instance: DagsterInstance, state: Any) -> Any:
+        if state.instigator_data.last_tick_timestamp == _MOMENT[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return before(instance, state)
+
+    before = DagsterInstance.update_instigator_state
+    DagsterInstance.update_instigator_state = store  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -92,6 +92,43 @@ def test_the_newest_row_counts_and_not_the_end_of_an_empty_window(
     assert watch(shop, day(6)).stale == ("only",)
 
 
+JOINED = (
+    VIEWS
+    + """
+from feast import BatchFeatureView
+
+
+def parent(name, source, feature):
+    schema = [Field(name="customer", dtype=Int64), Field(name=feature, dtype=Int64)]
+    return BatchFeatureView(
+        name=name, entities=[customer], schema=schema, source=source, online=True
+    )
+
+
+paid, seen = parent("paid", orders, "orders"), parent("seen", table("visits"), "returns")
+only = BatchFeatureView(
+    name="only", entities=[customer], source=[paid, seen], online=True, ttl=timedelta(days=9),
+    schema=[Field(name=each, dtype=Int64) for each in ("customer", "orders", "returns")],
+    sink_source=FileSource(name="joined", path="data/joined.parquet", timestamp_field="ts"),
+)
+"""
+)
+
+
+def test_of_a_joined_view_a_row_that_one_of_its_sources_lacks_does_not_count(
+    make_shop: Callable[..., Shop],
+):
+    shop = make_shop(JOINED, 9)
+    for number in range(4):
+        shop.write(number, table="visits", hour=13)
+    shop.record(0, 8, "only")
+    assert watch(shop, day(9)).stale == ("only",)
+    assert "the newest row served is of 2026-03-04 13:00 UTC" in verdicts(shop)[0][1]
+    shop.write(8, table="visits", hour=14)
+    shop.record(9, 9, "only")
+    assert watch(shop, day(10)).stale == ()
+
+
 def test_a_verdict_is_put_on_record_when_it_changes_or_a_day_begins(
     make_shop: Callable[..., Shop],
 ):

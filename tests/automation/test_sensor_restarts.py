@@ -110,15 +110,22 @@ def daemon_of(repo: Path, home: Path) -> Iterator[Daemon]:
 def play(world: World, daemon: Daemon, deadly: set[int], dice: random.Random) -> int:
     """The day, step by step; how often the daemon was killed in the middle of something."""
     interrupted, took = 0, 0.2
+    between = set(sorted(deadly)[::2])
     daemon.start()
     for step in range(STEPS):
         world.happen(step)
         world.work()
         began = time.monotonic()
-        daemon.tell(str(moment(step).timestamp()))
+        where = " between" if step in between else ""
+        daemon.tell(f"{moment(step).timestamp()}{where}")
         if step in deadly:
-            time.sleep(dice.uniform(0, took))
-            interrupted += daemon.kill()
+            if where:
+                said = daemon.hear()
+                assert said == "died", said
+                interrupted += 1
+            else:
+                time.sleep(dice.uniform(0, took))
+                interrupted += daemon.kill()
             daemon.start()
             world.reload()
         else:
@@ -163,7 +170,8 @@ def test_whenever_the_daemon_dies_all_is_mended_and_nothing_is_asked_for_without
         )
         for name, view in sample.graph.views.items()
     }
-    assert world.settled(due) == [], (tmp_path / "daemon.log").read_text()[-5000:]
+    said = [f"{each.instigator_name} {each.skip_reason or len(each.run_ids)}" for each in ticks]
+    assert world.settled(due) == [], (said, (tmp_path / "daemon.log").read_text()[-5000:])
     assert world.needless == []
     # What was asked for was asked for once, and carried out.
     assert Counter(run.status.value for run in runs).keys() <= {"SUCCESS", "FAILURE"}

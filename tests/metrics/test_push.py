@@ -122,7 +122,7 @@ def pushgateway(tmp_path: Path) -> Iterator[str]:
             start_new_session=True,
         )
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     try:
         while not _ready(url):
             assert time.monotonic() < deadline, (tmp_path / "pushgateway.log").read_text()
@@ -130,7 +130,7 @@ def pushgateway(tmp_path: Path) -> Iterator[str]:
         yield url
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(15)
+        process.wait(60)
 
 
 def _ready(url: str) -> bool:
@@ -140,7 +140,7 @@ def _ready(url: str) -> bool:
 
 
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  loopback
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310  loopback
         found: bytes = answer.read()
         return found
 
