@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feature_platform.statistics.arrays import FloatArray, HashArray, decode_array, encode_array
 
@@ -84,16 +85,21 @@ class SmallestHashes:
         """See the numbers of `chunk`, in which no zero is negative."""
         size = len(chunk)
         hashes = _mix(chunk.view(np.uint64), self._mixed[:size], self._spare[:size])
-        start = 0
-        # Until there are K, all are candidates and are sorted; few at a time, since after the first
-        # few thousand of a feature with many values most are too large to be sorted at all.
-        while len(self._kept) < K and start < size:
-            self._kept = _smallest(self._kept, hashes[start : start + 4 * K])
-            start += 4 * K
-        if start >= size:
+        # Until there are K, all are candidates; few at first, since after some thousand of a
+        # feature with many values most of the others are too large to be candidates.
+        while len(self._kept) < K and len(hashes):
+            some = 4 * K if len(hashes) == size else size
+            self._kept, hashes = _smallest(self._kept, hashes[:some]), hashes[some:]
+        if not len(hashes):
             return
-        hashes = hashes[start:]
-        self._waiting.append(hashes[hashes < self._kept[-1]])
+        limit = self._kept[-1]
+        if not self._kept[0]:
+            # The hash of 0 is 0, and a feature that is mostly 0 need not bring it again each time:
+            # one less than 0 is the largest there is.
+            least = np.subtract(hashes, np.uint64(1), out=self._spare[: len(hashes)])
+            self._waiting.append(hashes[least < limit - np.uint64(1)])
+        else:
+            self._waiting.append(hashes[hashes < limit])
         self._held += len(self._waiting[-1])
         if self._held >= K:
             self._gather()
@@ -114,6 +120,9 @@ def _smallest(kept: HashArray, new: HashArray) -> HashArray:
         new = new[new < kept[-1]]
         if not len(new):
             return kept
+    if len(new) > 16 * K:
+        # Of few values there are many repeats; to hash them away is far cheaper than to sort them.
+        new = pc.unique(pa.array(new)).to_numpy()
     merged = np.sort(np.concatenate([kept, new]))
     # Not np.unique, which hashes hashes: sorted neighbours tell repeats apart at once.
     distinct: HashArray = merged[np.diff(merged, prepend=~merged[:1]) != 0]

@@ -91,6 +91,20 @@ def test_few_distinct_values_are_counted_exactly_however_often_they_come(
     assert DistinctSketch.empty().add_numbers(values).estimate == 700
 
 
+@pytest.mark.parametrize("distinct", [2, 1000, 1023, 1025, 1500, 20_000])
+@pytest.mark.parametrize("zeros", [0, 0.7])
+def test_repeats_and_zeros_change_nothing_of_a_sketch(
+    distinct: int, zeros: float, random: np.random.Generator
+):
+    values = random.normal(size=distinct)[random.integers(distinct, size=200_000)]
+    values[random.random(len(values)) < zeros] = 0.0
+    once = np.split(np.unique(values), range(500, distinct, 500))
+    merged = DistinctSketch.empty()
+    for few in once:
+        merged = merged.merge(DistinctSketch.empty().add_numbers(few))
+    assert np.array_equal(DistinctSketch.empty().add_numbers(values).hashes, merged.hashes)
+
+
 def test_zero_is_one_value_whatever_its_sign():
     assert DistinctSketch.empty().add_numbers(np.array([0.0, -0.0])).estimate == 1
 
