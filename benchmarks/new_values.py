@@ -1,9 +1,9 @@
-"""Texts that are new every day: alarms on days without a change, and a new value at 5% found.
+"""Texts that are new every day: alarms on days without a change, and two changes found.
 
 Ids, ids of which each comes twice, ids of which half are known, a set that grows by two a day from
 five hundred, a long-tailed set, and for comparison two hundred categories that stay. Each day is
 compared with the eight weeks that ended a week before it, of the same weekday, as the drift assets
-do; then 5% of its rows are given a value that was never there.
+do; then 5% of its rows are given a value that was never there; then 30% of them, each row another.
 """
 
 # ruff: noqa: PLR2004 - the numbers are the simulated world
@@ -71,7 +71,7 @@ def main() -> None:
         random = np.random.default_rng([arguments.seed, rows])
         days = [kind(day, rows, random) for day in range(first + arguments.days)]
         profiles = [profile(pa.array(values)).compress() for values in days]
-        alarms = found = 0
+        alarms = found = many = 0
         seconds = 0.0
         for day in range(first, len(days)):
             before = [
@@ -87,9 +87,14 @@ def main() -> None:
             values[random.random(rows) < 0.05] = "never seen before"
             changed = compare(reference, pa.array(values), season=season)
             found += changed.verdict == "drift"
+            values = np.array(days[day], dtype=object)
+            rare = np.flatnonzero(random.random(rows) < 0.3)
+            values[rare] = tokens(len(rare), random)
+            many += compare(reference, pa.array(values), season=season).verdict == "drift"
         line = {"case": kind.__name__, "rows": rows, "days": arguments.days}
         each = round(seconds / arguments.days, 3)
-        print(json.dumps({**line, "alarms": alarms, "found": found, "seconds": each}), flush=True)
+        told = {"alarms": alarms, "found": found, "many_found": many, "seconds": each}
+        print(json.dumps({**line, **told}), flush=True)
 
 
 if __name__ == "__main__":

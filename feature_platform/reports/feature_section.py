@@ -15,7 +15,7 @@ from feature_platform.statistics.verdicts import spoken
 
 _SHARES = (
     *("null_rate_change", "unseen_share", "largest_unseen_share", "share_change"),
-    *("infinite_share_change", "distinct_change"),
+    *("infinite_share_change", "distinct_change", "new_share_rise"),
 )
 _FIRST_YEARS = 1e8  # seconds: what is less is an age, not a moment
 

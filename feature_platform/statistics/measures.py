@@ -10,7 +10,7 @@ import numpy as np
 from feature_platform.statistics import distances, noise
 from feature_platform.statistics.arrays import FloatArray, finite_or_none, nan_if_none
 from feature_platform.statistics.bins import Bins, unseen_counts
-from feature_platform.statistics.novelty import ID_LIKE, Novelty
+from feature_platform.statistics.novelty import ID_LIKE, Novelty, new_share
 from feature_platform.statistics.profile import Profile
 from feature_platform.statistics.reference import Baseline
 from feature_platform.statistics.spread import Spread
@@ -137,6 +137,7 @@ def measure(  # noqa: PLR0917 - each is another thing
         known = novelty or Novelty()
         if bins.opened and reference.values and current.values:
             found.append(_largest_unseen(reference, current, known, thresholds))
+            found.append(_new_share_rise(reference, current, known, thresholds))
         if bins.opened and known.share_of(reference) >= ID_LIKE and current.values:
             found.append(_distinct(current, known, thresholds))
     elif reference.ranks is not None and current.ranks is not None:
@@ -235,6 +236,20 @@ def _largest_unseen(
     floor = thresholds.unseen_share
     # Twice: sizes of new values vary far more than the rows of one do.
     return _measured("largest_unseen_share", value, null, None if floor is None else 2 * floor)
+
+
+def _new_share_rise(
+    reference: Profile, current: Profile, novelty: Novelty, thresholds: Thresholds
+) -> Measure:
+    """How much more of the values the reference does not know than it was ever used to."""
+    if novelty.most is None:
+        return Measure("new_share_rise", math.nan)
+    value = max(0.0, new_share(reference, current) - novelty.most)
+    # Not less than one row's worth: a set whose windows held nothing new may hold one value.
+    usual = max(novelty.most, 1 / current.values)
+    error = math.sqrt(novelty.variance + usual * (1 - usual) / current.values)
+    law = noise.StudentNull(error, max(1, novelty.windows - 2))
+    return _measured("new_share_rise", value, law, thresholds.new_share_rise)
 
 
 def _distinct(current: Profile, novelty: Novelty, thresholds: Thresholds) -> Measure:

@@ -3,8 +3,8 @@
 Of a set of values that grows, such as ids, tokens or merchants, a window holds values that its
 reference has never seen, and that says only that time goes by. How many is learnt from the
 reference: each of its later windows against those before it. What such a feature can still show is
-a single new value that takes a larger share than new ones do, and where nearly all are new, the
-lengths and the repeats.
+a single new value that takes a larger share than new ones do, many more new values than the set
+grows by, and where nearly all are new, the lengths and the repeats.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from feature_platform.statistics.bins import Bins
+from feature_platform.statistics.bins import Bins, unseen_rows
 from feature_platform.statistics.distinct_sketch import DistinctSketch
 from feature_platform.statistics.profile import Profile, merge_profiles
 from feature_platform.statistics.spread import Spread
@@ -23,6 +23,8 @@ OPEN = 0.002
 ID_LIKE = 0.3
 """The same, from which shares of values say too little of a feature."""
 _ENOUGH = 8  # windows of which one may have been extraordinary
+_LATE = ("most", "variance")
+_FEW = 3  # windows that tell nothing of how much they differ
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class Novelty:
         windows: Windows that were held against those before them.
         share: Share of a window's values that none of the windows before holds, on average.
         largest: Share of the most frequent such value, in all windows but the most extraordinary.
+        most: Share of a window's values that the earlier half of the windows does not hold, in all
+            windows of the later half but the most extraordinary; None where it was not looked for.
+        variance: Variance of that among windows, beside its growth from window to window.
         ratios: Windows that `distinct` was found in.
         distinct: Distinct values of a window over its values, on average.
         distinct_variance: Variance of that among windows.
@@ -42,6 +47,8 @@ class Novelty:
     windows: int = 0
     share: float = 0.0
     largest: float = 0.0
+    most: float | None = None
+    variance: float = 0.0
     ratios: int = 0
     distinct: float = 0.0
     distinct_variance: float = 0.0
@@ -61,6 +68,7 @@ class Novelty:
         largest = sorted(largest for _, largest in found)
         ratios = [each.distinct_count / each.values for group in held for each in group]
         share = float(np.mean([share for share, _ in found])) if found else 0.0
+        most, variance = _growth(held) if share >= OPEN else (None, 0.0)
         lengths = Spread()
         if share >= ID_LIKE:
             parts = [[each.lengths for each in group if each.lengths] for group in held]
@@ -73,6 +81,8 @@ class Novelty:
             windows=len(found),
             share=share,
             largest=largest[-2 if len(found) >= _ENOUGH else -1] if found else 0.0,
+            most=most,
+            variance=variance,
             ratios=len(ratios),
             distinct=float(np.mean(ratios)),
             distinct_variance=float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0,
@@ -94,7 +104,10 @@ class Novelty:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
-        return {**self.__dict__, "lengths": self.lengths.to_json()}
+        # What was not looked for is left out, as by older versions: a reference keeps its hash.
+        looked_for = {} if self.most is None else {"most": self.most, "variance": self.variance}
+        rest = {name: each for name, each in self.__dict__.items() if name not in _LATE}
+        return {**rest, **looked_for, "lengths": self.lengths.to_json()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Novelty":
@@ -134,6 +147,39 @@ def _news(group: Sequence[Profile]) -> list[tuple[float, float]]:
         missed += window.categories.undercount
         values += window.values
     return found
+
+
+def _growth(groups: Sequence[Sequence[Profile]]) -> tuple[float | None, float]:
+    """Share of values of later windows that the earlier half of a group does not hold.
+
+    The last windows of a reference are a while before the one that is compared with it, and the
+    set has grown meanwhile: some of these are as far from what they are held against.
+
+    Returns:
+        The largest but one, and the variance around a line through the windows of all groups.
+    """
+    places, shares = [], []
+    for group in groups:
+        half = (len(group) + 1) // 2
+        if half < len(group):
+            known = merge_profiles(group[:half])
+            shares += [new_share(known, window) for window in group[half:]]
+            places += range(len(group) - half)
+    if len(shares) < _FEW:
+        return None, 0.0
+    # Where every group has one such window there is no line: the mean is what is left.
+    line = np.polyfit(places, shares, 1 if max(places) else 0)
+    rest = np.array(shares) - np.polyval(line, places)
+    variance = float(rest @ rest) / (len(shares) - len(line))
+    return sorted(shares)[-2 if len(shares) >= _ENOUGH else -1], variance
+
+
+def new_share(known: Profile, window: Profile) -> float:
+    """Share of the values of `window`, a text each, that `known` does not hold."""
+    for each in (known, window):
+        if each.categories is None or not each.categories.complete:
+            return _new_share(known.distinct, window)
+    return unseen_rows(window, known) / window.values
 
 
 def _new_share(seen: DistinctSketch, window: Profile) -> float:

@@ -20,6 +20,8 @@ class Thresholds:
         null_rate_change: Change of the share of nulls. The guide's rule has 0.05.
         unseen_share: Share of rows in categories that the reference does not know; of an open set
             of values, such as ids, rows in a single one, twice this above what new ones take.
+        new_share_rise: Share of values, of an open set, that the reference does not know, above
+            the most that its own windows held of such.
         distinct_change: Change of the distinct values over all values, where nearly all are new.
         infinite_share_change: Change of the share of infinite values.
         mean_change: Change of the mean over the reference's mean; and at least 0.15 of the
@@ -35,6 +37,7 @@ class Thresholds:
     share_change: float | None = 0.06
     null_rate_change: float | None = 0.02
     unseen_share: float | None = 0.01
+    new_share_rise: float | None = 0.1
     distinct_change: float | None = 0.1
     infinite_share_change: float | None = 0.01
     mean_change: float | None = 0.3

@@ -18,6 +18,7 @@ NAMES = {
     "null_rate_change": "change of the null rate",
     "unseen_share": "share of unseen categories",
     "largest_unseen_share": "share of the most frequent new value",
+    "new_share_rise": "share of new values above the usual",
     "distinct_change": "change of the distinct values over all",
     "infinite_share_change": "change of the share of infinities",
     "mean_change": "relative change of the mean",

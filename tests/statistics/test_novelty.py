@@ -97,6 +97,40 @@ def test_a_value_that_is_new_and_in_one_row_of_twenty_is_found_all_the_same(
         assert "share of" in found.sentence
 
 
+@pytest.mark.parametrize("draw", [repeated_ids, returning_ids, growing, zipf, two_hundred])
+def test_many_values_that_are_new_at_once_are_found_though_each_is_rare(
+    draw: Draw, random: np.random.Generator
+):
+    days = days_of(draw, GAP + REFERENCE, 2000, random)
+    reference = before(GAP + REFERENCE, days)
+    for _ in range(5):
+        values = np.array(draw(GAP + REFERENCE, 2000, random), dtype=object)
+        rare = np.flatnonzero(random.random(2000) < 0.3)
+        values[rare] = [f"shop {n}" for n in random.integers(10**6, 10**9, size=len(rare))]
+        found = compare(reference, pa.array(values), season="Monday")
+        assert found.verdict == "drift", found.sentence
+        # Of a closed set, and of repeats, others say it as well.
+        if draw in (returning_ids, growing, zipf):
+            assert found.measure("new_share_rise").severity > 1
+
+
+def test_a_set_that_grows_faster_than_its_reference_is_recent_is_no_drift(
+    random: np.random.Generator,
+):
+    def fast(day: int, rows: int, random: np.random.Generator) -> list[str]:
+        return [f"shop {n}" for n in random.integers(500 + 10 * day, size=rows)]
+
+    days = days_of(fast, 30 + REFERENCE + 7, 1000, random)
+    for day in range(30 + REFERENCE, 30 + REFERENCE + 7):
+        windows = range(day - 30 - REFERENCE, day - 30)
+        found = compare(
+            Reference.of_windows([SeasonWindow(WEEKDAYS[n % 7], days[n]) for n in windows], "f"),
+            days[day],
+            season=WEEKDAYS[day % 7],
+        )
+        assert found.measure("new_share_rise").severity < 1, found.sentence
+
+
 def test_the_sentence_says_what_a_feature_of_ids_is_judged_by(random: np.random.Generator):
     reference = before(63, days_of(ids, 63, 100, random))
     found = compare(reference, pa.array(ids(0, 100, random)), season="Monday")
@@ -163,12 +197,20 @@ def test_a_closed_set_is_judged_as_ever(random: np.random.Generator):
 
 
 def test_a_reference_keeps_what_it_knows_of_novelty(random: np.random.Generator):
-    reference = before(63, days_of(growing, 63, 200, random))
+    days = days_of(growing, 63, 200, random)
+    reference = before(63, days)
     stored = json.loads(json.dumps(reference.to_json(), allow_nan=False))
     again = Reference.from_json(stored)
     assert again.novelty == reference.novelty
     assert again.version == reference.version
     assert reference.novelty.share > 0
+    # One of before growth was looked for keeps its hash, and is not judged by it.
+    older = json.loads(json.dumps(stored))
+    del older["novelty"]["most"], older["novelty"]["variance"]
+    read = Reference.from_json(older)
+    assert read.to_json() == older
+    found = compare(read, days[-1])
+    assert "new_share_rise" not in {each.statistic for each in found.measures}
     # One that was stored before novelty was known still reads, and is what it was.
     del stored["novelty"]
     assert Reference.from_json(stored).novelty.windows == 0
