@@ -18,10 +18,13 @@ from feature_platform.automation.memory import Memory, NewestMemory
 from feature_platform.automation.observed import newest_events
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.cadence import LENGTH, promise
-from feature_platform.errors import SourceError
+from feature_platform.engine.layout import view_layout
+from feature_platform.engine.transformed import is_computed_here
+from feature_platform.errors import SourceError, TransformationError
 from feature_platform.graph import FeastGraph
+from feature_platform.store.computed import newest_computed
 from feature_platform.store.fingerprints import newest_event
-from feature_platform.store.registry import registered_views, windows_of
+from feature_platform.store.registry import load_view, registered_views, windows_of
 from feature_platform.store.windows import Window
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData, op_name
 
@@ -134,7 +137,7 @@ def freshness(look: Look, *, names: Sequence[str] | None = None, position: str =
                 newest = _newest_row(look.store, view, online)
                 known = NewestMemory(seen, newest.isoformat() if newest else None)
                 memory.newest[name] = known
-            except SourceError as error:
+            except (SourceError, TransformationError) as error:
                 # No worse than the end of the newest window; it is looked at again.
                 known = NewestMemory("", online[-1].end.isoformat())
                 note = f"at best, since {error.problem}"
@@ -280,7 +283,12 @@ def _newest_row(
     # The newest partition alone, as a rule: only where it is empty all of them are looked at.
     start = max(last.start, last.end - LENGTH[cadence_of(view)])
     for windows in ([Window(start, last.end)], online):
-        # What is joined from several sources has the later time.
+        if len(view.sources) > 1 and is_computed_here(store.config):
+            # What is joined has the later time, where it is in all of them.
+            newest = newest_computed(store, view_layout(load_view(store, view.name)), windows)
+            if newest is not None:
+                return newest
+            continue
         found = [newest_event(store, each.obj, windows) for each in view.sources]
         if moments := [each for each in found if each is not None]:
             return max(moments)

@@ -260,6 +260,30 @@ def partitions_of(view: Any, windows: Sequence[Window]) -> list[Window]:
     return found
 
 
+def newest_computed(
+    store: "FeatureStore", layout: ViewLayout, windows: Sequence[Window]
+) -> datetime | None:
+    """The greatest event time of the newest partition that has rows; None where none has.
+
+    What a view makes of a newer source row may be nothing: a join lacks the key elsewhere.
+
+    Args:
+        store: The Feast store.
+        layout: The view.
+        windows: Merged windows.
+
+    Raises:
+        TransformationError: It cannot be computed.
+        SourceError: A source is missing, unreadable, or lacks a column.
+    """
+    for window in reversed(partitions_of(layout.view, windows)):
+        times = computed_rows(store, layout, window).event_times
+        if len(times):
+            newest: datetime = pc.max(times).as_py()
+            return newest
+    return None
+
+
 def rebuild_computed(
     store: "FeatureStore",
     layout: ViewLayout,

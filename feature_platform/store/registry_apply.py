@@ -15,6 +15,8 @@ from feature_platform.errors import (
     RegistryError,
     RepoError,
     SourceError,
+    first_line,
+    type_and_line,
 )
 from feature_platform.store.locks import registry_lock, unreachable, view_lock
 from feature_platform.store.registry import change_windows, load_view, windows_of
@@ -80,24 +82,26 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
     with ExitStack() as held:
         # Also those that have nothing online: a run that began on one version would else record its
         # window for the next.
-        for view in sorted(_changing_version(store, repo_contents)):
+        moving = sorted(_changing_version(store, repo_contents))
+        for view in moving:
             held.enter_context(view_lock(store, view))
-            known = load_view(store, view)
-            if windows := windows_of(known):
-                forgotten[view] = windows
-                _leave_behind(store, known, windows)
-                # Before all else: a crash then leaves windows that count as missing, and are not.
-                change_windows(store, view, lambda _: [])
         try:
+            for view in moving:
+                known = load_view(store, view)
+                if windows := windows_of(known):
+                    _leave_behind(store, known, windows)
+                    forgotten[view] = windows
+                    # Before all else: a crash leaves windows that count as missing, and are not.
+                    change_windows(store, view, lambda _: [])
             return change_registry(store, lambda: _apply(store, repo_contents))
         except BaseException:
             for view, windows in forgotten.items():
-                change_windows(store, view, partial(_given, windows))
+                change_windows(store, view, partial(_with, windows))
             raise
 
 
-def _given(windows: "list[Window]", _: "list[Window]") -> "list[Window]":
-    return windows
+def _with(windows: "list[Window]", there: "list[Window]") -> "list[Window]":
+    return [*there, *windows]
 
 
 def _leave_behind(store: "FeatureStore", view: Any, windows: "list[Window]") -> None:
@@ -174,7 +178,7 @@ def ensure_registered(
     """
     from feast.errors import FeatureViewNotFoundException
 
-    with _registry_errors(store):
+    with _answering(store):
         try:
             store.registry.get_any_feature_view(view, store.project, allow_cache=False)
         except FeatureViewNotFoundException:
@@ -203,7 +207,8 @@ def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChan
         kept, deleted, _, _ = extract_objects_for_apply_delete(
             store.project, store.registry, contents
         )
-        store.apply(kept, objects_to_delete=deleted, partial=False)
+        with _named_online(store):
+            store.apply(kept, objects_to_delete=deleted, partial=False)
     return described(difference)
 
 
@@ -283,19 +288,60 @@ def _keep_transformation(store: "FeatureStore", view: Any) -> None:
 
 def _refresh(store: "FeatureStore") -> None:
     if not is_sql(store):  # Feast edits files in its cache; SQL it reads again by itself
-        store.registry.refresh(store.project)
+        with _answering(store):
+            store.registry.refresh(store.project)
+
+
+@contextmanager
+def _answering(store: "FeatureStore") -> Iterator[None]:
+    """Whatever is raised here is the registry's: every client library raises its own."""
+    try:
+        yield
+    except (FeaturePlatformError, _ConflictError):
+        raise
+    except Exception as error:
+        raise unreachable(store, error) from error
+
+
+@contextmanager
+def _named_online(store: "FeatureStore") -> Iterator[None]:
+    """Let what the online store raises while Feast applies be known for its own."""
+    online: Any = store._get_provider().online_store  # noqa: SLF001 - that Feast will use
+    if online is None:
+        yield
+        return
+    update = online.update
+
+    def named(*arguments: Any, **named_arguments: Any) -> None:
+        try:
+            update(*arguments, **named_arguments)
+        except (FeaturePlatformError, sqlite3.Error):
+            raise
+        except Exception as error:
+            raise OnlineStoreError(
+                f"online store '{store.config.online_store.type}'",
+                f"it could not make the tables of the feature views ({type_and_line(error)})",
+                "check that the store runs, and that its user may make tables",
+            ) from error
+
+    online.update = named
+    try:
+        yield
+    finally:
+        del online.update
 
 
 @contextmanager
 def _conditional_writes(store: "FeatureStore") -> Iterator[None]:
     """Let Feast write the registry's file as a whole, and only over what it has read."""
-    target = None if is_sql(store) else registry_file(store)
+    with _answering(store):
+        target = None if is_sql(store) else registry_file(store)
     if target is None:
         yield
         return
     registry = store.registry
     stock = registry._registry_store  # noqa: SLF001 - the one seam Feast has here
-    registry._registry_store = _ConditionalStore(target, stock)  # noqa: SLF001
+    registry._registry_store = _ConditionalStore(store, target, stock)  # noqa: SLF001
     try:
         yield
     finally:
@@ -305,7 +351,8 @@ def _conditional_writes(store: "FeatureStore") -> Iterator[None]:
 class _ConditionalStore:
     """Feast's registry store over a `RegistryFile`."""
 
-    def __init__(self, target: RegistryFile, stock: Any) -> None:
+    def __init__(self, store: "FeatureStore", target: RegistryFile, stock: Any) -> None:
+        self._store = store
         self._target = target
         self._stock = stock
         self._version: Any = None
@@ -316,8 +363,9 @@ class _ConditionalStore:
     def get_registry_proto(self) -> Any:
         from feast.protos.feast.core.Registry_pb2 import Registry
 
-        content, self._version = self._target.read()
-        return Registry.FromString(content)
+        with _answering(self._store):
+            content, self._version = self._target.read()
+            return Registry.FromString(content)
 
     def update_registry_proto(self, registry_proto: Any) -> None:
         import uuid
@@ -326,9 +374,10 @@ class _ConditionalStore:
         registry_proto.version_id = str(uuid.uuid4())
         registry_proto.last_updated.FromDatetime(datetime.now(UTC))
         content = registry_proto.SerializeToString()
-        self._target.write(content, self._version)
-        # Also where it was refused: a client that got no answer has tried again, and met its own.
-        written, self._version = self._target.read()
+        with _answering(self._store):
+            self._target.write(content, self._version)
+            # Also where it was refused: a client that got no answer tried again, and met its own.
+            written, self._version = self._target.read()
         if written != content:
             raise _ConflictError
 
@@ -355,7 +404,7 @@ def _registry_errors(store: "FeatureStore") -> Iterator[None]:
     except sqlite3.Error as error:  # a SQLite registry raises SQLAlchemy's
         raise OnlineStoreError(
             f"online store '{store.config.online_store.type}'",
-            f"it could not make the tables of the feature views ({str(error).splitlines()[0]})",
+            f"it could not make the tables of the feature views ({first_line(error)})",
             "Feast's SQLite store takes letters, digits and _ in project and view names: rename "
             "what has others, or choose the type "
             "feature_platform.engine.sqlite_store.GuardedSqliteOnlineStore, which takes any",
