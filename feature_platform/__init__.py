@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from feature_platform.builder import build_feast_definitions
     from feature_platform.component import FeastRepoComponent
     from feature_platform.errors import FeaturePlatformError
+    from feature_platform.store.drift_settings import DriftSettings
     from feature_platform.store.entity_rows import EntityRows
     from feature_platform.store.project import FeastProject
     from feature_platform.store.training_set import build_training_set
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AutomationSettings",
     "DagsterFeastTranslator",
+    "DriftSettings",
     "EntityRows",
     "FeastProject",
     "FeastRepoComponent",
@@ -33,6 +35,7 @@ __all__ = [
 _HOMES = {
     "AutomationSettings": "feature_platform.automation.settings",
     "DagsterFeastTranslator": "feature_platform.translator",
+    "DriftSettings": "feature_platform.store.drift_settings",
     "EntityRows": "feature_platform.store.entity_rows",
     "FeastProject": "feature_platform.store.project",
     "FeastRepoComponent": "feature_platform.component",

@@ -48,6 +48,7 @@ def build_feast_definitions(
     resources: Mapping[str, Any] | None = None,
     training_sets: Mapping[str, EntityRows] | None = None,
     training_sets_dir: str = "data/training_sets",
+    drift: DriftSettings | None = None,
     alerts: str | Path | None = None,
     automation: AutomationSettings | None = None,
     schedules: bool = True,
@@ -66,6 +67,8 @@ def build_feast_definitions(
         training_sets: Where the entity rows of a feature service's training set come from, beside
             what the repo says in ``training_sets/<service>.yaml``.
         training_sets_dir: Where their snapshots are kept, relative to the repo.
+        drift: What drift is measured against, and how much of it matters; None takes the repo's
+            ``drift.yaml``, or the defaults.
         alerts: The route file that says whom to tell what is wrong; None adds no alerts.
         automation: Which repairs are started without being asked, and within which limits; None
             adds no sensors for them.
@@ -99,7 +102,7 @@ def build_feast_definitions(
         assets.append(asset)
         checks.append(build_source_checks(source_checks[name]))
 
-    reports = _drift_reports(graph, translator, DriftSettings.load(project))
+    reports = _drift_reports(graph, translator, drift or DriftSettings.load(project))
     assets += [
         translator.spec_of(each.data)
         if each.data.refusal

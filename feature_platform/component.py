@@ -6,6 +6,7 @@ import dagster as dg
 
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.builder import build_feast_definitions
+from feature_platform.store.drift_settings import DriftSettings
 from feature_platform.store.project import FeastProject
 from feature_platform.translator import DagsterFeastTranslator
 
@@ -17,6 +18,7 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
         repo_dir: The folder that holds ``feature_store.yaml``, relative to ``defs.yaml``.
         start_date: First day of the partitions, ``YYYY-MM-DD``, UTC.
         profile: ``p`` reads ``feature_store.p.yaml``; none reads ``feature_store.yaml``.
+        drift: What the repo's ``drift.yaml`` may say, said here instead.
         alerts: The route file that says whom to tell what is wrong, relative to ``defs.yaml``.
         automation: Which repairs are started without being asked: `AutomationSettings` by name,
             such as ``{gap: false, tries: 5, grace: 1h, running: true}``; none adds no sensors.
@@ -27,6 +29,7 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
     repo_dir: str
     start_date: str
     profile: str | None = None
+    drift: dict[str, Any] | None = None
     alerts: str | None = None
     automation: dict[str, Any] | None = None
     schedules: bool = True
@@ -44,6 +47,7 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
             project,
             start_date=self.start_date,
             translator=self.get_translator(),
+            drift=None if self.drift is None else DriftSettings.parse(self.drift, project),
             alerts=context.path / self.alerts if self.alerts else None,
             automation=None
             if self.automation is None

@@ -1,7 +1,4 @@
-"""What drift is measured against and how much of it matters, view by view.
-
-Said in ``drift.yaml`` and nowhere else: assets, gates and commands then judge by the same rules.
-"""
+"""What drift is measured against and how much of it matters, view by view."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -173,7 +170,7 @@ class DriftSettings:
 
     @classmethod
     def parse(cls, content: Any, project: "FeastProject") -> "DriftSettings":
-        """Settings as ``drift.yaml`` writes them.
+        """Settings as ``drift.yaml`` or a component writes them.
 
         Raises:
             RepoError: A setting is unknown or not what it should be.

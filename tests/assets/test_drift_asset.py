@@ -2,6 +2,7 @@
 
 import html
 import json
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,9 +103,11 @@ def put_online(sample: "Sample", first: int, last: int) -> dg.ExecuteInProcessRe
     return sample.run("feature_views/riding", span=(day(first), day(last)))
 
 
-def run(sample: "Sample", first: int, last: int | None = None) -> Any:
+def run(
+    sample: "Sample", first: int, last: int | None = None, settings: DriftSettings | None = None
+) -> Any:
     """The drift asset alone, on a window or a range of them."""
-    defs = sample.definitions(schedules=False, retry_policy=None)
+    defs = sample.definitions(schedules=False, retry_policy=None, drift=settings)
     job = dg.define_asset_job("picked", dg.AssetSelection.assets(sample.key("drift/riding")))
     tags = {"dagster/partition": day(first)}
     if last is not None:
@@ -260,17 +263,27 @@ def test_drift_is_a_warning_until_it_is_there_for_as_long_as_asked(
     assert verdicts(run(sample, 23))["fare"] == (True, "WARN")
 
 
-def test_the_command_line_judges_as_the_asset_does(make_riding: Callable[..., "Sample"]):
-    sample = make_riding(settings=trailing(14, consecutive=2))
+def test_the_command_line_says_so_where_the_asset_was_given_other_settings(
+    make_riding: Callable[..., "Sample"],
+):
+    sample = make_riding(settings=trailing(14))
     write_day(sample.repo, 22, fare=lambda fares: fares * 1.6)
     assert put_online(sample, 0, 22).success
-    assert verdicts(run(sample, 22))["fare"] == (False, "WARN")
+    arguments = ["drift", "--view", "riding", "--date", day(22), "--repo", str(sample.repo)]
+    assert verdicts(run(sample, 22))["fare"] == (False, "ERROR")
     judge = DriftJudge(sample.project, "riding", DriftSettings.load(sample.project))
     kept = judge.results.read(Window(FIRST + timedelta(days=22), FIRST + timedelta(days=23)))
     assert kept is not None
-    repo = ["--repo", str(sample.repo), "--json"]
-    typed = CliRunner().invoke(main, ["drift", "--view", "riding", "--date", day(22), *repo])
+    typed = CliRunner().invoke(main, [*arguments, "--json"])
     assert json.loads(typed.stdout) == kept.to_json()
+    assert "by other settings" not in typed.stderr
+    twice = ViewDrift(reference=Trailing(days=14, gap=0, at_least=7), consecutive=2)
+    result = run(sample, 22, settings=DriftSettings(default=twice))
+    assert verdicts(result)["fare"] == (False, "WARN")
+    typed = CliRunner().invoke(main, arguments)
+    assert typed.exit_code == 1
+    assert "judged by drift.yaml" in typed.stdout
+    assert "by other settings" in typed.stderr
 
 
 def test_where_drift_blocks_a_window_that_has_drifted_is_not_served(
