@@ -1,11 +1,9 @@
 """What every window of a source is expected to be, as the Feast schema implies it."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
-from statistics import median
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +25,7 @@ from feature_platform.checks.arrow_types import (
 )
 from feature_platform.checks.gx import ExpectationSpec, SpecResult
 from feature_platform.checks.outcomes import MAX_ROWS
+from feature_platform.checks.row_counts import UsualRows
 from feature_platform.store.windows import Window
 
 IN_TYPE_LIST = "expect_column_values_to_be_in_type_list"
@@ -149,10 +148,22 @@ def expect_keys(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
 
 
 def expect_event_time(
-    table: pa.Table, schema: SourceSchema, window: Window, now: datetime
+    table: pa.Table, schema: SourceSchema, window: Window, now: datetime, untimed: int | None
 ) -> Iterator[Expected]:
-    """Event times are not null, inside the half-open window, and not in the future."""
+    """Event times are not null, inside the half-open window, and not in the future.
+
+    Rows of the whole source that have none, `untimed`, are told: which window lacks them nobody
+    knows, so this one is served.
+    """
     name = schema.timestamp_field
+    if untimed is not None:
+        yield Expected(
+            "event_time",
+            ExpectationSpec(NOT_NULL, {"column": name}, severity="warn"),
+            "none in the whole source",
+            observed=f"{untimed} rows of the source without an event time",
+            result=SpecResult(passed=not untimed),
+        )
     inside = ExpectationSpec(
         BETWEEN,
         {
@@ -194,30 +205,20 @@ def expect_numbers(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
             yield Expected("numbers", spec, f"elements {expected}", offence, result=result)
 
 
-def expect_row_count(
-    trailing: Sequence[int], *, factor: float, needed: int, min_rows: int | None
-) -> Iterator[Expected]:
-    """The window is not empty, and about as long as those before it.
-
-    With `min_rows`, which its owner gave, that alone is too few: what came before does not matter.
-    """
-    least = 1 if min_rows is None else min_rows
+def expect_row_count(usual: UsualRows) -> Iterator[Expected]:
+    """Not fewer rows than a window may have; far more than usual are told, and served."""
+    said = f" (usual: {usual.usual})" if usual.usual else ""
     yield Expected(
         "row_count",
-        ExpectationSpec(ROW_COUNT, {"min_value": least}),
-        f"at least {least} row{'' if least == 1 else 's'}",
+        ExpectationSpec(ROW_COUNT, {"min_value": usual.least}),
+        f"at least {usual.least} row{'' if usual.least == 1 else 's'}{said}",
     )
-    middle = median(trailing) if len(trailing) >= max(needed, 1) else 0
-    if middle > 0:  # of sources that are mostly empty there is nothing to say
-        low, high = math.ceil(middle / factor), math.floor(middle * factor)
-        usual = f"{middle:g}, the median of the {len(trailing)} windows before)"
-        if min_rows is None:
-            bounds = {"min_value": low, "max_value": high}
-            said = f"from {low} to {high} rows ({factor:g} times less or more than {usual}"
-        else:
-            bounds = {"max_value": max(high, min_rows)}
-            said = f"at most {max(high, min_rows)} rows ({factor:g} times {usual}"
-        yield Expected("row_count", ExpectationSpec(ROW_COUNT, bounds), said)
+    if usual.most is not None:
+        yield Expected(
+            "row_count",
+            ExpectationSpec(ROW_COUNT, {"max_value": usual.most}, severity="warn"),
+            f"at most {usual.most} rows{said}",
+        )
 
 
 def expect_suite(table: pa.Table, suite: Iterable[ExpectationSpec]) -> Iterator[Expected]:

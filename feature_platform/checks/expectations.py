@@ -30,28 +30,13 @@ from feature_platform.checks.outcomes import (
     MAX_ROWS,
     CheckOutcome,
     ExpectationOutcome,
-    Severity,
     row_as_text,
     rows_as_json,
     value_as_json,
 )
-from feature_platform.checks.suites import load_suite, load_suites, suite_file
+from feature_platform.checks.row_counts import usual_rows
 from feature_platform.errors import SourceError, WindowError
 from feature_platform.store.windows import Window
-
-__all__ = [
-    "CHECK_NAMES",
-    "CheckOutcome",
-    "ExpectationOutcome",
-    "ExpectationSpec",
-    "Severity",
-    "SourceSchema",
-    "SourceValidator",
-    "load_suite",
-    "load_suites",
-    "suite_file",
-    "validate_window",
-]
 
 CHECK_NAMES = ("schema", "keys", "event_time", "numbers", "row_count", "suite")
 """The checks, in the order of `SourceValidator.validate`; ``suite`` only where there is one."""
@@ -68,11 +53,8 @@ class SourceValidator:
         schema: What Feast says of the source.
         suite: The repo's own expectations, from `load_suite`; without any there is no ``suite``
             among the outcomes.
-        row_count_factor: A window may have so many times fewer or more rows than the median of
-            the windows before it.
-        trailing_windows_needed: With fewer windows before it the median is not looked at.
-        min_rows: How few rows a window may have, whatever the median; None is one row, and not
-            far fewer than the median.
+        min_rows: How few rows a window may have, whatever those before it had; None leaves it to
+            them, see `feature_platform.checks.row_counts.usual_rows`.
     """
 
     def __init__(
@@ -80,14 +62,10 @@ class SourceValidator:
         schema: SourceSchema,
         suite: Sequence[ExpectationSpec] = (),
         *,
-        row_count_factor: float = 4.0,
-        trailing_windows_needed: int = 5,
         min_rows: int | None = None,
     ) -> None:
         self.schema = schema
         self.suite = tuple(suite)
-        self.row_count_factor = row_count_factor
-        self.trailing_windows_needed = trailing_windows_needed
         self.min_rows = min_rows
         self._runner = ExpectationRunner()
 
@@ -108,7 +86,8 @@ class SourceValidator:
         window: Window,
         *,
         now: datetime,
-        trailing_row_counts: Sequence[int] = (),
+        row_counts: Mapping[Window, int] | None = None,
+        untimed: int | None = None,
     ) -> tuple[CheckOutcome, ...]:
         """Validate one window.
 
@@ -117,7 +96,8 @@ class SourceValidator:
                 are UTC.
             window: The half-open window of event time that the rows should lie in.
             now: The present, aware; a later event time is in the future.
-            trailing_row_counts: Rows of earlier windows of the same length.
+            row_counts: Rows of other windows of the source, as far as known.
+            untimed: Rows of the whole source without an event time; None where nobody looked.
 
         Returns:
             One outcome for each of `CHECK_NAMES`, in that order. What is wrong with the data is an
@@ -138,14 +118,9 @@ class SourceValidator:
         plan = [
             *expect_schema(frame, self.schema),
             *expect_keys(frame, self.schema),
-            *expect_event_time(frame, self.schema, window, now.astimezone(UTC)),
+            *expect_event_time(frame, self.schema, window, now.astimezone(UTC), untimed),
             *expect_numbers(frame, self.schema),
-            *expect_row_count(
-                trailing_row_counts,
-                factor=self.row_count_factor,
-                needed=self.trailing_windows_needed,
-                min_rows=self.min_rows,
-            ),
+            *expect_row_count(usual_rows(window, row_counts or {}, self.min_rows)),
             *expect_suite(frame, self.suite),
         ]
         results = self._evaluate(frame, plan)
@@ -174,20 +149,6 @@ class SourceValidator:
             # A row condition may name any column, and in more ways than one.
             read |= {field.name for field in frame.schema if not pt.is_nested(field.type)}
         return read
-
-
-def validate_window(
-    frame: pa.Table,
-    schema: SourceSchema,
-    window: Window,
-    *,
-    now: datetime,
-    trailing_row_counts: Sequence[int] = (),
-    suite: Sequence[ExpectationSpec] = (),
-) -> tuple[CheckOutcome, ...]:
-    """Validate a single window; see `SourceValidator` for many, and for what is returned."""
-    with SourceValidator(schema, suite) as validator:
-        return validator.validate(frame, window, now=now, trailing_row_counts=trailing_row_counts)
 
 
 def _require_unambiguous(frame: pa.Table, source: str) -> None:

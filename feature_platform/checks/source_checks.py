@@ -11,8 +11,9 @@ import dagster as dg
 
 from feature_platform.assets.retries import one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, hashed_columns
-from feature_platform.assets.windows import partitions_within, run_windows
+from feature_platform.assets.windows import run_windows
 from feature_platform.checks.recorded import VERDICTS, record_results, recorded_verdicts
+from feature_platform.checks.row_counts import earlier_windows
 from feature_platform.engine.relation import time_columns
 from feature_platform.store.inference import UNKNOWN
 from feature_platform.store.project import source_of
@@ -23,19 +24,20 @@ from feature_platform.translator import FeastTranslatorData, op_name
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from feature_platform.checks.expectations import CheckOutcome, ExpectationOutcome
+    from feature_platform.checks.outcomes import CheckOutcome, ExpectationOutcome
     from feature_platform.engine.sources import WindowDigest
 
-_TRAILING_WINDOWS = 14
 # Expectations shown on a page, failures first.
 _MAX_SHOWN = 100
 
 _DESCRIPTIONS = {
     "schema": "Columns and types that the feature views declare are there.",
     "keys": "Entity keys are not null; key, event time and created time are unique together.",
-    "event_time": "Event times lie inside the window and not in the future.",
+    "event_time": "Event times lie inside the window and not in the future; no row of the source "
+    "lacks one (which only warns).",
     "numbers": "Numbers are finite; nulls are allowed.",
-    "row_count": "The window is not empty, and not far from the trailing median.",
+    "row_count": "The window is not empty, nor has it far fewer rows than those of the same "
+    "weekday and hour before it; far more only warn.",
     "suite": "The repo's own expectations on this source.",
 }
 
@@ -89,8 +91,8 @@ class SourceChecks:
         said = dict(_DESCRIPTIONS)
         if self.min_rows is not None:
             said["row_count"] = (
-                f"The window has at least {self.min_rows} rows, as the source's tag says, and not "
-                "far more than the trailing median."
+                f"The window has at least {self.min_rows} rows, as the source's tag says; far more "
+                "than those of the same weekday and hour before it only warn."
             )
         return [
             dg.AssetCheckSpec(name=name, asset=self.key, blocking=True, description=description)
@@ -127,6 +129,7 @@ class SourceChecks:
         """Check each window, oldest first, holding one of them in memory at a time."""
         from feature_platform.checks.expectations import SourceValidator
         from feature_platform.checks.suites import load_suite
+        from feature_platform.engine.event_times import rows_without_event_time
         from feature_platform.engine.sources import read_window_table
 
         suite_file = self.data.project.suite_file(self.name)
@@ -135,14 +138,17 @@ class SourceChecks:
         counts = self._recorded_counts(instance, windows)
         counts |= {window: digest.rows for window, digest in digests.items()}
         now = datetime.now(UTC)
+        untimed = rows_without_event_time(store.config, self.data.obj) if windows else None
+        newest = list(windows)[-1:]
         with SourceValidator(schema, suite, min_rows=self.min_rows) as validator:
             for key, window in windows.items():
-                trailing = [counts[each] for each in sorted(counts) if each.end <= window.start]
                 outcomes = validator.validate(
                     read_window_table(store, self.data.obj, window),
                     window,
                     now=now,
-                    trailing_row_counts=trailing[-_TRAILING_WINDOWS:],
+                    row_counts=counts,
+                    # They are no window's, and told once a run.
+                    untimed=untimed if [key] == newest else None,
                 )
                 yield WindowVerdict(key, window, digests[window].content_hash, self.rules, outcomes)
 
@@ -213,7 +219,7 @@ class SourceChecks:
         return found
 
     def _schema(self) -> Any:
-        from feature_platform.checks.expectations import SourceSchema
+        from feature_platform.checks.defaults import SourceSchema
 
         source = self.data.obj
         renamed = {new: old for old, new in source.field_mapping.items()}
@@ -235,19 +241,18 @@ class SourceChecks:
     def _recorded_counts(
         self, instance: dg.DagsterInstance, windows: Mapping[str, Window]
     ) -> dict[Window, int]:
-        """Row counts of the windows before these, as their materializations recorded them."""
-        if not windows:
-            return {}
-        first = next(iter(windows.values()))
-        length = first.end - first.start
-        before = partitions_within(
-            self.partitions, Window(first.start - _TRAILING_WINDOWS * length, first.start)
-        )
+        """Row counts of windows that these are compared with, as their materializations said."""
+        asked = {earlier for window in windows.values() for earlier in earlier_windows(window)}
+        before = {
+            self.partitions.get_partition_key_for_timestamp(each.start.timestamp()): each
+            for each in asked.difference(windows.values())
+            if each.start >= self.partitions.start
+        }
         if not before:
             return {}
         records = instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=self.key, asset_partitions=list(before)),
-            limit=4 * _TRAILING_WINDOWS,
+            limit=2 * len(before),
         ).records
         counts: dict[Window, int] = {}
         for record in records:

@@ -21,7 +21,6 @@ from feature_platform.errors import RepoError
 if TYPE_CHECKING:
     from feature_platform.checks.defaults import SourceSchema
 
-_ENDINGS = (".json", ".yaml", ".yml")
 _ENTRY = ("type", "kwargs", "severity", "meta", "description", "notes", "id", "rendered_content")
 _SEVERITIES: dict[str, Severity] = {
     "critical": "error",
@@ -30,46 +29,6 @@ _SEVERITIES: dict[str, Severity] = {
     "warn": "warn",
     "info": "warn",
 }
-
-
-def suite_file(folder: Path, source: str) -> Path | None:
-    """The suite of a source in a folder: ``<source>.json``, ``.yaml`` or ``.yml``; None without.
-
-    Raises:
-        RepoError: There are several.
-    """
-    found = [path for path in (folder / f"{source}{end}" for end in _ENDINGS) if path.is_file()]
-    if len(found) > 1:
-        raise RepoError(
-            f"source '{source}'",
-            f"has {len(found)} suites in {folder}: {', '.join(path.name for path in found)}",
-            "keep one of them",
-        )
-    return found[0] if found else None
-
-
-def load_suites(
-    folder: Path, sources: Mapping[str, Collection[str]]
-) -> dict[str, tuple[ExpectationSpec, ...]]:
-    """All suites of a folder, by source.
-
-    Args:
-        folder: Such as ``feature_repo/expectations``; it need not exist.
-        sources: Name of each source of the repo, and its columns.
-
-    Raises:
-        RepoError: A suite is broken, belongs to no source, or is one of several for a source.
-    """
-    stems = {path.stem for path in folder.glob("*") if path.suffix in _ENDINGS}
-    for stem in sorted(stems - set(sources)):
-        # A suite under a misspelt name would never run, and nobody would be told.
-        raise RepoError(
-            f"expectation suite '{stem}' in {folder}",
-            f"the repo has no source of that name{_nearest(stem, sources)}",
-            "name the file after the source it is about",
-        )
-    files = {source: suite_file(folder, source) for source in sorted(stems)}
-    return {source: load_suite(path, sources[source]) for source, path in files.items() if path}
 
 
 def load_suite(

@@ -13,15 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from feature_platform.checks.expectations import (
-    CHECK_NAMES,
-    CheckOutcome,
-    ExpectationOutcome,
-    ExpectationSpec,
-    SourceSchema,
-    SourceValidator,
-    validate_window,
-)
+from feature_platform.checks.defaults import SourceSchema
+from feature_platform.checks.expectations import CHECK_NAMES, SourceValidator
+from feature_platform.checks.gx import ExpectationSpec
+from feature_platform.checks.outcomes import CheckOutcome, ExpectationOutcome
 from feature_platform.errors import SourceError, WindowError
 from feature_platform.store.windows import Window
 
@@ -58,10 +53,23 @@ def payments(rows: int = 8, **columns: Any) -> pa.Table:
 
 
 def check(
-    table: pa.Table, schema: SourceSchema = SCHEMA, **arguments: Any
+    table: pa.Table,
+    schema: SourceSchema = SCHEMA,
+    suite: Sequence[ExpectationSpec] = (),
+    min_rows: int | None = None,
+    **arguments: Any,
 ) -> dict[str, CheckOutcome]:
-    outcomes = validate_window(table, schema, WINDOW, **{"now": NOW, **arguments})
+    with SourceValidator(schema, suite, min_rows=min_rows) as validator:
+        outcomes = validator.validate(table, WINDOW, **{"now": NOW, **arguments})
     return {outcome.name: outcome for outcome in outcomes}
+
+
+def before(*rows: int, every: int = 1) -> dict[Window, int]:
+    """Rows of the windows before: a day (or so many) apart, the newest last."""
+    return {
+        Window(WINDOW.start - timedelta(days=days), WINDOW.end - timedelta(days=days)): count
+        for days, count in zip(range(every * len(rows), 0, -every), rows, strict=True)
+    }
 
 
 def failed(outcomes: Mapping[str, CheckOutcome]) -> set[str]:
@@ -78,7 +86,7 @@ def users(failure: ExpectationOutcome) -> list[str]:
 
 
 def test_a_window_without_fault_passes_every_check_in_their_order():
-    outcomes = validate_window(payments(), SCHEMA, WINDOW, now=NOW)
+    outcomes = tuple(check(payments()).values())
 
     assert [outcome.name for outcome in outcomes] == [
         name for name in CHECK_NAMES if name != "suite"
@@ -456,47 +464,62 @@ def test_an_empty_window_fails_on_its_row_count_alone(times: pa.Array):
 
 
 @pytest.mark.parametrize(
-    ("trailing", "passes"),
+    ("counts", "least"),
     [
-        ([1000] * 4, True),  # too few to say anything
-        ([1000] * 5, False),
-        ([32, 32, 32, 32, 32], True),  # 8 is a quarter of 32
-        ([33, 33, 33, 33, 33], False),
-        ([2, 2, 2, 2, 2], True),  # 8 is four times 2
-        ([1, 1, 1, 1, 1], False),
-        ([8, 8, 8, 5000, 5000], True),  # the median is not moved by outliers
-        ([0, 0, 0, 0, 9], True),  # mostly empty: nothing to compare with
+        (before(*[1000] * 6), 1),  # not each weekday is known
+        (before(*[1000] * 7), 250),
+        (before(1000, 40, *[1000] * 5), 10),  # the quietest day may have been like this one
+        (before(*[1000] * 4, every=7) | before(*[9] * 6), 250),  # now the same weekday counts
+        (before(0, 9, 1000, 1000, 1000, every=7), 250),  # outliers do not move the median
+        (before(*[0] * 4, every=7), 0),  # closed on this weekday
     ],
 )
-def test_a_row_count_is_held_against_the_median_of_the_windows_before(
-    trailing: Sequence[int],
-    passes: bool,  # noqa: FBT001 - a column of the table above
+def test_how_few_rows_will_do_is_known_from_the_windows_like_it(
+    counts: Mapping[Window, int], least: int
 ):
-    outcome = check(payments(8), trailing_row_counts=trailing)["row_count"]
+    outcome = check(payments(8), row_counts=counts)["row_count"]
 
-    assert outcome.passed == passes
-    if not passes:
-        assert only(outcome).observed == 8
-        assert f"median of the {len(trailing)} windows before" in outcome.sentence
+    assert outcome.results[0].expected.startswith(f"at least {least} row")
+    assert outcome.blocks == (least > 8)
 
 
-def test_who_says_how_few_rows_will_do_is_not_held_to_the_median():
-    quiet = SourceValidator(SCHEMA, min_rows=0, trailing_windows_needed=2)
-    empty = payments(0)
-    for rows, before, passes in ((empty, [50, 60], True), (payments(8), [1, 1], False)):
-        outcomes = quiet.validate(rows, WINDOW, now=NOW, trailing_row_counts=before)
-        assert {each.name: each for each in outcomes}["row_count"].passed is passes
-    assert "expected at most 4 rows (4 times 1, the median of the 2 windows before)" in (
-        only({each.name: each for each in outcomes}["row_count"]).sentence
+def test_a_window_with_few_rows_is_told_what_is_usual():
+    counts = before(*[100] * 8, every=7)
+    failure = only(check(payments(8), row_counts=counts)["row_count"])
+
+    assert failure.sentence == (
+        "table: expect_table_row_count_to_be_between failed: found 8, expected at least 25 rows "
+        "(usual: 100, the median of the 8 windows of the same weekday before it)"
     )
 
 
-def test_how_far_a_row_count_may_stray_can_be_set():
-    validator = SourceValidator(SCHEMA, row_count_factor=1.5, trailing_windows_needed=2)
+def test_far_more_rows_than_usual_are_told_and_served():
+    outcome = check(payments(24), row_counts=before(*[5] * 8, every=7))["row_count"]
 
-    outcomes = validator.validate(payments(8), WINDOW, now=NOW, trailing_row_counts=[4, 4])
+    assert not outcome.passed
+    assert not outcome.blocks
+    assert "found 24, expected at most 20 rows (usual: 5" in only(outcome).sentence
 
-    assert not {outcome.name: outcome for outcome in outcomes}["row_count"].passed
+
+def test_who_says_how_few_rows_will_do_is_not_held_to_the_windows_before():
+    counts = before(*[50] * 8, every=7)
+
+    assert check(payments(0), row_counts=counts, min_rows=0)["row_count"].passed
+    assert "found 8, expected at least 9 rows" in (
+        only(check(payments(8), row_counts=counts, min_rows=9)["row_count"]).sentence
+    )
+
+
+def test_rows_of_the_source_without_an_event_time_are_told_and_the_window_is_served():
+    outcome = check(payments(8), untimed=3)["event_time"]
+
+    assert not outcome.passed
+    assert not outcome.blocks
+    assert only(outcome).sentence == (
+        "event_timestamp: expect_column_values_to_not_be_null failed: found 3 rows of the source "
+        "without an event time, expected none in the whole source"
+    )
+    assert check(payments(8), untimed=0)["event_time"].passed
 
 
 def test_a_suite_of_the_repo_is_a_check_of_its_own():
@@ -656,7 +679,7 @@ def test_outcomes_fit_into_json_and_across_processes():
         user_id=[None, "a", "a", *"bcdef"],
         event_timestamp=pa.array([NOW] * 8, MOMENT),
     )
-    outcomes = validate_window(table, SCHEMA, WINDOW, now=START)
+    outcomes = tuple(check(table, now=START).values())
 
     for outcome in outcomes:
         for result in outcome.results:
@@ -668,19 +691,19 @@ def test_a_table_with_two_columns_of_one_name_is_refused():
     table = pa.table([[1], [2]], names=["amount", "amount"])
 
     with pytest.raises(SourceError, match=r"'payments'.*more than one column 'amount'"):
-        validate_window(table, SCHEMA, WINDOW, now=NOW)
+        check(table)
 
 
 def test_a_present_without_a_zone_is_refused():
     with pytest.raises(WindowError, match="has no time zone"):
-        validate_window(payments(), SCHEMA, WINDOW, now=datetime(2026, 3, 1))  # noqa: DTZ001
+        check(payments(), now=datetime(2026, 3, 1))  # noqa: DTZ001
 
 
 def test_an_unknown_feast_type_is_refused():
     schema = SourceSchema("s", (), "event_timestamp", None, (("amount", "Float"),))
 
     with pytest.raises(SourceError, match="Feast type 'Float'"):
-        validate_window(payments(), schema, WINDOW, now=NOW)
+        check(payments(), schema)
 
 
 def test_great_expectations_comes_late_sends_nothing_and_writes_nothing(tmp_path: Path):
@@ -688,7 +711,8 @@ def test_great_expectations_comes_late_sends_nothing_and_writes_nothing(tmp_path
         import os, socket, sys
         from datetime import UTC, datetime, timedelta
         import pyarrow as pa
-        from feature_platform.checks.expectations import SourceSchema, validate_window
+        from feature_platform.checks.defaults import SourceSchema
+        from feature_platform.checks.expectations import SourceValidator
         from feature_platform.store.windows import Window
 
         assert "great_expectations" not in sys.modules
@@ -706,9 +730,8 @@ def test_great_expectations_comes_late_sends_nothing_and_writes_nothing(tmp_path
         start = datetime(2026, 3, 1, tzinfo=UTC)
         times = pa.array([start, start], pa.timestamp("us", "UTC"))
         table = pa.table({"k": ["a", None], "t": times})
-        outcomes = validate_window(
-            table, SourceSchema("s", ("k",), "t", None, ()),
-            Window(start, start + timedelta(days=1)), now=start,
+        outcomes = SourceValidator(SourceSchema("s", ("k",), "t", None, ())).validate(
+            table, Window(start, start + timedelta(days=1)), now=start
         )
         assert "great_expectations" in sys.modules
         assert os.environ["GX_ANALYTICS_ENABLED"] == "false"

@@ -12,6 +12,7 @@ import pytest
 
 from feature_platform.checks.recorded import VERDICTS
 from feature_platform.checks.source_checks import SourceChecks
+from feature_platform.store.windows import Window
 from feature_platform.translator import DagsterFeastTranslator
 
 if TYPE_CHECKING:
@@ -168,20 +169,71 @@ def test_verdicts_are_kept_for_each_partition_with_what_they_saw(sample: "Sample
         assert verdict["content_hash"] == newest.metadata["feature_platform/content_hash"].value
 
 
+DAYS = dict(zip(range(1, 9), (40, 40, 44, 36, 40, 41, 38, 3), strict=True))
+
+
 def test_the_row_count_is_held_against_the_windows_that_were_materialized_before(
     sample: "Sample",
 ):
-    write_days(sample, {1: 40, 2: 40, 3: 44, 4: 36, 5: 40, 6: 3})
-    assert sample.run(SOURCE, span=("2026-03-01", "2026-03-05")).success
-    found = evaluations(sample.run(SOURCE, partition="2026-03-06"))
+    write_days(sample, DAYS)
+    assert sample.run(SOURCE, span=("2026-03-01", "2026-03-07")).success
+    found = evaluations(sample.run(SOURCE, partition="2026-03-08"))
     assert not found["row_count"].passed
-    assert "median of the 5 windows before" in str(found["row_count"].metadata["results"].records)
+    assert found["row_count"].severity == dg.AssetCheckSeverity.ERROR
+    assert "found 3, expected at least 9 rows (usual: 36 to 44, as in the 7 days before it)" in (
+        found["row_count"].description
+    )
 
 
 def test_so_it_is_within_a_range(sample: "Sample"):
-    write_days(sample, {1: 40, 2: 40, 3: 44, 4: 36, 5: 40, 6: 3})
-    found = evaluations(sample.run(SOURCE, span=("2026-03-01", "2026-03-06")))
-    assert found["row_count"].description.startswith("2026-03-06..2026-03-07: ")
+    write_days(sample, DAYS)
+    found = evaluations(sample.run(SOURCE, span=("2026-03-01", "2026-03-08")))
+    assert found["row_count"].description.startswith("2026-03-08..2026-03-09: ")
+
+
+def test_what_is_known_of_windows_before_costs_one_query(
+    sample: "Sample", monkeypatch: pytest.MonkeyPatch
+):
+    write_days(sample, DAYS)
+    assert sample.run(SOURCE, span=("2026-03-01", "2026-03-07"), checks=False).success
+    checks, windows = checks_of(sample), {}
+    for day in (8, 20, 30):
+        start = datetime(2026, 3, day, tzinfo=UTC)
+        windows[f"2026-03-{day:02}"] = Window(start, start + timedelta(days=1))
+    asked: list[Any] = []
+    fetch = sample.instance.fetch_materializations
+
+    def counted(*given: Any, **named: Any) -> Any:
+        asked.append(given)
+        return fetch(*given, **named)
+
+    monkeypatch.setattr(sample.instance, "fetch_materializations", counted)
+    store = sample.project.store()
+    digests = checks.digests(store, list(windows.values()))
+    first, *_ = checks.run(sample.instance, store, windows, digests)
+    assert len(asked) == 1
+    assert [each.name for each in first.outcomes if each.blocks] == ["row_count"]
+
+
+def test_rows_without_an_event_time_are_found_told_once_and_the_windows_served(sample: "Sample"):
+    path = sample.repo / "data/voorraad.parquet"
+    table = pq.read_table(path)
+    lost = table.slice(0, 2).set_column(
+        table.column_names.index("tijdstip"),
+        table.schema.field("tijdstip"),
+        pa.nulls(2, table.schema.field("tijdstip").type),
+    )
+    pq.write_table(pa.concat_tables([table, lost]), path)
+    result = sample.run("registry", SOURCE, VIEW, span=("2026-03-01", "2026-03-03"))
+    assert result.success
+    found = evaluations(result)["event_time"]
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert found.description == (
+        "2026-03-03..2026-03-04: tijdstip: expect_column_values_to_not_be_null failed: found 2 "
+        "rows of the source without an event time, expected none in the whole source"
+    )
+    assert sample.windows("stock") == ["2026-03-01..2026-03-04"]
 
 
 def test_a_warning_is_shown_and_does_not_keep_a_window_from_being_served(sample: "Sample"):

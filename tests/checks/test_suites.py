@@ -10,14 +10,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from feature_platform.checks.expectations import (
-    ExpectationSpec,
-    SourceSchema,
-    load_suite,
-    load_suites,
-    suite_file,
-    validate_window,
-)
+from feature_platform.checks.defaults import SourceSchema
+from feature_platform.checks.expectations import SourceValidator
+from feature_platform.checks.gx import ExpectationSpec
+from feature_platform.checks.suites import load_suite
 from feature_platform.errors import FeaturePlatformError, RepoError
 from feature_platform.store.source_sql import render
 from feature_platform.store.windows import Window
@@ -242,37 +238,7 @@ def suite_outcome(amounts: Sequence[float], specs: Sequence[ExpectationSpec]) ->
     times = pa.array([START] * len(amounts), pa.timestamp("us", "UTC"))
     schema = SourceSchema("payments", (), "t", None, (("amount", "Float64"),))
     table = pa.table({"t": times, "amount": pa.array(amounts, pa.float64())})
-    return validate_window(table, schema, WINDOW, now=WINDOW.end, suite=specs)[-1]
-
-
-def test_the_suites_of_a_folder_are_found_by_source(tmp_path: Path):
-    write(tmp_path, suite())
-    write(tmp_path, yaml.safe_dump(suite()), "refunds.yaml")
-    write(tmp_path, "Suites of the payments team.", "README.md")
-
-    found = load_suites(tmp_path, {"payments": COLUMNS, "refunds": COLUMNS, "shops": ()})
-
-    assert set(found) == {"payments", "refunds"}
-    assert suite_file(tmp_path, "refunds") == tmp_path / "refunds.yaml"
-    assert suite_file(tmp_path, "shops") is None
-    assert load_suites(tmp_path / "nowhere", {"payments": COLUMNS}) == {}
-
-
-def test_two_suites_for_a_source_are_refused(tmp_path: Path):
-    write(tmp_path, suite())
-    write(tmp_path, yaml.safe_dump(suite()), "payments.yml")
-
-    with pytest.raises(RepoError, match=r"has 2 suites .*payments.json, payments.yml; keep one"):
-        suite_file(tmp_path, "payments")
-    with pytest.raises(RepoError, match="has 2 suites"):
-        load_suites(tmp_path, {"payments": COLUMNS})
-
-
-def test_a_suite_for_no_source_is_refused_because_it_would_never_run(tmp_path: Path):
-    write(tmp_path, suite(), "payment.json")
-
-    with pytest.raises(RepoError, match=r"'payment'.* no source of that name .*'payments'\?"):
-        load_suites(tmp_path, {"payments": COLUMNS})
+    return SourceValidator(schema, specs).validate(table, WINDOW, now=WINDOW.end)[-1]
 
 
 USERS = {
@@ -298,7 +264,7 @@ def fraud_outcome(source: str, rows: Mapping[str, Any]) -> Any:
     times = pa.array([START] * 3, pa.timestamp("us", "UTC"))
     table = pa.table({**rows, "event_timestamp": times})
     specs = load_suite(OURS / f"{source}.json", table.column_names)
-    return validate_window(table, schema, WINDOW, now=WINDOW.end, suite=specs)[-1]
+    return SourceValidator(schema, specs).validate(table, WINDOW, now=WINDOW.end)[-1]
 
 
 @pytest.mark.parametrize(
@@ -370,7 +336,7 @@ def test_the_windows_that_the_fraud_repo_builds_pass_its_suites(
     schema = SourceSchema(source, (key,), "event_timestamp", created, ((key, "String"),))
     specs = load_suite(OURS / f"{source}.json", table.column_names)
 
-    outcomes = validate_window(table, schema, window, now=window.end, suite=specs)
+    outcomes = SourceValidator(schema, specs).validate(table, window, now=window.end)
 
     assert table.num_rows > 10
     assert [outcome.sentence for outcome in outcomes if not outcome.passed] == []

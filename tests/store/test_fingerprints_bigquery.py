@@ -12,6 +12,7 @@ from bigquery_answers import Answers, answering
 from feast import BigQuerySource, FeatureStore, RepoConfig
 from google.auth.credentials import AnonymousCredentials
 
+from feature_platform.engine.event_times import rows_without_event_time
 from feature_platform.engine.sources import window_digests
 from feature_platform.errors import SourceError
 from feature_platform.store.fingerprints import BuiltThere, source_contents, source_stamp
@@ -158,3 +159,13 @@ def test_a_stamp_is_a_tables_time_of_change_and_none_where_rows_are_streamed_in(
 def test_a_column_that_is_not_there_is_named(store: FeatureStore):
     with pytest.raises(SourceError, match=r"'totals'.*no column 'absent' \(it has key, total, ts"):
         hashes(store, columns=["absent"])
+
+
+def test_rows_without_an_event_time_are_counted_by_one_query(
+    bigquery: Answers, store: FeatureStore
+):
+    fill(bigquery)
+    assert rows_without_event_time(store.config, TOTALS) == 0
+    bigquery.connection.execute("INSERT INTO ml.totals VALUES ('k1', 1, NULL), ('k2', 1, NULL)")
+    assert rows_without_event_time(store.config, TOTALS) == 2
+    assert len(bigquery.queries) == 2

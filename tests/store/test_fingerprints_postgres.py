@@ -13,6 +13,7 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 )
 from local_servers import PostgresServer
 
+from feature_platform.engine.event_times import rows_without_event_time
 from feature_platform.engine.sources import window_digests
 from feature_platform.errors import SourceError
 from feature_platform.store.fingerprints import BuiltThere, source_contents, source_stamp
@@ -241,3 +242,10 @@ def test_what_sql_gives_is_hashed_as_the_table_it_is_inserted_into(
     assert [old == new for old, new in zip(before, wanted(), strict=True)] == [False] + [True] * 3
     file.write_text(SQL.replace("raw.sales", "raw.sales AS s"))
     assert source_stamp(database.store, read, there) != stamp
+
+
+def test_rows_without_an_event_time_are_counted_by_one_query(database: Database):
+    assert rows_without_event_time(database.store.config, database.source) == 0
+    database.write(f"INSERT INTO things VALUES {ROW}; UPDATE things SET ts = NULL")
+    database.write(f"INSERT INTO things VALUES {ROW}")
+    assert rows_without_event_time(database.store.config, database.source) == 1
