@@ -2,15 +2,17 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
+from feature_platform.engine.newest_sql import KEYS_TOTAL, NewestRows
+from feature_platform.engine.pulled_files import write_parts
 from feature_platform.errors import MissingTableError, SourceError
 from feature_platform.store.windows import Window, merge
 
@@ -26,6 +28,7 @@ VIEW = "source_rows"
 _MEMORY_LIMIT = "384MB"
 _GLOB = frozenset("*?[")
 _NANOSECONDS = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS"})
+_NEVER = Window(datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 2, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,6 @@ class Relation:
         columns: Source column names and their DuckDB types, in source order.
         timestamp: The event time column; a TIMESTAMP WITH TIME ZONE of microseconds in the view.
         created: The created time column, of the same type, if the source has one.
-        pushed_down: Whether DuckDB reads the files itself, so that only what is asked is read.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -46,7 +48,6 @@ class Relation:
     columns: dict[str, str]
     timestamp: str
     created: str | None
-    pushed_down: bool
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run SQL on the view and return all rows of its (small) result.
@@ -85,24 +86,62 @@ def open_relation(
     source: "DataSource",
     windows: Sequence[Window],
     columns: Sequence[str] | None = None,
+    newest: NewestRows | None = None,
 ) -> Iterator[Relation]:
     """Open the rows of `source` whose event time lies in one of `windows`.
 
     Parquet files are read by DuckDB itself, with the filter pushed into them, whichever offline
-    store is configured. Everything else goes through the offline store's own
-    ``pull_all_from_table_or_query``, and the rows at the (there inclusive) end are cut off.
+    store is configured. Everything else comes through the offline store's own
+    ``pull_all_from_table_or_query``, a part at a time, and is kept in Parquet files in a temporary
+    folder until the relation is closed: opening reads all of it once, and memory does not follow
+    its size. The rows at the (there inclusive) end are cut off.
 
     Args:
         config: The repo's configuration; relative paths start at its repo.
         source: A batch source.
         windows: Half-open windows of event time; they may overlap.
         columns: Source columns that are needed; None means all.
+        newest: Rows that are enough, where a warehouse can choose them; all may be there as well.
 
     Raises:
         SourceError: The table, a column, or a file of it is missing or unreadable.
     """
     with spilling_connection() as connection:
-        yield _open(connection, config, source, merge(windows), columns)
+        yield _open(connection, config, source, merge(windows), columns, newest)
+
+
+class KeptRelations:
+    """The rows of a source, read once for all that is asked of the same windows.
+
+    Args:
+        config: The repo's configuration.
+        source: A batch source.
+        columns: Source columns that are needed.
+    """
+
+    def __init__(self, config: "RepoConfig", source: "DataSource", columns: Sequence[str]) -> None:
+        self._config = config
+        self._source = source
+        self._columns = list(columns)
+        self._open = ExitStack()
+        self._kept: dict[tuple[Window, ...], Relation] = {}
+
+    def of(self, windows: Sequence[Window]) -> Relation:
+        """The rows of some windows, until `close`.
+
+        Raises:
+            SourceError: As `open_relation`.
+        """
+        asked = tuple(merge(windows))
+        if asked not in self._kept:
+            opened = open_relation(self._config, self._source, asked, self._columns)
+            self._kept[asked] = self._open.enter_context(opened)
+        return self._kept[asked]
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        self._kept.clear()
+        self._open.close()
 
 
 @contextmanager
@@ -175,18 +214,19 @@ def time_columns(source: "DataSource") -> tuple[str, str | None]:
     return origin.get(timestamp, timestamp), origin.get(created, created) if created else None
 
 
-def _open(
+def _open(  # noqa: PLR0917  as `open_relation`
     connection: duckdb.DuckDBPyConnection,
     config: "RepoConfig",
     source: "DataSource",
     windows: list[Window],
     columns: Sequence[str] | None,
+    newest: NewestRows | None,
 ) -> Relation:
     parquet = parquet_source(source)
     if parquet is not None:
         origin = _register_parquet(connection, config, parquet)
     else:
-        origin = _register_pulled(connection, config, source, windows, columns)
+        origin = _pulled(connection, config, source, windows, columns, newest)
     types = _columns_of(connection, source.name, origin)
     timestamp, created = time_columns(source)
     needed = list(types) if columns is None else list(dict.fromkeys(columns))
@@ -207,7 +247,6 @@ def _open(
         columns={name: types[name] for name in chosen},
         timestamp=timestamp,
         created=created,
-        pushed_down=parquet is not None,
     )
 
 
@@ -256,44 +295,51 @@ def _remote_dataset(source: "FileSource", path: str) -> Any:
         ) from error
 
 
-def _register_pulled(
+def _pulled(  # noqa: PLR0917  as `open_relation`
     connection: duckdb.DuckDBPyConnection,
     config: "RepoConfig",
     source: "DataSource",
     windows: list[Window],
     columns: Sequence[str] | None,
+    newest: NewestRows | None,
 ) -> str:
-    from feast.infra.offline_stores.offline_utils import get_offline_store_from_config
+    """Put what the offline store gives into files of the connection's folder; SQL that reads them.
+
+    Files and not a table: DuckDB would hold as much of a table in memory as it is allowed to.
+    """
+    from feature_platform.engine.offline_batches import offline_batches  # which needs this module
 
     timestamp, created = time_columns(source)
+    ((folder,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
     try:
-        offline = get_offline_store_from_config(config.offline_store)
         if columns is None:
             listed = source.get_table_column_names_and_types(config)
             columns = [name for name, _ in listed]
-        plain = [name for name in dict.fromkeys(columns) if name not in (timestamp, created)]
-        tables = [
-            offline.pull_all_from_table_or_query(
-                config=config,
-                data_source=source,
-                join_key_columns=[],
-                feature_name_columns=plain,
-                timestamp_field=timestamp,
-                created_timestamp_column=created,
-                start_date=window.start,
-                end_date=window.end,
-            ).to_arrow()
-            for window in windows
-        ]
+        added = (timestamp, created, KEYS_TOTAL)
+        plain = [name for name in dict.fromkeys(columns) if name not in added]
+        # Without a window there are no rows, but columns all the same.
+        batches = offline_batches(config, source, windows or [_NEVER], plain, newest)
+        files = write_parts(Path(folder), batches)
     except Exception as error:  # every offline store raises its own
-        raise SourceError(
-            f"source '{source.name}'",
-            f"the offline store could not read it ({_first_line(error)})",
-            "check that the table, its columns and the connection exist",
-        ) from error
-    table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
-    connection.register("pulled_rows", table)
-    return "pulled_rows"
+        raise not_given(source, error) from error
+    selects = []
+    for part, file in files:
+        read = f"read_parquet({literal(str(file))})"
+        types = _columns_of(connection, source.name, read)
+        _require(source.name, types, [timestamp])
+        where = _raw_range(source.name, timestamp, types[timestamp], part)
+        selects.append(f"SELECT * FROM {read} WHERE {where}")
+    # A column that is empty in one of them has no type there, and that of the others here.
+    return f"({' UNION ALL BY NAME '.join(selects)})"
+
+
+def not_given(source: "DataSource", error: Exception) -> SourceError:
+    """What to say when an offline store fails."""
+    return SourceError(
+        f"source '{source.name}'",
+        f"the offline store could not read it ({_first_line(error)})",
+        "check that the table, its columns and the connection exist",
+    )
 
 
 def _columns_of(connection: duckdb.DuckDBPyConnection, source: str, origin: str) -> dict[str, str]:

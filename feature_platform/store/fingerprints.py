@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feature_platform.engine.newest_sql import NewestRows
 from feature_platform.engine.relation import (
     VIEW,
     Relation,
@@ -153,7 +154,7 @@ def newest_event(
     """
     if not windows:
         return None
-    with open_relation(store.config, source, windows, []) as relation:
+    with open_relation(store.config, source, windows, [], NewestRows(keys=())) as relation:
         time = identifier(relation.timestamp)
         # As text: DuckDB needs another package for times with a zone.
         ((newest,),) = relation.rows(f"SELECT epoch_us(max({time})) FROM {VIEW}")
@@ -258,14 +259,7 @@ def _as_built(
                 counted = list(types) if columns is None else list(columns)
                 if unknown := [each for each in counted if each not in types]:
                     raise _gives_no_column(source, unknown[0], types, built.sql)
-                relation = Relation(
-                    connection,
-                    source.name,
-                    types,
-                    source.timestamp_field,
-                    created,
-                    pushed_down=True,
-                )
+                relation = Relation(connection, source.name, types, source.timestamp_field, created)
                 return relation_digests(
                     relation, windows, [each for each in counted if each != created]
                 )

@@ -25,7 +25,7 @@ from feature_platform.engine.latest import (
     source_columns,
 )
 from feature_platform.engine.layout import ViewLayout
-from feature_platform.engine.relation import Relation, open_relation
+from feature_platform.engine.relation import KeptRelations, Relation, open_relation
 from feature_platform.engine.rows import Row, feast_rows
 from feature_platform.engine.transformed import (
     compute_elsewhere,
@@ -77,6 +77,7 @@ class Materialization:
         online = store._get_provider().online_store  # noqa: SLF001 - the instance that serves
         self._writer = writer_for(online, store.config)
         self._generic = GenericWriter(store)
+        self._kept = KeptRelations(store.config, layout.source, source_columns(layout))
         self._version = store.config.entity_key_serialization_version
         self.rows_read = 0
         self.keys_written = 0
@@ -93,6 +94,7 @@ class Materialization:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._kept.close()
         if self._writer is not None:
             self._writer.close()
 
@@ -294,7 +296,8 @@ class Materialization:
     ) -> None:
         if self._writer is None:
             return
-        for batch in remaining_rows(self._store, self._layout, keys, served, self._not_before()):
+        config, not_before = self._store.config, self._not_before()
+        for batch in remaining_rows(config, self._kept, self._layout, keys, served, not_before):
             self._put(encode_batch(batch, self._layout, self._version), guard)
         # What got a row of another window has left this one, and stays.
         self._writer.delete(self._layout.view, keys, part)

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.engine.latest import sampled_latest_rows, source_columns
 from feature_platform.engine.layout import view_layout
-from feature_platform.engine.relation import open_relation
+from feature_platform.engine.newest_rows import open_sample
 from feature_platform.engine.rows import feast_rows
 from feature_platform.store.materialize import online_store_errors
 from feature_platform.store.online_read import served_since
@@ -40,8 +39,7 @@ def sample_keys(
     layout = view_layout(view)
     since = served_since(store, layout, now)
     found: list[str] = []
-    with open_relation(store.config, layout.source, [window], source_columns(layout)) as relation:
-        _, batches = sampled_latest_rows(relation, layout, limit=most, seed=0)
+    with open_sample(store.config, layout, [window], limit=most, seed=0) as (_, batches):
         for batch in batches:
             for key, _, moment, _ in feast_rows(batch, layout):
                 if since is None or moment >= since:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from feature_platform.engine.latest import sampled_latest_rows, source_columns
 from feature_platform.engine.layout import ViewLayout, view_layout
-from feature_platform.engine.relation import open_relation
+from feature_platform.engine.newest_rows import open_sample
+from feature_platform.engine.relation import parquet_source
 from feature_platform.engine.rows import Row, feast_rows
 from feature_platform.engine.transformed import why_transformed
 from feature_platform.store.materialize import online_store_errors
@@ -46,7 +46,7 @@ class OnlineComparison:
 
     Attributes:
         keys_compared: Keys that were read back.
-        keys_total: Keys the source has in the windows.
+        keys_total: Keys in the rows that were read of the source; see `open_sample`.
         mismatches: Values that differ; empty when all is well.
     """
 
@@ -66,9 +66,10 @@ def compare_online(
     """Read keys back from the online store and compare every feature with the source.
 
     The truth of a key is its latest row over the windows, as `materialize_window` defines it. A
-    value older than the view's TTL may be absent or still there. A value with a newer event time
-    than any of the windows, pushed by a stream since, is left alone. Of a view that Feast computes
-    the truth is what its engine makes of each of the windows now.
+    value older than the view's TTL may be absent or still there; only Parquet files are read so far
+    back. A value with a newer event time than any of the windows, pushed by a stream since, is left
+    alone. Of a view that Feast computes the truth is what its engine makes of each of the windows
+    now.
 
     Args:
         store: The Feast store.
@@ -89,15 +90,26 @@ def compare_online(
     if why_transformed(found):
         return _compare_computed(store, layout, windows or windows_of(found), limit, seed)
     served = windows_of(found) if windows is None else merge(windows)
-    compared, total = 0, 0
+    compared = 0
     mismatches: list[Mismatch] = []
-    with open_relation(store.config, layout.source, served, source_columns(layout)) as relation:
-        total, batches = sampled_latest_rows(relation, layout, limit=limit, seed=seed)
+    read = _to_read(store, layout, served)
+    with open_sample(store.config, layout, read, limit=limit, seed=seed) as (total, batches):
         for batch in batches:
             for part in _parts(batch):
                 compared += part.num_rows
                 mismatches += _compare(store, layout, feast_rows(part, layout), served)
     return OnlineComparison(compared, total, tuple(mismatches))
+
+
+def _to_read(store: "FeatureStore", layout: ViewLayout, served: Sequence[Window]) -> list[Window]:
+    """The windows of which rows are to be compared.
+
+    What is older than the TTL may be gone, and is read only where reading costs nothing: in files.
+    """
+    since = served_since(store, layout, datetime.now(UTC))
+    if since is None or parquet_source(layout.source) is not None:
+        return list(served)
+    return [Window(max(each.start, since), each.end) for each in served if each.end > since]
 
 
 def _compare_computed(

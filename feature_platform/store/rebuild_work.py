@@ -1,4 +1,7 @@
-"""The work of rebuilding a view online: all its windows at once, part by part of its keys."""
+"""The work of rebuilding a view online: all its windows at once, part by part of its keys.
+
+The source is opened once for all of it: one that is not of files is then read only once.
+"""
 
 import json
 from collections.abc import Sequence
@@ -10,9 +13,7 @@ from feature_platform.engine.latest import (
     distinct_keys,
     latest_rows_of_all,
     parts_of,
-    source_columns,
 )
-from feature_platform.engine.relation import open_relation
 from feature_platform.store.materialization import (
     BATCH_ROWS,
     GENERIC_ROWS,
@@ -35,10 +36,7 @@ class RebuildWork(Materialization):
         """Into how many parts the keys of some windows are divided for `write_all`."""
         if not windows:
             return 0
-        with open_relation(
-            self._store.config, self._layout.source, windows, self._layout.source_keys
-        ) as relation:
-            return parts_of(relation, self._layout, windows)
+        return parts_of(self._kept.of(windows), self._layout, windows)
 
     def write_all(
         self, windows: Sequence[Window], part: tuple[int, int], governed: Sequence[Window]
@@ -50,17 +48,14 @@ class RebuildWork(Materialization):
             part: Number and count of parts.
             governed: Windows whose rows online are replaced, newer or not.
         """
-        with open_relation(
-            self._store.config, self._layout.source, windows, source_columns(self._layout)
-        ) as relation:
-            batches = latest_rows_of_all(
-                relation,
-                self._layout,
-                not_before=self._not_before(),
-                batch_rows=GENERIC_ROWS if self._writer is None else BATCH_ROWS,
-                part=part,
-            )
-            self._write_all(batches, self._guard(governed), None)
+        batches = latest_rows_of_all(
+            self._kept.of(windows),
+            self._layout,
+            not_before=self._not_before(),
+            batch_rows=GENERIC_ROWS if self._writer is None else BATCH_ROWS,
+            part=part,
+        )
+        self._write_all(batches, self._guard(governed), None)
 
     def clear(self, window: Window, served: Sequence[Window]) -> None:
         """Take out what is still online from a window that is served no more."""
@@ -77,10 +72,7 @@ class RebuildWork(Materialization):
         """
         if self._writer is None or self._layout.view.stream_source is not None or not windows:
             return
-        with open_relation(
-            self._store.config, self._layout.source, windows, self._layout.source_keys
-        ) as relation:
-            self._clear_vanished(relation, windows, windows, self._guard(windows))
+        self._clear_vanished(self._kept.of(windows), windows, windows, self._guard(windows))
 
     @property
     def names_vanished(self) -> bool:
@@ -141,12 +133,10 @@ class RebuildWork(Materialization):
             if oldest >= span.end:
                 return False
             span = Window(max(oldest, span.start), span.end)
-        with open_relation(
-            self._store.config, self._layout.source, windows, self._layout.source_keys
-        ) as relation:
-            written = (
-                batch
-                for number in range(done)
-                for batch in distinct_keys(relation, self._layout, span, part=(number, count))
-            )
-            return any_lost(written, self._writer, self._layout, self._version)
+        relation = self._kept.of(windows)
+        written = (
+            batch
+            for number in range(done)
+            for batch in distinct_keys(relation, self._layout, span, part=(number, count))
+        )
+        return any_lost(written, self._writer, self._layout, self._version)

@@ -15,7 +15,9 @@ from feature_platform.engine.latest import (
     source_columns,
 )
 from feature_platform.engine.layout import ViewLayout
+from feature_platform.engine.newest_rows import newest_rows_of
 from feature_platform.engine.relation import (
+    KeptRelations,
     Relation,
     open_relation,
     record_batches,
@@ -26,7 +28,7 @@ from feature_platform.store.windows import Window
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from feast import FeatureStore
+    from feast.repo_config import RepoConfig
 
 _ONLINE = "online_keys"
 _SOURCE = "window_keys"
@@ -97,8 +99,9 @@ def any_lost(
         return connection.execute(lost).fetchone() is not None
 
 
-def remaining_rows(
-    store: "FeatureStore",
+def remaining_rows(  # noqa: PLR0917  what is read, and which rows of it
+    config: "RepoConfig",
+    kept: KeptRelations,
     layout: ViewLayout,
     keys: Sequence[bytes],
     served: Sequence[Window],
@@ -106,23 +109,32 @@ def remaining_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Stream the latest row that the source still has of some keys, over all served windows.
 
+    A warehouse is asked for the rows of the keys, unless they are many. Everything else is read
+    once for all calls.
+
     Args:
-        store: The Feast store.
+        config: The repo's configuration.
+        kept: The relations of the view.
         layout: The view.
         keys: Serialized keys.
         served: The materialized windows.
         not_before: Leave out rows with an earlier event time (TTL).
     """
-    with open_relation(store.config, layout.source, served, source_columns(layout)) as relation:
-        if not layout.source_keys:
-            for window in reversed(served):
-                rows = list(latest_rows(relation, layout, window, not_before=not_before))
-                if rows:
-                    yield from rows
-                    return
-            return
-        names = [key.name for key in layout.keys]
-        wanted = pa.table(_typed(key_columns_of(keys, names), layout))
+    if not layout.source_keys:
+        for window in reversed(served):
+            rows = list(latest_rows(kept.of(served), layout, window, not_before=not_before))
+            if rows:
+                yield from rows
+                return
+        return
+    names = [key.name for key in layout.keys]
+    wanted = pa.table(_typed(key_columns_of(keys, names), layout))
+    newest = newest_rows_of(config, layout, wanted)
+    if newest is None:
+        yield from latest_rows_of(kept.of(served), layout, wanted, not_before=not_before)
+        return
+    columns = source_columns(layout)
+    with open_relation(config, layout.source, served, columns, newest) as relation:
         yield from latest_rows_of(relation, layout, wanted, not_before=not_before)
 
 

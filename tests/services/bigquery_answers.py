@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -27,6 +28,9 @@ _TYPES = {
     "VARCHAR": "STRING",
     "FLOAT": "FLOAT",
     "DECIMAL": "BIGNUMERIC",
+    "INTEGER": "INTEGER",
+    "DOUBLE": "FLOAT",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
 }
 
 
@@ -37,6 +41,7 @@ class Answers:
     connection: duckdb.DuckDBPyConnection
     queries: list[str] = field(default_factory=list)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
     port: int = 0
 
     def rows(self, sql: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
@@ -49,31 +54,61 @@ class Answers:
         """Status and body."""
         job = {"projectId": "cloud", "jobId": "job", "location": "EU"}
         if said is None:
+            *_, kind, last = path.split("?", maxsplit=1)[0].split("/")
+            if kind == "jobs":
+                return 200, self._done(last)
+            if kind == "queries":
+                return 200, self._results(self.jobs[last], job | {"jobId": last})
             name = ".".join(part for part in path.split("?", maxsplit=1)[0].split("/")[-5::2])
             found = self.tables.get(name)
             return (200, found) if found else (404, {"error": {"code": 404, "message": "no table"}})
         configuration = said.get("configuration", {})
         sql = said.get("query") or configuration["query"]["query"]
-        columns, rows = self.rows(sql)
-        schema = {
+        if configuration and not configuration.get("dryRun"):
+            self.jobs[said["jobReference"]["jobId"]] = sql
+            self.queries.append(sql)
+            return 200, self._done(said["jobReference"]["jobId"])
+        if configuration.get("dryRun"):
+            statistics = {"query": {"schema": self._schema(self.rows(sql)[0])}}
+            body = {"jobReference": job, "status": {"state": "DONE"}, "statistics": statistics}
+            return 200, body | {"configuration": configuration}
+        self.queries.append(sql)
+        return 200, self._results(sql, job)
+
+    def _done(self, number: str) -> dict[str, Any]:
+        """A job that has ended."""
+        return {
+            "jobReference": {"projectId": "cloud", "jobId": number, "location": "EU"},
+            "configuration": {"jobType": "QUERY", "query": {"query": self.jobs[number]}},
+            "status": {"state": "DONE"},
+            "statistics": {"query": {"statementType": "SELECT"}},
+        }
+
+    @staticmethod
+    def _schema(columns: list[tuple[str, str]]) -> dict[str, Any]:
+        return {
             "fields": [
                 {"name": n, "type": _TYPES.get(k.partition("(")[0], "STRING")} for n, k in columns
             ]
         }
-        if configuration.get("dryRun"):
-            statistics = {"query": {"schema": schema}}
-            body = {"jobReference": job, "status": {"state": "DONE"}, "statistics": statistics}
-            return 200, body | {"configuration": configuration}
-        self.queries.append(sql)
-        cells = [{"f": [{"v": None if v is None else str(v)} for v in row]} for row in rows]
-        return 200, {
+
+    def _results(self, sql: str, job: dict[str, str]) -> dict[str, Any]:
+        columns, rows = self.rows(sql)
+        cells = [{"f": [{"v": _cell(v)} for v in row]} for row in rows]
+        return {
             "kind": "bigquery#queryResponse",
-            "schema": schema,
+            "schema": self._schema(columns),
             "jobReference": job,
             "totalRows": str(len(rows)),
             "rows": cells,
             "jobComplete": True,
         }
+
+
+def _cell(value: Any) -> str | None:
+    if isinstance(value, datetime):
+        return str((value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
+    return None if value is None else str(value)
 
 
 @contextmanager
