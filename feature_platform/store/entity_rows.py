@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -127,9 +128,17 @@ def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -
         origin: What errors call them.
 
     Raises:
-        SourceError: The time column is missing, is no time, or has nulls.
+        SourceError: They are no table, two columns have one name, or the time column is missing,
+            is no time, or has nulls.
     """
     table = _plain(rows if isinstance(rows, pa.Table) else _arrow(rows, origin))
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twice:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"have more than one column {', '.join(map(repr, twice))}",
+            "give each column a name of its own",
+        )
     if timestamp not in table.column_names:
         raise SourceError(
             f"entity rows of {origin}",
@@ -312,6 +321,12 @@ def _in_order(table: pa.Table, first: Sequence[str]) -> pa.Table:
 
 
 def _arrow(frame: "pd.DataFrame", origin: str) -> pa.Table:
+    if not hasattr(frame, "columns"):
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"are of type {type(frame).__name__}, no table",
+            "give a pandas DataFrame or a pyarrow Table",
+        )
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError) as error:

@@ -12,13 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_platform.engine.relation import open_relation
-from feature_platform.engine.transformed import why_transformed
-from feature_platform.errors import RepoError, SourceError
+from feature_platform.errors import FeaturePlatformError, RepoError, SourceError
 from feature_platform.store.entity_rows import entity_hash, entity_table, nullable_dtype
-from feature_platform.store.service_layout import FIRST_TIME, RequestedView, requested_views
+from feature_platform.store.service_layout import RequestedView, requested_views
 from feature_platform.store.snapshot_changes import what_changed
 from feature_platform.store.snapshots import Snapshot, latest_snapshot, publish_snapshot
+from feature_platform.store.training_set_inputs import (
+    needed_columns,
+    require_columns,
+    require_tables,
+    typed_keys,
+)
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -108,12 +112,20 @@ def build_training_set(
     wanted = _service(project, store, service)
     table = entity_table(entities, timestamp, origin)
     views = requested_views(store, wanted)
-    _require_columns(table, views, service, origin)
+    require_columns(table, store, wanted, views, origin)
+    table = typed_keys(table, views)
     progress(f"joining {table.num_rows} entity rows")
     root = Path(out).resolve() / service / (partition or "")
     with chdir(project.repo_dir):  # some offline stores read a repo's relative paths from there
         features = joined_features(store, wanted, table, timestamp)
     joined = _beside(table, features, service)
+    if label is not None and label not in joined.column_names:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"have no column '{label}', which is to be the label (they have "
+            f"{', '.join(table.column_names)})",
+            "add it, or name the label's column",
+        )
     progress("hashing the sources")
     manifest = {
         "service": service,
@@ -158,7 +170,7 @@ def joined_features(
     """
     from feast.errors import FeatureNameCollisionError
 
-    needed = _needed_columns(store, service) & set(entities.column_names)
+    needed = needed_columns(store, service) & set(entities.column_names)
     asked = entities.select([name for name in entities.column_names if name in needed])
     asked = asked.append_column("event_timestamp", entities.column(timestamp))
     asked = asked.append_column(_ROW, pa.array(np.arange(entities.num_rows)))
@@ -171,7 +183,9 @@ def joined_features(
             job = store.get_historical_features(frame, service, full_feature_names=True)
         found = job.to_arrow()
     except Exception as error:
-        _require_tables(store, service)
+        require_tables(store, service)
+        if isinstance(error, FeaturePlatformError):
+            raise
         raise SourceError(
             f"feature service '{service.name}'",
             f"the offline store '{kind}' could not join it ({_first_line(error)})",
@@ -189,39 +203,6 @@ def joined_features(
     return _typed(found.drop_columns(asked.column_names), store, service)
 
 
-def _require_tables(store: "FeatureStore", service: "FeatureService") -> None:
-    """Say which view's table lacks what was asked of it, once a join has failed.
-
-    Raises:
-        SourceError: One is not there or lacks a column; names the view where Feast computes it.
-    """
-    nothing = Window(FIRST_TIME, FIRST_TIME + _MICROSECOND)
-    for view in requested_views(store, service):
-        try:
-            with open_relation(store.config, view.source, [nothing], view.source_columns):
-                continue
-        except SourceError as error:
-            if not why_transformed(view.view):
-                raise
-            kept = f"{error.subject}: {error.problem}"
-            write = f"feature-platform materialize --view {view.name} --start DAY --end DAY"
-            if not view.view.source_views:
-                remedy = (
-                    "it is computed while it is materialized and kept online alone: derive a view "
-                    f"from it (source=[{view.name}], with a sink_source and offline=True) for the "
-                    "service, or leave it out"
-                )
-            elif view.view.offline:
-                remedy = f"write it: {write}"
-            else:
-                remedy = f"define the view with offline=True, and {write} writes it"
-            raise SourceError(
-                f"feature view '{view.name}' of service '{service.name}'",
-                f"has no history to join ({kept})",
-                remedy,
-            ) from error
-
-
 def _service(project: "FeastProject", store: "FeatureStore", name: str) -> "FeatureService":
     from feast.errors import FeatureServiceNotFoundException
 
@@ -236,31 +217,6 @@ def _service(project: "FeastProject", store: "FeatureStore", name: str) -> "Feat
             if name not in project.services
             else "apply the repo first: materialize the registry asset, or run feast apply",
         ) from None
-
-
-def _needed_columns(store: "FeatureStore", service: "FeatureService") -> set[str]:
-    """Keys, and what on-demand views ask of the request."""
-    found = {key for view in requested_views(store, service) for key in view.keys}
-    for projection in service.feature_view_projections:
-        view = store.registry.get_any_feature_view(projection.name, store.project)
-        for source in (getattr(view, "source_request_sources", None) or {}).values():
-            found |= {field.name for field in source.schema}
-    return found
-
-
-def _require_columns(
-    table: pa.Table, views: Sequence[RequestedView], service: str, origin: str
-) -> None:
-    for view in views:
-        missing = [key for key in view.keys if key not in table.column_names]
-        if missing:
-            raise SourceError(
-                f"entity rows of {origin}",
-                f"have no column {', '.join(map(repr, missing))}, a key of feature view "
-                f"'{view.name}' in service '{service}' (they have "
-                f"{', '.join(table.column_names)})",
-                "add it, or leave the view out of the service",
-            )
 
 
 def _bounds(times: pa.ChunkedArray) -> dict[str, str | None]:

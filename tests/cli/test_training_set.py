@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -63,10 +65,17 @@ def test_what_does_not_fit_is_one_line_and_writes_nothing(
     sample: "Sample", labels: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
+    rows = pq.read_table(labels)
+    twice, texts = tmp_path / "twice.parquet", tmp_path / "texts.parquet"
+    pq.write_table(rows.append_column("rider_id", rows["rider_id"]), twice)
+    pq.write_table(rows.set_column(0, "rider_id", pa.array(list("abcd"))), texts)
     for arguments, problem in (
         (("--service", "prices"), "choose one of: pricing"),
         (("--entities", str(tmp_path / "none.parquet")), "there is no Parquet file at"),
         (("--timestamp", "when"), "have no column 'when'"),
+        (("--label", "churn"), "have no column 'churn', which is to be the label (they have rider"),
+        (("--entities", str(twice)), "have more than one column 'rider_id'; give each column a"),
+        (("--entities", str(texts)), "rider_id"),
     ):
         result = command(sample, labels, out, *arguments)
         assert result.exit_code == 2
@@ -135,3 +144,52 @@ def test_a_computed_view_whose_table_was_never_written_is_named_with_what_writes
     assert made["visitors"].notna().tolist() == [True, False]
     (sample.repo / "data/overviews.parquet").unlink()
     assert refused("derived").endswith(f"; write it: {writes}")
+
+
+def test_no_entity_rows_are_an_empty_set_with_the_types_of_a_full_one(
+    sample: "Sample", labels: Path, tmp_path: Path
+) -> None:
+    none = tmp_path / "none.parquet"
+    # As pandas writes an empty frame: it has no type for text.
+    rows = pq.read_table(labels).slice(0, 0)
+    place = rows.column_names.index("city_code")
+    pq.write_table(rows.set_column(place, "city_code", pa.nulls(0)), none)
+    found = []
+    for entities in (labels, none):
+        out = tmp_path / entities.stem
+        result = command(sample, entities, out, "--json")
+        assert result.exit_code == 0, result.output
+        found.append(pq.read_table(json.loads(result.stdout)["data"]))
+    full, empty = found
+    assert (full.num_rows, empty.num_rows) == (4, 0)
+    assert empty.schema == full.schema
+
+
+def test_what_an_on_demand_view_takes_from_the_request_is_asked_for(
+    make_sample: Callable[..., "Sample"], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.parquet"
+    pd.DataFrame({"place_id": [1], "event_timestamp": [DAY]}).to_parquet(rows)
+    sample = make_sample("on_demand")
+    result = command(sample, rows, tmp_path / "out", "--service", "by_reference")
+    assert result.exit_code == 2
+    assert (
+        "have no column 'distance_km', which on-demand feature view 'attraction' of service "
+        "'by_reference' takes from the request" in result.stderr
+    )
+
+
+@pytest.mark.parametrize("place", ["file", "refused"])
+def test_a_folder_that_takes_nothing_is_named_and_left_as_it_was(
+    sample: "Sample", labels: Path, tmp_path: Path, place: str
+) -> None:
+    out = tmp_path / "out"
+    if place == "file":
+        out.write_text("something else")
+    else:
+        out = Path("/proc/nothing/here")
+    result = command(sample, labels, out)
+    assert result.exit_code == 2
+    assert f"error: snapshots in '{out}/pricing'" in result.stderr
+    assert "; choose another folder, or make room and give permission" in result.stderr
+    assert not out.is_dir()
