@@ -15,6 +15,7 @@ import dagster as dg
 
 from feature_platform.cadence import promise, require_cron
 from feature_platform.store.project import FeastProject
+from feature_platform.store.registry_address import configured_address
 from feature_platform.store.view_settings import PREFIX, ViewSettings
 
 if TYPE_CHECKING:
@@ -142,11 +143,11 @@ class DagsterFeastTranslator:
 
     def _key(self, data: FeastTranslatorData) -> dg.AssetKey:
         if data.kind == "registry":
-            return dg.AssetKey([data.project.name, "registry"])
+            return dg.AssetKey([_key_part(data.project.name), "registry"])
         name = data.name
         if data.kind == "source":
             name = _without_path(name, data.project.repo_dir)
-        return dg.AssetKey([data.project.name, _FOLDERS[data.kind], _key_part(name)])
+        return dg.AssetKey([_key_part(data.project.name), _FOLDERS[data.kind], _key_part(name)])
 
     def _metadata(self, data: FeastTranslatorData) -> dict[str, Any]:
         obj = data.obj
@@ -176,7 +177,7 @@ class DagsterFeastTranslator:
         defined_as = _ABOUT.get(data.kind, data.kind)
         location = data.project.code_location(defined_as, data.name)
         if data.kind == "registry":
-            metadata["feast/registry"] = _registry_address(data.project)
+            metadata["feast/registry"] = configured_address(data.project.config)
         elif sql := (data.project.sql_file(data.name) if data.kind == "source" else None):
             metadata["dagster/code_references"] = _code_reference(sql, 1, "the SQL that builds it")
         elif location:
@@ -336,11 +337,6 @@ def _table_and_query(source: Any) -> tuple[str, str | None]:
     if said.startswith("("):
         return str(source.name), said[1:-1]
     return said.strip('`"'), None
-
-
-def _registry_address(project: FeastProject) -> str:
-    """Where the registry is, without the credentials its URL may hold."""
-    return re.sub(r"//[^/@]*@", "//***@", str(project.config.registry.path))
 
 
 def _code_reference(path: Path, line: int, label: str) -> dg.CodeReferencesMetadataValue:

@@ -11,13 +11,28 @@ if TYPE_CHECKING:
 
 def registry_address(store: "FeatureStore") -> str:
     """Path or URL of the registry without user, password and parameters."""
-    path = str(store.config.registry.path or "")
+    return configured_address(store.config)
+
+
+def configured_address(config: "RepoConfig") -> str:
+    """The same from a configuration."""
+    path = str(config.registry.path or "")
     if "://" not in path:
         return path
+    if str(config.registry.registry_type) == "sql":
+        from sqlalchemy.engine import URL, make_url
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            url = make_url(path)
+        except (ValueError, SQLAlchemyError):  # its message would hold what is to be left out
+            return f"{path.partition('://')[0]}://"
+        # An @ of a password that was not written %40 is taken for the host's.
+        host = url.host and url.host.rpartition("@")[2]
+        bare = URL.create(url.drivername, host=host, port=url.port, database=url.database)
+        return bare.render_as_string()
     parts = urlsplit(path)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def registry_subject(store: "FeatureStore") -> str:

@@ -1,0 +1,31 @@
+"""How old what a view serves may be follows from when its windows come."""
+
+from datetime import timedelta
+
+import pytest
+
+from feature_platform.cadence import promise
+from feature_platform.store.view_settings import read_settings
+
+
+@pytest.mark.parametrize(
+    ("tags", "hours"),
+    [
+        ({}, 48),
+        ({"partitions": "hourly"}, 2),
+        ({"cron": "0 * * * *"}, 48),  # more often than there are windows
+        ({"cron": "0 6 * * 1"}, 8 * 24),
+        ({"cron": "0 6 1 * *"}, 32 * 24),
+        ({"cron": "@weekly"}, 8 * 24),
+        ({"partitions": "hourly", "cron": "*/5 9-17 * * *"}, 15 + 5 / 60 + 1),
+        ({"partitions": "hourly", "cron": "*/30 * * * 1-5"}, 48.5 + 1),
+        ({"cron": "0 6,18 * * 1,3"}, 4 * 24 + 12 + 24),
+        ({"freshness": "26h"}, 26),
+    ],
+    ids=str,
+)
+def test_it_is_twice_the_cadence_or_the_longest_wait_and_a_window(
+    tags: dict[str, str], hours: float
+):
+    settings = read_settings("v", {f"dagster/{name}": value for name, value in tags.items()})
+    assert promise(settings) == timedelta(hours=hours)
