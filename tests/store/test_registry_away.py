@@ -1,13 +1,17 @@
 """What is said when a registry does not do its part, and what is not blamed on it."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from feast import FeatureStore
+from feast.repo_contents import RepoContents
 from sample_repos import SampleRepo, day, row
 from sqlalchemy.exc import OperationalError
 
@@ -17,7 +21,23 @@ from feature_platform.store.locks import view_lock
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.online_read import compare_online
 from feature_platform.store.registry import load_view, record_window
+from feature_platform.store.registry_apply import apply, ensure_registered, plan
 from feature_platform.store.windows import Window
+
+
+def contents(repo: SampleRepo) -> RepoContents:
+    user, source, *views = repo.objects()
+    return RepoContents(
+        projects=[],
+        data_sources=[source],
+        feature_views=views,
+        on_demand_feature_views=[],
+        stream_feature_views=[],
+        label_views=[],
+        entities=[user],
+        feature_services=[],
+        permissions=[],
+    )
 
 
 def _in_sqlite(folder: Path, **more: Any) -> SampleRepo:
@@ -85,6 +105,42 @@ def test_a_registry_that_goes_away_after_an_edit_is_named(
     monkeypatch.setattr(store.registry, "refresh", gone)
     with pytest.raises(RegistryError, match="ConnectionResetError"):
         record_window(store, "user_stats", Window(day(1), day(2)))
+
+
+def test_an_apply_without_credentials_is_the_registrys_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "nowhere.json"))
+    repo = SampleRepo(tmp_path, registry="gs://registries/registry.db")
+    for work in (plan, apply, partial(ensure_registered, view="user_stats")):
+        with pytest.raises(RegistryError, match=r"cannot be reached .*\(DefaultCredentialsError\)"):
+            work(repo.open(), contents(repo))
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("aws")
+def test_a_registry_that_refuses_to_be_written_is_named(tmp_path: Path) -> None:
+    bucket = boto3.resource("s3", endpoint_url=os.environ["FEAST_S3_ENDPOINT_URL"]).Bucket("lost")
+    bucket.create()
+    repo = SampleRepo(tmp_path, registry="s3://lost/registry.db")
+    store = repo.applied()
+    bucket.objects.delete()
+    bucket.delete()
+    with pytest.raises(RegistryError, match=r"'s3://lost/registry.db': it cannot be reached"):
+        apply(store, contents(repo))
+
+
+def test_an_online_store_that_is_away_while_its_tables_are_made_is_named(tmp_path: Path) -> None:
+    address = {"host": "127.0.0.1", "port": 1, "database": "online"}
+    away = {"type": "postgres", "user": "joe", "password": "secret", **address}
+    repo = SampleRepo(tmp_path, online=away)
+    with pytest.raises(
+        OnlineStoreError, match="'postgres': it could not make the tables"
+    ) as caught:
+        apply(repo.open(), contents(repo))
+    assert "OperationalError" in caught.value.problem
+    assert "secret" not in str(caught.value)
+    assert caught.value.may_pass
 
 
 @pytest.mark.server
