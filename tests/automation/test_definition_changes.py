@@ -136,3 +136,37 @@ def test_a_view_whose_registry_was_lost_and_made_anew_is_made_again(make_shop: C
     assert shop.look("gap", NOW).requests == []
     found = shop.look("definition_changed", NOW)
     assert [(first, last) for first, last, _ in asked(found)] == [("2026-03-03", "2026-03-12")]
+
+
+def test_a_definition_that_comes_back_is_made_again_over_what_the_other_has_left(
+    make_shop: Callable[..., Shop],
+):
+    shop = make_shop(ONE.replace("orders, 10)", "orders, 10_000)"))
+    for number in range(12):
+        shop.write(number, orders=100, table="visits")
+
+    def served() -> list[int | None]:
+        return shop.sample.online(["only:orders"], [{"customer": 1}])["orders"]
+
+    def made(now: float) -> list[tuple[str, str]]:
+        """Apply what the repo says, and make what the sensor then asks for."""
+        shop.start(shop.look("definition_changed", day(now)).requests)
+        found = shop.look("definition_changed", day(now + 0.01))
+        assert shop.start(found.requests) == [True]
+        for request in found.requests:  # as a daemon's run is on record, with what it was to make
+            done = dg.DagsterRun(
+                job_name="made",
+                status=dg.DagsterRunStatus.SUCCESS,
+                asset_selection=frozenset(request.asset_selection or ()),
+                tags=request.tags,
+            )
+            shop.instance.add_run(done)
+        return [(first, last) for first, last, _ in asked(found)]
+
+    whole = [("2026-03-01", "2026-03-12")]
+    assert (made(12.5), served()) == (whole, [1])
+    shop.edit('view("only", orders', 'view("only", table("visits")')
+    assert (made(12.6), served()) == (whole, [100])
+    shop.edit('view("only", table("visits")', 'view("only", orders')
+    assert (made(12.7), served()) == (whole, [1])
+    assert shop.look("definition_changed", day(12.8)).requests == []
