@@ -186,7 +186,7 @@ def test_a_view_that_is_emptied_first_keeps_no_vanished_key_and_takes_none_of_an
     repo.write([row(1, day(1), 1.5)])
     written_over = rebuild_online(store, "user_stats")
     assert written_over.leaves_vanished == ("dynamodb" in kind)
-    assert served(store, 1, 2) == [1.5, 2.0]
+    assert served(store, 1, 2) == [1.5, 2.0 if "dynamodb" in kind else None]
     emptied = rebuild_online(store, "user_stats", empty_first=True)
     assert not emptied.leaves_vanished
     assert served(store, 1, 2) == [1.5, None]
