@@ -80,14 +80,34 @@ def run(
     if reference is not None:
         judge = DriftJudge(project, view, judge.settings, _known(judge, reference))
     window = _window(judge, date)
+    _tell_of_other_settings(judge, window)
     # Judged by another reference than the asset's, it is not what the asset would have said.
     (found,) = judge.judge(project.store(), [window], keep=reference is None)
     if record:
         _record(graph, found, judge.settings)
     if html is not None:
         _write(Path(html), judge.page(found, judge.history(window)))
-    _print(found, html, as_json=as_json)
+    _print(found, judge, html, as_json=as_json)
     return 0 if found.verdict == "ok" else 1
+
+
+def _tell_of_other_settings(judge: "DriftJudge", window: Window) -> None:
+    """Say that what is on record of a window was judged otherwise, before it is replaced."""
+    known = judge.results.read(window) if judge.reference is None else None
+    if known is not None and known.rules != judge.rules(window):
+        click.secho(
+            f"{judge.view} {window} was judged before by other settings: those of then, or what "
+            f"the definitions were given as drift=, which only they know; this is {_by(judge)}",
+            fg="yellow",
+            err=True,
+        )
+
+
+def _by(judge: "DriftJudge") -> str:
+    from feature_platform.store.drift_settings import FILE
+
+    written = (judge.project.repo_dir / FILE).is_file()
+    return f"judged by {FILE}" if written else f"judged by the defaults, there is no {FILE}"
 
 
 def _require_told(graph: "FeastGraph", view: str) -> None:
@@ -224,12 +244,12 @@ def _print_reference(judge: "DriftJudge", frozen: "ViewReference", *, as_json: b
         click.echo(f"  kept in {judge.files.address}")
 
 
-def _print(found: "WindowDrift", html: str | None, *, as_json: bool) -> None:
+def _print(found: "WindowDrift", judge: "DriftJudge", html: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.to_json()))
         return
     version = f", version {found.reference_version}" if found.reference_version else ""
-    click.echo(f"{found.view} {found.window} against {found.reference}{version}\n")
+    click.echo(f"{found.view} {found.window} against {found.reference}{version}; {_by(judge)}\n")
     width = max((len(each.feature) for each in found.comparisons), default=0)
     for each in found.worst_first:
         verdict = found.verdict_of(each)

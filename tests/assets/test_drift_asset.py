@@ -2,7 +2,6 @@
 
 import html
 import json
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
