@@ -14,6 +14,7 @@ counts only ``drift``, not ``warn``, and judges it among forty-nine features wit
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -64,7 +65,7 @@ PLANS = (
     Plan(100, weeks=8, weekdays=7, days=300, other_days=10),
     Plan(1_000, weeks=8, weekdays=7, days=300, other_days=10),
     Plan(10_000, weeks=8, weekdays=7, days=100, other_days=3),
-    Plan(1_000_000, weeks=2, weekdays=2, days=6, other_days=1),
+    Plan(1_000_000, weeks=2, weekdays=2, days=6, other_days=4),
 )
 
 
@@ -354,10 +355,14 @@ def run_other(method: str, arguments: argparse.Namespace, repetitions: int) -> d
                     return {"error": done.stderr.strip().splitlines()[-1]}
             (home / "installed").touch()
     command = [str(python), __file__, "--worker", method, "--repetitions", str(repetitions)]
-    # A million rows of fifty features are four minutes of Evidently, and a day proves little.
+    # A million rows of fifty features are minutes a day for some.
     most = arguments.max_rows if arguments.full else min(arguments.max_rows, 10_000)
     command += ["--seed", str(arguments.seed), "--max-rows", str(most)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command += ["--min-rows", str(arguments.min_rows)]
+    silent = {"DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | silent
+    )
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1]}
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -387,6 +392,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--days", type=float, default=1.0, help="times the days of ours")
     parser.add_argument("--repetitions", type=int, default=200, help="changed days of each change")
+    parser.add_argument("--min-rows", type=int, default=100)
     parser.add_argument("--max-rows", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--others", default=str(Path(tempfile.gettempdir()) / "drift-others"))
@@ -394,7 +400,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the others at a million rows too")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    plans = tuple(plan for plan in PLANS if plan.rows <= arguments.max_rows)
+    plans = tuple(p for p in PLANS if arguments.min_rows <= p.rows <= arguments.max_rows)
     if arguments.worker:
         print(
             json.dumps(judge_others(arguments.worker, plans, arguments.repetitions, arguments.seed))
