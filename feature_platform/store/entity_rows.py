@@ -209,13 +209,17 @@ def read_parquet(folder: Path, path: str) -> pa.Table:
         raise SourceError(
             f"entity rows '{path}'", f"there is no Parquet file at {where}", "correct the path"
         )
+    file = files[0]
     try:
-        tables = [pq.ParquetFile(file).read() for file in files]
+        tables = []
+        for file in files:
+            tables.append(pq.ParquetFile(file).read())
         return pa.concat_tables(tables)
     except (OSError, pa.ArrowException) as error:
+        which = "" if len(files) == 1 else f" up to {file}"
         raise SourceError(
             f"entity rows '{path}'",
-            f"they cannot be read ({str(error).splitlines()[0]})",
+            f"they cannot be read{which} ({' '.join(str(error).split())[:200]})",
             "check that each file is whole Parquet with the same columns",
         ) from error
 
