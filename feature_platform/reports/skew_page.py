@@ -70,7 +70,7 @@ def _badge(each: "FeatureSkew") -> str:
 
 
 def _head(heading: str, ranked: "Sequence[FeatureSkew]", found: "ServiceSkew") -> str:
-    counts = {name: sum(each.verdict == name for each in ranked) for name in _ORDER}
+    counts: dict[str, int] = {name: sum(each.verdict == name for each in ranked) for name in _ORDER}
     keys = ", ".join(f"{name} {count:,}" for name, count in found.populations.items())
     said = (
         f"Read online at {found.moment:%Y-%m-%d %H:%M:%S} UTC with {found.requests:,} requests "

@@ -158,7 +158,8 @@ def _growth(groups: Sequence[Sequence[Profile]]) -> tuple[float | None, float]:
     Returns:
         The largest but one, and the variance around a line through the windows of all groups.
     """
-    places, shares = [], []
+    places: list[int] = []
+    shares: list[float] = []
     for group in groups:
         half = (len(group) + 1) // 2
         if half < len(group):
