@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from feature_platform.assets.retries import RETRIES
 from feature_platform.automation.settings import AutomationSettings
 from feature_platform.builder import build_feast_definitions
 from feature_platform.store.drift_settings import DriftSettings
@@ -22,6 +23,8 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
         alerts: The route file that says whom to tell what is wrong, relative to ``defs.yaml``.
         automation: Which repairs are started without being asked: `AutomationSettings` by name,
             such as ``{gap: false, tries: 5, grace: 1h, running: true}``; none adds no sensors.
+        training_sets_dir: Where snapshots of training sets are kept, relative to the repo.
+        max_retries: How often a failed step is tried again where that can help; 0 is never.
         schedules: Whether to add jobs and schedules.
         schedules_running: Whether the schedules start switched on.
     """
@@ -32,6 +35,8 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
     drift: dict[str, Any] | None = None
     alerts: str | None = None
     automation: dict[str, Any] | None = None
+    training_sets_dir: str = "data/training_sets"
+    max_retries: int = RETRIES.max_retries
     schedules: bool = True
     schedules_running: bool = False
 
@@ -52,6 +57,8 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
             automation=None
             if self.automation is None
             else AutomationSettings.parse(self.automation),
+            training_sets_dir=self.training_sets_dir,
+            retry_policy=RETRIES._replace(max_retries=self.max_retries),
             schedules=self.schedules,
             default_schedule_status=status.RUNNING if self.schedules_running else status.STOPPED,
         )

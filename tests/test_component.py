@@ -75,3 +75,13 @@ def test_yaml_names_the_file_that_says_whom_to_tell(
     (tmp_path / "alerts.yaml").write_text("routes:\n  - to: log\n")
     [sensor] = load(alerts=str(tmp_path / "alerts.yaml")).sensors
     assert sensor.name == "weather_alerts"
+
+
+@pytest.mark.parametrize(("attributes", "tries"), [({}, 3), ({"max_retries": 0}, 0)])
+def test_yaml_says_how_often_a_step_is_tried_again(
+    load: Callable[..., dg.Definitions], attributes: dict[str, int], tries: int
+):
+    graph = load(**attributes).resolve_assets_def(["weather", "feature_views", "weather_now"])
+    policy = graph.op.retry_policy
+    assert policy is not None
+    assert policy.max_retries == tries
