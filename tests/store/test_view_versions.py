@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from feast import FeatureStore, FeatureView, Field
@@ -180,6 +181,26 @@ def test_what_feast_refuses_to_apply_forgets_nothing(repo: SampleRepo) -> None:
     with pytest.raises(FeatureViewPinConflict):
         _applied(repo, OLD, version="v0")
     assert materialized_windows(store, "user_stats") == [Window(day(1), day(2))]
+
+
+def test_an_apply_that_fails_while_it_forgets_windows_restores_them(
+    repo: SampleRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.write([row(1, day(1), 11.0)])
+    store = _applied(repo, OLD)
+    materialize_window(store, "user_stats", day(1), day(2))
+    real = registry_apply.change_windows
+
+    def lost_answer(*arguments: Any) -> None:
+        monkeypatch.setattr(registry_apply, "change_windows", real)
+        real(*arguments)
+        raise ConnectionResetError("the edit was made, its answer was lost")
+
+    monkeypatch.setattr(registry_apply, "change_windows", lost_answer)
+    with pytest.raises(ConnectionResetError):
+        _applied(repo, NEW)
+    assert materialized_windows(repo.open(), "user_stats") == [Window(day(1), day(2))]
+    assert _amounts(repo.open()) == [11.0, None]
 
 
 def test_a_change_that_makes_no_version_keeps_the_windows(repo: SampleRepo) -> None:
