@@ -157,3 +157,20 @@ view = FeatureView(
         }
     )
     assert {"sources/l_ete_2026", "feature_views/gro_e_v"} <= set(repo.specs())
+
+
+def test_a_project_with_letters_that_dagster_does_not_take_is_loaded_and_run(
+    make_sample: Callable[..., "Sample"],
+):
+    sample = make_sample("no_entities")
+    settings = sample.repo / "feature_store.yaml"
+    settings.write_text(settings.read_text().replace("project: weather", "project: météo_été"))
+    definitions = sample.definitions(retry_policy=None)
+    keys = {spec.key.to_user_string() for spec in definitions.resolve_all_asset_specs()}
+    assert {key.partition("/")[0] for key in keys} == {"meteo_ete"}
+    [job] = [each for each in definitions.jobs if str(each.name).endswith("_daily")]
+    result = definitions.resolve_job_def(job.name).execute_in_process(
+        instance=sample.instance, partition_key="2026-03-01", raise_on_error=False
+    )
+    assert result.success
+    assert sample.windows("weather_now") == ["2026-03-01..2026-03-02"]
