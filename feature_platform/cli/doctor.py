@@ -35,6 +35,8 @@ _EXTRAS = {
     "psycopg": "postgres",
     "dagster-gcp": "gcp",
     "boto3": "aws",
+    "slack-sdk": "alerts",
+    "pagerduty": "alerts",
 }
 _TIMEOUT_SECONDS = 3.0
 
