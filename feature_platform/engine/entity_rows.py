@@ -12,7 +12,10 @@ import pyarrow.compute as pc
 from feature_platform.engine.relation import identifier, literal, spilling_connection
 from feature_platform.engine.source_table import Reading, SourceTable
 from feature_platform.engine.ticks import Ints, Moments, is_text, moments_of, ticks, unit_of
-from feature_platform.errors import SourceError
+from feature_platform.errors import (
+    SourceError,
+    first_line,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +106,7 @@ def entity_rows_of_sql(
         except duckdb.Error as error:
             raise SourceError(
                 "entity rows of SQL",
-                f"the query fails ({str(error).strip().splitlines()[0]})",
+                f"the query fails ({first_line(error)})",
                 "correct it; it is DuckDB's SQL, and its tables are batch sources or files",
             ) from error
     if table is None:
@@ -206,7 +209,7 @@ def _arrow(frame: Any, origin: str) -> pa.Table:
         except (ValueError, TypeError, OverflowError) as error:
             raise SourceError(
                 f"{origin}: column '{name}'",
-                f"does not hold times ({str(error).splitlines()[0]})",
+                f"does not hold times ({first_line(error)})",
                 "give datetimes, or text in ISO 8601",
             ) from error
     try:

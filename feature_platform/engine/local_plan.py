@@ -22,7 +22,10 @@ from feast.infra.compute_engines.local.feature_builder import LocalFeatureBuilde
 from feast.infra.compute_engines.local.local_node import LocalNode
 
 from feature_platform.engine.relation import VIEW, identifier, open_relation
-from feature_platform.errors import TransformationError
+from feature_platform.errors import (
+    TransformationError,
+    type_and_line,
+)
 from feature_platform.store.windows import Window
 
 _PLACE = "__place"
@@ -121,7 +124,7 @@ class _Transform(LocalNode):  # type: ignore[misc]
             made = function(*frames)
         except Exception as error:  # what a function of the repo raises
             raise self._failed(
-                f"{_name(function)} failed ({_said(error)})",
+                f"{_name(function)} failed ({type_and_line(error)})",
                 f"correct it; it is given a frame with the columns {_listed(frames)}",
             ) from error
         if not isinstance(made, expected):
@@ -136,7 +139,7 @@ class _Transform(LocalNode):  # type: ignore[misc]
             return ArrowTableValue(table.drop_columns(extra))
         except Exception as error:  # mixed types in a column
             raise self._failed(
-                f"what {_name(function)} returned cannot be converted ({_said(error)})",
+                f"what {_name(function)} returned cannot be converted ({type_and_line(error)})",
                 "let every column of its frame have one type",
             ) from error
 
@@ -292,8 +295,3 @@ def _name(function: Any) -> str:
 
 def _listed(frames: Sequence[Any]) -> str:
     return "; ".join(", ".join(map(str, frame.columns)) for frame in frames)
-
-
-def _said(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}{': ' + text[0] if text else ''}"

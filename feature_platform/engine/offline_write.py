@@ -15,7 +15,10 @@ from pyarrow import fs
 
 from feature_platform.engine.relation import parquet_source
 from feature_platform.engine.source_open import delta_place, files_below, location
-from feature_platform.errors import SourceError
+from feature_platform.errors import (
+    SourceError,
+    first_line,
+)
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
@@ -208,7 +211,7 @@ def _cast(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
     except (pa.ArrowException, KeyError) as error:
         raise SourceError(
             f"source '{source}'",
-            f"the rows to add do not fit its columns ({str(error).splitlines()[0]})",
+            f"the rows to add do not fit its columns ({first_line(error)})",
             "write rows with the columns and types of the source",
         ) from error
 

@@ -13,7 +13,11 @@ import pyarrow as pa
 
 from feature_platform.engine.newest_sql import KEYS_TOTAL, NewestRows
 from feature_platform.engine.pulled_files import write_parts
-from feature_platform.errors import MissingTableError, SourceError
+from feature_platform.errors import (
+    MissingTableError,
+    SourceError,
+    type_and_line,
+)
 from feature_platform.store.windows import Window, merge
 
 if TYPE_CHECKING:
@@ -337,7 +341,7 @@ def not_given(source: "DataSource", error: Exception) -> SourceError:
     """What to say when an offline store fails."""
     return SourceError(
         f"source '{source.name}'",
-        f"the offline store could not read it ({_first_line(error)})",
+        f"the offline store could not read it ({type_and_line(error)})",
         "check that the table, its columns and the connection exist",
     )
 
@@ -398,11 +402,6 @@ def _raw_range(source: str, name: str, kind: str, window: Window) -> str:
 def _unreadable(source: str, error: Exception) -> SourceError:
     return SourceError(
         f"source '{source}'",
-        f"it cannot be read ({_first_line(error)})",
+        f"it cannot be read ({type_and_line(error)})",
         "check that every file of it is whole and that the columns have the declared types",
     )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"

@@ -11,7 +11,12 @@ from pyarrow import fs
 
 from feature_platform.engine.relation import parquet_source
 from feature_platform.engine.source_table import SourceTable, table_in_memory, table_of_dataset
-from feature_platform.errors import MissingPackageError, MissingTableError, SourceError
+from feature_platform.errors import (
+    MissingPackageError,
+    MissingTableError,
+    SourceError,
+    first_line,
+)
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
@@ -147,7 +152,7 @@ def _dataset(name: str, filesystem: Any, files: list[str], base: str) -> Any:
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
             f"source '{name}'",
-            f"it cannot be read ({str(error).splitlines()[0]})",
+            f"it cannot be read ({first_line(error)})",
             "check that every file of it is whole Parquet",
             may_pass=True,  # it may just be being written
         ) from error
@@ -184,7 +189,7 @@ def _delta(config: "RepoConfig", source: "FileSource", threads: int) -> SourceTa
     except (OSError, pa.ArrowException, deltalake.exceptions.DeltaError) as error:
         raise SourceError(
             f"source '{source.name}'",
-            f"the Delta table '{source.path}' cannot be read ({str(error).splitlines()[0]})",
+            f"the Delta table '{source.path}' cannot be read ({first_line(error)})",
             "check the path and the credentials of its object store",
         ) from error
 

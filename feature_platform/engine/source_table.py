@@ -13,7 +13,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from feature_platform.engine.ticks import Ints, Unit
-from feature_platform.errors import SourceError
+from feature_platform.errors import (
+    SourceError,
+    type_and_line,
+)
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of Parquet's naive statistics
 _MICROSECOND = timedelta(microseconds=1)
@@ -342,10 +345,9 @@ def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _unreadable(source: str, error: Exception) -> SourceError:
-    text = str(error).strip().splitlines()
     return SourceError(
         f"source '{source}'",
-        f"it cannot be read ({type(error).__name__}: {text[0] if text else 'no message'})",
+        f"it cannot be read ({type_and_line(error)})",
         "check that every file of it is whole and that its columns have the same types in all",
     )
 

@@ -10,7 +10,10 @@ import pyarrow.compute as pc
 
 from feature_platform.engine.layout import ViewLayout
 from feature_platform.engine.rows import Row
-from feature_platform.errors import TransformationError
+from feature_platform.errors import (
+    TransformationError,
+    first_line,
+)
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -213,10 +216,9 @@ def rows_of(computed: ComputedRows, layout: ViewLayout) -> list[Row]:
     try:
         found = _convert_arrow_to_proto(computed.table, layout.view, layout.join_keys)
     except (ValueError, TypeError, AssertionError) as error:  # the last is Feast's, of a type
-        text = str(error).strip().splitlines()
         raise TransformationError(
             f"feature view '{layout.name}'",
-            f"what was computed does not fit its schema ({text[0] if text else error!r})",
+            f"what was computed does not fit its schema ({first_line(error)})",
             "declare the types that come out, or convert the columns in the transformation",
         ) from error
     return [

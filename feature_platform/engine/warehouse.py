@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from feature_platform.engine.relation import time_columns
-from feature_platform.errors import SourceError
+from feature_platform.errors import (
+    SourceError,
+    type_and_line,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -140,11 +143,9 @@ def open_warehouse(config: "RepoConfig", source: "DataSource") -> "Iterator[Ware
     except SourceError:
         raise
     except Exception as error:  # each driver raises its own
-        text = str(error).strip()
-        first = text.splitlines()[0] if text else "no message"
         raise SourceError(
             f"source '{source.name}'",
-            f"the warehouse could not hash it ({type(error).__name__}: {first})",
+            f"the warehouse could not hash it ({type_and_line(error)})",
             "check that the table, its columns and the connection exist",
         ) from error
 

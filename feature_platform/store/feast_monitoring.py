@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from feature_platform.errors import SourceError
+from feature_platform.errors import (
+    SourceError,
+    type_and_line,
+)
 from feature_platform.statistics import Profile
 from feature_platform.store.locks import file_lock
 from feature_platform.store.registry import load_view
@@ -95,11 +98,10 @@ def write_metrics(
                 store.config, "feature_view", [{**about, **build_view_aggregate(metrics)}]
             )
     except Exception as error:  # every offline store raises its own
-        text = str(error).strip().splitlines()
         raise SourceError(
             f"monitoring of feature view '{view}'",
             f"offline store '{store.config.offline_store.type}' cannot keep Feast's metrics "
-            f"({type(error).__name__}{': ' + text[0] if text else ''})",
+            f"({type_and_line(error)})",
             "remove 'data_quality_monitoring' from feature_store.yaml, or use an offline store "
             "that `feast monitor` works with",
         ) from error

@@ -33,7 +33,10 @@ from feature_platform.engine.warehouse import (
     open_warehouse,
     warehouse_kind,
 )
-from feature_platform.errors import SourceError
+from feature_platform.errors import (
+    SourceError,
+    first_line,
+)
 from feature_platform.store.source_sql import columns_built, render, render_windows
 from feature_platform.store.sql_tables import tables_read
 from feature_platform.store.windows import Window
@@ -266,7 +269,7 @@ def _as_built(
     except (duckdb.Error, OSError) as error:
         raise SourceError(
             subject,
-            f"what its SQL gives now cannot be computed: {str(error).strip().splitlines()[0]}",
+            f"what its SQL gives now cannot be computed: {first_line(error)}",
             f"check {built.sql.name} and the raw tables",
         ) from error
 

@@ -9,12 +9,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.errors import MissingPackageError, RepoError
+from feature_platform.errors import (
+    MissingPackageError,
+    RepoError,
+    first_line,
+)
 from feature_platform.store.code_locations import CodeLocation, Definitions
 from feature_platform.store.inference import inferred, with_all_keys
 from feature_platform.store.locks import creation_lock
 from feature_platform.store.registry_files import make_registry_object
-from feature_platform.store.repo_import import as_feast_would, first_line, import_repo
+from feature_platform.store.repo_import import as_feast_would, import_repo
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore, FeatureView

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.errors import RepoError
+from feature_platform.errors import RepoError, first_line
 
 if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
@@ -38,14 +38,6 @@ def import_repo(repo_dir: Path, config_path: Path, project: str) -> "RepoContent
         ) from error
     _refuse_duplicates(project, contents)
     return contents
-
-
-def first_line(error: BaseException) -> str:
-    """The line of an error that says most."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if len(lines) > 2 and "validation error" in lines[0]:  # noqa: PLR2004 - pydantic: count, field, what
-        return f"{lines[1]}: {lines[2].split(' [type=')[0]}"
-    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager

@@ -7,7 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.engine.relation import VIEW, identifier, open_relation
-from feature_platform.errors import OnlineStoreError, SourceError
+from feature_platform.errors import (
+    OnlineStoreError,
+    SourceError,
+    type_and_line,
+)
 from feature_platform.store.skew_requests import Requests
 from feature_platform.store.skew_service import ServedFeature, ServedService, ServedView
 from feature_platform.store.skew_values import values_of
@@ -55,10 +59,9 @@ def served_online(store: "FeatureStore", service: ServedService, requests: Reque
             rest = service.inputs if whole else (*service.features, *service.inputs)
             part = part.beside(_read(store, service, rest, requests, rows))
         except Exception as error:  # every store raises its own, and so does every transformation
-            text = str(error).strip().splitlines()
             raise OnlineStoreError(
                 f"feature service '{service.name}'",
-                f"reading it online failed: {type(error).__name__}{': ' + text[0] if text else ''}",
+                f"reading it online failed: {type_and_line(error)}",
                 "check that the online store runs, that feast apply has made its tables, and that "
                 "the service's on-demand views take nulls",
             ) from error

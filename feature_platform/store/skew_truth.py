@@ -14,7 +14,11 @@ import pyarrow as pa
 from feature_platform.engine.latest import EVENT_TIME, source_columns
 from feature_platform.engine.point_in_time import MOMENT, ROW, covered, rows_as_of
 from feature_platform.engine.relation import open_relation
-from feature_platform.errors import FeaturePlatformError, SourceError
+from feature_platform.errors import (
+    FeaturePlatformError,
+    SourceError,
+    type_and_line,
+)
 from feature_platform.store.skew_requests import Requests
 from feature_platform.store.skew_service import ServedService, ServedView
 from feature_platform.store.skew_values import values_of
@@ -204,10 +208,8 @@ def _compute(on_demand: Any, service: ServedService, requests: Requests, work: _
             if each.view == name:
                 work.cells[each.name] = values_of(made[each.feature], each.value_type)
     except Exception as error:  # noqa: BLE001 - whatever the transformation raises
-        text = str(error).strip().splitlines()
         work.failures[name] = (
-            f"its transformation fails on what training holds "
-            f"({type(error).__name__}{': ' + text[0] if text else ''})"
+            f"its transformation fails on what training holds ({type_and_line(error)})"
         )
 
 

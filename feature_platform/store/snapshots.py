@@ -15,7 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_platform.errors import SourceError
+from feature_platform.errors import (
+    SourceError,
+    first_line,
+)
 
 DATA = "data.parquet"
 MANIFEST = "manifest.json"
@@ -59,7 +62,7 @@ class Snapshot:
         except (OSError, pa.ArrowException) as error:
             raise SourceError(
                 f"snapshot '{self.folder}'",
-                f"cannot be read ({str(error).splitlines()[0]})",
+                f"cannot be read ({first_line(error)})",
                 "restore it, or make it again from the same inputs: it comes out the same",
             ) from error
 

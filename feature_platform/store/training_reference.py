@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from feature_platform.errors import SourceError, StatisticsError
+from feature_platform.errors import (
+    SourceError,
+    StatisticsError,
+    first_line,
+)
 from feature_platform.statistics import Reference, profile_batches
 from feature_platform.store.references import ViewReference
 from feature_platform.store.snapshots import DATA, file_hash, latest_snapshot
@@ -102,6 +106,6 @@ def _one_line_errors(data: list[Path]) -> Iterator[None]:
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
             f"training set '{data[0]}'",
-            f"cannot be read ({str(error).splitlines()[0]})",
+            f"cannot be read ({first_line(error)})",
             "build it again: the same inputs give the same set",
         ) from error

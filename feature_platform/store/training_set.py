@@ -12,7 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_platform.errors import FeaturePlatformError, RepoError, SourceError
+from feature_platform.errors import (
+    FeaturePlatformError,
+    RepoError,
+    SourceError,
+    type_and_line,
+)
 from feature_platform.store.entity_rows import entity_hash, entity_table, nullable_dtype
 from feature_platform.store.service_layout import RequestedView, requested_views
 from feature_platform.store.snapshot_changes import what_changed
@@ -188,7 +193,7 @@ def joined_features(
             raise
         raise SourceError(
             f"feature service '{service.name}'",
-            f"the offline store '{kind}' could not join it ({_first_line(error)})",
+            f"the offline store '{kind}' could not join it ({type_and_line(error)})",
             "check that its source tables, their columns and the entity rows' keys fit together",
         ) from error
     found = found.sort_by(_ROW)
@@ -271,7 +276,7 @@ def _typed(table: pa.Table, store: "FeatureStore", service: "FeatureService") ->
             raise SourceError(
                 f"feature '{name}' of service '{service.name}'",
                 f"its source holds {column.type}, which does not fit the declared {wanted} "
-                f"({_first_line(error)})",
+                f"({type_and_line(error)})",
                 "declare the type that the source holds, or correct the source",
             ) from error
         table = table.set_column(place, name, column)
@@ -349,8 +354,3 @@ def _source_facts(
             "content_hash": digest.content_hash,
         }
     return facts
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else 'no message'}"

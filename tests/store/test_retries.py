@@ -16,7 +16,7 @@ from local_servers import redis_running
 from sample_repos import SampleRepo, day, row
 
 from feature_platform.assets.retries import one_line_failures
-from feature_platform.errors import FeaturePlatformError, SourceError
+from feature_platform.errors import FeaturePlatformError, SourceError, first_line, type_and_line
 from feature_platform.store.locks import view_lock
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.registry import materialized_windows
@@ -197,3 +197,9 @@ def test_a_key_that_does_not_fit_its_type_is_named(repo: SampleRepo) -> None:
     pq.write_table(table.set_column(0, "user_id", keys), file)
     with pytest.raises(SourceError, match=r"column 'user_id' of .* holds 'one', of type string"):
         materialize_window(store, "user_stats", day(1), day(2))
+
+
+def test_an_exception_that_says_nothing_is_told_by_its_type() -> None:
+    assert first_line(NotImplementedError()) == type_and_line(NotImplementedError("\n"))
+    assert type_and_line(KeyError("x\ny")) == "KeyError: 'x\\ny'"
+    assert type_and_line(OSError("first\nsecond")) == "OSError: first"
