@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from feature_platform.engine.relation import time_columns
-from feature_platform.errors import MissingPackageError, SourceError
+from feature_platform.errors import MissingPackageError, SourceError, first_line
 from feature_platform.store.project import FeastProject
 from feature_platform.store.windows import Window
 
@@ -104,27 +104,23 @@ class PostgresBuilder:
     ) -> str:
         """Replace the window's rows; see :class:`TableBuilder`."""
         import psycopg
+        from feast.infra.utils.postgres.connection_utils import _get_conn
 
         del resources
         store = project.config.offline_store
         statements = _warehouse_statements(project, source, window, now, "postgres")
         try:
-            with psycopg.connect(
-                host=store.host,
-                port=store.port,
-                dbname=store.database,
-                user=store.user,
-                password=store.password,
-                sslmode=store.sslmode or "prefer",
-                autocommit=True,
-            ) as connection:
+            # As Feast connects: certificates and the search path are its settings.
+            with _get_conn(store) as connection:
+                connection.autocommit = True
                 for statement in statements:
                     connection.execute(statement)
         except psycopg.Error as error:
+            _require_inside(source, window, error)
             raise SourceError(
                 f"source '{source}'",
                 f"PostgreSQL at {store.host}:{store.port} could not build window {window}: "
-                f"{str(error).splitlines()[0]}",
+                f"{first_line(error)}",
                 "check the server and the raw tables, then rerun",
             ) from error
         return f"window {window} of {warehouse_table(project, source)}"
@@ -147,12 +143,26 @@ class BigQueryBuilder:
                 for statement in _warehouse_statements(project, source, window, now, "bigquery"):
                     client.query_and_wait(statement)
         except GoogleAPIError as error:
+            _require_inside(source, window, error)
             raise SourceError(
                 f"source '{source}'",
-                f"BigQuery could not build window {window}: {str(error).splitlines()[0]}",
+                f"BigQuery could not build window {window}: {first_line(error)}",
                 "check the raw tables and the permissions of the credentials, then rerun",
             ) from error
         return f"window {window} of {warehouse_table(project, source)}"
+
+
+def _require_inside(source: str, window: Window, error: Exception) -> None:
+    """Raise what a build says of an event time outside of its window, if that is the error."""
+    from feature_platform.store.source_sql import OUTSIDE
+
+    if OUTSIDE in str(error):
+        raise SourceError(
+            f"source '{source}'",
+            f"window {window} was not built: {first_line(error)}",
+            "derive the event time from $window_end, as $window_end - INTERVAL 1 MICROSECOND, "
+            "and rebuild",
+        ) from error
 
 
 def _warehouse_statements(
@@ -163,7 +173,7 @@ def _warehouse_statements(
     path, feast_source = project.sql_file(source), project.sources[source]
     assert path is not None  # noqa: S101 - only sources with SQL are built
     sql, table, moment = (
-        path.read_text(),
+        path.read_text(encoding="utf-8"),
         warehouse_table(project, source),
         time_columns(feast_source)[0],
     )
@@ -249,7 +259,7 @@ def _module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"raw tables '{path.name}'", f"needs {error.name}", f"pip install {error.name}"
         ) from error

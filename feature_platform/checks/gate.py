@@ -15,6 +15,7 @@ import dagster as dg
 
 from feature_platform.assets.windows import partitions_within
 from feature_platform.checks.source_checks import SourceChecks
+from feature_platform.engine.relation import time_columns
 from feature_platform.errors import GateError
 from feature_platform.store.project import sources_of
 from feature_platform.store.registry import load_view
@@ -124,7 +125,8 @@ class SourceGate:
         if _reads(ours) not in map(_reads, registered):
             raise GateError(
                 f"feature view '{self.view}'",
-                f"its source '{ours.name}' is another table in the registry than in the repo",
+                f"its source '{ours.name}' is another table in the registry than in the repo, or "
+                "has other time columns there",
                 "materialize the registry asset (feast apply), then rerun",
             )
 
@@ -146,7 +148,7 @@ class SourceGate:
 
 
 def _reads(source: Any) -> tuple[object, ...]:
-    """Where a source's rows come from."""
+    """Where a source's rows come from, and by which times."""
     path = getattr(source, "path", None)
     table = path if path is not None else source.get_table_query_string()
-    return table, dict(source.field_mapping)
+    return table, dict(source.field_mapping), time_columns(source)

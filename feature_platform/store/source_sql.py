@@ -13,7 +13,7 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
 
-from feature_platform.errors import SourceError
+from feature_platform.errors import SourceError, first_line
 from feature_platform.store.windows import Window
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Dialect = Literal["duckdb", "bigquery", "postgres"]
 DIALECTS: tuple[Dialect, ...] = ("duckdb", "bigquery", "postgres")
 PARAMETERS = ("window_start", "window_end", "computed_at")
+
+OUTSIDE = "event time outside of the window: "
+"""What a warehouse's error says, before the event time, where a query gives such a row."""
 
 _INSTANT = exp.DataType.Type.TIMESTAMPTZ
 
@@ -122,8 +125,10 @@ def insert_statements(  # noqa: PLR0917  the window and its two times belong at 
     """What replaces exactly one window of an existing table, all of it or nothing.
 
     Each string is one script that brings its own transaction: rows with an event time in the window
-    go, the query's rows come. Repeating it leaves the same rows. Two that run at once on one table
-    wait for each other on PostgreSQL; on BigQuery the later one is cancelled and can be retried.
+    go, the query's rows come. A row of it with an event time outside of the window, or with none,
+    fails the script with `OUTSIDE` in its message. Repeating it leaves the same rows. Two that run
+    at once on one table wait for each other on PostgreSQL; on BigQuery the later one is cancelled
+    and can be retried.
 
     Args:
         sql: As for `render`; it must name its columns.
@@ -144,7 +149,11 @@ def insert_statements(  # noqa: PLR0917  the window and its two times belong at 
     delete = exp.delete(target).where(
         exp.and_(moment >= _moment(window.start), moment.copy() < _moment(window.end))
     )
-    insert = exp.insert(query, target.copy(), columns=[exp.to_identifier(c) for c in columns])
+    insert = exp.insert(
+        _inside(query, event_timestamp_column, window, dialect),
+        target.copy(),
+        columns=[exp.to_identifier(c) for c in columns],
+    )
     steps = [_generate(step, dialect, name) for step in (delete, insert)]
     if dialect == "bigquery":
         steps = ["BEGIN TRANSACTION", *steps, "COMMIT TRANSACTION"]
@@ -211,7 +220,7 @@ def _parsed(sql: str, name: str, times: "Sequence[exp.Expression]") -> exp.Query
         statements = [one for one in sqlglot.parse(sql, read="duckdb") if one is not None]
     except SqlglotError as error:
         raise SourceError(
-            name, f"does not parse as DuckDB SQL: {_first_line(error)}", "fix the SQL there"
+            name, f"does not parse as DuckDB SQL: {first_line(error)}", "fix the SQL there"
         ) from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         kinds = ", ".join(type(one).__name__.upper() for one in statements) or "nothing"
@@ -247,7 +256,7 @@ def _generate(tree: exp.Expression, dialect: Dialect, name: str) -> str:
     except SqlglotError as error:
         raise SourceError(
             name,
-            f"cannot be said in {dialect}: {_first_line(error)}",
+            f"cannot be said in {dialect}: {first_line(error)}",
             "write it with functions both dialects have",
         ) from error
     return text
@@ -259,6 +268,35 @@ def _epoch_for_bigquery(node: exp.Expression) -> exp.Expression:
         micros = exp.func("UNIX_MICROS", node.this, dialect="bigquery")
         return exp.paren(exp.Div(this=micros, expression=exp.Literal.number(1_000_000)))
     return node
+
+
+def _inside(query: exp.Query, moment: str, window: Window, dialect: Dialect) -> exp.Select:
+    """The query's rows, which fails at one whose event time lies outside of the window."""
+    columns = {each.output_name: exp.column(_identifier(each), "built") for each in query.selects}
+    time = columns[moment]
+    start, end = _moment(window.start), _moment(window.end)
+    text = exp.func("COALESCE", exp.cast(time.copy(), "text"), exp.Literal.string("null"))
+    said = exp.func("CONCAT", exp.Literal.string(OUTSIDE), text)
+    failing = (
+        exp.cast(said, "boolean")
+        if dialect == "postgres"
+        else exp.Anonymous(this="ERROR", expressions=[said])
+    )
+    # In the list of columns: a condition might be looked at before those of the query itself.
+    checked = (
+        exp.Case()
+        .when(exp.and_(time.copy() >= start, time.copy() < end), time.copy())
+        .when(failing, time.copy())
+    )
+    columns[moment] = exp.alias_(checked, _identifier(time))
+    return exp.select(*columns.values()).from_(query.subquery("built"))
+
+
+def _identifier(column: exp.Expression) -> exp.Identifier:
+    """A column's name, quoted as the query has it."""
+    found = column.args.get("alias") or column.this
+    named = isinstance(found, exp.Identifier)
+    return found.copy() if named else exp.to_identifier(column.output_name)
 
 
 def _columns(query: exp.Query, event_timestamp_column: str, name: str) -> list[str]:
@@ -301,7 +339,3 @@ def _moment(moment: datetime) -> exp.Cast:
         exp.Literal.string(moment.astimezone(UTC).isoformat(sep=" ")),
         _INSTANT,
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -74,7 +74,7 @@ def build_parquet_window(
         target_folder.mkdir(parents=True, exist_ok=True)
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            connection_setup(connection, window)
+            _bind(connection_setup, connection, window, subject)
             connection.execute(
                 f"COPY ({query}) TO '{_quoted(unfinished)}' "
                 "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
@@ -97,6 +97,23 @@ def build_parquet_window(
         with suppress(OSError):
             unfinished.unlink()
     return BuiltWindow(path, window, rows, tuple(replaced))
+
+
+def _bind(
+    setup: "Callable[[duckdb.DuckDBPyConnection, Window], object]",
+    connection: "duckdb.DuckDBPyConnection",
+    window: Window,
+    subject: str,
+) -> None:
+    try:
+        setup(connection, window)
+    except OSError as error:
+        raise SourceError(
+            subject,
+            f"its raw tables cannot be bound: {error}",
+            "check the files that raw_tables.py reads, then rerun",
+            may_pass=True,
+        ) from error
 
 
 def _read(sql_path: Path) -> str:

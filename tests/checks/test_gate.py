@@ -321,10 +321,26 @@ def test_a_source_that_the_registry_reads_elsewhere_is_not_served_unchecked(samp
     [reason] = reasons(result)
     assert reason == (
         "feature view 'stock': its source 'voorraad' is another table in the registry than in the "
-        "repo; materialize the registry asset (feast apply), then rerun"
+        "repo, or has other time columns there; materialize the registry asset (feast apply), then "
+        "rerun"
     )
     assert sample.run("registry").success
     assert sample.run(VIEW, partition="2026-03-01").success
+
+
+def test_neither_is_one_that_the_registry_reads_by_another_time(sample: "Sample"):
+    path = sample.repo / "stock.py"
+    text = path.read_text()
+    table = pq.read_table(sample.repo / "data/voorraad.parquet")
+    pq.write_table(
+        table.append_column("gemeten", table["tijdstip"]), sample.repo / "data/voorraad.parquet"
+    )
+    changed = text.replace('timestamp_field="tijdstip"', 'timestamp_field="gemeten"')
+    assert changed != text
+    path.write_text(changed)
+    result = sample.run(VIEW, partition="2026-03-01")
+    assert not result.success
+    assert "has other time columns there" in reasons(result)[0]
 
 
 def test_a_window_before_the_first_partition_has_passed_nothing(sample: "Sample"):

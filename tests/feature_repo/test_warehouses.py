@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -12,7 +14,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from feature_platform.assets.source_tables import PostgresBuilder
+from feature_platform.errors import SourceError
 from feature_platform.store.source_sql import (
+    OUTSIDE,
     create_table_statement,
     insert_statements,
     render,
@@ -159,3 +164,61 @@ def _copy_raw_tables(raw: duckdb.DuckDBPyConnection, postgres: psycopg.Connectio
         with postgres.cursor().copy(f"COPY raw.{table} FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("moved", ["INTERVAL 2 DAY", "CAST(NULL AS INTERVAL)"])
+def test_a_row_outside_of_the_window_fails_the_build_on_postgres(
+    repo: Path, postgres: psycopg.Connection, bound: Bound, moved: str
+):
+    _copy_raw_tables(bound(WINDOW), postgres)
+    sql = (repo / "sql" / "merchant_stats.sql").read_text()
+    table = "ml_data.merchant_statistics"
+    postgres.execute("CREATE SCHEMA ml_data")
+    postgres.execute(create_table_statement(sql, "postgres", table, "event_timestamp"))
+    postgres.execute(f"INSERT INTO {table} VALUES ('9', 0, 1, 1, 0, %s)", [WINDOW.start])
+    spoilt = sql.replace("INTERVAL 1 MICROSECOND", moved)
+    assert spoilt != sql
+    (script,) = insert_statements(spoilt, "postgres", table, "event_timestamp", WINDOW, COMPUTED)
+
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation, match=OUTSIDE):
+        postgres.execute(script)
+    postgres.rollback()
+
+    assert postgres.execute(f"SELECT merchant_id FROM {table}").fetchall() == [("9",)]
+
+
+@pytest.mark.server
+def test_the_builder_connects_as_feast_does_and_names_a_row_outside_of_its_window(
+    postgres: psycopg.Connection, tmp_path: Path
+):
+    from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
+        PostgreSQLOfflineStoreConfig,
+    )
+    from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+        PostgreSQLSource,
+    )
+
+    postgres.execute("DROP SCHEMA IF EXISTS shelf CASCADE; CREATE SCHEMA shelf")
+    path = tmp_path / "orders.sql"
+    sql = "SELECT CAST('a' AS VARCHAR) AS k, CAST($window_start AS TIMESTAMPTZ) AS at"
+    path.write_text(sql)
+    store = PostgreSQLOfflineStoreConfig(
+        host=postgres.info.host,
+        database="postgres",
+        user="postgres",
+        password="",
+        db_schema="shelf",
+    )
+    project: Any = SimpleNamespace(
+        config=SimpleNamespace(offline_store=store),
+        sql_file=lambda _source: path,
+        sources={"orders": PostgreSQLSource(name="orders", table="orders", timestamp_field="at")},
+    )
+    PostgresBuilder().build(project, "orders", WINDOW, COMPUTED, None)
+    assert postgres.execute("SELECT k FROM shelf.orders").fetchall() == [("a",)]
+
+    path.write_text(sql.replace("$window_start", "$window_end"))
+    with pytest.raises(SourceError, match=r"'orders': window .* was not built: .*2026-03-02"):
+        PostgresBuilder().build(project, "orders", WINDOW, COMPUTED, None)
+    assert postgres.execute("SELECT k FROM shelf.orders").fetchall() == [("a",)]

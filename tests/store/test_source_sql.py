@@ -13,11 +13,13 @@ from sqlglot import exp
 from feature_platform.errors import MissingPackageError, SourceError
 from feature_platform.store.source_sql import (
     DIALECTS,
+    OUTSIDE,
     Dialect,
     create_table_statement,
     insert_statements,
     render,
 )
+from feature_platform.store.sql_tables import tables_read
 from feature_platform.store.window_build import build_parquet_window
 from feature_platform.store.window_files import file_name
 from feature_platform.store.windows import Window
@@ -419,3 +421,38 @@ build_parquet_window(lambda *_: None, sql, table, window, window.end)
 
 def _half_written(table: Path) -> bool:
     return any(path.stat().st_size > 1_000_000 for path in table.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("moved", ["INTERVAL 2 DAY", "INTERVAL 0 DAY", "CAST(NULL AS INTERVAL)"])
+def test_a_row_outside_of_the_window_is_never_inserted_and_keeps_the_old_window(moved: str):
+    sql = SQL.replace("INTERVAL 1 MICROSECOND", moved)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        orders(connection, DAY)
+        connection.execute("CREATE SCHEMA ml")
+        connection.execute(create_table_statement(SQL, "duckdb", "ml.orders", "event_timestamp"))
+        for text in (SQL, sql):
+            (script,) = insert_statements(
+                text, "duckdb", "ml.orders", "event_timestamp", DAY, COMPUTED
+            )
+            if text == SQL:
+                connection.execute(script)
+                continue
+            with pytest.raises(duckdb.Error, match=OUTSIDE):
+                connection.execute(script)
+            connection.execute("ROLLBACK")
+        assert connection.execute("SELECT count(*) FROM ml.orders").fetchall() == [(3,)]
+
+
+def test_raw_tables_that_cannot_be_read_are_not_called_a_full_disk(sql_file: Path, table: Path):
+    def missing(_connection: object, _window: Window) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "raw/orders.csv")
+
+    with pytest.raises(SourceError, match=r"raw tables cannot be bound: .*raw/orders\.csv"):
+        build_parquet_window(missing, sql_file, table, DAY, COMPUTED)
+
+
+def test_a_helper_of_a_query_is_no_table_however_it_is_written(tmp_path: Path):
+    path = tmp_path / "orders.sql"
+    path.write_text("WITH Daily AS (SELECT * FROM raw.orders) SELECT * FROM daily")
+    assert tables_read(path) == ["raw.orders"]
