@@ -86,8 +86,8 @@ def open_ledger(path: Path) -> Iterator["Ledger"]:
         raise AlertError(
             f"alert state {path}",
             f"it cannot be used ({type(error).__name__}: {error})",
-            "make the folder writable; a damaged file may be moved away: what is wrong now is then "
-            "told again",
+            "make room if the disk is full, or the folder writable; a damaged file may be moved "
+            "away: what is wrong now is then told again",
         ) from error
 
 

@@ -350,7 +350,7 @@ def test_an_event_log_that_is_begun_anew_is_noticed(
     watch.report(SOURCE, "keys", passed=True)
     watch.report(SOURCE, "keys", passed=False)
     watch.tick()
-    state = next((tmp_path / "home" / "alerts").glob("*.sqlite"))
+    state = next((tmp_path / "alerts").glob("*.sqlite"))
     (tmp_path / "second" / "alerts").mkdir(parents=True)
     for file in state.parent.iterdir():
         (tmp_path / "second" / "alerts" / file.name).write_bytes(file.read_bytes())
@@ -426,7 +426,7 @@ def test_a_channel_that_is_down_shows_in_the_tick_and_its_secret_nowhere(
     said = watch.tick()
     assert said.startswith("1 incidents open, 0 messages sent, 1 waiting; channel 'hook' answered")
     # All that Dagster and the alerts keep, and none of it holds the channel's secret.
-    kept = [file for file in (tmp_path / "home").rglob("*") if file.is_file()]
+    kept = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert len(kept) > 3
     assert not any(b"hook-key-5f0c1d" in file.read_bytes() for file in kept)
 
