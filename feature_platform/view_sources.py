@@ -52,7 +52,8 @@ def source_columns(views: "Iterable[FeatureView]", source: "DataSource") -> dict
     """Columns a source table must have for its views, with Feast's type; field mappings undone.
 
     None at all where a view's features are not known yet: then every column of the table counts.
-    A view whose features are computed only needs its keys to be there.
+    A view whose features are computed only needs its keys to be there. Where views declare a number
+    of 32 bits and of 64, its values have to fit into 32.
     """
     renamed = {new: old for old, new in source.field_mapping.items()}
     columns: dict[str, str] = {}
@@ -61,8 +62,14 @@ def source_columns(views: "Iterable[FeatureView]", source: "DataSource") -> dict
         if not view.features and not computed:
             return {}
         for field in [*view.entity_columns, *(() if computed else view.features)]:
-            columns[renamed.get(field.name, field.name)] = type_name(field.dtype)
+            name, kind = renamed.get(field.name, field.name), type_name(field.dtype)
+            columns[name] = _narrower(columns.get(name, kind), kind)
     for name in (source.timestamp_field, source.created_timestamp_column):
         if name:
             columns[renamed.get(name, name)] = "UnixTimestamp"
     return columns
+
+
+def _narrower(one: str, other: str) -> str:
+    same = one.replace("64", "32") == other.replace("64", "32")
+    return one if same and "32" in one else other

@@ -14,6 +14,7 @@ from feature_platform.checks.recorded import VERDICTS
 from feature_platform.checks.source_checks import SourceChecks
 from feature_platform.store.windows import Window
 from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.view_sources import source_columns
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -282,3 +283,25 @@ def test_a_step_that_cannot_read_its_source_fails_in_one_line(sample: "Sample"):
     said = event.step_failure_data.user_failure_data.description
     assert said.startswith("source 'voorraad': it cannot be read (")
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_column_that_views_declare_in_two_widths_has_to_fit_the_narrower(
+    sample: "Sample", order: int
+):
+    from feast import FeatureView, Field
+    from feast.types import Array, Float32, Float64, Int32, Int64
+
+    source = sample.project.sources["voorraad"]
+    widths = [(Int32, Array(Float64)), (Int64, Array(Float32))][::order]
+    views = [
+        FeatureView(
+            name=f"view_{place}",
+            source=source,
+            schema=[Field(name="reserved", dtype=whole), Field(name="sizes", dtype=numbers)],
+        )
+        for place, (whole, numbers) in enumerate(widths)
+    ]
+    found = source_columns(views, source)
+    assert found["reserved"] == "Int32"
+    assert found["sizes"] == "Array(Float32)"
