@@ -7,7 +7,7 @@ each sensor and schedule of the project, however many views there are.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 from dagster._core.scheduler.instigation import (
@@ -38,8 +38,12 @@ class Ticking:
     on: bool = False
 
     @classmethod
-    def of(cls, defined: dg.SensorDefinition | dg.ScheduleDefinition) -> "Ticking":
-        """As it is defined."""
+    def of(cls, defined: Any) -> "Ticking":
+        """As it is defined.
+
+        Args:
+            defined: A sensor, or a schedule of either of Dagster's kinds.
+        """
         kind: Literal["sensor", "schedule"] = (
             "sensor" if isinstance(defined, dg.SensorDefinition) else "schedule"
         )
