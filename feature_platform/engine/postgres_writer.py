@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,16 +35,36 @@ _COPY_END = struct.pack(">h", -1)
 _NULL = struct.pack(">i", -1)
 _EPOCH_2000 = 946_684_800_000_000
 _SCAN_ROWS = 50_000
-_SPLIT_ROWS = 2_000
+_SPLIT_CELLS = 10_000
 _COPY_BYTES = 1 << 20
-_SORT_MEMORY = "64MB"
+_BATCH_CELLS = 500_000
+"""How many values are written in one go, so that views of any width keep to `ANSWER_SECONDS`."""
+_STAGED_FEATURES = 100
+"""How many features a row of the temporary table holds; several hundred would not fit its page."""
+_PAGE = 8160
+"""Up to how many bytes the server keeps such a row as it is, rather than compressing it."""
+_DEADLOCKS = 5
+"""How often a batch may be the one that the server gives up to end a deadlock."""
+_SETTINGS = ", ".join(
+    f"set_config('{name}', '{value}', true)"
+    for name, value in {
+        "work_mem": "64MB",
+        # Keys are looked up one by one, in their order, whatever the server believes of a table
+        # that it has never analyzed: a batch costs the same in a table of any size.
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "jit": "off",  # which takes seconds for the statements of a wide view
+    }.items()
+)
 
 
 class PostgresWriter:
     """Writes and scans a Feast PostgreSQL online store over one connection.
 
-    A batch is copied in PostgreSQL's binary format into a temporary table, one row a key, and from
-    there inserted by one statement that compares and writes. Threads take turns.
+    A batch is copied in PostgreSQL's binary format into a temporary table, one row a key. One
+    statement compares it with what is there and updates, which costs a third less than inserting
+    all of it with ``ON CONFLICT``; a second one, where it is needed, inserts the rest. Threads take
+    turns.
 
     Args:
         connection: A ``psycopg.Connection`` of its own.
@@ -84,20 +105,26 @@ class PostgresWriter:
         return any(each is not None and (each.closed or each.broken) for each in both)
 
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
-        """Put rows in where the guard lets them, in one transaction or, for many rows, in two."""
+        """Put rows in, each whole or not at all, where the guard lets them."""
         unique = rows.latest()
         table = self._table(view)
+        step = max(1, _BATCH_CELLS // max(1, len(unique.features)))
         with self._turn:
-            if len(unique) < _SPLIT_ROWS or not self._has_second():
-                self._write(self._connection, table, unique, guard)
-                return
-            # Halves have no key in common, so they never wait for each other; and each is a state
-            # that a crash may leave, as batches are.
-            lower, upper = _halves(unique)
-            with ThreadPoolExecutor(1) as other:
-                writing = other.submit(self._write, self._second, table, upper, guard)
-                self._write(self._connection, table, lower, guard)
-                writing.result()
+            for start in range(0, len(unique), step):
+                self._write_by_two(table, unique.slice(start, step), guard)
+
+    def _write_by_two(self, table: str, unique: EncodedRows, guard: Guard) -> None:
+        cells = len(unique) * len(unique.features)
+        if cells < _SPLIT_CELLS or not self._has_second():
+            self._write(self._connection, table, unique, guard)
+            return
+        # Halves have no key in common, so they never wait for each other; and each is a state that
+        # a crash may leave, as batches are.
+        lower, upper = _halves(unique)
+        with ThreadPoolExecutor(1) as other:
+            writing = other.submit(self._write, self._second, table, upper, guard)
+            self._write(self._connection, table, lower, guard)
+            writing.result()
 
     def _has_second(self) -> bool:
         """Whether there is another connection, which is opened if need be and can be."""
@@ -114,21 +141,20 @@ class PostgresWriter:
         return self._second is not None
 
     def _write(self, connection: Any, table: str, unique: EncodedRows, guard: Guard) -> None:
-        count = len(unique.features)
-        cells = ", ".join(f"v{n} bytea, t{n} text" for n in range(count))
-        stage = (
-            f"CREATE TEMP TABLE {_STAGE} (entity_key bytea, event_ts timestamp, "
-            f"created_ts timestamp, {cells})"
-        )
-        with self._transaction(connection) as cursor:
-            cursor.execute(stage)
-            with cursor.copy(f"COPY {_STAGE} FROM STDIN (FORMAT BINARY)") as copy:
-                for piece in _copy_stream(unique):
-                    copy.write(piece)
-            cursor.execute(f"SET LOCAL work_mem = '{_SORT_MEMORY}'")
-            cursor.execute(_upsert(table, unique, guard))
-            # Now, not on commit: a batch within a scan is committed only with the scan.
-            cursor.execute(f"DROP TABLE {_STAGE}")
+        from psycopg.errors import DeadlockDetected
+
+        for attempt in range(1, _DEADLOCKS + 1):
+            try:
+                with self._transaction(connection) as cursor:
+                    cursor.execute(f"SELECT {_SETTINGS}")
+                    for some in _narrow(unique):
+                        _write_some(cursor, table, some, guard)
+            except DeadlockDetected:
+                # Keys go in order, but the cells of one, and those of other writers, need not.
+                if attempt == _DEADLOCKS:
+                    raise
+            else:
+                return
 
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
         """Stream the keys whose stored event time lies in the window."""
@@ -232,32 +258,82 @@ def _halves(rows: EncodedRows) -> tuple[EncodedRows, EncodedRows]:
     return lower, upper
 
 
-def _upsert(table: str, rows: EncodedRows, guard: Guard) -> str:
+def _narrow(rows: EncodedRows) -> Iterator[EncodedRows]:
+    """The rows with some of their features at a time."""
+    features = sorted(rows.features, key=lambda feature: feature.name)
+    for start in range(0, len(features), _STAGED_FEATURES):
+        yield replace(rows, features=tuple(features[start : start + _STAGED_FEATURES]))
+
+
+def _write_some(cursor: Any, table: str, rows: EncodedRows, guard: Guard) -> None:
+    cells = ", ".join(f"v{n} bytea, t{n} text" for n in range(len(rows.features)))
+    cursor.execute(
+        f"CREATE TEMP TABLE {_STAGE} (entity_key bytea, event_ts timestamp, "
+        f"created_ts timestamp, {cells}) WITH (toast_tuple_target = {_PAGE})"
+    )
+    with cursor.copy(f"COPY {_STAGE} FROM STDIN (FORMAT BINARY)") as copy:
+        for piece in _copy_stream(rows):
+            copy.write(piece)
+    cursor.execute(_update(table, rows, guard))
+    if cursor.rowcount < len(rows) * len(rows.features):
+        cursor.execute(_insert(table, rows, guard))
+    # Now, not on commit: a batch within a scan is committed only with the scan.
+    cursor.execute(f"DROP TABLE {_STAGE}")
+
+
+# Feast sends naive UTC times, which the server reads in the session's time zone; so do these.
+_EVENT, _CREATED = "s.event_ts::timestamptz", "s.created_ts::timestamptz"
+
+
+def _update(table: str, rows: EncodedRows, guard: Guard) -> str:
+    """SQL that writes the cells that are there, may be replaced, and are not the same anyway."""
+    names = ", ".join(_literal(feature.name) for feature in rows.features)
+    value, text = (
+        "CASE t.feature_name "
+        + " ".join(
+            f"WHEN {_literal(feature.name)} THEN s.{column}{n}"
+            for n, feature in enumerate(rows.features)
+        )
+        + " END"
+        for column in "vt"
+    )
+    return (
+        f"UPDATE {table} AS t SET value = {value}, value_text = {text}, event_ts = {_EVENT}, "
+        f"created_ts = {_CREATED} FROM {_STAGE} AS s "
+        f"WHERE t.entity_key = s.entity_key AND t.feature_name IN ({names}) "
+        f"AND ({_allowed(guard, _EVENT, _CREATED)}) "
+        "AND (t.event_ts, t.created_ts, t.value, t.value_text) "
+        f"IS DISTINCT FROM ({_EVENT}, {_CREATED}, {value}, {text})"
+    )
+
+
+def _insert(table: str, rows: EncodedRows, guard: Guard) -> str:
+    """SQL that writes the cells that are not there, or have come since the statement began."""
     cells = ", ".join(
         f"({_literal(feature.name)}, s.v{n}, s.t{n})" for n, feature in enumerate(rows.features)
     )
-    # Feast sends naive UTC times, which the server reads in the session's time zone; so do these.
     # In the order of keys, so that two writers cannot wait for each other.
     return (
         f"INSERT INTO {table} AS t "
         "(entity_key, feature_name, value, value_text, event_ts, created_ts) "
-        "SELECT s.entity_key, f.name, f.value, f.text, s.event_ts::timestamptz, "
-        f"s.created_ts::timestamptz FROM {_STAGE} AS s "
+        f"SELECT s.entity_key, f.name, f.value, f.text, {_EVENT}, {_CREATED} FROM {_STAGE} AS s "
         f"CROSS JOIN LATERAL (VALUES {cells}) AS f(name, value, text) "
+        f"WHERE NOT EXISTS (SELECT FROM {table} AS o "
+        "WHERE o.entity_key = s.entity_key AND o.feature_name = f.name) "
         "ORDER BY s.entity_key, f.name "
         "ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = EXCLUDED.value, "
         "value_text = EXCLUDED.value_text, event_ts = EXCLUDED.event_ts, "
-        f"created_ts = EXCLUDED.created_ts WHERE {_allowed(guard)}"
+        "created_ts = EXCLUDED.created_ts "
+        f"WHERE {_allowed(guard, 'EXCLUDED.event_ts', 'EXCLUDED.created_ts')}"
     )
 
 
-def _allowed(guard: Guard) -> str:
-    newer = (
-        "t.event_ts IS NULL OR EXCLUDED.event_ts > t.event_ts OR (EXCLUDED.event_ts = t.event_ts"
-    )
+def _allowed(guard: Guard, event: str, created: str) -> str:
+    """SQL condition: the row that is there may be replaced by one of those times."""
+    newer = f"t.event_ts IS NULL OR {event} > t.event_ts OR ({event} = t.event_ts"
     if guard.compares_created:
         never = "'-infinity'::timestamptz"
-        newer += f" AND coalesce(EXCLUDED.created_ts, {never}) >= coalesce(t.created_ts, {never})"
+        newer += f" AND coalesce({created}, {never}) >= coalesce(t.created_ts, {never})"
     newer += ")"
     return newer + "".join(f" OR ({_inside('t.', window)})" for window in guard.governed)
 
