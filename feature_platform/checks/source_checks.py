@@ -210,7 +210,7 @@ class SourceChecks:
         found: dict[str, str] = {}
         for said in recorded_verdicts(instance, spec.key):
             for key, verdict in said.items():
-                # Newest first: the first record that saw this partition decides.
+                # Newest first: the newest verdict on this content by these rules decides.
                 seen = (verdict["content_hash"], verdict.get("rules"))
                 if seen == (contents.get(key), self.rules) and key not in found:
                     found[key] = verdict["blocks"]
