@@ -62,7 +62,7 @@ class PostgresWriter:
     """Writes and scans a Feast PostgreSQL online store over one connection.
 
     A batch is copied in PostgreSQL's binary format into a temporary table, one row a key. One
-    statement compares it with what is there and updates, which costs a third less than inserting
+    statement compares it with what is there and updates, which costs a fifth less than inserting
     all of it with ``ON CONFLICT``; a second one, where it is needed, inserts the rest. Threads take
     turns.
 
