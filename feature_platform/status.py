@@ -11,6 +11,7 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from feature_platform.assets.feature_views import REBUILD_DUE
 from feature_platform.assets.sources import CONTENT_HASH, combined_hash
 from feature_platform.assets.windows import partitions_within, window_of
+from feature_platform.checks.recorded import newest_by_partition
 from feature_platform.store.registry import materialized_windows
 from feature_platform.store.windows import Window, covers
 from feature_platform.translator import DagsterFeastTranslator, FeastTranslatorData
@@ -126,14 +127,16 @@ def _changed(
     windows: Mapping[str, Window],
 ) -> set[str]:
     """Partitions whose sources now have another content than the one put online."""
-    served = _content_hashes(instance, view, list(windows))
+    served = newest_by_partition(instance, view, list(windows), CONTENT_HASH)
     if not served:
         return set()
     content: dict[str, list[str | None]] = {key: [] for key in served}
     for asset, source in sources.items():
         assert source.partitions is not None  # noqa: S101 - sources are always partitioned
         parts = {key: list(partitions_within(source.partitions, windows[key])) for key in served}
-        built = _content_hashes(instance, asset, [part for each in parts.values() for part in each])
+        built = newest_by_partition(
+            instance, asset, {part for each in parts.values() for part in each}, CONTENT_HASH
+        )
         for key, within in parts.items():
             content[key] += [built.get(part) for part in within]
     return {
@@ -172,25 +175,3 @@ def _newest(records: Sequence[dg.EventLogRecord], label: str) -> int:
         if value and value.value:
             return record.storage_id
     return 0
-
-
-def _content_hashes(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, keys: list[str]
-) -> Mapping[str, str]:
-    """The content hash in the newest materialization of each partition."""
-    found: dict[str, str] = {}
-    cursor: str | None = None
-    wanted = set(keys)
-    while wanted - found.keys():
-        page = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=asset, asset_partitions=keys), limit=1000, cursor=cursor
-        )
-        for record in page.records:
-            materialization = record.asset_materialization
-            value = materialization.metadata.get(CONTENT_HASH) if materialization else None
-            if record.partition_key and value is not None:
-                found.setdefault(record.partition_key, str(value.value))
-        if not page.has_more:
-            break
-        cursor = page.cursor
-    return found

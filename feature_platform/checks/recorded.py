@@ -40,6 +40,32 @@ def record_results(
         )
 
 
+def newest_by_partition(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Collection[str], label: str
+) -> dict[str, str]:
+    """What the newest materialization of each partition that has it says under a label.
+
+    A partition may have been materialized any number of times: pages are read until all are found.
+    """
+    found: dict[str, str] = {}
+    cursor: str | None = None
+    while len(found) < len(keys):
+        page = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=asset, asset_partitions=list(keys)),
+            limit=1000,
+            cursor=cursor,
+        )
+        for record in page.records:
+            materialization = record.asset_materialization
+            value = materialization.metadata.get(label) if materialization else None
+            if record.partition_key and value is not None:
+                found.setdefault(record.partition_key, str(value.value))
+        if not page.has_more:
+            break
+        cursor = page.cursor
+    return found
+
+
 def recorded_verdicts(
     instance: dg.DagsterInstance, check: dg.AssetCheckKey
 ) -> Iterator[Mapping[str, Mapping[str, Any]]]:

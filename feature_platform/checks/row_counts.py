@@ -76,6 +76,10 @@ def usual_rows(
         for days, each in enumerate(earlier_windows(window), start=1)
         if each in counts
     }
+    if window.end - window.start >= timedelta(days=1) and any(by_day.values()):
+        # Empty days before a source's first row say nothing of its weekdays.
+        began = max(days for days, rows in by_day.items() if rows)
+        by_day = {days: rows for days, rows in by_day.items() if days <= began}
     like = [rows for days, rows in by_day.items() if days % _WEEK == 0]
     recent = {days: rows for days, rows in by_day.items() if days <= _RECENT_DAYS}
     is_known_by_weekday = len(like) >= _WEEKS_NEEDED

@@ -1,6 +1,7 @@
 """Source checks in Dagster: Great Expectations on each window, blocking, verdicts on record."""
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +13,15 @@ import dagster as dg
 from feature_platform.assets.retries import one_line_failures
 from feature_platform.assets.sources import CONTENT_HASH, ROW_COUNT, hashed_columns
 from feature_platform.assets.windows import run_windows
-from feature_platform.checks.recorded import VERDICTS, record_results, recorded_verdicts
+from feature_platform.checks.recorded import (
+    VERDICTS,
+    newest_by_partition,
+    record_results,
+    recorded_verdicts,
+)
 from feature_platform.checks.row_counts import earlier_windows
 from feature_platform.engine.relation import time_columns
+from feature_platform.errors import SourceError
 from feature_platform.store.inference import UNKNOWN
 from feature_platform.store.project import source_of
 from feature_platform.store.view_settings import read_min_rows
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from feature_platform.checks.outcomes import CheckOutcome, ExpectationOutcome
     from feature_platform.engine.sources import WindowDigest
 
+_log = logging.getLogger(__name__)
 # Expectations shown on a page, failures first.
 _MAX_SHOWN = 100
 
@@ -129,7 +137,6 @@ class SourceChecks:
         """Check each window, oldest first, holding one of them in memory at a time."""
         from feature_platform.checks.expectations import SourceValidator
         from feature_platform.checks.suites import load_suite
-        from feature_platform.engine.event_times import rows_without_event_time
         from feature_platform.engine.sources import read_window_table
 
         suite_file = self.data.project.suite_file(self.name)
@@ -138,7 +145,7 @@ class SourceChecks:
         counts = self._recorded_counts(instance, windows)
         counts |= {window: digest.rows for window, digest in digests.items()}
         now = datetime.now(UTC)
-        untimed = rows_without_event_time(store.config, self.data.obj) if windows else None
+        untimed = self._untimed(store) if windows else None
         newest = list(windows)[-1:]
         with SourceValidator(schema, suite, min_rows=self.min_rows) as validator:
             for key, window in windows.items():
@@ -151,6 +158,17 @@ class SourceChecks:
                     untimed=untimed if [key] == newest else None,
                 )
                 yield WindowVerdict(key, window, digests[window].content_hash, self.rules, outcomes)
+
+    def _untimed(self, store: "FeatureStore") -> int | None:
+        """Rows without an event time; None where the source cannot be asked, be it for now."""
+        from feature_platform.engine.event_times import rows_without_event_time
+
+        try:
+            return rows_without_event_time(store.config, self.data.obj)
+        except SourceError as error:
+            # They only warn: that they cannot be counted is no reason to keep windows back.
+            _log.warning("rows without an event time were not counted: %s", error)
+            return None
 
     def results(self, verdicts: Sequence[WindowVerdict]) -> Iterator[dg.AssetCheckResult]:
         """One result a check, over the windows of the run."""
@@ -250,17 +268,8 @@ class SourceChecks:
         }
         if not before:
             return {}
-        records = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=self.key, asset_partitions=list(before)),
-            limit=2 * len(before),
-        ).records
-        counts: dict[Window, int] = {}
-        for record in records:
-            materialization = record.asset_materialization
-            rows = materialization.metadata.get(ROW_COUNT) if materialization else None
-            if record.partition_key and rows is not None:
-                counts.setdefault(before[record.partition_key], int(str(rows.value)))
-        return counts
+        rows = newest_by_partition(instance, self.key, list(before), ROW_COUNT)
+        return {before[key]: int(value) for key, value in rows.items()}
 
 
 def build_source_checks(checks: SourceChecks) -> dg.AssetChecksDefinition:

@@ -1,6 +1,8 @@
 """What commands share: the project, its definitions, and the Dagster instance they record in."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,10 +35,24 @@ def use_dagster_home() -> Path:
     """
     home = Path(os.environ.get("DAGSTER_HOME") or Path.cwd() / "dagster_home").resolve()
     if not home.exists():
-        home.mkdir(parents=True)
-        (home / "dagster.yaml").write_text(_NEW_HOME)
+        _make_home(home)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+def _make_home(home: Path) -> None:
+    """Make it with its settings in one move: another command may be about to make it too."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    try:
+        (made / "dagster.yaml").write_text(_NEW_HOME)
+        made.chmod(0o755)
+        made.rename(home)
+    except OSError:
+        if not home.is_dir():
+            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 @contextmanager

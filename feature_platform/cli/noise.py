@@ -25,7 +25,7 @@ def only_about(repo: Path) -> Iterator[None]:
     if sys.warnoptions:
         yield
         return
-    folder = repo.resolve()
+    folder = repo.expanduser().resolve()
     seen: set[tuple[str, int, str]] = set()
 
     def show(  # noqa: PLR0917 - as Python calls it
@@ -39,7 +39,8 @@ def only_about(repo: Path) -> Iterator[None]:
         del category, file, line
         said = (filename, lineno, " ".join(str(message).split()))
         path = Path(filename)
-        if said in seen or not path.is_relative_to(folder):
+        is_installed = "site-packages" in path.parts  # in a .venv inside the repo
+        if said in seen or is_installed or not path.is_relative_to(folder):
             return
         seen.add(said)
         where = f"{path.relative_to(folder)}:{lineno}"

@@ -115,3 +115,8 @@ def test_windows_of_other_hours_do_not_count():
     noise = {Window(each.start + HOUR, each.end + HOUR): 999 for each in counts}
     assert usual_rows(now, counts | noise) == usual_rows(now, counts)
     assert "same weekday and hour" in usual_rows(now, counts).usual
+
+
+def test_empty_days_before_a_sources_first_row_do_not_excuse_an_outage():
+    window, counts = last([0] * 36 + [1000] * 20)
+    assert usual_rows(window, counts).least > 100

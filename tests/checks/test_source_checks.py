@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from feature_platform.assets.sources import ROW_COUNT
 from feature_platform.checks.recorded import VERDICTS
 from feature_platform.checks.source_checks import SourceChecks
 from feature_platform.store.windows import Window
@@ -184,6 +185,18 @@ def test_the_row_count_is_held_against_the_windows_that_were_materialized_before
     assert "found 3, expected at least 9 rows (usual: 36 to 44, as in the 7 days before it)" in (
         found["row_count"].description
     )
+
+
+def test_however_often_those_were_materialized_since(sample: "Sample"):
+    write_days(sample, DAYS)
+    assert sample.run(SOURCE, span=("2026-03-01", "2026-03-07"), checks=False).success
+    again = dg.AssetMaterialization(
+        sample.key(SOURCE), partition="2026-03-07", metadata={ROW_COUNT: 42}
+    )
+    for _ in range(130):
+        sample.instance.report_runless_asset_event(again)
+    found = evaluations(sample.run(SOURCE, partition="2026-03-08"))
+    assert "as in the 7 days before it" in found["row_count"].description
 
 
 def test_so_it_is_within_a_range(sample: "Sample"):

@@ -151,6 +151,7 @@ def test_a_number_that_does_not_fit_is_refused_as_feast_refuses_it() -> None:
         encode_values(pa.array([2**31]), ValueType.INT32)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20))
 def test_varints_decode_to_the_numbers(numbers: list[int]) -> None:
     import numpy as np

@@ -7,7 +7,7 @@ import pytest
 from feast import FeatureStore
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sample_repos import SampleRepo, day, online_config, row
 
@@ -66,6 +66,7 @@ def test_an_answer_is_the_same(
     )
 
 
+@settings(deadline=None)
 @given(st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999))
 @example(0)
 @example(-1)

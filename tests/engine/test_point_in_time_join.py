@@ -402,7 +402,7 @@ def test_after_an_error_the_rest_of_a_source_is_not_read():
             if self.number == 99:
                 raise OSError("away")
             read.append(self.number)
-            time.sleep(0.02)
+            time.sleep(0.2)
             for batch in whole.pieces[0].batches(columns, size):
                 yield batch.slice(self.number, 1)
 

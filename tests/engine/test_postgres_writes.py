@@ -33,9 +33,13 @@ def _address(store: FeatureStore) -> str:
 def test_a_write_that_ends_a_deadlock_is_tried_again(repo: SampleRepo) -> None:
     repo.write([row(user, day(1), 1.0) for user in range(2)])
     store = repo.applied()
+    address = _address(store)
+    with psycopg.connect(address, autocommit=True) as setting:
+        # A server looks once for a deadlock: it has to be there by then, on a slow machine too.
+        name = store.config.online_store.database
+        setting.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '5s'")
     materialize_window(store, "user_stats", day(1), day(2))
     repo.write([row(user, day(2), 2.0) for user in range(2)])
-    address = _address(store)
     lock = "SELECT FROM shop_user_stats WHERE entity_key = %s FOR UPDATE"
     with psycopg.connect(address) as other, psycopg.connect(address, autocommit=True) as watch:
         # The other one does not look for deadlocks, so that ours is found out and given up.
