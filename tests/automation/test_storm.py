@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import dagster as dg
+import pytest
 from shop import VIEWS, Shop, day
 
 from feature_platform.assets.sources import CONTENT_HASH, hashed_columns
@@ -92,6 +93,7 @@ class World:
         self.shop.instance.report_dagster_event(event, run.run_id)
 
 
+@pytest.mark.slow
 def test_of_ten_sources_that_are_late_at_once_none_is_forgotten_and_none_waits_for_the_others(
     make_shop: Callable[..., Shop],
 ):

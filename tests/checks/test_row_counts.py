@@ -32,7 +32,10 @@ def year(length: timedelta, usual: Callable[[datetime], float], seed: int = 7) -
     return {Window(each, each + length): int(random.poisson(usual(each))) for each in starts}
 
 
-@pytest.mark.parametrize(("length", "usual"), [(HOUR, night_and_day), (DAY, quiet_weekends)])
+@pytest.mark.parametrize(
+    ("length", "usual"),
+    [pytest.param(HOUR, night_and_day, marks=pytest.mark.slow), (DAY, quiet_weekends)],
+)
 def test_a_year_of_ordinary_windows_has_no_alarm_and_a_window_loaded_in_part_is_refused(
     length: timedelta, usual: Callable[[datetime], float]
 ):

@@ -54,6 +54,7 @@ def places(make_sample: Callable[..., "Sample"]) -> "Sample":
     return sample
 
 
+@pytest.mark.slow
 def test_commands_that_go_well_say_nothing_but_what_they_do_on_standard_error(
     places: "Sample", tmp_path: Path
 ):
