@@ -10,7 +10,8 @@ from dagster._core.scheduler.instigation import (
 )
 
 # What is under way says nothing yet.
-_ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
+_GOOD = [TickStatus.SUCCESS, TickStatus.SKIPPED]
+_ENDED = [*_GOOD, TickStatus.FAILURE]
 # Seconds: no two ticks of a sensor are that close, and no clock of a database is that coarse.
 _APART = 0.5
 
@@ -56,15 +57,19 @@ def cursor_of(context: dg.SensorEvaluationContext) -> str | None:
     """The cursor that this sensor's newest tick left, though its daemon died before storing it.
 
     Dagster ends a tick in one commit and stores its cursor in a second one. It tells a sensor when
-    the tick was that it stored a cursor with: those that ended after that one have a newer.
+    the tick was that it stored a cursor with: those that ended after that one have a newer. A tick
+    that failed is stored with the cursor of before: what the tick before it left is lost if that
+    cursor is of the tick before that one, and any other was set by hand and counts.
 
     Args:
-        context: Of the tick; asked for ticks once.
+        context: Of the tick; asked for ticks once, and twice after one that failed.
     """
     if context.code_location_origin is None:
         return context.cursor  # nobody's tick is kept
     selector = selector_of(context, context.sensor_name)
     last = context.last_tick_completion_time
+    if last is None and context.cursor:
+        return context.cursor  # no tick stored it: typed in by who tries the sensor out
     ticks = context.instance.get_ticks(
         "",
         selector,
@@ -73,11 +78,24 @@ def cursor_of(context: dg.SensorEvaluationContext) -> str | None:
         statuses=_ENDED,
     )
     # By number: after a clock was put right older ticks have later times.
-    stored = max((tick.tick_id for tick in ticks if tick.timestamp == last), default=0)
+    newest = max(
+        (tick for tick in ticks if tick.timestamp == last),
+        key=lambda tick: tick.tick_id,
+        default=None,
+    )
+    stored = newest.tick_id if newest else 0
     # A tick that failed leaves no cursor, and one that was broken off has none.
     left = [
         tick
         for tick in ticks
         if tick.tick_id > stored and tick.cursor and tick.status != TickStatus.FAILURE
     ]
-    return max(left, key=lambda tick: tick.tick_id).cursor if left else context.cursor
+    if left:
+        return max(left, key=lambda tick: tick.tick_id).cursor
+    if newest is None or newest.status != TickStatus.FAILURE:
+        return context.cursor
+    # More than two, since some may have been broken off. Before the first of all was no cursor.
+    ticks = context.instance.get_ticks("", selector, before=last, limit=10, statuses=_GOOD)
+    good = sorted((tick.tick_id, tick.cursor) for tick in ticks if tick.cursor)
+    older, newer = [None, None, *(cursor for _, cursor in good)][-2:]
+    return newer if newer and (context.cursor or None) == older else context.cursor

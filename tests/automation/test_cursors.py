@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 MINUTE, NOON = timedelta(minutes=1), datetime(2026, 3, 11, 12, tzinfo=UTC)
 LOCATION = """
+from pathlib import Path
+
 import dagster as dg
 
 from feature_platform.automation.settings import AutomationSettings
@@ -40,6 +42,8 @@ from feature_platform.automation.ticks import cursor_of
 from feature_platform.automation.watching import build_watching_sensor
 
 def look(instance, cursor):
+    if Path(__file__).with_name("broken").exists():
+        raise RuntimeError("broken")
     number = int(cursor or 0) + 1
     return str(number), f"look {number}"
 
@@ -66,15 +70,26 @@ class Daemon:
 
     context: WorkspaceProcessContext
     instance: dg.DagsterInstance
+    folder: Path
     now: datetime = NOON
 
-    def look(self) -> int:
-        """A tick a minute later; which look it was."""
+    def tick(self) -> bool:
+        """A minute later; whether it went well."""
         self.now += MINUTE
         logger = logging.getLogger("tests.automation")
         with freeze_time(self.now):
-            errors = list(execute_sensor_iteration(self.context, logger, None, None))
-        assert not any(errors)
+            return not any(execute_sensor_iteration(self.context, logger, None, None))
+
+    def fails(self) -> None:
+        """A tick that raises."""
+        broken = self.folder / "broken"
+        broken.touch()
+        assert not self.tick()
+        broken.unlink()
+
+    def look(self) -> int:
+        """A tick; which look it was."""
+        assert self.tick()
         [state] = self.instance.all_instigator_state()
         ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
         newest = max(ticks, key=lambda tick: tick.tick_id)
@@ -117,7 +132,7 @@ def make_daemon(tmp_path: Path) -> Iterator[Callable[[str], Daemon]]:
                 InProcessCodeLocationOrigin(target, location_name="counts")
             )
             contexts.append(WorkspaceProcessContext(instance, load))
-            return Daemon(contexts[-1], instance)
+            return Daemon(contexts[-1], instance, tmp_path)
 
         yield make
         for context in contexts:
@@ -160,13 +175,50 @@ def test_runs_that_were_started_by_a_tick_that_did_not_end_are_not_started_again
     assert sorted(runs) == sorted(set(runs))
 
 
-def test_a_cursor_that_was_set_by_hand_counts(make_daemon: MakeDaemon):
+@pytest.mark.parametrize("sensor", ["watches", "asks"])
+def test_a_cursor_that_was_not_stored_is_not_lost_when_the_ticks_after_it_fail(
+    sensor: str, make_daemon: MakeDaemon
+):
+    daemon = make_daemon(sensor)
+    daemon.dies_between_the_commits()  # at the first of all
+    daemon.fails()
+    assert [daemon.look(), daemon.look()] == [2, 3]
+    daemon.dies_between_the_commits()
+    daemon.dies("update_tick")  # and one that is broken off
+    for _ in range(3):
+        daemon.fails()
+    assert [daemon.look(), daemon.look()] == [5, 6]
+    daemon.fails()  # nothing was lost
+    assert daemon.look() == 7
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_cursor_that_was_set_by_hand_counts(fails: bool, make_daemon: MakeDaemon):  # noqa: FBT001
     daemon = make_daemon()
     assert [daemon.look() for _ in range(3)] == [1, 2, 3]
+    if fails:
+        daemon.fails()
     [state] = daemon.instance.all_instigator_state()
     data = state.instigator_data
     daemon.instance.update_instigator_state(state.with_data(data._replace(cursor="10")))
+    if fails:
+        daemon.fails()
     assert daemon.look() == 11
+
+
+def test_a_cursor_that_was_typed_in_to_try_a_sensor_out_counts(make_daemon: MakeDaemon):
+    daemon = make_daemon()
+    assert [daemon.look(), daemon.look()] == [1, 2]
+    request = daemon.context.create_request_context()
+    [location] = request.code_locations
+    [repository] = location.get_repositories().values()
+
+    def tried(cursor: str | None) -> str | None:
+        return location.get_sensor_execution_data(
+            daemon.instance, repository.handle, "p_watches", None, None, cursor, None, None
+        ).cursor
+
+    assert [tried("40"), tried(None)] == ["41", "3"]
 
 
 def test_after_a_clock_was_set_back_nothing_ticks_until_it_has_caught_up_or_what_the_runbook_says(
