@@ -50,12 +50,15 @@ class Ticking:
         on = defined.default_status.value == InstigatorStatus.RUNNING.value
         return cls(defined.name, kind, on=on)
 
-    def ticks(self, state: InstigatorState) -> bool:
+    def ticks(self, state: InstigatorState | None) -> bool:
         """Whether it is switched on.
 
         Args:
-            state: Dagster's, which goes by the definitions until somebody switches it.
+            state: Dagster's, which goes by the definitions until somebody switches it. Of a
+                schedule that they switch off it is deleted.
         """
+        if state is None:
+            return self.on
         return state.status == InstigatorStatus.RUNNING or (
             self.on and state.status == InstigatorStatus.DECLARED_IN_CODE
         )
@@ -102,15 +105,18 @@ def tick_findings(
         event, is_open = told.get(asset, (0, False))
         tick = newest_tick(instance, state) if state else None
         failed = tick is not None and tick.status == TickStatus.FAILURE
-        if state is None or tick is None or not (failed or is_open):
+        on = each.ticks(state)
+        if not ((failed and on) or is_open):
             continue
-        ended = utc(tick.end_timestamp or tick.timestamp)
-        again = each.kind == "schedule" or tick.consecutive_failure_count > 1
-        said = _sentence(tick) if failed else "it ticked"
-        if not each.ticks(state):
-            if not is_open:
-                continue
+        again = each.kind == "schedule"
+        if not on:
             ended, failed, said = now, False, "it was switched off"
+        elif tick is None:
+            continue
+        else:
+            ended = utc(tick.end_timestamp or tick.timestamp)
+            again = again or tick.consecutive_failure_count > 1
+            said = _sentence(tick) if failed else "it ticked"
         # A tick that is tried again keeps its number: what decides is which ended last, unless
         # what was told before is from a clock that ran ahead and was put right.
         ahead = event + 1 if event > _number(now) else 0

@@ -131,6 +131,18 @@ def test_whoever_switches_a_failing_sensor_off_has_seen_to_it(daemon: Daemon, re
     assert receiver.told()[2:] == [("open", GAP_KEY)]
 
 
+def test_a_failing_schedule_that_is_switched_off_in_code_leaves_no_incident_open(
+    daemon: Daemon, receiver: "Receiver"
+):
+    tick = daemon.tick(SCHEDULE, TickStatus.FAILURE)
+    daemon.look()
+    # Dagster's scheduler deletes its state then.
+    daemon.instance.delete_instigator_state(tick.instigator_origin_id, tick.selector_id)
+    daemon.look()
+    daemon.look()
+    assert receiver.told() == [("open", DAY_KEY), ("resolve", DAY_KEY)]
+
+
 def test_a_clock_that_ran_ahead_and_was_put_right_hides_no_tick(
     daemon: Daemon, receiver: "Receiver"
 ):
