@@ -111,6 +111,8 @@ def _postgres(config: "RepoConfig", sql: str) -> Iterator[pa.Table]:
         connection.read_only = True
         # All rows are wanted, not the first ones soon.
         connection.execute("SET LOCAL cursor_tuple_fraction = 1")
+        # Times without a zone are UTC here; the server would compare them with ours in its own.
+        connection.execute("SET LOCAL TIME ZONE 'UTC'")
         with connection.cursor(name="feature_platform_rows") as cursor:
             cursor.execute(sql)
             schema = pa.schema(

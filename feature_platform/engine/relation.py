@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from feature_platform.engine.newest_sql import KEYS_TOTAL, NewestRows
 from feature_platform.engine.pulled_files import write_parts
@@ -327,7 +328,9 @@ def _pulled(  # noqa: PLR0917  as `open_relation`
     except Exception as error:  # every offline store raises its own
         raise not_given(source, error) from error
     selects = []
-    for part, file in files:
+    # One without rows may have no types, or no columns: some offline stores give nothing so.
+    held = [(part, file) for part, file in files if pq.read_metadata(file).num_rows]
+    for part, file in held or files[:1]:
         read = f"read_parquet({literal(str(file))})"
         types = _columns_of(connection, source.name, read)
         _require(source.name, types, [timestamp])

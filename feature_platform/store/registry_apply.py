@@ -4,7 +4,7 @@ import copy
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,25 +78,31 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
     """
     if not store.config.registry.enable_online_feature_view_versioning:
         return change_registry(store, lambda: _apply(store, repo_contents))
-    forgotten: dict[str, list[Window]] = {}
+    forgotten: dict[str, tuple[int | None, list[Window]]] = {}
     with ExitStack() as held:
         # Also those that have nothing online: a run that began on one version would else record its
         # window for the next.
         moving = sorted(_changing_version(store, repo_contents))
         for view in moving:
             held.enter_context(view_lock(store, view))
+        if moving:  # somebody else may have moved them before the locks were had
+            moving = sorted({*moving}.intersection(_changing_version(store, repo_contents)))
         try:
             for view in moving:
                 known = load_view(store, view)
                 if windows := windows_of(known):
                     _leave_behind(store, known, windows)
-                    forgotten[view] = windows
+                    forgotten[view] = (known.current_version_number, windows)
                     # Before all else: a crash leaves windows that count as missing, and are not.
                     change_windows(store, view, lambda _: [])
             return change_registry(store, lambda: _apply(store, repo_contents))
         except BaseException:
-            for view, windows in forgotten.items():
-                change_windows(store, view, partial(_with, windows))
+            for view, (version, windows) in forgotten.items():
+                # What cannot be restored is filled again; the others and the first error count.
+                with suppress(FeaturePlatformError):
+                    # A SQL registry may have moved it before the rest failed.
+                    if load_view(store, view).current_version_number == version:
+                        change_windows(store, view, partial(_with, windows))
             raise
 
 

@@ -80,7 +80,7 @@ def test_a_daemon_keeps_its_schedule_and_mends_what_is_missing_or_wrong(
     # The same schedule as at six in the morning, at an hour that is about to come; it may be that
     # of another day, and until it has come no other window is due. A slow machine has all up by
     # then: for Dagster a schedule starts when the daemon first looks at it.
-    tick = datetime.now(UTC) + timedelta(minutes=10)
+    tick = datetime.now(UTC) + timedelta(minutes=5)
     cron = f"{tick.minute} {tick.hour} * * *"
     shop = make_shop(ONE.replace("orders, 10)", f'orders, 1000, cron="{cron}")'), 0)
     yesterday = (tick - FIRST).days - 1

@@ -1,5 +1,6 @@
 """A shop whose tables PostgreSQL builds from raw orders, and one that somebody else fills."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -103,8 +104,22 @@ class WarehouseShop:
 
     def look(self) -> Tick:
         """A tick of the sensor, a minute after the one before."""
+        self._settle()
         self.looks += 1
         return self.shop.look("source_changed", day(DAYS + 0.5 + self.looks / 1440))
+
+    def _settle(self) -> None:
+        """Wait until the server has counted what was written, here and by sessions that ended."""
+        with self.database.transaction():
+            self.database.execute("SELECT pg_stat_force_next_flush()")
+        others = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        deadline = time.monotonic() + 60
+        while self.database.execute(others).fetchone() != (0,):
+            assert time.monotonic() < deadline, "a session was left open"
+            time.sleep(0.02)
 
     def repaired(self) -> dict[str, list[tuple[str, str]]]:
         """Look, and run what is asked for: first and last partition by view."""

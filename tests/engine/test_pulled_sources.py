@@ -105,6 +105,25 @@ def filled(run: Callable[[str], object], keys: int = 40) -> None:
     run("INSERT INTO things VALUES (NULL, 5, 'x', '2026-01-02 00:00:00+00')")
 
 
+@pytest.mark.parametrize(
+    "warehouse", [pytest.param("postgres", marks=pytest.mark.server)], indirect=True
+)
+def test_times_without_a_zone_are_utc_whatever_the_zone_of_the_server(
+    warehouse: tuple[Callable[..., FeatureStore], Callable[[str], object]],
+) -> None:
+    opens, run = warehouse
+    run("ALTER TABLE things ALTER COLUMN ts TYPE timestamp")
+    for moment in ("01-01 00:10:00", "01-01 23:50:00", "01-02 00:30:00"):
+        run(f"INSERT INTO things VALUES ('k', 1, 'x', '2026-{moment}')")
+    store = opens()
+    read = read_window_table(store, "things", Window(START, START + DAY), ["user_id"])
+    assert read.num_rows == 2
+    newest = newest_event(
+        store, store.get_feature_view("v").batch_source, [Window(START, START + DAY)]
+    )
+    assert newest == START + timedelta(hours=23, minutes=50)
+
+
 def test_a_window_has_the_rows_from_its_start_on_and_none_of_its_end(
     warehouse: tuple[Callable[..., FeatureStore], Callable[[str], object]],
 ) -> None:

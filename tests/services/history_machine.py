@@ -248,8 +248,10 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self._can_rebuild())
     @rule()
     def it_is_built_again_where_it_is(self) -> None:
+        owed = self.oracle.owed
         self._rebuild()
         self.oracle.emptied()
+        self.oracle.owed = owed  # recorded or not, nobody knows
 
     @precondition(lambda self: self._can_rebuild())
     @rule(point=points)

@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 from feast import FeatureStore, FeatureView, Field
 from feast.errors import FeatureViewPinConflict
+from feast.infra.online_stores.sqlite import SqliteOnlineStore
+from feast.infra.registry.sql import SqlRegistryConfig
 from feast.repo_config import RegistryConfig
 from feast.repo_contents import RepoContents
 from feast.types import Float64, Int64, String
 from sample_repos import SampleRepo, day, online_config, row
 
+from feature_platform.errors import OnlineStoreError
 from feature_platform.store import registry_apply
 from feature_platform.store.materialize import materialize_window
 from feature_platform.store.online_read import compare_online
 from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.registry import materialized_windows
+from feature_platform.store.registry import load_view, materialized_windows
 from feature_platform.store.registry_apply import apply
 from feature_platform.store.windows import Window
 
@@ -201,6 +204,29 @@ def test_an_apply_that_fails_while_it_forgets_windows_restores_them(
         _applied(repo, NEW)
     assert materialized_windows(repo.open(), "user_stats") == [Window(day(1), day(2))]
     assert _amounts(repo.open()) == [11.0, None]
+
+
+def test_windows_of_a_version_are_not_restored_to_the_next_that_a_sql_registry_has_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = SqlRegistryConfig(
+        path=f"sqlite:///{tmp_path / 'registry.db'}",
+        enable_online_feature_view_versioning=True,
+    )
+    repo = SampleRepo(tmp_path / "repo", online={"type": "sqlite"}, registry=registry)
+    repo.write([row(1, day(1), 11.0)])
+    materialize_window(_applied(repo, OLD), "user_stats", day(1), day(2))
+
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteOnlineStore, "update", away)
+        with pytest.raises(OnlineStoreError, match="away"):
+            _applied(repo, NEW)
+    store = repo.open()
+    assert load_view(store, "user_stats").current_version_number == 1
+    assert materialized_windows(store, "user_stats") == []
 
 
 def test_a_change_that_makes_no_version_keeps_the_windows(repo: SampleRepo) -> None:
