@@ -1,6 +1,6 @@
 """A changed definition is applied, and what it changes is materialized again, a range a view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import dagster as dg
@@ -10,6 +10,18 @@ from feature_platform.store.registry_apply import apply
 
 NOW = day(12.5)
 APPLY = [("", "", ["registry"])]
+
+
+def put_on_record(shop: Shop, requests: Iterable[dg.RunRequest]) -> None:
+    """Runs that succeeded, as a daemon's are on record: with what each was to make."""
+    for request in requests:
+        done = dg.DagsterRun(
+            job_name="made",
+            status=dg.DagsterRunStatus.SUCCESS,
+            asset_selection=frozenset(request.asset_selection or ()),
+            tags=request.tags,
+        )
+        shop.instance.add_run(done)
 
 
 def settled(shop: Shop, *views: str) -> None:
@@ -111,14 +123,7 @@ def test_a_definition_that_changes_more_windows_than_a_look_may_start_is_made_fo
     for minutes in range(0, 60, 5):
         found = shop.look("definition_changed", NOW + timedelta(minutes=minutes))
         spans += [each[:2] for each in asked(found)]
-        for request in found.requests:
-            done = dg.DagsterRun(
-                job_name="made",
-                status=dg.DagsterRunStatus.SUCCESS,
-                asset_selection=frozenset(request.asset_selection or ()),
-                tags=request.tags,
-            )
-            shop.instance.add_run(done)
+        put_on_record(shop, found.requests)
     assert spans == [
         ("2026-03-09", "2026-03-12"),
         ("2026-03-05", "2026-03-08"),
@@ -153,14 +158,7 @@ def test_a_definition_that_comes_back_is_made_again_over_what_the_other_has_left
         shop.start(shop.look("definition_changed", day(now)).requests)
         found = shop.look("definition_changed", day(now + 0.01))
         assert shop.start(found.requests) == [True]
-        for request in found.requests:  # as a daemon's run is on record, with what it was to make
-            done = dg.DagsterRun(
-                job_name="made",
-                status=dg.DagsterRunStatus.SUCCESS,
-                asset_selection=frozenset(request.asset_selection or ()),
-                tags=request.tags,
-            )
-            shop.instance.add_run(done)
+        put_on_record(shop, found.requests)
         return [(first, last) for first, last, _ in asked(found)]
 
     whole = [("2026-03-01", "2026-03-12")]

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from feast import FeatureService
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
 
 from local_servers import *  # noqa: F403 - fixtures

@@ -12,11 +12,8 @@ import pytest
 import yaml
 from feast import FeatureStore
 from feast.infra.registry.registry import Registry
-from sample_repos import SampleRepo, day, row, served
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from registry_processes import contents_of, join_writers, start_writers
+from sample_repos import SampleRepo, day, row, served
 
 from feature_platform.errors import OnlineStoreError, RegistryError, WindowError
 from feature_platform.store.materialize import materialize_window

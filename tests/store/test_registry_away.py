@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from feast import FeatureStore
-from feast.repo_contents import RepoContents
+from registry_processes import contents_of
 from sample_repos import SampleRepo, day, row
 from sqlalchemy.exc import OperationalError
 
@@ -23,21 +23,6 @@ from feature_platform.store.online_read import compare_online
 from feature_platform.store.registry import load_view, record_window
 from feature_platform.store.registry_apply import apply, ensure_registered, plan
 from feature_platform.store.windows import Window
-
-
-def contents(repo: SampleRepo) -> RepoContents:
-    user, source, *views = repo.objects()
-    return RepoContents(
-        projects=[],
-        data_sources=[source],
-        feature_views=views,
-        on_demand_feature_views=[],
-        stream_feature_views=[],
-        label_views=[],
-        entities=[user],
-        feature_services=[],
-        permissions=[],
-    )
 
 
 def _in_sqlite(folder: Path, **more: Any) -> SampleRepo:
@@ -114,7 +99,7 @@ def test_an_apply_without_credentials_is_the_registrys_error(
     repo = SampleRepo(tmp_path, registry="gs://registries/registry.db")
     for work in (plan, apply, partial(ensure_registered, view="user_stats")):
         with pytest.raises(RegistryError, match=r"cannot be reached .*\(DefaultCredentialsError\)"):
-            work(repo.open(), contents(repo))
+            work(repo.open(), contents_of(repo))
 
 
 @pytest.mark.server
@@ -127,7 +112,7 @@ def test_a_registry_that_refuses_to_be_written_is_named(tmp_path: Path) -> None:
     bucket.objects.delete()
     bucket.delete()
     with pytest.raises(RegistryError, match=r"'s3://lost/registry.db': it cannot be reached"):
-        apply(store, contents(repo))
+        apply(store, contents_of(repo))
 
 
 def test_an_online_store_that_is_away_while_its_tables_are_made_is_named(tmp_path: Path) -> None:
@@ -137,7 +122,7 @@ def test_an_online_store_that_is_away_while_its_tables_are_made_is_named(tmp_pat
     with pytest.raises(
         OnlineStoreError, match="'postgres': it could not make the tables"
     ) as caught:
-        apply(repo.open(), contents(repo))
+        apply(repo.open(), contents_of(repo))
     assert "OperationalError" in caught.value.problem
     assert "secret" not in str(caught.value)
     assert caught.value.may_pass

@@ -1,6 +1,5 @@
 """A registry in Cloud Storage, whose writers no lock keeps apart, as on machines of their own."""
 
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,12 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from sample_repos import SampleRepo, day
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from gcs_stand_in import GcsStandIn, gcs_running
 from registry_processes import contents_of, join_writers, start_writers
+from sample_repos import SampleRepo, day
 
 from feature_platform.store.project import FeastProject
 from feature_platform.store.registry import materialized_windows, record_window
