@@ -24,7 +24,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from feature_platform import FeastProject, build_feast_definitions
-from feature_platform.automation.gave_up import report_gave_up
+from feature_platform.orchestration.graph.gave_up import report_gave_up
 
 
 class Receiver(BaseHTTPRequestHandler):

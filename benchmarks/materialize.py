@@ -28,9 +28,9 @@ from typing import Any
 HERE = Path(__file__).resolve()
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GUARDED = {
-    "sqlite": "feature_platform.engine.sqlite_store.GuardedSqliteOnlineStore",
-    "redis": "feature_platform.engine.redis_store.GuardedRedisOnlineStore",
-    "postgres": "feature_platform.engine.postgres_store.GuardedPostgreSQLOnlineStore",
+    "sqlite": "feature_platform.plugins.GuardedSqliteOnlineStore",
+    "redis": "feature_platform.plugins.GuardedRedisOnlineStore",
+    "postgres": "feature_platform.plugins.GuardedPostgreSQLOnlineStore",
 }
 
 
@@ -226,7 +226,7 @@ def run(**asked: Any) -> dict[str, Any]:
 
 def work(asked: dict[str, Any]) -> dict[str, Any]:
     """What a measuring process does; modules are loaded before it looks at the clock."""
-    from feature_platform.store.materialize import materialize_window
+    from feature_platform.materialize.materialize_window import materialize_window
 
     store = opened(asked)
     start = START + timedelta(days=asked["day"])
@@ -311,11 +311,11 @@ def read(store: Any) -> float:
 
 def limit(store: Any, start: datetime, end: datetime) -> float:
     """Seconds the store itself takes for the same bytes, made beforehand and unguarded."""
-    from feature_platform.engine.bulk import encode_batch
-    from feature_platform.engine.latest import latest_rows, source_columns
-    from feature_platform.engine.layout import view_layout
-    from feature_platform.engine.relation import open_relation
-    from feature_platform.store.windows import Window
+    from feature_platform.core.windows import Window
+    from feature_platform.encoding.encoded_rows import encode_batch
+    from feature_platform.encoding.view_layout import view_layout
+    from feature_platform.sources.latest_rows import latest_rows, source_columns
+    from feature_platform.sources.relation import open_relation
 
     layout = view_layout(store.get_feature_view("user_stats"))
     window = Window(start, end)
@@ -397,8 +397,8 @@ def limit_redis(store: Any, rows: list[Any]) -> float:
 
 
 def limit_postgres(store: Any, rows: list[Any]) -> float:
-    from feature_platform.engine.postgres_store import postgres_writer
-    from feature_platform.engine.postgres_writer import _copy_stream
+    from feature_platform.online.postgres.store import postgres_writer
+    from feature_platform.online.postgres.writer import _copy_stream
 
     connection = postgres_writer(store.config)._connection  # noqa: SLF001
     streams = [list(_copy_stream(each)) for each in rows]

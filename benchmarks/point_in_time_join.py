@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve()
-OURS = "feature_platform.engine.offline_store.PointInTimeOfflineStore"
+OURS = "feature_platform.plugins.PointInTimeOfflineStore"
 DAYS = 90
 FEATURES = 5
 

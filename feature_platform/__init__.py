@@ -8,16 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from feature_platform.automation.conditions import follow_upstream
-    from feature_platform.automation.settings import AutomationSettings
-    from feature_platform.builder import build_feast_definitions
     from feature_platform.component import FeastRepoComponent
+    from feature_platform.drift.drift_settings import DriftSettings
     from feature_platform.errors import FeaturePlatformError
-    from feature_platform.store.drift_settings import DriftSettings
-    from feature_platform.store.entity_rows import EntityRows
-    from feature_platform.store.project import FeastProject
-    from feature_platform.store.training_set import build_training_set
-    from feature_platform.translator import DagsterFeastTranslator
+    from feature_platform.orchestration.builder import build_feast_definitions
+    from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+    from feature_platform.orchestration.repairs.conditions import follow_upstream
+    from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+    from feature_platform.repo.project import FeastProject
+    from feature_platform.training.entity_rows import EntityRows
+    from feature_platform.training.training_set import build_training_set
 
 __all__ = [
     "AutomationSettings",
@@ -33,16 +33,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AutomationSettings": "feature_platform.automation.settings",
-    "DagsterFeastTranslator": "feature_platform.translator",
-    "DriftSettings": "feature_platform.store.drift_settings",
-    "EntityRows": "feature_platform.store.entity_rows",
-    "FeastProject": "feature_platform.store.project",
+    "AutomationSettings": "feature_platform.orchestration.watch.automation_settings",
+    "DagsterFeastTranslator": "feature_platform.orchestration.graph.translator",
+    "DriftSettings": "feature_platform.drift.drift_settings",
+    "EntityRows": "feature_platform.training.entity_rows",
+    "FeastProject": "feature_platform.repo.project",
     "FeastRepoComponent": "feature_platform.component",
     "FeaturePlatformError": "feature_platform.errors",
-    "build_feast_definitions": "feature_platform.builder",
-    "build_training_set": "feature_platform.store.training_set",
-    "follow_upstream": "feature_platform.automation.conditions",
+    "build_feast_definitions": "feature_platform.orchestration.builder",
+    "build_training_set": "feature_platform.training.training_set",
+    "follow_upstream": "feature_platform.orchestration.repairs.conditions",
 }
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import dagster as dg
 
-from feature_platform.assets.retries import RETRIES
-from feature_platform.automation.settings import AutomationSettings
-from feature_platform.builder import build_feast_definitions
-from feature_platform.store.drift_settings import DriftSettings
-from feature_platform.store.project import FeastProject
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.drift.drift_settings import DriftSettings
+from feature_platform.orchestration.builder import build_feast_definitions
+from feature_platform.orchestration.graph.retries import RETRIES
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.repo.project import FeastProject
 
 
 class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):

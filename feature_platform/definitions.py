@@ -10,9 +10,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from feature_platform.automation.settings import AutomationSettings
-from feature_platform.builder import build_feast_definitions
-from feature_platform.store.project import FeastProject
+from feature_platform.orchestration.builder import build_feast_definitions
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.repo.project import FeastProject
 
 _REPO = Path(__file__).parent.parent / "feature_repo"
 

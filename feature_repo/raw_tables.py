@@ -17,8 +17,8 @@ from pathlib import Path
 
 import duckdb
 
+from feature_platform.core.windows import Window
 from feature_platform.errors import MissingPackageError
-from feature_platform.store.windows import Window
 
 FIRST_DAY = datetime(2017, 1, 1, tzinfo=UTC)
 CYCLE = timedelta(days=364)

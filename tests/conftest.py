@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from feature_platform import DagsterFeastTranslator, FeastProject, build_feast_definitions
-from feature_platform.graph import FeastGraph
+from feature_platform.orchestration.graph.feast_graph import FeastGraph
 
 HERE = Path(__file__).resolve().parent
 REPOS = HERE / "feature_repos"
@@ -105,7 +105,7 @@ class Sample:
 
     def windows(self, view: str) -> list[str]:
         """The windows that the registry says are online."""
-        from feature_platform.store.registry import materialized_windows
+        from feature_platform.registry.windows_on_record import materialized_windows
 
         return [str(window) for window in materialized_windows(self.project.store(), view)]
 

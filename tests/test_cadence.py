@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from feature_platform.cadence import promise
-from feature_platform.store.view_settings import read_settings
+from feature_platform.orchestration.graph.cadence import promise
+from feature_platform.repo.view_settings import read_settings
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from feature_platform.errors import RepoError, SourceError
-from feature_platform.store.registry_apply import apply
-from feature_platform.store.sql_tables import tables_read
+from feature_platform.registry.registry_apply import apply
+from feature_platform.tables.sql_tables import tables_read
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 
 from feature_platform import FeastProject
 from feature_platform.errors import MissingPackageError, RepoError
-from feature_platform.store.inference import inferred, with_all_keys
+from feature_platform.repo.inference import inferred, with_all_keys
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -8,7 +8,7 @@ import pytest
 
 from feature_platform import DagsterFeastTranslator
 from feature_platform.errors import RepoError
-from feature_platform.translator import FeastTranslatorData, _owners, op_name
+from feature_platform.orchestration.graph.translator import FeastTranslatorData, _owners, op_name
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -16,11 +16,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from feature_platform import FeastProject
-from feature_platform.assets.source_tables import raw_table_binder
-from feature_platform.store.entity_rows import read_entity_rows
-from feature_platform.store.registry import materialized_windows
-from feature_platform.store.training_set import build_training_set
-from feature_platform.store.training_set_files import load_training_sets
+from feature_platform.registry.windows_on_record import materialized_windows
+from feature_platform.tables.raw_tables import raw_table_binder
+from feature_platform.training.entity_rows import read_entity_rows
+from feature_platform.training.training_set import build_training_set
+from feature_platform.training.training_set_files import load_training_sets
 
 SERVICE = "fraud_detection_v2"
 HELD_OUT = 0.25

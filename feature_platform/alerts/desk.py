@@ -11,11 +11,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from feature_platform.alerts.channels.base import ChannelError, in_time
-from feature_platform.alerts.incidents import Condition, Finding, Incident, Subject, incident_key
-from feature_platform.alerts.ledger import Ledger, open_ledger
-from feature_platform.alerts.message import compose
+from feature_platform.alerts.incident_ledger import Ledger, open_ledger
+from feature_platform.alerts.messages.incidents import (
+    Condition,
+    Finding,
+    Incident,
+    Subject,
+    incident_key,
+)
+from feature_platform.alerts.messages.message import compose
+from feature_platform.alerts.messages.repair import FRESH_CHECK
 from feature_platform.alerts.outbox import Outbox
-from feature_platform.alerts.repair import FRESH_CHECK
 from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.alerts.routes import LOG, targets
 

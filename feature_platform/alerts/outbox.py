@@ -10,9 +10,9 @@ import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from feature_platform.alerts.incidents import Incident
-from feature_platform.alerts.ledger import Ledger
-from feature_platform.alerts.message import Message, MessageKind
+from feature_platform.alerts.incident_ledger import Ledger
+from feature_platform.alerts.messages.incidents import Incident
+from feature_platform.alerts.messages.message import Message, MessageKind
 from feature_platform.alerts.routes import Target
 
 _FIRST_RETRY = 15.0

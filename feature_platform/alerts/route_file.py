@@ -17,10 +17,10 @@ from feature_platform.alerts.channels.log import LogChannel
 from feature_platform.alerts.channels.pagerduty import PagerDutyChannel
 from feature_platform.alerts.channels.slack import SlackChannel
 from feature_platform.alerts.channels.webhook import WebhookChannel
-from feature_platform.alerts.incidents import Finding, Kind, Severity
-from feature_platform.alerts.message import Places
+from feature_platform.alerts.messages.incidents import Finding, Kind, Severity
+from feature_platform.alerts.messages.message import Places
 from feature_platform.alerts.routes import LOG, GroupBy, Hours, Match, Route
-from feature_platform.alerts.yaml_lines import Node, read_yaml
+from feature_platform.core.config_files import Node, read_yaml
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

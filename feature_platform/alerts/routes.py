@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from feature_platform.alerts.incidents import Incident, Kind, Severity, Subject
+from feature_platform.alerts.messages.incidents import Incident, Kind, Severity, Subject
 
 GroupBy = Literal["project", "asset", "owner", "severity", "kind"]
 

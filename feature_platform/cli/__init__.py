@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from feature_platform.cli.noise import only_about
+from feature_platform.cli.quiet_libraries import only_about
 from feature_platform.errors import FeaturePlatformError
 
 
@@ -93,7 +93,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mac
 )
 def demo(**arguments: Any) -> int:
     """Build the last days of the fraud repo on real transactions and put them online."""
-    from feature_platform.cli.demo import run
+    from feature_platform.cli.commands.demo_command import run
 
     return run(**arguments)
 
@@ -112,7 +112,7 @@ def demo(**arguments: Any) -> int:
 )
 def materialize(**arguments: Any) -> int:
     """Build, check, and put windows online through the asset graph, in one run."""
-    from feature_platform.cli.materialize import run
+    from feature_platform.cli.commands.materialize_command import run
 
     return run(**arguments)
 
@@ -131,7 +131,7 @@ def materialize(**arguments: Any) -> int:
 )
 def status(**arguments: Any) -> int:
     """Show for each view which windows are complete, missing, failed or stale, and the lag."""
-    from feature_platform.cli.status import run
+    from feature_platform.cli.commands.status_command import run
 
     return run(**arguments)
 
@@ -156,7 +156,7 @@ def status(**arguments: Any) -> int:
 )
 def drift(**arguments: Any) -> int:
     """Compare each feature of a window with its reference; set a reference; accept a change."""
-    from feature_platform.cli.drift import run
+    from feature_platform.cli.commands.drift_command import run
 
     return run(**arguments)
 
@@ -164,7 +164,7 @@ def drift(**arguments: Any) -> int:
 @_command()
 def doctor(**arguments: Any) -> int:
     """Check versions, configuration, and what can be reached; say how to repair the rest."""
-    from feature_platform.cli.doctor import run
+    from feature_platform.cli.commands.doctor_command import run
 
     return run(**arguments)
 
@@ -181,7 +181,7 @@ _CAUSES = click.option(
 @_command(_VIEWS, _CAUSES)
 def plan(**arguments: Any) -> int:
     """Show which runs automation would start now, and why; nothing is started."""
-    from feature_platform.cli.plan import run
+    from feature_platform.cli.commands.plan_command import run
 
     return run(**arguments)
 
@@ -193,7 +193,7 @@ def plan(**arguments: Any) -> int:
 )
 def backfill(**arguments: Any) -> int:
     """Do now, in this process, what plan shows: newest windows first, in ranges."""
-    from feature_platform.cli.backfill import run
+    from feature_platform.cli.commands.backfill_command import run
 
     return run(**arguments)
 
@@ -213,7 +213,7 @@ def backfill(**arguments: Any) -> int:
 )
 def rebuild_online(**arguments: Any) -> int:
     """Write every materialized window online again, in one pass a view; resumes after a crash."""
-    from feature_platform.cli.rebuild_online import run
+    from feature_platform.cli.commands.rebuild_online_command import run
 
     return run(**arguments)
 
@@ -237,7 +237,7 @@ def rebuild_online(**arguments: Any) -> int:
 )
 def training_set(**arguments: Any) -> int:
     """Join a service's features to entity rows, point in time correct, as a versioned snapshot."""
-    from feature_platform.cli.training_set import run
+    from feature_platform.cli.commands.training_set_command import run
 
     return run(**arguments)
 
@@ -264,6 +264,6 @@ def training_set(**arguments: Any) -> int:
 )
 def metrics(**arguments: Any) -> int:
     """Tell Prometheus freshness, lag, gaps, rows, checks, drift, keys online, and alerts."""
-    from feature_platform.cli.metrics import run
+    from feature_platform.cli.commands.metrics_command import run
 
     return run(**arguments)

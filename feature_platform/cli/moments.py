@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
+from feature_platform.core.windows import Window
 from feature_platform.errors import WindowError
-from feature_platform.store.windows import Window
 
 # Dagster's partitions and the stores' times count from there.
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)

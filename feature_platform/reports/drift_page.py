@@ -2,13 +2,44 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
+from feature_platform.drift.accepted import accept_command
+from feature_platform.drift.drift_judge import TREND
 from feature_platform.reports.document import controls, document
 from feature_platform.reports.feature_section import feature_section, summary_row
 from feature_platform.statistics import Comparison
 
+if TYPE_CHECKING:
+    from feature_platform.drift.drift_judge import DriftJudge
+    from feature_platform.drift.drift_results import WindowDrift
+
 _ORDER = {"drift": 0, "warn": 1, "insufficient": 2, "ok": 3}
 _TRENDS = 60  # windows a trend shows at most
+
+
+def window_page(
+    judge: "DriftJudge", result: "WindowDrift", history: "Sequence[WindowDrift]"
+) -> str:
+    """The page of one judged window, as HTML.
+
+    Args:
+        judge: Who judged it.
+        result: What was found of it.
+        history: What was found of the windows before, oldest first.
+    """
+    notes = []
+    if result.reference_version:
+        notes.append(f"Version {result.reference_version} of the reference.")
+    if result.consecutive > 1:
+        notes.append(f"Drift is an error from {result.consecutive} windows in a row on.")
+    return drift_page(
+        result.comparisons,
+        title=judge.view,
+        accept=accept_command(judge, result.window) if judge.moves else "",
+        history=[each for past in history[-TREND:] for each in past.comparisons],
+        note=" ".join(notes),
+    )
 
 
 def drift_page(

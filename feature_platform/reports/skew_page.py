@@ -11,9 +11,9 @@ from feature_platform.reports.numbers import number, percent
 from feature_platform.reports.trend import MARKS
 
 if TYPE_CHECKING:
+    from feature_platform.skew.parity import Cause, Parity
+    from feature_platform.skew.service_skew import FeatureSkew, ServiceSkew
     from feature_platform.statistics import Verdict
-    from feature_platform.store.skew import FeatureSkew, ServiceSkew
-    from feature_platform.store.skew_parity import Cause, Parity
 
 _ORDER: "Mapping[Verdict, int]" = {"drift": 0, "warn": 1, "insufficient": 2, "ok": 3}
 _WORDS = {"drift": "skew", "warn": "warn", "insufficient": "insufficient", "ok": "ok"}

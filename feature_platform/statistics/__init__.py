@@ -1,15 +1,15 @@
 """Profiles, references, distances and verdicts: numpy, scipy and Arrow alone."""
 
-from feature_platform.statistics.columns import ColumnLike, Kind
-from feature_platform.statistics.compare import (
-    compare,
-    compare_many,
-    compare_windows,
-    measure_many,
-)
+from feature_platform.statistics.compare import compare, compare_many, compare_windows, measure_many
 from feature_platform.statistics.comparison import BinShare, Comparison, Summary, Verdict
 from feature_platform.statistics.measures import Measure
-from feature_platform.statistics.profile import Profile, merge_profiles, profile, profile_batches
+from feature_platform.statistics.profiles.columns import ColumnLike, Kind
+from feature_platform.statistics.profiles.profile import (
+    Profile,
+    merge_profiles,
+    profile,
+    profile_batches,
+)
 from feature_platform.statistics.reference import Reference, SeasonWindow
 from feature_platform.statistics.seasons import season_of
 from feature_platform.statistics.thresholds import Rule, Thresholds, guide_rules

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from feature_platform.statistics.arrays import FloatArray
-from feature_platform.statistics.profile import Profile
+from feature_platform.statistics.profiles.arrays import FloatArray
+from feature_platform.statistics.profiles.profile import Profile
 
 QUANTILE_BINS = 10
 CATEGORY_BINS = 30

@@ -15,13 +15,13 @@ from feature_platform.statistics.bins import Bins
 from feature_platform.statistics.comparison import BinShare, Comparison, Summary, Verdict
 from feature_platform.statistics.measures import Measure, measure
 from feature_platform.statistics.parts import basis_of, parts_of
-from feature_platform.statistics.profile import Profile, profile
+from feature_platform.statistics.profiles.profile import Profile, profile
 from feature_platform.statistics.reference import Reference
 from feature_platform.statistics.thresholds import DEFAULT_THRESHOLDS, Thresholds, guide_rules
 from feature_platform.statistics.verdicts import correct
 
 if TYPE_CHECKING:
-    from feature_platform.statistics.columns import ColumnLike
+    from feature_platform.statistics.profiles.columns import ColumnLike
 
 ReferenceLike: TypeAlias = "Reference | Profile | ColumnLike"
 CurrentLike: TypeAlias = "Profile | ColumnLike"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from feature_platform.errors import StatisticsError
-from feature_platform.statistics.arrays import finite_or_none, nan_if_none
 from feature_platform.statistics.measures import Measure
-from feature_platform.statistics.profile import Profile
+from feature_platform.statistics.profiles.arrays import finite_or_none, nan_if_none
+from feature_platform.statistics.profiles.profile import Profile
 from feature_platform.statistics.thresholds import Rule
 
 SCHEMA_VERSION = 1

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from scipy import special
 
-from feature_platform.statistics.arrays import FloatArray
-from feature_platform.statistics.quantile_sketch import QuantileSketch
+from feature_platform.statistics.profiles.arrays import FloatArray
+from feature_platform.statistics.profiles.quantile_sketch import QuantileSketch
 
 _POINTS = 2048  # quantiles that stand for a larger sample in the Wasserstein integral
 

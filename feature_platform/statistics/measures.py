@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from feature_platform.statistics import distances, noise
-from feature_platform.statistics.arrays import FloatArray, finite_or_none, nan_if_none
 from feature_platform.statistics.bins import Bins, unseen_counts
 from feature_platform.statistics.novelty import ID_LIKE, Novelty, new_share
-from feature_platform.statistics.profile import Profile
+from feature_platform.statistics.profiles.arrays import FloatArray, finite_or_none, nan_if_none
+from feature_platform.statistics.profiles.profile import Profile
 from feature_platform.statistics.reference import Baseline
 from feature_platform.statistics.spread import Spread
 from feature_platform.statistics.thresholds import Thresholds, max_ratio, mean_ratio

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from scipy import special
 
-from feature_platform.statistics.arrays import FloatArray
+from feature_platform.statistics.profiles.arrays import FloatArray
 
 _SIMULATIONS = 4000
 _ENOUGH = 40.0  # rows expected in the emptiest bin, from which the limiting law is close enough

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from feature_platform.statistics.bins import Bins, unseen_rows
-from feature_platform.statistics.distinct_sketch import DistinctSketch
-from feature_platform.statistics.profile import Profile, merge_profiles
+from feature_platform.statistics.profiles.distinct_sketch import DistinctSketch
+from feature_platform.statistics.profiles.profile import Profile, merge_profiles
 from feature_platform.statistics.spread import Spread
 
 OPEN = 0.002

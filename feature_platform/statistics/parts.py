@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from feature_platform.statistics.bins import Bins
 from feature_platform.statistics.novelty import ID_LIKE, OPEN, Novelty, texts_of
-from feature_platform.statistics.profile import Profile
+from feature_platform.statistics.profiles.profile import Profile
 from feature_platform.statistics.reference import Baseline, Reference
 from feature_platform.statistics.spread import Spread
 

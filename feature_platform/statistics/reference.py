@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from feature_platform.errors import StatisticsError
 from feature_platform.statistics.bins import Bins
 from feature_platform.statistics.novelty import Novelty
-from feature_platform.statistics.profile import Profile, merge_profiles, profile
+from feature_platform.statistics.profiles.profile import Profile, merge_profiles, profile
 from feature_platform.statistics.seasons import WEEKDAYS
 from feature_platform.statistics.spread import Spread
 
 if TYPE_CHECKING:
-    from feature_platform.statistics.columns import ColumnLike
+    from feature_platform.statistics.profiles.columns import ColumnLike
 
 SCHEMA_VERSION = 1
 ReferenceSource = Literal["fixed", "trailing", "training_set", "named"]

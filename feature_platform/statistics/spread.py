@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from feature_platform.statistics.arrays import FloatArray
 from feature_platform.statistics.bins import Bins
 from feature_platform.statistics.distances import chi_square, kolmogorov_smirnov
-from feature_platform.statistics.profile import Profile
+from feature_platform.statistics.profiles.arrays import FloatArray
+from feature_platform.statistics.profiles.profile import Profile
 
 _KOLMOGOROV_SQUARE = math.pi**2 / 12  # mean of the squared Kolmogorov variable
 _TAIL = 1e-5  # where the tails of two laws are made to meet

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from feature_platform.statistics.profile import Profile
+from feature_platform.statistics.profiles.profile import Profile
 
 
 @dataclass(frozen=True)

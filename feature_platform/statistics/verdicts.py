@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from feature_platform.errors import StatisticsError
-from feature_platform.statistics.arrays import FloatArray
 from feature_platform.statistics.comparison import Comparison, Verdict
 from feature_platform.statistics.measures import Measure
+from feature_platform.statistics.profiles.arrays import FloatArray
 from feature_platform.statistics.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
 NAMES = {

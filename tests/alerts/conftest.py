@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from feature_platform.alerts.desk import AlertDesk, Delivered
-from feature_platform.alerts.incidents import WHOLE, Condition, Evidence, Finding, Subject
-from feature_platform.alerts.ledger import open_ledger
+from feature_platform.alerts.incident_ledger import open_ledger
+from feature_platform.alerts.messages.incidents import WHOLE, Condition, Evidence, Finding, Subject
 from feature_platform.alerts.route_file import load_alerts
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "services"))

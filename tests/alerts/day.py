@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from feature_platform.alerts.desk import open_desk
-from feature_platform.alerts.incidents import Condition, Evidence, Finding, Subject
+from feature_platform.alerts.messages.incidents import Condition, Evidence, Finding, Subject
 from feature_platform.alerts.route_file import load_alerts
 
 PAGE = 7  # events read at a tick

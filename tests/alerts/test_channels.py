@@ -13,8 +13,8 @@ import pytest
 
 from feature_platform.alerts.channels.webhook import SIGNATURE, TIMESTAMP, signature
 from feature_platform.alerts.desk import AlertDesk
-from feature_platform.alerts.incidents import Condition, Evidence, Finding
-from feature_platform.alerts.ledger import open_ledger
+from feature_platform.alerts.incident_ledger import open_ledger
+from feature_platform.alerts.messages.incidents import Condition, Evidence, Finding
 from feature_platform.alerts.route_file import load_alerts
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from feature_platform.alerts.ledger import open_ledger
+from feature_platform.alerts.incident_ledger import open_ledger
 from feature_platform.alerts.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class _Daemon:
         location = folder / "location.py"
         location.write_text(
             "from feature_platform import FeastProject, build_feast_definitions\n"
-            "from feature_platform.automation.settings import AutomationSettings\n"
+            "from feature_platform import AutomationSettings\n"
             f"defs = build_feast_definitions(FeastProject({str(repo)!r}), '2026-03-01',\n"
             f"    alerts={str(folder / 'alerts.yaml')!r}{more})\n"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from feature_platform.alerts.incidents import Condition
+from feature_platform.alerts.messages.incidents import Condition
 from feature_platform.alerts.outbox import backoff
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_platform.alerts.incidents import Condition, Evidence, Finding, utc
-from feature_platform.alerts.ledger import open_ledger
+from feature_platform.alerts.incident_ledger import open_ledger
+from feature_platform.alerts.messages.incidents import Condition, Evidence, Finding, utc
 from feature_platform.errors import AlertError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 from dagster import DagsterEventType
 
-from feature_platform.alerts.incidents import Finding, Subject
-from feature_platform.automation.run_failures import failed_run_findings
+from feature_platform.alerts.messages.incidents import Finding, Subject
+from feature_platform.orchestration.alerting.run_failures import failed_run_findings
 
 
 @dg.asset(key=["p", "source"])

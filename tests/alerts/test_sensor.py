@@ -15,12 +15,12 @@ from dagster._core.definitions.freshness import FreshnessState, FreshnessStateCh
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from feature_platform.assets.feature_views import rebuild_due_observation
-from feature_platform.automation.gave_up import report_gave_up
-from feature_platform.checks.recorded import VERDICTS
+from feature_platform.core.windows import Window
 from feature_platform.errors import AlertError
-from feature_platform.status import report_rebuilt, view_status
-from feature_platform.store.windows import Window
+from feature_platform.orchestration.graph.gave_up import report_gave_up
+from feature_platform.orchestration.graph.rebuild_due import rebuild_due_observation, report_rebuilt
+from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
+from feature_platform.orchestration.status.window_status import view_status
 
 if TYPE_CHECKING:
     from conftest import Receiver, Sample
@@ -173,7 +173,7 @@ def test_a_check_that_broke_off_gave_no_verdict_and_that_is_told(
 
     watch.tick()
     with monkeypatch.context() as patched:
-        patched.setattr("feature_platform.store.online_read.compare_online", broken)
+        patched.setattr("feature_platform.materialize.read_back.compare_online", broken)
         assert not watch.sample.run("registry", SOURCE, VIEW, partition="2026-03-01").success
     watch.tick()
     [message] = receiver.hooks()[0]["messages"]
@@ -288,7 +288,7 @@ def test_a_store_that_cannot_name_keys_asks_for_a_rebuild_when_a_window_comes_ag
     watch: Watch, receiver: "Receiver", monkeypatch: pytest.MonkeyPatch
 ):
     # As with every store that is written through Feast's own interface.
-    monkeypatch.setattr("feature_platform.store.materialization.writer_for", lambda *_: None)
+    monkeypatch.setattr("feature_platform.materialize.materialization.writer_for", lambda *_: None)
     watch.tick()
     for _ in range(2):
         assert watch.sample.run("registry", SOURCE, VIEW, partition="2026-03-01").success
@@ -446,7 +446,7 @@ def test_a_wrong_route_file_keeps_the_code_location_from_loading(watch: Watch):
 
 def test_owners_and_tags_come_from_the_assets(make_sample: Callable[..., "Sample"]):
     from feature_platform import DagsterFeastTranslator
-    from feature_platform.automation.alert_sensor import watch as watch_assets
+    from feature_platform.orchestration.alerting.alert_sensor import watch as watch_assets
 
     sample = make_sample("field_mappings")
 

@@ -12,9 +12,9 @@ from kept_ticks import Ticks
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from feature_platform.automation.conditions import follow_upstream
-from feature_platform.automation.settings import AutomationSettings
-from feature_platform.automation.tick_failures import CONDITIONS
+from feature_platform.orchestration.repairs.conditions import follow_upstream
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.orchestration.watch.ticking import CONDITIONS
 
 if TYPE_CHECKING:
     from conftest import Receiver, Sample

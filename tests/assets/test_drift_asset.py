@@ -14,16 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from feature_platform.automation.repair_sensors import Automated, tick
-from feature_platform.automation.settings import AutomationSettings
-from feature_platform.checks.drift import drift_check_names
 from feature_platform.cli import main
-from feature_platform.store.accepted import accept_window
-from feature_platform.store.drift import DriftJudge
-from feature_platform.store.drift_settings import DriftSettings, Trailing, ViewDrift
-from feature_platform.store.registry import record_window
-from feature_platform.store.windows import Window
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.core.windows import Window
+from feature_platform.drift.accepted import accept_window
+from feature_platform.drift.drift_judge import DriftJudge
+from feature_platform.drift.drift_settings import DriftSettings, Trailing, ViewDrift
+from feature_platform.orchestration.checks.drift_checks import drift_check_names
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.repairs.repair_sensors import Automated, tick
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.registry.windows_on_record import record_window
+from feature_platform.reports.drift_page import window_page
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -588,7 +589,7 @@ def test_hours_keys_of_two_parts_odd_names_and_every_type_are_compared(
     kept = judge.results.read(hour)
     assert kept is not None
     assert kept.to_json() == found.to_json()
-    page = judge.page(found, judge.history(hour))
+    page = window_page(judge, found, judge.history(hour))
     assert all(html.escape(name).replace("_", "_<wbr>") in page for name in ODD)
     assert "--date 2026-03-10T05:00 --accept" in page
     names = drift_check_names(sample.graph.drifts["visiting"])

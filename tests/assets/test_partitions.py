@@ -10,9 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_platform.assets.sources import combined_hash
-from feature_platform.assets.windows import partitions_within, run_windows, window_of
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.graph.content_hashes import combined_hash
+from feature_platform.orchestration.graph.partitions import (
+    partitions_within,
+    run_windows,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +63,7 @@ def ranged(make_sample: Callable[..., "Sample"]) -> "tuple[Sample, dg.ExecuteInP
 def test_a_range_is_one_pass_over_the_data(
     make_sample: Callable[..., "Sample"], monkeypatch: pytest.MonkeyPatch
 ):
-    from feature_platform.store import materialize
+    from feature_platform.materialize import materialize_window as materialize
 
     calls, real = [], materialize.materialize_window
 

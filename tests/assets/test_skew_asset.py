@@ -10,8 +10,8 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from feature_platform.assets.skew import allowed_lags
-from feature_platform.checks.skew import skew_check_names
+from feature_platform.orchestration.assets.skew_assets import allowed_lags
+from feature_platform.orchestration.checks.skew_checks import skew_check_names
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_platform.errors import RepoError
-from feature_platform.store.entity_rows import EntityRows
-from feature_platform.store.snapshots import latest_snapshot
+from feature_platform.training.entity_rows import EntityRows
+from feature_platform.training.snapshots import latest_snapshot
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from feature_platform.automation.settings import AutomationSettings
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "services"))

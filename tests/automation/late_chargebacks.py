@@ -47,8 +47,8 @@ def charge_back(repo: Path, transaction_id: str, reported: datetime) -> None:
 def undisputed(repo: Path, start: datetime, end: datetime) -> str:
     """A transaction of a window that nobody has charged back."""
     from feature_platform import FeastProject
-    from feature_platform.assets.source_tables import raw_table_binder
-    from feature_platform.store.windows import Window
+    from feature_platform.core.windows import Window
+    from feature_platform.tables.raw_tables import raw_table_binder
 
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")

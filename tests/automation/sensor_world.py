@@ -9,17 +9,22 @@ from datetime import datetime, timedelta
 import dagster as dg
 from shop import VIEWS, Shop, day
 
-from feature_platform.assets.sources import CONTENT_HASH, hashed_columns
-from feature_platform.automation.observed import AUTOMATION, DEFINITION, RANGE_END, RANGE_START
-from feature_platform.checks.recorded import VERDICTS
-from feature_platform.engine.sources import window_digests
-from feature_platform.store.registry import (
+from feature_platform.core.windows import Window, covers
+from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH, hashed_columns
+from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
+from feature_platform.orchestration.watch.observed_events import (
+    AUTOMATION,
+    DEFINITION,
+    RANGE_END,
+    RANGE_START,
+)
+from feature_platform.registry.registry_apply import apply, plan
+from feature_platform.registry.windows_on_record import (
     forget_window,
     materialized_windows,
     record_window,
 )
-from feature_platform.store.registry_apply import apply, plan
-from feature_platform.store.windows import Window, covers
+from feature_platform.sources.window_digests import window_digests
 
 DAYS = 12
 REPO = (

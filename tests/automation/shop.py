@@ -9,12 +9,12 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_platform.automation.repair_sensors import Automated, Tick, tick
-from feature_platform.automation.settings import AutomationSettings, Cause
-from feature_platform.store.registry import record_window
-from feature_platform.store.registry_apply import ensure_registered
-from feature_platform.store.windows import Window
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.repairs.repair_sensors import Automated, Tick, tick
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
+from feature_platform.registry.registry_apply import ensure_registered
+from feature_platform.registry.windows_on_record import record_window
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -23,9 +23,9 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from kept_ticks import Ticks
 from shop import VIEWS
 
-from feature_platform.automation.settings import AutomationSettings
-from feature_platform.store.entity_rows import EntityRows
-from feature_platform.store.registry_apply import apply
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.registry.registry_apply import apply
+from feature_platform.training.entity_rows import EntityRows
 
 if TYPE_CHECKING:
     from conftest import Sample

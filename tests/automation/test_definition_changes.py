@@ -6,7 +6,7 @@ from datetime import timedelta
 import dagster as dg
 from shop import LONG_AND_SHORT, ONE, Shop, asked, day
 
-from feature_platform.store.registry_apply import apply
+from feature_platform.registry.registry_apply import apply
 
 NOW = day(12.5)
 APPLY = [("", "", ["registry"])]

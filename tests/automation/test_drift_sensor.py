@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 from shop import VIEWS, Shop, day
 
-from feature_platform.automation.drift_sensor import STEP, Retraining, look_for_drift
-from feature_platform.automation.settings import AutomationSettings
-from feature_platform.checks.recorded import VERDICTS
-from feature_platform.store.entity_rows import EntityRows
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.sensors.drift_sensor import STEP, Retraining, look_for_drift
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.training.entity_rows import EntityRows
 
 REPO = (
     VIEWS.replace('{"dagster/drift": "off"}', "{}").replace(

@@ -7,12 +7,12 @@ import dagster as dg
 import pytest
 from shop import ONE, VIEWS, Shop, day
 
-from feature_platform.automation.freshness_sensor import Watch, watch_freshness
-from feature_platform.automation.look import Look
-from feature_platform.automation.memory import Memory
-from feature_platform.checks.freshness import freshness
-from feature_platform.store.registry_apply import apply
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.orchestration.checks.freshness_checks import freshness
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.sensors.freshness_sensor import Watch, watch_freshness
+from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_memory import Memory
+from feature_platform.registry.registry_apply import apply
 
 FRESH, TTL = "fresh_by_event_time", "ttl_outlives_a_late_run"
 

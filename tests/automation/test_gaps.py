@@ -6,8 +6,8 @@ from datetime import timedelta
 import dagster as dg
 from shop import LONG_AND_SHORT, ONE, Shop, asked, day
 
-from feature_platform.store.registry import forget_window
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.registry.windows_on_record import forget_window
 
 NOW = day(12.5)
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from shop import day
 
-from feature_platform.automation.ledger import Ledger
+from feature_platform.orchestration.repairs.attempt_log import Ledger
 
 WAIT = timedelta(minutes=10)
 

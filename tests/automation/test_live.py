@@ -14,9 +14,9 @@ import dagster as dg
 import pytest
 from shop import FIRST, ONE, Shop, day
 
-from feature_platform.checks.freshness import FRESH
-from feature_platform.store.registry import forget_window, materialized_windows
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.checks.freshness_checks import FRESH
+from feature_platform.registry.windows_on_record import forget_window, materialized_windows
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCATION = """

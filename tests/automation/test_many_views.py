@@ -13,15 +13,15 @@ from shop import VIEWS, Shop, day
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from feature_platform.assets.sources import CONTENT_HASH, hashed_columns
-from feature_platform.automation import source_changes
-from feature_platform.automation.freshness_sensor import watch_freshness
-from feature_platform.automation.repair_sensors import Automated, Tick, tick
-from feature_platform.automation.settings import AutomationSettings, Cause
-from feature_platform.engine.sources import window_digests
-from feature_platform.store.registry_apply import apply
-from feature_platform.store.windows import Window
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH, hashed_columns
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.repairs import source_changes
+from feature_platform.orchestration.repairs.repair_sensors import Automated, Tick, tick
+from feature_platform.orchestration.sensors.freshness_sensor import watch_freshness
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
+from feature_platform.registry.registry_apply import apply
+from feature_platform.sources.window_digests import window_digests
 
 VIEW_COUNT = 500
 DAYS = 5

@@ -10,12 +10,12 @@ from sqlite3 import connect
 import dagster as dg
 from shop import ONE, Shop, day
 
-from feature_platform.automation.look import Look
-from feature_platform.automation.memory import Memory, remembered
-from feature_platform.automation.online_sensor import OnlineLook, look_online
-from feature_platform.checks.feature_views import ONLINE
-from feature_platform.store.registry import materialized_windows
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.orchestration.checks.online_check import ONLINE
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.sensors.online_sensor import OnlineLook, look_online
+from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_memory import Memory, remembered
+from feature_platform.registry.windows_on_record import materialized_windows
 
 NOW = day(5.5)
 KEPT = ONE.replace("orders, 10)", "orders, 3000)")

@@ -157,7 +157,7 @@ def test_a_cron_that_is_none_names_view_value_and_remedy(
 
 
 def test_a_project_whose_name_has_hyphens_gets_names_that_dagster_takes():
-    from feature_platform.automation.schedules import _name
+    from feature_platform.orchestration.repairs.schedules import _name
 
     assert _name("my-project", "daily", "") == "my_project_daily"
 

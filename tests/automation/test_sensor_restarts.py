@@ -18,9 +18,9 @@ import pytest
 from sensor_world import REPO, SOURCES, World, key, moment
 from shop import Shop
 
-from feature_platform.automation.due import due_windows
-from feature_platform.automation.gave_up import PARTITIONS
-from feature_platform.automation.settings import AutomationSettings
+from feature_platform.orchestration.graph.gave_up import PARTITIONS
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.orchestration.watch.due_windows import due_windows
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 from shop import ONE, Shop
 
-from feature_platform.automation.conditions import follow_upstream
-from feature_platform.automation.settings import AutomationSettings
 from feature_platform.errors import RepoError
+from feature_platform.orchestration.repairs.conditions import follow_upstream
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
 
 def test_settings_are_said_by_name_with_times_as_people_write_them():

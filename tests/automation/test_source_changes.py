@@ -13,17 +13,17 @@ import pytest
 from late_chargebacks import charge_back, fraud_repo, undisputed
 from shop import FIRST, LONG_AND_SHORT, ONE, TIME, VIEWS, Shop, asked, day
 
-from feature_platform.assets.sources import CONTENT_HASH, hashed_columns
-from feature_platform.automation.due import due_windows
-from feature_platform.automation.ledger import Ledger
-from feature_platform.automation.observed import Underway
-from feature_platform.automation.plans import plan_repairs
-from feature_platform.automation.settings import AutomationSettings
-from feature_platform.engine.sources import window_digests
-from feature_platform.status import view_status
-from feature_platform.store.registry import record_window
-from feature_platform.store.registry_apply import apply
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH, hashed_columns
+from feature_platform.orchestration.repairs.attempt_log import Ledger
+from feature_platform.orchestration.repairs.repair_plans import plan_repairs
+from feature_platform.orchestration.status.window_status import view_status
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.orchestration.watch.due_windows import due_windows
+from feature_platform.orchestration.watch.observed_events import Underway
+from feature_platform.registry.registry_apply import apply
+from feature_platform.registry.windows_on_record import record_window
+from feature_platform.sources.window_digests import window_digests
 
 if TYPE_CHECKING:
     from conftest import Sample

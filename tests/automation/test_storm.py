@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 from shop import VIEWS, Shop, day
 
-from feature_platform.assets.sources import CONTENT_HASH, hashed_columns
-from feature_platform.automation.observed import RANGE_END, RANGE_START
-from feature_platform.automation.repair_sensors import tick
-from feature_platform.engine.sources import window_digests
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH, hashed_columns
+from feature_platform.orchestration.repairs.repair_sensors import tick
+from feature_platform.orchestration.watch.observed_events import RANGE_END, RANGE_START
+from feature_platform.sources.window_digests import window_digests
 
 SOURCES, DAYS = 10, 12
 AT_ONCE, A_TICK = 4, 2

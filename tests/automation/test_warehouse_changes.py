@@ -101,7 +101,7 @@ def test_a_table_that_somebody_else_fills_is_looked_after_too(warehouse: Warehou
 def test_a_server_that_is_slow_is_not_asked_all_the_time(
     warehouse: WarehouseShop, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    from feature_platform.automation import source_changes
+    from feature_platform.orchestration.repairs import source_changes
 
     monkeypatch.setattr(source_changes, "_SHARE", 1e6)  # as if each look had taken an hour
     assert warehouse.repaired() == {}

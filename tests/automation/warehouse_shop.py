@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 from shop import Shop, day
 
-from feature_platform.automation.repair_sensors import Tick
-from feature_platform.automation.settings import AutomationSettings
+from feature_platform.orchestration.repairs.repair_sensors import Tick
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

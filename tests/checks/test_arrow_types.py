@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from feature_platform.checks.arrow_types import feast_type, misfit
 from feature_platform.errors import SourceError
+from feature_platform.orchestration.validation.arrow_types import feast_type, misfit
 
 DAY = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 COLUMNS = {

@@ -13,12 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from feature_platform.checks.defaults import SourceSchema
-from feature_platform.checks.expectations import CHECK_NAMES, SourceValidator
-from feature_platform.checks.gx import ExpectationSpec
-from feature_platform.checks.outcomes import CheckOutcome, ExpectationOutcome
+from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError, WindowError
-from feature_platform.store.windows import Window
+from feature_platform.orchestration.validation.default_checks import SourceSchema
+from feature_platform.orchestration.validation.gx import ExpectationSpec
+from feature_platform.orchestration.validation.outcomes import CheckOutcome, ExpectationOutcome
+from feature_platform.orchestration.validation.source_validator import CHECK_NAMES, SourceValidator
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(days=1))

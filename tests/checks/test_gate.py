@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_platform.checks.gate import SourceGate
-from feature_platform.checks.source_checks import SourceChecks
+from feature_platform.core.windows import Window
 from feature_platform.errors import GateError, RepoError
-from feature_platform.store.windows import Window
+from feature_platform.orchestration.checks.source_checks import SourceChecks
+from feature_platform.orchestration.checks.source_gate import SourceGate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from feature_platform.checks.outcomes import (
+from feature_platform.orchestration.validation.outcomes import (
     CheckOutcome,
     ExpectationOutcome,
     Severity,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feature_platform.checks.row_counts import usual_rows
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.validation.row_counts import usual_rows
 
 MONDAY = datetime(2025, 1, 6, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

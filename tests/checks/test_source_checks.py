@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_platform.assets.sources import ROW_COUNT
-from feature_platform.checks.recorded import VERDICTS
-from feature_platform.checks.source_checks import SourceChecks
-from feature_platform.store.windows import Window
-from feature_platform.translator import DagsterFeastTranslator
-from feature_platform.view_sources import source_columns
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.checks.source_checks import SourceChecks
+from feature_platform.orchestration.graph.content_hashes import ROW_COUNT
+from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.repo.view_sources import source_columns
 
 if TYPE_CHECKING:
     from conftest import Sample

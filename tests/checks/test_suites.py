@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from feature_platform.checks.defaults import SourceSchema
-from feature_platform.checks.expectations import SourceValidator
-from feature_platform.checks.gx import ExpectationSpec
-from feature_platform.checks.suites import load_suite
+from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, RepoError
-from feature_platform.store.source_sql import render
-from feature_platform.store.windows import Window
+from feature_platform.orchestration.validation.default_checks import SourceSchema
+from feature_platform.orchestration.validation.gx import ExpectationSpec
+from feature_platform.orchestration.validation.source_validator import SourceValidator
+from feature_platform.orchestration.validation.suites import load_suite
+from feature_platform.tables.source_sql import render
 
 OURS = Path(__file__).parents[2] / "feature_repo" / "expectations"
 COLUMNS = ("user_id", "amount", "count")

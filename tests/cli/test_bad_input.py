@@ -424,7 +424,7 @@ def test_an_error_that_is_not_ours_names_its_object_and_where_all_of_it_is(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of all things:\n  a division")
 
-    monkeypatch.setattr("feature_platform.engine.sources.window_digests", broken)
+    monkeypatch.setattr("feature_platform.sources.window_digests.window_digests", broken)
     failure = shell.failed(stock)
     assert failure.startswith(
         "source 'voorraad': ZeroDivisionError: of all things: a division; correct what it names, "

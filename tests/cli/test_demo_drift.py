@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from feature_platform.cli import main
-from feature_platform.cli.demo_drift import CHANGE_2017, _change
+from feature_platform.cli.commands.demo_drift import CHANGE_2017, _change
 
 ROOT = Path(__file__).parents[2]
 

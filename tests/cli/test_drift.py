@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from feature_platform.cli import main
-from feature_platform.store.registry import record_window
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.registry.windows_on_record import record_window
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -44,7 +44,7 @@ def test_importing_the_package_imports_none_of_them_either():
 
 
 def test_the_errors_and_windows_come_without_them_too():
-    assert imported("import feature_platform.errors, feature_platform.store.windows") == set()
+    assert imported("import feature_platform.errors, feature_platform.core.windows") == set()
 
 
 def test_the_public_names_are_all_there():

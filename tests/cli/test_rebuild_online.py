@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from feature_platform.checks.feature_views import ONLINE
 from feature_platform.cli import main
+from feature_platform.orchestration.checks.online_check import ONLINE
 
 if TYPE_CHECKING:
     from conftest import Sample

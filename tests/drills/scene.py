@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from feature_platform.automation.freshness_sensor import Watch, watch_freshness
-from feature_platform.automation.repair_sensors import Automated, Tick, tick
-from feature_platform.automation.settings import AutomationSettings, Cause
-from feature_platform.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.repairs.repair_sensors import Automated, Tick, tick
+from feature_platform.orchestration.sensors.freshness_sensor import Watch, watch_freshness
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
 
 if TYPE_CHECKING:
     from alert_receiver import Receiver

@@ -22,7 +22,7 @@ from dagster._core.scheduler.instigation import (
 from runbook import Runbook
 from scene import Scene, said_by
 
-from feature_platform.automation.settings import AutomationSettings
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -13,9 +13,9 @@ import pytest
 from runbook import Runbook
 from scene import Scene, said_by
 
-from feature_platform.automation.drift_sensor import SERVICE
-from feature_platform.automation.settings import AutomationSettings
-from feature_platform.store.entity_rows import EntityRows
+from feature_platform.orchestration.sensors.drift_sensor import SERVICE
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.training.entity_rows import EntityRows
 
 DAYS, ROWS = 25, 400
 SCALED = -3  # the first day of it

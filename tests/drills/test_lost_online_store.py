@@ -46,14 +46,11 @@ provider: local
 registry: data/registry.db
 offline_store: {{type: duckdb}}
 online_store: {online}
-batch_engine: {{type: feature_platform.engine.compute_engine.StreamingComputeEngine}}
+batch_engine: {{type: feature_platform.plugins.StreamingComputeEngine}}
 entity_key_serialization_version: 3
 """
-SQLITE = "{type: feature_platform.engine.sqlite_store.GuardedSqliteOnlineStore, path: data/o.db}"
-REDIS = (
-    "{{type: feature_platform.engine.redis_store.GuardedRedisOnlineStore,"
-    " connection_string: '{address}'}}"
-)
+SQLITE = "{type: feature_platform.plugins.GuardedSqliteOnlineStore, path: data/o.db}"
+REDIS = "{{type: feature_platform.plugins.GuardedRedisOnlineStore, connection_string: '{address}'}}"
 FEATURES = ["carts:spent", "orders:spent"]
 CHECKS = [f"feature_views/{name}#online_equals_offline" for name in ("carts", "orders")]
 

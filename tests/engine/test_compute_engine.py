@@ -8,15 +8,15 @@ from feast import Entity, FeatureView, Field, ValueType
 from feast.types import Float64
 from sample_repos import GUARDED, SampleRepo, day, row, served
 
-from feature_platform.engine import compute_engine
-from feature_platform.engine.layout import ViewLayout
-from feature_platform.engine.sources import window_digest
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.online_read import compare_online
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.windows import Window
+from feature_platform.compute import compute_engine
+from feature_platform.core.windows import Window
+from feature_platform.encoding.view_layout import ViewLayout
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.read_back import compare_online
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.sources.window_digests import window_digest
 
-ENGINE = {"type": "feature_platform.engine.compute_engine.StreamingComputeEngine"}
+ENGINE = {"type": "feature_platform.plugins.StreamingComputeEngine"}
 
 
 @pytest.fixture

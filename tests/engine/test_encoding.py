@@ -15,9 +15,9 @@ from feast.type_map import python_values_to_proto_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_platform.engine.buffers import length_prefix, varints
-from feature_platform.engine.encoding import encode_values, is_columnar, value_texts
-from feature_platform.engine.entity_keys import encode_keys, key_columns_of
+from feature_platform.encoding.buffers import length_prefix, varints
+from feature_platform.encoding.entity_keys import encode_keys, key_columns_of
+from feature_platform.encoding.feature_values import encode_values, is_columnar, value_texts
 
 EXACT = 2**53
 floats = st.floats(width=32) | st.just(-0.0)

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from feast import FileSource, RepoConfig
 
-from feature_platform.engine.event_times import rows_without_event_time
 from feature_platform.errors import SourceError
+from feature_platform.sources.event_times import rows_without_event_time
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 SOURCE = FileSource(

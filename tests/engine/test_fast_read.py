@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sample_repos import SampleRepo, day, online_config, row
 
-from feature_platform.engine.fast_read import stamp_of
-from feature_platform.store.materialize import materialize_window
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.online.fast_read import stamp_of
 
 KINDS = [
     "sqlite",

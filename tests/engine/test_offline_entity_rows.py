@@ -189,7 +189,7 @@ def test_features_sources_and_columns_that_are_not_there(tmp_path: Path):
 
 
 def test_two_features_of_one_name_need_their_views_names():
-    from feature_platform.engine.requested_features import requested_views
+    from feature_platform.offline.requested_features import requested_views
 
     source = source_of("a.parquet")
     views = [view_of(source, Field(name="amount", dtype=Float64), name=name) for name in "ab"]

@@ -121,7 +121,7 @@ def test_sources_saved_datasets_and_exports_in_an_object_store(tmp_path: Path, a
 def test_sources_in_google_cloud_storage(tmp_path: Path, gcs: str):
     from pyarrow import fs
 
-    from feature_platform.store.materialize import materialize_window
+    from feature_platform.materialize.materialize_window import materialize_window
 
     address = gcs.removeprefix("http://")
     filesystem = fs.GcsFileSystem(anonymous=True, scheme="http", endpoint_override=address)
@@ -153,7 +153,7 @@ def test_a_delta_table_without_its_package_says_which_one_it_needs(
 ):
     from feast.data_format import DeltaFormat
 
-    from feature_platform.engine.source_open import open_source
+    from feature_platform.offline.source_open import open_source
 
     monkeypatch.setitem(__import__("sys").modules, "deltalake", None)
     store = opened(tmp_path)
@@ -166,7 +166,7 @@ def test_a_delta_table_without_its_package_says_which_one_it_needs(
 def test_so_does_an_iceberg_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from feast.infra.data_sources.contrib.iceberg_catalog.iceberg_source import IcebergSource
 
-    from feature_platform.engine.source_open import open_source
+    from feature_platform.offline.source_open import open_source
 
     monkeypatch.setitem(__import__("sys").modules, "pyiceberg.catalog", None)
     source = IcebergSource(

@@ -334,7 +334,7 @@ def test_it_can_be_named_in_feature_store_yaml(tmp_path: Path):
 
 
 def test_a_memory_limit_is_a_size():
-    from feature_platform.engine.offline_store import PointInTimeOfflineStoreConfig
+    from feature_platform.offline.offline_store import PointInTimeOfflineStoreConfig
 
     with pytest.raises(ValueError, match="memory_limit 'plenty' is not a size, such as 512MB"):
         PointInTimeOfflineStoreConfig(memory_limit="plenty")

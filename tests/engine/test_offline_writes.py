@@ -69,7 +69,7 @@ def test_pushed_rows_are_added_to_a_file_a_folder_and_a_partitioned_folder(tmp_p
             frame((1, day(1)), (1, day(3))), [f"{view.name}:amount"]
         ).to_df()
         assert found["amount"].tolist() == [1.0, 2.0]
-    from feature_platform.engine.offline_write import append_rows
+    from feature_platform.offline.offline_write import append_rows
 
     rows = pa.table(
         {

@@ -17,15 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_platform.engine.as_of_join import NO_ROW, Asked, AsOf, fetched, newest_rows
-from feature_platform.engine.source_table import (
+from feature_platform.errors import SourceError
+from feature_platform.offline.as_of_join import NO_ROW, Asked, AsOf, fetched, newest_rows
+from feature_platform.offline.source_table import (
     Reading,
     SourceTable,
     table_in_memory,
     table_of_dataset,
 )
-from feature_platform.engine.ticks import Moments, Unit, moments_of
-from feature_platform.errors import SourceError
+from feature_platform.offline.ticks import Moments, Unit, moments_of
 
 START = 1_767_225_600_000_000_000  # the first of January 2026, in nanoseconds
 FEATURES = ("amount", "visits", "city", "tags")
@@ -327,7 +327,7 @@ def test_a_hot_key_with_thousands_of_rows_and_moments():
 
 
 def test_ties_are_compared_in_pieces_when_there_are_many(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("feature_platform.engine.tied_rows._MANY", 10)
+    monkeypatch.setattr("feature_platform.offline.tied_rows._MANY", 10)
     rows = [(key, 0, float(amount)) for amount in range(50) for key in range(4)]
     source = users(*rows)
     join = AsOf(source=source, **BY_USER, ttl=None, order=("amount",))

@@ -13,8 +13,8 @@ from feast.types import Float64
 from local_servers import PostgresServer
 from sample_repos import SampleRepo, day, row, served
 
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.online_read import compare_online
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.read_back import compare_online
 
 pytestmark = pytest.mark.server
 

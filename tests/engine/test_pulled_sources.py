@@ -19,14 +19,15 @@ from local_servers import PostgresServer
 from pulled_source import START, opened, things
 from sample_repos import SampleRepo, day, row
 
-from feature_platform.engine import latest, newest_rows, pulled_files, relation
-from feature_platform.engine.sources import read_window_table
-from feature_platform.store import vanished
-from feature_platform.store.fingerprints import newest_event
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.online_read import compare_online
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.materialize import vanished_keys as vanished
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.read_back import compare_online
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.sources import latest_rows as latest
+from feature_platform.sources import newest_rows, pulled_files, relation
+from feature_platform.sources.window_digests import read_window_table
+from feature_platform.tables.fingerprints import newest_event
 
 SCRIPT = Path(__file__).parents[1] / "services" / "pulled_source.py"
 DAY = timedelta(days=1)

@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sample_repos import ROWS, SampleRepo, day, row
 
-from feature_platform.engine import relation
-from feature_platform.engine.sources import (
+from feature_platform.core.windows import Window
+from feature_platform.errors import SourceError
+from feature_platform.sources import relation
+from feature_platform.sources.window_digests import (
     read_window,
     read_window_table,
     window_digest,
     window_digests,
 )
-from feature_platform.errors import SourceError
-from feature_platform.store.windows import Window
 
 WHOLE = Window(day(1), day(4))
 DAYS = [Window(day(number), day(number + 1)) for number in (1, 2, 3)]

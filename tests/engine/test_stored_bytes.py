@@ -35,7 +35,7 @@ from feast.types import (
 from feast.types import Decimal as FeastDecimal
 from sample_repos import SampleRepo, day, online_config
 
-from feature_platform.store.materialize import materialize_window
+from feature_platform.materialize.materialize_window import materialize_window
 
 UUIDS = [f"6ba7b81{n}-9dad-11d1-80b4-00c04fd430c8" for n in range(5)]
 STRUCTS = pa.struct({"a": pa.float64(), "b": pa.list_(pa.int64())})

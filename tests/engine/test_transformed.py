@@ -18,19 +18,22 @@ from feast.aggregation import Aggregation
 from feast.types import Float64, Int64
 from sample_repos import GUARDED, UNKNOWN, SampleRepo, day, online_config, row
 
-from feature_platform.engine.layout import view_layout
+from feature_platform.core.windows import Window
+from feature_platform.encoding.view_layout import view_layout
 from feature_platform.errors import (
     FeaturePlatformError,
     OnlineStoreError,
     SourceError,
     TransformationError,
 )
-from feature_platform.store.materialization import Materialization
-from feature_platform.store.materialize import MaterializationResult, materialize_window
-from feature_platform.store.online_read import compare_online
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.registry import load_view, materialized_windows
-from feature_platform.store.windows import Window
+from feature_platform.materialize.materialization import Materialization
+from feature_platform.materialize.materialize_window import (
+    MaterializationResult,
+    materialize_window,
+)
+from feature_platform.materialize.read_back import compare_online
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.registry.windows_on_record import load_view, materialized_windows
 
 KEY = Field(name="user_id", dtype=Int64)
 USERS = (1, 2, 3)
@@ -338,9 +341,7 @@ def test_a_store_that_cannot_name_vanished_keys_says_that_a_rebuild_is_due(
     assert served(store) == brute_force(case, added, 1, 2, 3)
 
 
-@pytest.mark.parametrize(
-    "offline", ["dask", "feature_platform.engine.offline_store.PointInTimeOfflineStore"]
-)
+@pytest.mark.parametrize("offline", ["dask", "feature_platform.plugins.PointInTimeOfflineStore"])
 def test_every_offline_store_gives_a_transformation_all_columns(
     tmp_path: Path, offline: str
 ) -> None:
@@ -565,7 +566,7 @@ def test_what_a_killed_run_has_computed_is_not_served_after_a_rebuild(
     repo.write(BEFORE)
     materialized(store, 1)
     with monkeypatch.context() as patched:
-        patched.setattr("feature_platform.store.materialize.record_window", killed)
+        patched.setattr("feature_platform.materialize.materialize_window.record_window", killed)
         with pytest.raises(KeyboardInterrupt):
             materialized(store, 2)
     assert served(store) == [20.0, 10.0, 16.0]
@@ -642,7 +643,7 @@ def test_a_table_that_cannot_be_read_for_a_moment_gets_no_row_twice(
         raise SourceError("source 'sink'", "it cannot be read", "try again") from OSError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr("feature_platform.store.computed.open_relation", away)
+        patched.setattr("feature_platform.materialize.computed_windows.open_relation", away)
         with pytest.raises(SourceError, match="source 'sink'") as caught:
             materialized(store, 1)
     assert caught.value.may_pass

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from feature_platform.engine.deadline import deadline
+from feature_platform.online.deadline import deadline
 
 
 def test_a_socket_that_stays_silent_is_cut() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 STORE = "FEATURE_PLATFORM_OFFLINE"
-OURS = "feature_platform.engine.offline_store.PointInTimeOfflineStore"
+OURS = "feature_platform.plugins.PointInTimeOfflineStore"
 
 FILES = (
     "integration/offline_store/test_universal_historical_retrieval.py",
@@ -105,7 +105,7 @@ def _offline_stores() -> list[tuple[str, Any]]:
     from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
     from tests.universal.feature_repos.universal.data_sources import file
 
-    from feature_platform.engine.offline_store import PointInTimeOfflineStoreConfig
+    from feature_platform.offline.offline_store import PointInTimeOfflineStoreConfig
 
     made = {
         "ours": PointInTimeOfflineStoreConfig,

@@ -13,8 +13,8 @@ import pandas as pd
 import psycopg
 import pytest
 
-from feature_platform.store.source_sql import render
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.tables.source_sql import render
 
 REPO = Path(__file__).resolve().parents[2] / "feature_repo"
 

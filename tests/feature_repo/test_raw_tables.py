@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from feature_platform.core.windows import Window
 from feature_platform.errors import MissingPackageError
-from feature_platform.store.windows import Window
 
 Bound = Callable[[Window], duckdb.DuckDBPyConnection]
 ALL_OF_2017 = Window(datetime(2017, 3, 2, tzinfo=UTC), datetime(2017, 12, 31, tzinfo=UTC))

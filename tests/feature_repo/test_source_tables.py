@@ -8,8 +8,8 @@ import duckdb
 import pandas as pd
 import pytest
 
-from feature_platform.store.window_build import build_parquet_window
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.tables.window_build import build_parquet_window
 
 Bound = Callable[[Window], duckdb.DuckDBPyConnection]
 Compute = Callable[..., pd.DataFrame]

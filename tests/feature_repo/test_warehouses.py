@@ -14,15 +14,15 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from feature_platform.assets.source_tables import PostgresBuilder
+from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
-from feature_platform.store.source_sql import (
+from feature_platform.tables.source_sql import (
     OUTSIDE,
     create_table_statement,
     insert_statements,
     render,
 )
-from feature_platform.store.windows import Window
+from feature_platform.tables.table_builders import PostgresBuilder
 
 Bound = Callable[[Window], duckdb.DuckDBPyConnection]
 Compute = Callable[..., pd.DataFrame]

@@ -6,17 +6,15 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from feature_platform.growth import (
+from feature_platform.online.online_size import WHOLE_STORE, OnlineSize
+from feature_platform.orchestration.graph.size_metadata import (
     ONLINE_BYTES,
     ONLINE_KEYS,
     STORE_BYTES,
     STORE_KEYS,
-    GrowthReader,
-    Held,
-    growth_of,
     size_metadata,
 )
-from feature_platform.store.online_size import WHOLE_STORE, OnlineSize
+from feature_platform.orchestration.status.growth import GrowthReader, Held, growth_of
 
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -15,14 +15,19 @@ from dagster._core.test_utils import freeze_time
 from kept_ticks import Ticks
 
 from feature_platform.alerts.desk import LOOKED_AT
-from feature_platform.alerts.incidents import Condition, Evidence, Finding, utc
-from feature_platform.alerts.ledger import open_ledger
-from feature_platform.assets.feature_views import REBUILD_DUE
-from feature_platform.automation.tick_failures import Ticking
+from feature_platform.alerts.incident_ledger import open_ledger
+from feature_platform.alerts.messages.incidents import Condition, Evidence, Finding, utc
 from feature_platform.cli import main
-from feature_platform.growth import ONLINE_BYTES, ONLINE_KEYS, STORE_BYTES, STORE_KEYS
-from feature_platform.metrics import PlatformMetrics
-from feature_platform.status import report_rebuilt, view_status
+from feature_platform.orchestration.graph.rebuild_due import REBUILD_DUE, report_rebuilt
+from feature_platform.orchestration.graph.size_metadata import (
+    ONLINE_BYTES,
+    ONLINE_KEYS,
+    STORE_BYTES,
+    STORE_KEYS,
+)
+from feature_platform.orchestration.status.platform_metrics import PlatformMetrics
+from feature_platform.orchestration.status.window_status import view_status
+from feature_platform.orchestration.watch.ticking import Ticking
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -147,7 +152,9 @@ def test_what_was_read_for_freshness_is_not_read_again(
 ):
     before = tell(sample)["view_freshness_seconds"]
     read: list[Any] = []
-    monkeypatch.setattr("feature_platform.checks.freshness.newest_event", read.append)
+    monkeypatch.setattr(
+        "feature_platform.orchestration.checks.freshness_checks.newest_event", read.append
+    )
     after = tell(sample, NOON + HOUR)["view_freshness_seconds"]
     assert after == {(VIEW,): before[VIEW,] + HOUR.total_seconds()}
     assert read == []
@@ -211,7 +218,7 @@ def test_only_what_something_happened_to_is_looked_at_again(
         asked.append(view.name)
         return view_status(view, *arguments, **more)
 
-    monkeypatch.setattr("feature_platform.status_cache.view_status", noted)
+    monkeypatch.setattr("feature_platform.orchestration.status.status_cache.view_status", noted)
     sample = make_sample("field_mappings")
     metrics = PlatformMetrics(sample.graph, sample.instance, ())
 
@@ -260,8 +267,8 @@ def test_drift_is_told_by_feature(make_sample: Callable[..., "Sample"]):
 
 
 def test_what_waits_in_the_outbox_is_told(make_sample: Callable[..., "Sample"], tmp_path: Path):
-    from feature_platform.alerts.incidents import Subject
-    from feature_platform.alerts.message import Places, compose
+    from feature_platform.alerts.messages.incidents import Subject
+    from feature_platform.alerts.messages.message import Places, compose
     from feature_platform.alerts.outbox import Outbox
     from feature_platform.alerts.routes import Target
 
@@ -319,7 +326,7 @@ def test_what_is_online_is_not_counted_where_the_store_will_not_say_and_its_addr
     def unreachable(*_args: Any) -> None:
         raise OSError("redis://me:pa55word@store is down")
 
-    monkeypatch.setattr("feature_platform.store.online_size._sqlite", unreachable)
+    monkeypatch.setattr("feature_platform.online.online_size._sqlite", unreachable)
     sample = make_sample("field_mappings")
     result = sample.run("registry", "sources/voorraad", VIEW_KEY, partition="2026-03-01")
     assert result.success  # what was written is online all the same
@@ -341,7 +348,9 @@ def test_a_part_that_cannot_be_computed_does_not_take_the_others_along(
     def unreachable(*_args: Any) -> None:
         raise OSError("redis://me:pa55word@store is down")
 
-    monkeypatch.setattr("feature_platform.metrics.online_size", unreachable)
+    monkeypatch.setattr(
+        "feature_platform.orchestration.status.platform_metrics.online_size", unreachable
+    )
     found = tell(sample)
     assert found["part_up"]["online_store",] == 0
     assert found["part_up"]["views",] == 1
@@ -371,7 +380,7 @@ def test_the_command_prints_what_prometheus_reads(sample: "Sample"):
 
 @pytest.mark.usefixtures("home")
 def test_status_says_how_much_is_online_and_how_it_grows(make_sample: Callable[..., "Sample"]):
-    from feature_platform.cli.context import dagster_instance
+    from feature_platform.orchestration.runs.instance import dagster_instance
 
     sample = make_sample("field_mappings")
     options = ["status", "--repo", str(sample.repo), "--start-date", "2026-03-01"]
@@ -404,7 +413,7 @@ def test_redis_is_counted_as_a_whole(
     redis = f"type: redis\n  connection_string: {redis_server.address}"
     assert sqlite in config.read_text()
     config.write_text(config.read_text().replace(sqlite, redis))
-    from feature_platform.cli.context import dagster_instance
+    from feature_platform.orchestration.runs.instance import dagster_instance
 
     with dagster_instance() as instance:
         sample.instance = instance

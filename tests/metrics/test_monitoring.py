@@ -23,12 +23,12 @@ from dagster._core.test_utils import freeze_time
 from kept_ticks import Ticks
 from local_servers import free_port
 
-from feature_platform.alerts.incidents import Condition, Kind, Subject
-from feature_platform.alerts.repair import ONLINE_CHECK, runbook_page
-from feature_platform.assets.feature_views import rebuild_due_observation
+from feature_platform.alerts.messages.incidents import Condition, Kind, Subject
+from feature_platform.alerts.messages.repair import ONLINE_CHECK, runbook_page
 from feature_platform.cli import main
-from feature_platform.growth import ONLINE_BYTES, ONLINE_KEYS
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.graph.rebuild_due import rebuild_due_observation
+from feature_platform.orchestration.graph.size_metadata import ONLINE_BYTES, ONLINE_KEYS
 
 if TYPE_CHECKING:
     from conftest import Sample

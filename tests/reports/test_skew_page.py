@@ -6,10 +6,10 @@ import pytest
 from feast.protos.feast.types.Value_pb2 import Value
 
 from feature_platform.reports.skew_page import skew_page
+from feature_platform.skew.parity import Cause, Parity, parity
+from feature_platform.skew.service_skew import FeatureSkew, ServiceSkew, SkewThresholds
+from feature_platform.skew.skew_verdict import judged
 from feature_platform.statistics import compare
-from feature_platform.store.skew import FeatureSkew, ServiceSkew, SkewThresholds
-from feature_platform.store.skew_parity import Cause, Parity, parity
-from feature_platform.store.skew_verdict import judged
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_drift_page import Page

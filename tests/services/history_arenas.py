@@ -31,10 +31,11 @@ from feast.repo_contents import RepoContents
 from feast.types import Float64, Int64, String
 from history_oracle import FEATURES, SHAPES, Calendar, Fact, Key, Row, Shape
 
-from feature_platform.engine import relation
-from feature_platform.store import locks, vanished
-from feature_platform.store.registry import change_windows, load_view
-from feature_platform.store.registry_apply import apply
+from feature_platform.materialize import vanished_keys as vanished
+from feature_platform.registry import registry_locks as locks
+from feature_platform.registry.registry_apply import apply
+from feature_platform.registry.windows_on_record import change_windows, load_view
+from feature_platform.sources import relation
 
 PROJECT = "shop"
 ROWS = pa.schema(

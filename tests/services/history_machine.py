@@ -22,12 +22,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from feature_platform.engine import latest
-from feature_platform.store import materialization, vanished
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.registry import materialized_windows
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.materialize import materialization
+from feature_platform.materialize import vanished_keys as vanished
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.registry.windows_on_record import materialized_windows
+from feature_platform.sources import latest_rows as latest
 
 # Few users, shops and moments, so that ties, corrections and removals meet.
 USERS = (0, 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from feature_platform.store.windows import Window, merge, missing
+from feature_platform.core.windows import Window, merge, missing
 
 FEATURES = ("amount", "visits", "city")
 CELLS = 4

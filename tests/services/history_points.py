@@ -8,10 +8,12 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 
-from feature_platform.engine.bulk import EncodedRows, Guard, OnlineKeys
-from feature_platform.engine.generic_writer import GenericWriter
-from feature_platform.store import materialization, materialize
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.encoding.encoded_rows import EncodedRows
+from feature_platform.materialize import materialization
+from feature_platform.materialize import materialize_window as materialize
+from feature_platform.online.generic_writer import GenericWriter
+from feature_platform.online.guarded_writer import Guard, OnlineKeys
 
 POINTS = 16
 """More than a materialization of three keys passes."""

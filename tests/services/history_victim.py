@@ -74,7 +74,7 @@ def _die(asked: dict[str, Any], history_arenas: Any) -> None:
 
     from history_points import disturbed
 
-    from feature_platform.store.materialize import materialize_window
+    from feature_platform.materialize.materialize_window import materialize_window
 
     try:
         store = history_arenas.store_in(Path(asked["folder"]), asked["online"])

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 
-OURS = "feature_platform.engine.offline_store.PointInTimeOfflineStore"
-STREAMING = {"type": "feature_platform.engine.compute_engine.StreamingComputeEngine"}
+OURS = "feature_platform.plugins.PointInTimeOfflineStore"
+STREAMING = {"type": "feature_platform.plugins.StreamingComputeEngine"}
 AMOUNT = ["user_stats:amount"]
 
 

@@ -52,8 +52,8 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    from feature_platform.store.materialize import materialize_window
-    from feature_platform.store.online_read import compare_online
+    from feature_platform.materialize.materialize_window import materialize_window
+    from feature_platform.materialize.read_back import compare_online
 
     store = opened(Path(sys.argv[1]), json.loads(sys.argv[2]), things())
     end = START + timedelta(days=int(sys.argv[3]))

@@ -120,9 +120,9 @@ def served(store: FeatureStore, *users: int, view: str = "user_stats") -> list[f
 
 
 GUARDED = {
-    "sqlite": "feature_platform.engine.sqlite_store.GuardedSqliteOnlineStore",
-    "redis": "feature_platform.engine.redis_store.GuardedRedisOnlineStore",
-    "postgres": "feature_platform.engine.postgres_store.GuardedPostgreSQLOnlineStore",
+    "sqlite": "feature_platform.plugins.GuardedSqliteOnlineStore",
+    "redis": "feature_platform.plugins.GuardedRedisOnlineStore",
+    "postgres": "feature_platform.plugins.GuardedPostgreSQLOnlineStore",
 }
 
 UNKNOWN = {

@@ -21,8 +21,8 @@ from feast import (
 )
 from feast.types import Array, Float64, Int64, String
 
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.skew import FeatureSkew, ServiceSkew, service_skew
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.skew.service_skew import FeatureSkew, ServiceSkew, service_skew
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 TIME = pa.timestamp("us", "UTC")

@@ -14,7 +14,7 @@ from feast.infra.online_stores.postgres_online_store.postgres import (
 )
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 
-from feature_platform.engine.postgres_store import _as_feast_knows_it
+from feature_platform.online.postgres.store import _as_feast_knows_it
 
 
 class UnknownSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):

@@ -15,7 +15,7 @@ from feature_platform.statistics.distances import (
     psi,
     wasserstein,
 )
-from feature_platform.statistics.quantile_sketch import QuantileSketch
+from feature_platform.statistics.profiles.quantile_sketch import QuantileSketch
 from feature_platform.statistics.verdicts import benjamini_hochberg
 
 counts = st.lists(st.integers(0, 500), min_size=4, max_size=4).map(lambda c: np.array(c, float))

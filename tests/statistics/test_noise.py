@@ -15,7 +15,7 @@ from feature_platform.statistics.noise import (
     UnseenNull,
     psi_null,
 )
-from feature_platform.statistics.profile import Profile
+from feature_platform.statistics.profiles.profile import Profile
 from feature_platform.statistics.reference import Baseline
 from feature_platform.statistics.spread import Spread
 from feature_platform.statistics.thresholds import Thresholds

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_platform.statistics.categories import CAPACITY, Categories
-from feature_platform.statistics.distinct_sketch import DistinctSketch, K
-from feature_platform.statistics.quantile_sketch import QuantileSketch
+from feature_platform.statistics.profiles.categories import CAPACITY, Categories
+from feature_platform.statistics.profiles.distinct_sketch import DistinctSketch, K
+from feature_platform.statistics.profiles.quantile_sketch import QuantileSketch
 
 SHARES = np.array([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from feast.repo_contents import RepoContents
 from sample_repos import SampleRepo
 
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
 
 
 def contents_of(repo: SampleRepo) -> RepoContents:

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
 
 from sample_repos import SampleRepo
 
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.registry import record_window
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.registry.windows_on_record import record_window
 
 
 def main() -> int:

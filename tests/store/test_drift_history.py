@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_platform.errors import RepoError
-from feature_platform.statistics import Verdict
-from feature_platform.store.accepted import accept, accept_window
-from feature_platform.store.drift import DriftJudge
-from feature_platform.store.drift_results import WindowDrift
-from feature_platform.store.drift_settings import (
+from feature_platform.core.windows import Window
+from feature_platform.drift.accepted import accept, accept_window
+from feature_platform.drift.drift_judge import DriftJudge
+from feature_platform.drift.drift_results import WindowDrift
+from feature_platform.drift.drift_settings import (
     DriftSettings,
     FixedWindow,
     Named,
@@ -25,8 +24,9 @@ from feature_platform.store.drift_settings import (
     TrainingSet,
     ViewDrift,
 )
-from feature_platform.store.registry import record_window
-from feature_platform.store.windows import Window
+from feature_platform.errors import RepoError
+from feature_platform.registry.windows_on_record import record_window
+from feature_platform.statistics import Verdict
 
 if TYPE_CHECKING:
     from conftest import Sample

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from feature_platform.core.windows import Window
+from feature_platform.drift.accepted import Accepted, AcceptedStore
+from feature_platform.drift.drift_files import Files
+from feature_platform.drift.references import ReferenceStore, reference_of_windows
+from feature_platform.drift.window_profiles import ProfileStore, WindowProfiles
 from feature_platform.statistics import profile
-from feature_platform.store.accepted import Accepted, AcceptedStore
-from feature_platform.store.drift_files import Files
-from feature_platform.store.profiles import ProfileStore, WindowProfiles
-from feature_platform.store.references import ReferenceStore, reference_of_windows
-from feature_platform.store.windows import Window
 
 FIRST = datetime(2026, 3, 2, tzinfo=UTC)
 VIEW = 'it\'s "riding" / v.2 für alle'

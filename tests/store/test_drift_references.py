@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from feature_platform.errors import RepoError, SourceError, WindowError
-from feature_platform.statistics import Thresholds, profile
-from feature_platform.store.drift import DriftJudge
-from feature_platform.store.drift_files import Files
-from feature_platform.store.drift_settings import (
+from feature_platform.core.windows import Window
+from feature_platform.drift.drift_files import Files
+from feature_platform.drift.drift_judge import DriftJudge
+from feature_platform.drift.drift_settings import (
     DriftSettings,
     FixedWindow,
     Named,
@@ -24,10 +23,11 @@ from feature_platform.store.drift_settings import (
     TrainingSet,
     ViewDrift,
 )
-from feature_platform.store.profiles import ProfileStore, WindowProfiles
-from feature_platform.store.references import ReferenceStore, reference_of_windows
-from feature_platform.store.training_reference import training_reference
-from feature_platform.store.windows import Window
+from feature_platform.drift.references import ReferenceStore, reference_of_windows
+from feature_platform.drift.training_reference import training_reference
+from feature_platform.drift.window_profiles import ProfileStore, WindowProfiles
+from feature_platform.errors import RepoError, SourceError, WindowError
+from feature_platform.statistics import Thresholds, profile
 
 if TYPE_CHECKING:
     from conftest import Sample

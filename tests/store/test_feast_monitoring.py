@@ -11,10 +11,10 @@ from feast.monitoring.monitoring_service import MonitoringService
 from feast.repo_config import DataQualityMonitoringConfig
 from sample_repos import SampleRepo, day, row
 
-from feature_platform.engine.sources import read_window_table
+from feature_platform.core.windows import Window
+from feature_platform.drift.feast_monitoring import write_metrics
+from feature_platform.sources.window_digests import read_window_table
 from feature_platform.statistics import profile
-from feature_platform.store.feast_monitoring import write_metrics
-from feature_platform.store.windows import Window
 
 DAY = Window(day(2), day(3))
 FEATURES = ("amount", "visits", "city")

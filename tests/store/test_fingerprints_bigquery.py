@@ -12,11 +12,11 @@ from bigquery_answers import Answers, answering
 from feast import BigQuerySource, FeatureStore, RepoConfig
 from google.auth.credentials import AnonymousCredentials
 
-from feature_platform.engine.event_times import rows_without_event_time
-from feature_platform.engine.sources import window_digests
+from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
-from feature_platform.store.fingerprints import BuiltThere, source_contents, source_stamp
-from feature_platform.store.windows import Window
+from feature_platform.sources.event_times import rows_without_event_time
+from feature_platform.sources.window_digests import window_digests
+from feature_platform.tables.fingerprints import BuiltThere, source_contents, source_stamp
 
 START = datetime(2026, 3, 27, tzinfo=UTC)
 DAYS = [Window(START + timedelta(n), START + timedelta(n + 1)) for n in range(4)]

@@ -13,11 +13,11 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 )
 from local_servers import PostgresServer
 
-from feature_platform.engine.event_times import rows_without_event_time
-from feature_platform.engine.sources import window_digests
+from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
-from feature_platform.store.fingerprints import BuiltThere, source_contents, source_stamp
-from feature_platform.store.windows import Window
+from feature_platform.sources.event_times import rows_without_event_time
+from feature_platform.sources.window_digests import window_digests
+from feature_platform.tables.fingerprints import BuiltThere, source_contents, source_stamp
 
 pytestmark = pytest.mark.server
 

@@ -19,7 +19,7 @@ from history_oracle import SHAPES, Calendar
 from history_victim import Killer
 from sample_repos import SampleRepo, day, online_config, row, served
 
-from feature_platform.store.materialize import materialize_window
+from feature_platform.materialize.materialize_window import materialize_window
 
 EMBEDDED = [("sqlite", 500, 2), ("guarded_sqlite", 500, 3), ("unknown_sqlite", 500, 1)]
 ON_SERVERS = [

@@ -10,10 +10,10 @@ from feast import Entity, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.types import Float64
 from sample_repos import SampleRepo, day, row, served
 
+from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, RegistryError, SourceError, WindowError
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.registry import materialized_windows
-from feature_platform.store.windows import Window
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.registry.windows_on_record import materialized_windows
 
 
 def test_the_row_at_the_end_of_a_window_belongs_to_the_next(repo: SampleRepo) -> None:

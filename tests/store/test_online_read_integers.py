@@ -4,8 +4,8 @@ from typing import Any
 
 from sample_repos import SampleRepo, day, row
 
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.online_read import compare_online
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.read_back import compare_online
 
 BIG = 2**53 + 1
 # Many rows, so that nulls and large numbers meet in one batch whatever the order of keys.

@@ -3,13 +3,13 @@
 import pytest
 from sample_repos import SampleRepo, day, row, served
 
+from feature_platform.core.windows import Window
 from feature_platform.errors import RegistryError, WindowError
-from feature_platform.store.locks import view_lock
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.rebuild_work import RebuildWork
-from feature_platform.store.registry import materialized_windows
-from feature_platform.store.windows import Window
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.materialize.rebuild_work import RebuildWork
+from feature_platform.registry.registry_locks import view_lock
+from feature_platform.registry.windows_on_record import materialized_windows
 
 ROWS = [row(user, day(number, user), number * 10 + user) for number in (1, 2, 4) for user in (1, 2)]
 
@@ -55,7 +55,7 @@ def test_a_naive_moment_is_refused(repo: SampleRepo) -> None:
 def test_an_interrupted_rebuild_goes_on_where_it_ended(
     repo: SampleRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feature_platform.engine.latest.KEYS_A_PART", 4)
+    monkeypatch.setattr("feature_platform.sources.latest_rows.KEYS_A_PART", 4)
     repo.write([row(user, day(1, 1), user) for user in range(20)])
     store = repo.applied()
     materialize_window(store, "user_stats", day(1), day(2))

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from sample_repos import SampleRepo, day, online_config, row, served
 
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.online_read import compare_online
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.registry import materialized_windows
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.read_back import compare_online
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.registry.windows_on_record import materialized_windows
 
 pytestmark = pytest.mark.server
 USERS = range(12)

@@ -7,11 +7,11 @@ from feast import FeatureView, Field
 from feast.types import Float64
 from sample_repos import SampleRepo, day, online_config, row, served
 
-from feature_platform.engine.layout import view_layout
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.rebuild_work import RebuildWork
-from feature_platform.store.registry import load_view
+from feature_platform.encoding.view_layout import view_layout
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.materialize.rebuild_work import RebuildWork
+from feature_platform.registry.windows_on_record import load_view
 
 STORES = [
     "guarded_sqlite",
@@ -96,7 +96,7 @@ def _killed_after(repo: SampleRepo, part: int) -> None:
 def test_what_is_emptied_by_hand_after_an_interrupted_rebuild_is_written_again(
     stored: SampleRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feature_platform.engine.latest.KEYS_A_PART", 4)
+    monkeypatch.setattr("feature_platform.sources.latest_rows.KEYS_A_PART", 4)
     users = range(20)
     stored.write([row(user, day(1, 1), user) for user in users])
     store = stored.applied()

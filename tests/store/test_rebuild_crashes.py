@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from sample_repos import SampleRepo, day, online_config, row, served
 
-from feature_platform.engine.layout import view_layout
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.rebuild_work import RebuildWork
-from feature_platform.store.registry import load_view, materialized_windows
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.encoding.view_layout import view_layout
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.materialize.rebuild_work import RebuildWork
+from feature_platform.registry.windows_on_record import load_view, materialized_windows
 
 STORES = [
     "sqlite",
@@ -60,7 +60,7 @@ def test_what_a_killed_materialization_has_written_is_not_served_after_a_rebuild
     store = repo.applied()
     materialize_window(store, "user_stats", day(1), day(2))
     with monkeypatch.context() as patched:
-        patched.setattr("feature_platform.store.materialize.record_window", killed)
+        patched.setattr("feature_platform.materialize.materialize_window.record_window", killed)
         with pytest.raises(Killed):
             materialize_window(store, "user_stats", day(2), day(3))
     assert served(store, 1, 2, 3) == [21.0, 12.0, 23.0]

@@ -15,16 +15,16 @@ from feast.infra.registry.registry import Registry
 from registry_processes import contents_of, join_writers, start_writers
 from sample_repos import SampleRepo, day, row, served
 
+from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, RegistryError, WindowError
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.project import FeastProject
-from feature_platform.store.registry import (
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.registry.registry_apply import apply, ensure_registered, plan
+from feature_platform.registry.windows_on_record import (
     forget_window,
     materialized_windows,
     record_window,
 )
-from feature_platform.store.registry_apply import apply, ensure_registered, plan
-from feature_platform.store.windows import Window
+from feature_platform.repo.project import FeastProject
 
 PROCESSES = 8
 WINDOWS = 20

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from feature_platform.store.registry_address import configured_address
+from feature_platform.registry.registry_address import configured_address
 
 
 def config(path: str, kind: str) -> Any:

@@ -15,14 +15,14 @@ from registry_processes import contents_of
 from sample_repos import SampleRepo, day, row
 from sqlalchemy.exc import OperationalError
 
+from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, RegistryError
-from feature_platform.store import locks
-from feature_platform.store.locks import view_lock
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.online_read import compare_online
-from feature_platform.store.registry import load_view, record_window
-from feature_platform.store.registry_apply import apply, ensure_registered, plan
-from feature_platform.store.windows import Window
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.read_back import compare_online
+from feature_platform.registry import registry_locks as locks
+from feature_platform.registry.registry_apply import apply, ensure_registered, plan
+from feature_platform.registry.registry_locks import view_lock
+from feature_platform.registry.windows_on_record import load_view, record_window
 
 
 def _in_sqlite(folder: Path, **more: Any) -> SampleRepo:

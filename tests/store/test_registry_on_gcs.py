@@ -11,11 +11,11 @@ from gcs_stand_in import GcsStandIn, gcs_running
 from registry_processes import contents_of, join_writers, start_writers
 from sample_repos import SampleRepo, day
 
-from feature_platform.store.project import FeastProject
-from feature_platform.store.registry import materialized_windows, record_window
-from feature_platform.store.registry_apply import apply
-from feature_platform.store.registry_files import GcsFile
-from feature_platform.store.windows import Window
+from feature_platform.core.windows import Window
+from feature_platform.registry.registry_apply import apply
+from feature_platform.registry.registry_files import GcsFile
+from feature_platform.registry.windows_on_record import materialized_windows, record_window
+from feature_platform.repo.project import FeastProject
 
 PROCESSES, WINDOWS, APPLIED = 8, 4, 4
 URL = "gs://registries/shop/registry.db"

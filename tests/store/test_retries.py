@@ -15,13 +15,13 @@ from feast.types import Int32
 from local_servers import redis_running
 from sample_repos import SampleRepo, day, row
 
-from feature_platform.assets.retries import one_line_failures
+from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, SourceError, first_line, type_and_line
-from feature_platform.store.locks import view_lock
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.registry import materialized_windows
-from feature_platform.store.window_build import build_parquet_window
-from feature_platform.store.windows import Window
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.orchestration.graph.retries import one_line_failures
+from feature_platform.registry.registry_locks import view_lock
+from feature_platform.registry.windows_on_record import materialized_windows
+from feature_platform.tables.window_build import build_parquet_window
 
 
 def _tries(work: Callable[[], object]) -> int:

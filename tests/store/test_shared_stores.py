@@ -18,9 +18,9 @@ from feast.types import Float64
 from local_servers import PostgresServer
 from sample_repos import GUARDED, ROWS, SampleRepo, day, online_config, row, served
 
-from feature_platform.engine import postgres_writer
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.rebuild import rebuild_online
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.online.postgres import writer as postgres_writer
 
 SHARED = [
     "guarded_sqlite",

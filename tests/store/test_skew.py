@@ -15,12 +15,12 @@ from feast.data_source import PushMode
 from feast.types import Float64, Int64
 from skew_shop import TODAY, USERS, Shop, ago, counts, user_rows, write
 
-from feature_platform.store import skew
-from feature_platform.store.skew import SkewThresholds
-from feature_platform.store.skew_requests import sampled_requests
-from feature_platform.store.skew_service import served_service
-from feature_platform.store.skew_truth import training_truth
-from feature_platform.store.skew_values import python_value
+from feature_platform.skew import service_skew as skew
+from feature_platform.skew.plain_values import python_value
+from feature_platform.skew.sampled_requests import sampled_requests
+from feature_platform.skew.served_service import served_service
+from feature_platform.skew.service_skew import SkewThresholds
+from feature_platform.skew.truth import training_truth
 
 
 def test_what_is_served_as_trained_passes_and_says_how_much_was_compared(served: Shop):

@@ -13,11 +13,11 @@ from feast import (
 from feast.protos.feast.types.Value_pb2 import Value
 from skew_shop import TIME, TODAY, Shop, ago, counts
 
+from feature_platform.core.windows import Window
+from feature_platform.skew.parity import Cause, parity
+from feature_platform.skew.service_skew import SkewThresholds
+from feature_platform.skew.skew_verdict import judged
 from feature_platform.statistics import compare
-from feature_platform.store.skew import SkewThresholds
-from feature_platform.store.skew_parity import Cause, parity
-from feature_platform.store.skew_verdict import judged
-from feature_platform.store.windows import Window
 
 
 def logged(

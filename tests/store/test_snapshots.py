@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from feature_platform.store import snapshots
-from feature_platform.store.snapshots import latest_snapshot, publish_snapshot
+from feature_platform.training import snapshots
+from feature_platform.training.snapshots import latest_snapshot, publish_snapshot
 
 TABLE = pa.table({"n": [1, None, 3]})
 

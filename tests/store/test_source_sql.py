@@ -10,8 +10,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from feature_platform.core.file_names import file_name
+from feature_platform.core.windows import Window
 from feature_platform.errors import MissingPackageError, SourceError
-from feature_platform.store.source_sql import (
+from feature_platform.tables.source_sql import (
     DIALECTS,
     OUTSIDE,
     Dialect,
@@ -19,10 +21,8 @@ from feature_platform.store.source_sql import (
     insert_statements,
     render,
 )
-from feature_platform.store.sql_tables import tables_read
-from feature_platform.store.window_build import build_parquet_window
-from feature_platform.store.window_files import file_name
-from feature_platform.store.windows import Window
+from feature_platform.tables.sql_tables import tables_read
+from feature_platform.tables.window_build import build_parquet_window
 
 DAY = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 COMPUTED = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)

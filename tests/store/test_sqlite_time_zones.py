@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from sample_repos import SampleRepo, row, served
 
-from feature_platform.store.materialize import materialize_window
+from feature_platform.materialize.materialize_window import materialize_window
 
 
 @pytest.fixture(autouse=True)

@@ -18,14 +18,14 @@ from feast.types import Float64, Int64, String
 from local_servers import RedisServer, cluster_running, redis_running
 from sample_repos import SampleRepo, day, online_config, row, served
 
-from feature_platform.engine.entity_keys import key_columns_of
-from feature_platform.engine.writers import writer_for
+from feature_platform.core.windows import Window
+from feature_platform.encoding.entity_keys import key_columns_of
 from feature_platform.errors import OnlineStoreError
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.online_read import compare_online
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.registry import materialized_windows
-from feature_platform.store.windows import Window
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.read_back import compare_online
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.online.writers import writer_for
+from feature_platform.registry.windows_on_record import materialized_windows
 
 LOCAL = ["sqlite", "guarded_sqlite"]
 SERVED = ["redis", "guarded_redis", "redis_cluster", "postgres", "guarded_postgres", "dynamodb"]
@@ -456,7 +456,7 @@ def test_a_postgres_that_hangs_ends_in_an_error(
 ) -> None:
     import psycopg
 
-    from feature_platform.engine import postgres_writer
+    from feature_platform.online.postgres import writer as postgres_writer
 
     repo = SampleRepo(
         tmp_path / "repo", online=postgres_server.online(postgres_server.new_database())

@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from feature_platform.core.windows import Window
 from feature_platform.errors import RepoError, SourceError
-from feature_platform.store.entity_rows import EntityRows, entity_table, read_entity_rows
-from feature_platform.store.leak_probe import probe_training_set
-from feature_platform.store.registry_apply import apply
-from feature_platform.store.saved_datasets import register
-from feature_platform.store.snapshots import latest_snapshot
-from feature_platform.store.training_set import TrainingSet, build_training_set
-from feature_platform.store.windows import Window
+from feature_platform.registry.registry_apply import apply
+from feature_platform.training.entity_rows import EntityRows, entity_table, read_entity_rows
+from feature_platform.training.leak_probe import probe_training_set
+from feature_platform.training.saved_datasets import register
+from feature_platform.training.snapshots import latest_snapshot
+from feature_platform.training.training_set import TrainingSet, build_training_set
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -201,7 +201,7 @@ def test_an_unfinished_version_is_never_met(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("feature_platform.store.snapshots.file_hash", stopped)
+        patched.setattr("feature_platform.training.snapshots.file_hash", stopped)
         with pytest.raises(KeyboardInterrupt):
             build(sample, entities, tmp_path)
     assert [path.name for path in (tmp_path / "pricing").iterdir()] == [".lock"]

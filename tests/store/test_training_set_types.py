@@ -11,21 +11,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_platform.errors import SourceError
-from feature_platform.store.entity_rows import (
+from feature_platform.registry.registry_apply import apply
+from feature_platform.training.entity_rows import (
     EntityRows,
     entity_hash,
     entity_table,
     read_entity_rows,
     read_parquet,
 )
-from feature_platform.store.leak_probe import ProbedView, probe_training_set
-from feature_platform.store.registry_apply import apply
-from feature_platform.store.training_set import TrainingSet, build_training_set
+from feature_platform.training.leak_probe import ProbedView, probe_training_set
+from feature_platform.training.training_set import TrainingSet, build_training_set
 
 if TYPE_CHECKING:
     from conftest import Sample
 
-OURS = "feature_platform.engine.offline_store.PointInTimeOfflineStore"
+OURS = "feature_platform.plugins.PointInTimeOfflineStore"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BIG = 2**53 + 1
 VIEWS = """
@@ -235,7 +235,7 @@ def test_label_views_map_fields_and_keep_integers(policy: str, good: int, sample
 
 
 def test_a_label_view_without_a_row_has_the_types_of_its_source(sample: "Sample") -> None:
-    from feature_platform.store.windows import Window
+    from feature_platform.core.windows import Window
 
     window = Window(NOON - timedelta(days=2), NOON - timedelta(days=1))
     found = read_entity_rows(sample.project, EntityRows(label_view="majority_vote"), window)

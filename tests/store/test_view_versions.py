@@ -14,14 +14,14 @@ from feast.repo_contents import RepoContents
 from feast.types import Float64, Int64, String
 from sample_repos import SampleRepo, day, online_config, row
 
+from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError
-from feature_platform.store import registry_apply
-from feature_platform.store.materialize import materialize_window
-from feature_platform.store.online_read import compare_online
-from feature_platform.store.rebuild import rebuild_online
-from feature_platform.store.registry import load_view, materialized_windows
-from feature_platform.store.registry_apply import apply
-from feature_platform.store.windows import Window
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.read_back import compare_online
+from feature_platform.materialize.rebuild import rebuild_online
+from feature_platform.registry import registry_apply
+from feature_platform.registry.registry_apply import apply
+from feature_platform.registry.windows_on_record import load_view, materialized_windows
 
 KINDS = ["sqlite", "guarded_sqlite"] + [
     pytest.param(kind, marks=pytest.mark.server)

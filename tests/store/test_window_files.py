@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_platform.core.file_names import file_name
+from feature_platform.core.published_files import publish
+from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
-from feature_platform.store.window_files import built_windows, file_name, files_inside, publish
-from feature_platform.store.windows import Window
+from feature_platform.tables.window_files import built_windows, files_inside
 
 moments = st.datetimes(
     min_value=datetime(2000, 1, 1),  # noqa: DTZ001  hypothesis adds the zone

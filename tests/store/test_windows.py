@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_platform.core.windows import Window, covers, merge, missing
 from feature_platform.errors import WindowError
-from feature_platform.store.windows import Window, covers, merge, missing
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 HOURS = 30

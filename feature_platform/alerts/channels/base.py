@@ -9,7 +9,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from feature_platform.alerts.outbox import Delivery
-from feature_platform.alerts.yaml_lines import Node
+from feature_platform.core.config_files import Node
 
 TIMEOUT = 5.0
 """Seconds a channel waits for each answer of a server."""

@@ -12,9 +12,9 @@ from feature_platform.alerts.channels.base import (
     silent_logger,
     web_address,
 )
-from feature_platform.alerts.message import Message
+from feature_platform.alerts.messages.message import Message
 from feature_platform.alerts.outbox import Delivery
-from feature_platform.alerts.yaml_lines import Node
+from feature_platform.core.config_files import Node
 from feature_platform.errors import MissingPackageError
 
 # Slack refuses longer texts in a block.

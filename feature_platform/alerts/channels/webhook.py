@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import json
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from feature_platform.alerts.channels.base import (
     web_address,
 )
 from feature_platform.alerts.outbox import Delivery
-from feature_platform.alerts.yaml_lines import Node
+from feature_platform.core.config_files import Node
 
 TIMESTAMP = "X-Feature-Platform-Timestamp"
 SIGNATURE = "X-Feature-Platform-Signature"

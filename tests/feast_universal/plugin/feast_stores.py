@@ -15,19 +15,19 @@ import pytest
 
 CLASSES = {
     ("feast.infra.online_stores.sqlite", "SqliteOnlineStore"): (
-        "feature_platform.engine.sqlite_store",
+        "feature_platform.online.sqlite.store",
         "GuardedSqliteOnlineStore",
     ),
     ("feast.infra.online_stores.redis", "RedisOnlineStore"): (
-        "feature_platform.engine.redis_store",
+        "feature_platform.online.redis.store",
         "GuardedRedisOnlineStore",
     ),
     ("feast.infra.online_stores.postgres_online_store.postgres", "PostgreSQLOnlineStore"): (
-        "feature_platform.engine.postgres_store",
+        "feature_platform.online.postgres.store",
         "GuardedPostgreSQLOnlineStore",
     ),
     ("feast.infra.compute_engines.local.compute", "LocalComputeEngine"): (
-        "feature_platform.engine.compute_engine",
+        "feature_platform.compute.compute_engine",
         "StreamingComputeEngine",
     ),
 }

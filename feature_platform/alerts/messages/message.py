@@ -1,0 +1,208 @@
+"""What people are told: one message when an incident opens, one when it is over."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from urllib.parse import quote
+
+from feature_platform.alerts.messages.incidents import WHOLE, Incident, Severity, Subject
+from feature_platform.alerts.messages.repair import (
+    ONLINE_CHECK,
+    is_stale,
+    repair_command,
+    runbook_page,
+)
+
+MessageKind = Literal["open", "resolve"]
+
+_EFFECTS = {
+    "freshness": "served: values online are older than promised",
+    "rebuild": "served: values may be online whose rows have left the source",
+    "tick": "what is online still is served; nothing is looked after until it ticks again",
+    **dict.fromkeys(
+        ("run", "gave_up"),
+        "blocked: nothing of these windows was put online; what was online before still is",
+    ),
+}
+_MAX_TEXT = 1500
+_SHOWN_WINDOWS = 3
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is said about one incident, in words that every channel can show.
+
+    Attributes:
+        kind: ``open`` or ``resolve``.
+        incident: Id of the incident.
+        key: Asset and condition; PagerDuty's dedup key.
+        severity: ``warn`` or ``error``.
+        project: The Feast project.
+        asset: The asset's key, its parts joined by slashes.
+        title: One line.
+        what: What is wrong.
+        since: When it began, ISO 8601, UTC.
+        until: When it was over; None while it is not.
+        value: What was observed, where it is one value.
+        threshold: What it was held against.
+        effect: Whether bad data was served or blocked.
+        windows: The windows it is about; empty where it is about the asset as a whole.
+        owner: Who owns the asset.
+        link: The asset in Dagster's UI; None where no UI is configured.
+        run: The run in Dagster's UI.
+        command: What repairs it.
+        runbook: The page that says how.
+    """
+
+    kind: MessageKind
+    incident: str
+    key: str
+    severity: Severity
+    project: str
+    asset: str
+    title: str
+    what: str
+    since: str
+    until: str | None
+    value: str | None
+    threshold: str | None
+    effect: str
+    windows: str
+    owner: str
+    link: str | None
+    run: str | None
+    command: str
+    runbook: str
+
+    def to_json(self) -> str:
+        """As it is kept on disk, and as webhooks send it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Message":
+        """What `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Label and text of everything but the title, in the order people want to read it."""
+        against = f"{self.value} against {self.threshold}" if self.value and self.threshold else ""
+        found = [
+            ("What", self.what),
+            ("Since", self.since),
+            ("Until", self.until or ""),
+            ("Windows", self.windows),
+            ("Value", against),
+            ("Effect", self.effect),
+            ("Owner", self.owner),
+            ("Asset", self.link or self.asset),
+            ("Run", self.run or ""),
+        ]
+        if self.kind == "open":
+            found += [("Repair", self.command), ("Runbook", self.runbook)]
+        return [(label, text) for label, text in found if text]
+
+    def text(self) -> str:
+        """The whole message as plain text."""
+        return "\n".join([self.title, *(f"{label}: {text}" for label, text in self.lines())])
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where links in messages lead.
+
+    Attributes:
+        ui: Address of Dagster's UI; None where there is none to link to.
+        runbooks: Address of the folder that holds the runbooks.
+    """
+
+    ui: str | None = None
+    runbooks: str = "docs/runbooks"
+
+
+def compose(incident: Incident, subject: Subject, kind: MessageKind, places: Places) -> Message:
+    """The message about an incident as it now is."""
+    evidence = incident.evidence
+    return Message(
+        kind=kind,
+        incident=incident.id,
+        key=incident.key,
+        severity=incident.severity,
+        project=subject.project,
+        asset=incident.asset,
+        title=_title(incident, subject, kind),
+        what=_cut(evidence.sentence),
+        since=_moment(incident.opened_at),
+        until=None if incident.resolved_at is None else _moment(incident.resolved_at),
+        value=_cut(evidence.value) if evidence.value else None,
+        threshold=_cut(evidence.threshold) if evidence.threshold else None,
+        effect=_effect(incident) if kind == "open" else "",
+        windows=_windows(incident.scopes),
+        owner=", ".join(subject.owners) or _unowned(subject),
+        link=_asset_link(incident, places.ui),
+        run=f"{places.ui}/runs/{evidence.run_id}" if places.ui and evidence.run_id else None,
+        command=repair_command(incident, subject),
+        runbook=f"{places.runbooks}/{runbook_page(incident.condition, subject)}",
+    )
+
+
+def _unowned(subject: Subject) -> str:
+    if subject.kind in {"sensor", "schedule"}:
+        return "everybody whose views it looks after"
+    return "nobody: give the feature view an owner"
+
+
+def _title(incident: Incident, subject: Subject, kind: MessageKind) -> str:
+    thing = f"{subject.kind.replace('_', ' ')} '{subject.name}'"
+    if subject.kind == subject.name:
+        thing = subject.name
+    said = {
+        "check": f"check '{incident.condition.check}' failed",
+        "run": "run failed",
+        "freshness": "stale",
+        "gave_up": "automatic repair gave up",
+        "rebuild": "rebuild due",
+        "tick": "ticks fail",
+    }[incident.condition.kind]
+    said = "stale" if is_stale(incident.condition) else said
+    state = "resolved" if kind == "resolve" else incident.severity
+    return f"[{state}] {subject.project}: {thing}: {said}"
+
+
+def _effect(incident: Incident) -> str:
+    condition = incident.condition
+    if condition.check == ONLINE_CHECK:
+        return "served: what is online differs from the source"
+    if is_stale(condition):
+        return "served: values online are older than promised"
+    if condition.kind == "check":
+        if incident.evidence.blocking and incident.severity == "error":
+            return "blocked: these windows are not served; what was online before still is"
+        return "served: the check does not block"
+    return _EFFECTS[condition.kind]
+
+
+def _windows(scopes: tuple[str, ...]) -> str:
+    named = [scope for scope in scopes if scope != WHOLE]
+    shown = ", ".join(named[:_SHOWN_WINDOWS])
+    more = len(named) - _SHOWN_WINDOWS
+    return f"{shown}, and {more} more up to {named[-1]}" if more > 0 else shown
+
+
+def _asset_link(incident: Incident, ui: str | None) -> str | None:
+    if ui is None:
+        return None
+    if incident.condition.kind == "tick":
+        return f"{ui}/automation"  # it is no asset
+    link = f"{ui}/assets/{quote(incident.asset)}"
+    if incident.condition.kind == "check":
+        return f"{link}?view=checks&checkDetail={quote(incident.condition.check)}"
+    return link
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"

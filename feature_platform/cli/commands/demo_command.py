@@ -1,0 +1,114 @@
+"""``feature-platform demo``: the fraud repo on real transactions, from raw tables to a vector."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from feature_platform.cli.commands.materialize_command import print_report
+from feature_platform.cli.context import choose_views
+from feature_platform.core.windows import Window
+from feature_platform.errors import RepoError
+from feature_platform.orchestration.graph.feast_graph import FeastGraph
+from feature_platform.orchestration.runs.instance import dagster_instance
+from feature_platform.orchestration.runs.run_views import run_views
+from feature_platform.repo.project import FeastProject
+
+SERVICE = "fraud_detection_v2"
+
+
+def run(
+    *,
+    days: int,
+    scenario: str | None,
+    repo: str,
+    profile: str | None,
+    start_date: str,
+    as_json: bool,
+) -> int:
+    """Build the last `days` complete days, put them online, and read one vector back.
+
+    Or play a scenario, which has days of its own.
+    """
+    if scenario == "drift":
+        from feature_platform.cli.commands import demo_drift
+
+        return demo_drift.run(repo=repo, profile=profile, as_json=as_json)
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if days < 1:
+        raise RepoError("option --days", f"is {days}", "give at least 1")
+    window = Window(today - timedelta(days=days), today)
+    # A demo on January 2nd still shows its days.
+    start_date = min(start_date, window.start.date().isoformat())
+    project = FeastProject(repo, profile)
+    if SERVICE not in project.services:
+        raise RepoError(
+            f"project '{project.name}'",
+            f"has no feature service '{SERVICE}', which the demo reads",
+            "run the demo on the repo it is made for, or use `feature-platform materialize`",
+        )
+    graph = FeastGraph(project, start_date)
+    if not as_json:
+        click.echo(f"Building {window} of '{project.name}' and putting it online:", err=True)
+    with dagster_instance() as instance:
+        report = run_views(graph, choose_views(graph, ()), window, instance, quiet=as_json)
+    vector = _vector(graph) if report.succeeded else None
+    if as_json:
+        click.echo(json.dumps({"run": asdict(report), "vector": vector}, default=str))
+    else:
+        print_report([report])
+        if vector:
+            _print_vector(vector)
+            _print_next(repo)
+    passed = all(check.passed for check in report.checks)
+    return 0 if report.succeeded and passed and vector else 1
+
+
+def _vector(graph: FeastGraph) -> dict[str, Any]:
+    """The features of the busiest user and merchant of the newest day, as the store serves them."""
+    from feature_platform.registry.windows_on_record import materialized_windows
+    from feature_platform.sources.window_digests import read_window_table
+
+    store = graph.project.store()
+    row: dict[str, Any] = {}
+    order: list[str] = []
+    for name in choose_views(graph, ()):
+        view = graph.project.view(name)
+        end = materialized_windows(store, name)[-1].end
+        newest = Window(end - timedelta(days=1), end)
+        count = next(each.name for each in view.features if "Int" in str(each.dtype))
+        table = read_window_table(store, view.batch_source, newest, [*view.join_keys, count])
+        keys = [(key, "ascending") for key in view.join_keys]
+        busiest = table.sort_by([(count, "descending"), *keys])
+        row |= {key: busiest.column(key)[0].as_py() for key in view.join_keys}
+        order += [each.name for each in view.features]
+    answer = store.get_online_features(
+        features=store.get_feature_service(SERVICE), entity_rows=[row]
+    ).to_dict()
+    return {name: answer[name][0] for name in [*row, *order]}
+
+
+def _print_vector(vector: dict[str, Any]) -> None:
+    entities = {key: value for key, value in vector.items() if key in ("user_id", "merchant_id")}
+    click.secho("\nOnline features, as a model asks for them:", bold=True)
+    click.echo(
+        f"  store.get_online_features(\n"
+        f'      features=store.get_feature_service("{SERVICE}"),\n'
+        f"      entity_rows=[{entities}],\n"
+        f"  ).to_dict()\n"
+    )
+    for name, value in vector.items():
+        click.echo(f"  {name:<32} {value}")
+
+
+def _print_next(repo: str) -> None:
+    click.secho("\nNext:", bold=True)
+    click.echo(
+        "  make dev                                  the same graph in the Dagster UI\n"
+        "  .venv/bin/feature-platform status         what is online, what is missing\n"
+        f"  {repo}/sql/                         the SQL that builds the source tables\n"
+        "  your own repo: feature-platform materialize --repo PATH --start 2026-03-01 "
+        "--end 2026-03-02"
+    )

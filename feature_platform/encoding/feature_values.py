@@ -1,0 +1,311 @@
+"""Feast's serialized values, built by column instead of one protobuf object a cell.
+
+The bytes are those of ``feast.types.Value_pb2.Value.SerializeToString`` for what Feast's own
+conversion (``feast.type_map.python_values_to_proto_values``) makes of a cell. A type that is not
+built by column goes through that conversion, so every type works.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from math import isnan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_platform.encoding.buffers import (
+    binary_array,
+    constant,
+    fixed_width,
+    join,
+    length_prefix,
+    varints,
+)
+from feature_platform.encoding.feast_columns import values_for_feast
+from feature_platform.errors import SourceError, first_line
+
+_INTEGERS = ("INT32", "INT64")
+_FLOATS = ("FLOAT", "DOUBLE")
+_BINARY = ("BYTES", "PDF_BYTES", "IMAGE_BYTES")
+_ALIKE_FROM, _ALIKE_TO = 1e-4, 1e10
+_MISFITS = (ValueError, TypeError, OverflowError, pa.ArrowException)
+_SHOWN = 80
+_INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
+
+
+def encode_values(column: pa.Array, value_type: Any) -> pa.Array:
+    """Serialize a column of feature values.
+
+    Args:
+        column: Values as they came from the source; null is Feast's empty value.
+        value_type: The feature's ``feast.ValueType``.
+
+    Returns:
+        Arrow binary without nulls: the serialized ``Value`` of each cell, empty for null. Whole
+        numbers beside nulls stay exact, where Feast's own conversion goes through floating point.
+
+    Raises:
+        ValueError: A value does not fit the type, as Feast itself would say.
+        TypeError: Likewise.
+    """
+    if isinstance(column, pa.DictionaryArray):
+        column = column.dictionary_decode()
+    encoder = _encoder(value_type.name, column)
+    if encoder is None:
+        return _by_feast(column, value_type)
+    return encoder(column)
+
+
+def encode_column(view: str, name: str, column: pa.Array, value_type: Any) -> pa.Array:
+    """`encode_values` of a column of a view, its error saying which value of which column it is.
+
+    Args:
+        view: Name of the view.
+        name: Name of the key or feature.
+        column: See `encode_values`.
+        value_type: Likewise.
+
+    Raises:
+        SourceError: A value does not fit the type.
+    """
+    try:
+        return encode_values(column, value_type)
+    except _MISFITS as error:
+        value = repr(_misfit(column, value_type).as_py())
+        raise SourceError(
+            f"column '{name}' of feature view '{view}'",
+            f"the source holds {value[:_SHOWN]}, of type {column.type}, which is no "
+            f"{value_type.name} ({first_line(error)})",
+            "declare the type that the source holds, or correct the value there",
+        ) from error
+
+
+def _misfit(column: pa.Array, value_type: Any) -> pa.Scalar:
+    """A value of a column that cannot be encoded which alone cannot be either."""
+    while len(column) > 1:
+        half = len(column) // 2
+        try:
+            encode_values(column[:half], value_type)
+        except _MISFITS:
+            column = column[:half]
+        else:
+            column = column[half:]
+    return column[0]
+
+
+def is_columnar(column_type: pa.DataType, value_type: Any) -> bool:
+    """Whether `encode_values` builds a column of that Arrow type without protobuf objects."""
+    return _encoder(value_type.name, pa.array([], column_type)) is not None
+
+
+def value_texts(column: pa.Array, value_type: Any) -> pa.Array:
+    """The readable texts that Feast's SQL stores keep beside values, as Arrow strings.
+
+    Args:
+        column: Values as for `encode_values`.
+        value_type: The feature's ``feast.ValueType``.
+
+    Returns:
+        What Python's ``str`` makes of each scalar; null for nulls and for types without a text.
+    """
+    if isinstance(column, pa.DictionaryArray):
+        column = column.dictionary_decode()
+    name = value_type.name
+    if name == "STRING" and _is_text(column.type):
+        return column.cast(pa.string())
+    if name in _INTEGERS and pa.types.is_integer(column.type):
+        return column.cast(pa.string())
+    if name == "BOOL" and pa.types.is_boolean(column.type):
+        return pc.if_else(column, "True", "False")
+    if name in _FLOATS and pa.types.is_floating(column.type):
+        narrow = column.cast(pa.float32()) if name == "FLOAT" else column
+        return _float_texts(narrow.cast(pa.float64()))
+    if name in (*_BINARY, "UNIX_TIMESTAMP"):
+        return pa.nulls(len(column), pa.string())
+    return pa.array([_text_of(value) for value in feast_values(column, value_type)], pa.string())
+
+
+def feast_values(column: pa.Array, value_type: Any) -> list[Any]:
+    """A column as protobuf values, by Feast's own conversion."""
+    from feast.type_map import python_values_to_proto_values
+
+    return list(python_values_to_proto_values(values_for_feast(column, value_type), value_type))
+
+
+def _float_texts(column: pa.Array) -> pa.Array:
+    """Doubles as Python writes them; Arrow agrees in the middle of their range, but for ``.0``."""
+    sizes = np.abs(column.fill_null(0.0).to_numpy(zero_copy_only=False))
+    texts = column.cast(pa.string())
+    whole = pa.array(sizes == np.floor(sizes))
+    texts = pc.if_else(whole, pc.binary_join_element_wise(texts, ".0", ""), texts)
+    alike = (sizes == 0) | ((sizes >= _ALIKE_FROM) & (sizes < _ALIKE_TO))
+    if alike.all():
+        return texts
+    other = pa.array(~alike)
+    written = [None if isnan(value) else str(value) for value in column.filter(other).to_pylist()]
+    return pc.replace_with_mask(texts, other, pa.array(written, pa.string()))
+
+
+def _text_of(value: Any) -> str | None:
+    from feast.infra.online_stores.helpers import extract_text_and_num
+
+    text: str | None = extract_text_and_num(value, compute_num=False)[0]
+    return text
+
+
+def _by_feast(column: pa.Array, value_type: Any) -> pa.Array:
+    serialized = [value.SerializeToString() for value in feast_values(column, value_type)]
+    return pa.array(serialized, pa.binary())
+
+
+def _encoder(name: str, column: pa.Array) -> Callable[[pa.Array], pa.Array] | None:
+    """How a column of that Feast type is built, or None where Feast has to do it."""
+    kind = column.type
+    scalar = _scalar_encoder(name, column)
+    if scalar is not None:
+        return scalar
+    if name.endswith("_LIST") and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return _list_encoder(name.removesuffix("_LIST"), column)
+    return None
+
+
+def _scalar_encoder(name: str, column: pa.Array) -> Callable[[pa.Array], pa.Array] | None:
+    kind, tag = column.type, name
+    integral = pa.types.is_integer(kind) and kind != pa.uint64()
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    encoder: Callable[[pa.Array], pa.Array] | None = None
+    if name in _INTEGERS and integral and (name == "INT64" or _fits_int32(column)):
+        encoder = lambda values: _tagged(_field(tag), varints(_int64(values)), values)  # noqa: E731
+    elif name in _FLOATS and (integral or (pa.types.is_floating(kind) and kind != pa.float16())):
+        encoder = lambda values: _float_values(tag, values)  # noqa: E731
+    elif (name == "STRING" and _is_text(kind)) or (name in _BINARY and binary):
+        encoder = lambda values: _sized(_field(tag), values)  # noqa: E731
+    elif name == "BOOL" and pa.types.is_boolean(kind):
+        encoder = lambda values: _tagged(_field(tag), _bools(values), values)  # noqa: E731
+    elif name == "UNIX_TIMESTAMP" and pa.types.is_timestamp(kind):
+        encoder = _timestamps
+    return encoder
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _fits_int32(column: pa.Array) -> bool:
+    if column.type.bit_width < 32:  # noqa: PLR2004 - bits of the type's own name
+        return True
+    extent = pc.min_max(column).as_py()
+    low, high = extent["min"], extent["max"]
+    return low is None or (low >= _INT32_MIN and high <= _INT32_MAX)
+
+
+def _int64(column: pa.Array) -> npt.NDArray[np.int64]:
+    filled = column.cast(pa.int64()).fill_null(0)
+    values: npt.NDArray[np.int64] = filled.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _bools(column: pa.Array) -> pa.Array:
+    flags = column.fill_null(pa.scalar(value=False)).to_numpy(zero_copy_only=False)
+    return fixed_width(flags.astype(np.uint8))
+
+
+def _float_values(name: str, column: pa.Array) -> pa.Array:
+    doubles = column.cast(pa.float64())
+    values = doubles.fill_null(0.0).to_numpy(zero_copy_only=False)
+    # Feast takes a NaN for a null.
+    present = pc.and_(column.is_valid(), pc.invert(pa.array(np.isnan(values))))
+    width: Any = np.float32 if name == "FLOAT" else np.float64
+    with np.errstate(over="ignore"):
+        body = fixed_width(values.astype(width))
+    return _where(present, join(constant(_field(name), len(column)), body))
+
+
+def _timestamps(column: pa.Array) -> pa.Array:
+    # A null becomes NumPy's "not a time", whose number Feast stores and reads as null.
+    moments = column.to_numpy(zero_copy_only=False).astype("datetime64[s]").astype(np.int64)
+    return join(constant(_field("UNIX_TIMESTAMP"), len(column)), varints(moments))
+
+
+def _tagged(tag: bytes, body: pa.Array, column: pa.Array) -> pa.Array:
+    return _where(column.is_valid(), join(constant(tag, len(column)), body))
+
+
+def _sized(tag: bytes, column: pa.Array) -> pa.Array:
+    body = column.cast(pa.binary()).fill_null(b"")
+    encoded = join(constant(tag, len(column)), length_prefix(body), body)
+    return _where(column.is_valid(), encoded)
+
+
+def _where(present: pa.Array, encoded: pa.Array) -> pa.Array:
+    if pc.all(present, min_count=0).as_py():
+        return encoded
+    return pc.if_else(present, encoded, pa.scalar(b"", pa.binary()))
+
+
+def _list_encoder(name: str, column: pa.Array) -> Callable[[pa.Array], pa.Array] | None:
+    items = column.flatten()
+    if items.null_count:
+        return None  # Feast has a default of its own for each type
+    kind = items.type
+    if name in _INTEGERS and pa.types.is_integer(kind) and kind != pa.uint64():
+        if name == "INT32" and not _fits_int32(items):
+            return None
+        return lambda values: _packed(name, values, varints(_int64(values.flatten())))
+    if (name, kind) in (("FLOAT", pa.float32()), ("DOUBLE", pa.float64())):
+        return lambda values: _packed(
+            name, values, fixed_width(values.flatten().to_numpy(zero_copy_only=False))
+        )
+    if (name == "STRING" and _is_text(kind)) or (name == "BYTES" and pa.types.is_binary(kind)):
+        return lambda values: _repeated(name, values)
+    return None
+
+
+def _packed(name: str, column: pa.Array, items: pa.Array) -> pa.Array:
+    """Numbers one after the other behind one length; nothing at all for an empty list."""
+    body = _concatenated(column, items)
+    empty = pc.equal(pc.binary_length(body), 0)
+    inner = join(constant(b"\x0a", len(column)), length_prefix(body), body)
+    inner = pc.if_else(empty, pa.scalar(b"", pa.binary()), inner)
+    return _list_value(name, column, inner)
+
+
+def _repeated(name: str, column: pa.Array) -> pa.Array:
+    items = column.flatten().cast(pa.binary())
+    each = join(constant(b"\x0a", len(items)), length_prefix(items), items)
+    return _list_value(name, column, _concatenated(column, each))
+
+
+def _list_value(name: str, column: pa.Array, inner: pa.Array) -> pa.Array:
+    tag = _field(f"{name}_LIST")
+    encoded = join(constant(tag, len(column)), length_prefix(inner), inner)
+    return _where(column.is_valid(), encoded)
+
+
+def _concatenated(column: pa.Array, items: pa.Array) -> pa.Array:
+    """The bytes of all items of each list, one after the other: only the offsets change."""
+    counts = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    offsets = np.frombuffer(items.buffers()[1], np.int32, len(items) + 1, items.offset * 4)
+    return binary_array(offsets[ends], items.buffers()[2])
+
+
+@cache
+def _field(name: str) -> bytes:
+    """The protobuf tag of the field in which ``Value`` keeps a type."""
+    from google.protobuf.descriptor import FieldDescriptor
+
+    from feature_platform.core.feast_protos import Value
+
+    plain = "bytes" if name in ("PDF_BYTES", "IMAGE_BYTES") else name.lower()
+    field = Value.DESCRIPTOR.fields_by_name[f"{plain}_val"]
+    wire = {
+        FieldDescriptor.TYPE_DOUBLE: 1,
+        FieldDescriptor.TYPE_FLOAT: 5,
+        FieldDescriptor.TYPE_STRING: 2,
+        FieldDescriptor.TYPE_BYTES: 2,
+        FieldDescriptor.TYPE_MESSAGE: 2,
+    }.get(field.type, 0)
+    return bytes(varints(np.array([field.number << 3 | wire], np.int64))[0].as_py())

@@ -1,0 +1,124 @@
+"""The one way into the online store: exactly a half-open window of one feature view."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from feature_platform.core.windows import Window
+from feature_platform.encoding.view_layout import view_layout
+from feature_platform.errors import WindowError
+from feature_platform.materialize.materialization import Materialization
+from feature_platform.online.store_errors import online_store_errors
+from feature_platform.registry.registry_locks import view_lock
+from feature_platform.registry.windows_on_record import load_view, record_window, windows_of
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+@dataclass(frozen=True)
+class MaterializationResult:
+    """What one call of `materialize_window` did.
+
+    Attributes:
+        view: Name of the feature view.
+        window: The half-open window that is online now.
+        rows_read: Source rows in the window.
+        keys_written: Keys whose latest row of the window was sent to the online store, which keeps
+            what it has where that is newer. Of many, those known to be newer there are not sent.
+        rows_without_key: Source rows in the window that lack a part of their key; they cannot be
+            served and are left out.
+        keys_vanished: Keys that were online from this window and have no row in it any more; they
+            got their latest remaining row, or were deleted.
+        seconds: Wall time.
+        path: "fast" when keys and values were built by column, "stock" when by Feast's own code.
+        reason: Why the path is "stock"; empty for "fast".
+        rebuild_due: The window was online before, and the online store has no way to find keys
+            that have vanished from it since: only `rebuild_online` would remove them.
+    """
+
+    view: str
+    window: Window
+    rows_read: int
+    keys_written: int
+    rows_without_key: int
+    keys_vanished: int
+    seconds: float
+    path: str
+    reason: str = ""
+    rebuild_due: bool = False
+
+
+def materialize_window(
+    store: "FeatureStore",
+    view: str,
+    start: datetime,
+    end: datetime,
+    *,
+    progress: Callable[[int], None] | None = None,
+    before: Callable[[], object] | None = None,
+    may_serve: Callable[[Sequence[Window]], Sequence[Window]] | None = None,
+) -> MaterializationResult:
+    """Put the window ``[start, end)`` of a feature view online, and record it in the registry.
+
+    Afterwards the online store holds, for every key with a row in the window, the row with the
+    greatest (event time, created time) among the rows of all materialized windows; a key whose
+    rows have left the window since it was last materialized gets its latest remaining row or goes.
+    So the order in which windows are materialized does not matter, and a crash is mended by
+    running again. The view goes on being served throughout.
+
+    Args:
+        store: The Feast store.
+        view: Name of a feature view or stream feature view (its batch source is read).
+        start: First moment of the window, aware.
+        end: First moment after the window, aware, not in the future.
+        progress: Called with the number of keys just written, every batch.
+        before: Called when it is this call's turn, just before the source is read; if it raises,
+            nothing has been written.
+        may_serve: Asked where keys have vanished from the window: of the materialized windows it
+            is given, those whose rows may be served in their place. None takes all of them.
+
+    Raises:
+        WindowError: An end is naive, the window is empty or reversed, or ends in the future.
+        RegistryError: There is no such view, or the registry cannot be reached.
+        SourceError: The source is missing, unreadable, or lacks a column; or holds a value that
+            does not fit the declared type.
+        TransformationError: The rows of a view that Feast computes cannot be computed.
+        OnlineStoreError: The view is not served online, or the online store failed.
+    """
+    began = time.monotonic()
+    window = _past_window(view, start, end)
+    with view_lock(store, view):
+        if before is not None:
+            before()
+        found = load_view(store, view)
+        layout = view_layout(found)
+        with online_store_errors(store, view), Materialization(store, layout, may_serve) as work:
+            work.run(window, windows_of(found), progress)
+            record_window(store, view, window)
+            work.finish(window)
+    return MaterializationResult(
+        view=view,
+        window=window,
+        rows_read=work.rows_read,
+        keys_written=work.keys_written,
+        rows_without_key=work.rows_without_key,
+        keys_vanished=work.keys_vanished,
+        seconds=time.monotonic() - began,
+        path="stock" if work.reason else "fast",
+        reason=work.reason,
+        rebuild_due=work.rebuild_due,
+    )
+
+
+def _past_window(view: str, start: datetime, end: datetime) -> Window:
+    window = Window(start, end)
+    if window.end > datetime.now(UTC):
+        raise WindowError(
+            f"feature view '{view}'",
+            f"window {window} ends in the future",
+            "materialize it when it is over, or up to the present moment",
+        )
+    return window

@@ -1,0 +1,159 @@
+"""Keys that are online from a window whose rows have left the source."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from feature_platform.core.sql import record_batches, spilling_connection
+from feature_platform.core.windows import Window
+from feature_platform.encoding.encoded_rows import batch_keys
+from feature_platform.encoding.entity_keys import key_columns_of
+from feature_platform.encoding.view_layout import ViewLayout
+from feature_platform.online.guarded_writer import EVER, OnlineWriter
+from feature_platform.sources.kept_relations import KeptRelations
+from feature_platform.sources.latest_rows import (
+    distinct_keys,
+    latest_rows,
+    latest_rows_of,
+    source_columns,
+)
+from feature_platform.sources.newest_rows import newest_rows_of
+from feature_platform.sources.relation import Relation, open_relation
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from feast.repo_config import RepoConfig
+
+_ONLINE = "online_keys"
+_SOURCE = "window_keys"
+_AT_ONCE = 20_000
+
+
+def vanished_keys(
+    relation: Relation, writer: OnlineWriter, layout: ViewLayout, window: Window, version: int
+) -> Iterator[list[bytes]]:
+    """Find keys whose online row lies in `window` and that have no row there any more.
+
+    Few keys are compared in memory; many go into DuckDB with those of the source, which spills.
+
+    Args:
+        relation: The source's rows of at least `window`.
+        writer: Of the online store.
+        layout: The view.
+        window: A window that was, or may have been, online before.
+        version: ``entity_key_serialization_version`` of the repo.
+
+    Yields:
+        Serialized keys, some thousand at a time.
+    """
+    online = writer.keys_within(layout.view, window)
+    first = next(online, None)
+    if first is None:
+        return
+    more = next(online, None)
+    if more is None and len(first) <= _AT_ONCE:
+        few = set(first.to_pylist())
+        for keys in _source_keys(relation, layout, window, version):
+            few.difference_update(keys.to_pylist())
+        if few:
+            yield sorted(few)
+        return
+    with spilling_connection() as connection:
+        for table in (_ONLINE, _SOURCE):
+            connection.execute(f"CREATE TEMP TABLE {table} (entity_key BLOB)")
+        for keys in chain([first], [] if more is None else [more], online):
+            _insert(connection, _ONLINE, keys)
+        for keys in _source_keys(relation, layout, window, version):
+            _insert(connection, _SOURCE, keys)
+        gone = f"SELECT DISTINCT entity_key FROM {_ONLINE} ANTI JOIN {_SOURCE} USING (entity_key)"
+        for batch in record_batches(connection, gone, _AT_ONCE):
+            if batch.num_rows:
+                yield batch.column(0).to_pylist()
+
+
+def any_lost(
+    written: Iterable[pa.RecordBatch], writer: OnlineWriter, layout: ViewLayout, version: int
+) -> bool:
+    """Whether a key is not online that was written there.
+
+    Args:
+        written: Keys, in columns named as the view names them; they may repeat.
+        writer: Of the online store.
+        layout: The view.
+        version: ``entity_key_serialization_version`` of the repo.
+    """
+    with spilling_connection() as connection:
+        for table in (_ONLINE, _SOURCE):
+            connection.execute(f"CREATE TEMP TABLE {table} (entity_key BLOB)")
+        for batch in written:
+            _insert(connection, _SOURCE, batch_keys(batch, layout, version))
+        for keys in writer.keys_within(layout.view, EVER):
+            _insert(connection, _ONLINE, keys)
+        lost = f"SELECT 1 FROM {_SOURCE} ANTI JOIN {_ONLINE} USING (entity_key) LIMIT 1"
+        return connection.execute(lost).fetchone() is not None
+
+
+def remaining_rows(  # noqa: PLR0917  what is read, and which rows of it
+    config: "RepoConfig",
+    kept: KeptRelations,
+    layout: ViewLayout,
+    keys: Sequence[bytes],
+    served: Sequence[Window],
+    not_before: "datetime | None",
+) -> Iterator[pa.RecordBatch]:
+    """Stream the latest row that the source still has of some keys, over all served windows.
+
+    A warehouse is asked for the rows of the keys, unless they are many. Everything else is read
+    once for all calls.
+
+    Args:
+        config: The repo's configuration.
+        kept: The relations of the view.
+        layout: The view.
+        keys: Serialized keys.
+        served: The materialized windows.
+        not_before: Leave out rows with an earlier event time (TTL).
+    """
+    if not layout.source_keys:
+        for window in reversed(served):
+            rows = list(latest_rows(kept.of(served), layout, window, not_before=not_before))
+            if rows:
+                yield from rows
+                return
+        return
+    names = [key.name for key in layout.keys]
+    wanted = pa.table(_typed(key_columns_of(keys, names), layout))
+    newest = newest_rows_of(config, layout, wanted)
+    if newest is None:
+        yield from latest_rows_of(kept.of(served), layout, wanted, not_before=not_before)
+        return
+    columns = source_columns(layout)
+    with open_relation(config, layout.source, served, columns, newest) as relation:
+        yield from latest_rows_of(relation, layout, wanted, not_before=not_before)
+
+
+def _source_keys(
+    relation: Relation, layout: ViewLayout, window: Window, version: int
+) -> Iterator[pa.Array]:
+    for batch in distinct_keys(relation, layout, window):
+        yield batch_keys(batch, layout, version)
+
+
+def _insert(connection: Any, table: str, keys: pa.Array) -> None:
+    connection.register("new_keys", pa.table({"entity_key": keys}))
+    connection.execute(f"INSERT INTO {table} SELECT entity_key FROM new_keys")
+    connection.unregister("new_keys")
+
+
+def _typed(columns: dict[str, list[Any]], layout: ViewLayout) -> dict[str, pa.Array]:
+    typed = {}
+    for key in layout.keys:
+        values = columns[key.name]
+        if key.value_type.name == "UNIX_TIMESTAMP":
+            typed[key.name] = pa.array(values, pa.timestamp("s", tz="UTC"))
+        else:
+            typed[key.name] = pa.array(values)
+    return typed

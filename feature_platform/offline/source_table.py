@@ -1,0 +1,354 @@
+"""A batch source as pieces of rows, each read in batches, whose rows can be fetched by number."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from feature_platform.errors import SourceError, type_and_line
+from feature_platform.offline.ticks import Ints, Unit
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of Parquet's naive statistics
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How much of a source is read at a time.
+
+    Attributes:
+        threads: How many pieces.
+        batch_rows: How many rows of each.
+        memory_limit: Of DuckDB, where it is needed, such as 512MB.
+    """
+
+    threads: int = 1
+    batch_rows: int = 262_144
+    memory_limit: str = "1GB"
+
+
+class Piece(Protocol):
+    """Some consecutive rows of a source: some row groups, or a table in memory.
+
+    Attributes:
+        rows: How many.
+    """
+
+    rows: int
+
+    def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        """Read columns in batches of at most `size` rows, in order."""
+        ...
+
+    def bounds(self, column: str, unit: Unit) -> tuple[int, int] | None:
+        """The first and last time of a column in ticks of a unit, where they are known."""
+        ...
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A batch source that is open for reading.
+
+    Attributes:
+        name: Of the batch source.
+        schema: Its columns; dictionaries are read as their values.
+        pieces: Its rows, in order. Rows are numbered from 0 on through all pieces.
+        starts: The number of the first row of each piece, and last how many rows there are.
+    """
+
+    name: str
+    schema: pa.Schema
+    pieces: tuple[Piece, ...]
+    starts: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return self.starts[-1]
+
+    def require(self, columns: Sequence[str]) -> None:
+        """See that the columns exist.
+
+        Raises:
+            SourceError: One does not.
+        """
+        missing = [name for name in dict.fromkeys(columns) if name not in self.schema.names]
+        if missing:
+            raise SourceError(
+                f"source '{self.name}'",
+                f"it has no column {', '.join(map(repr, missing))} "
+                f"(it has {', '.join(sorted(self.schema.names))})",
+                "add the column to the table, or map its name in the source's field_mapping",
+            )
+
+    def read(self, piece: int, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        """Read columns of a piece in batches of at most `size` rows.
+
+        Raises:
+            SourceError: It cannot be read.
+        """
+        wanted = pa.schema([self.schema.field(name) for name in columns])
+        try:
+            for batch in self.pieces[piece].batches(columns, size):
+                yield _as(batch, wanted)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(self.name, error) from error
+
+    def fetch(self, rows: Ints, columns: Sequence[str], reading: Reading) -> pa.Table:
+        """Fetch rows by number.
+
+        Args:
+            rows: Their numbers, ascending, each once.
+            columns: Which columns.
+            reading: How much to decode at a time.
+
+        Raises:
+            SourceError: They cannot be read.
+        """
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        cuts = np.searchsorted(rows, self.starts)
+        touched = [number for number in range(len(self.pieces)) if cuts[number] < cuts[number + 1]]
+
+        def of(number: int) -> list[pa.RecordBatch]:
+            mine = rows[cuts[number] : cuts[number + 1]] - self.starts[number]
+            # Whole rows are wide: in fewer at a time they stay in the processor's cache.
+            return list(self._picked(number, mine, columns, min(reading.batch_rows, 65_536)))
+
+        if reading.threads > 1 and len(touched) > 1:
+            with ThreadPoolExecutor(reading.threads) as pool:
+                found = [batch for batches in pool.map(of, touched) for batch in batches]
+        else:
+            found = [batch for number in touched for batch in of(number)]
+        return pa.Table.from_batches(found, schema)
+
+    def _picked(
+        self, piece: int, rows: Ints, columns: Sequence[str], size: int
+    ) -> Iterator[pa.RecordBatch]:
+        start = done = 0
+        for batch in self.read(piece, columns, size):
+            end = start + batch.num_rows
+            stop = int(np.searchsorted(rows, end))
+            if stop > done:
+                yield batch.take(pa.array(rows[done:stop] - start))
+            start, done = end, stop
+            if done == len(rows):
+                return
+
+
+def table_of_dataset(name: str, dataset: ds.FileSystemDataset, threads: int) -> SourceTable:
+    """A dataset of Parquet files.
+
+    Raises:
+        SourceError: A file of it cannot be read, or files disagree about a column.
+    """
+    fragments = list(dataset.get_fragments())
+    try:
+        with ThreadPoolExecutor(max(threads, 1)) as pool:
+            list(pool.map(lambda each: each.ensure_complete_metadata(), fragments))
+        schema = _unified([_plain(fragment.physical_schema) for fragment in fragments])
+        parts = [ds.get_partition_keys(fragment.partition_expression) for fragment in fragments]
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(name, error) from error
+    for field in _plain(dataset.schema):  # the partitions' columns, and those a format declares
+        if field.name not in schema.names and (not parts or any(field.name in p for p in parts)):
+            schema = schema.append(field)
+    pieces: list[Piece] = [
+        _RowGroups(fragment, numbers, part, schema)
+        for fragment, part in zip(fragments, parts, strict=True)
+        for numbers in _grouped(fragment.metadata)
+    ]
+    return _of_pieces(name, schema, pieces)
+
+
+def table_in_memory(name: str, table: pa.Table) -> SourceTable:
+    """A table that is in memory already."""
+    schema = _plain(table.schema)
+    return _of_pieces(name, schema, [_InMemory(table)] if table.num_rows else [])
+
+
+def _grouped(metadata: Any, rows: int = 262_144) -> Iterator[list[int]]:
+    """Row groups that follow each other, so many that they hold about so many rows."""
+    found: list[int] = []
+    held = 0
+    for number in range(metadata.num_row_groups):
+        more = metadata.row_group(number).num_rows
+        if found and held + more > rows:
+            yield found
+            found, held = [], 0
+        found.append(number)
+        held += more
+    if found:
+        yield found
+
+
+def _of_pieces(name: str, schema: pa.Schema, pieces: list[Piece]) -> SourceTable:
+    starts = np.concatenate([[0], np.cumsum([piece.rows for piece in pieces], dtype=np.int64)])
+    return SourceTable(name, schema, tuple(pieces), tuple(int(start) for start in starts))
+
+
+class _RowGroups:
+    def __init__(
+        self, fragment: Any, numbers: list[int], partition: dict[str, Any], schema: pa.Schema
+    ) -> None:
+        self.rows = sum(int(fragment.metadata.row_group(each).num_rows) for each in numbers)
+        self._fragment = fragment
+        self._numbers = numbers
+        self._partition = partition
+        self._schema = schema
+
+    def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        fragment = self._fragment
+        present = set(fragment.physical_schema.names)
+        stored = [name for name in columns if name in present and name not in self._partition]
+        if not stored:
+            for start in range(0, self.rows, size):
+                yield self._completed({}, min(size, self.rows - start), columns)
+            return
+        remote = not isinstance(fragment.filesystem, _local_filesystems())
+        with fragment.filesystem.open_input_file(fragment.path) as opened:
+            file = pq.ParquetFile(
+                opened, metadata=fragment.metadata, pre_buffer=remote, buffer_size=0
+            )
+            for batch in file.iter_batches(
+                batch_size=size, row_groups=self._numbers, columns=stored, use_threads=False
+            ):
+                found = dict(zip(batch.schema.names, batch.columns, strict=True))
+                yield self._completed(found, batch.num_rows, columns)
+
+    def bounds(self, column: str, unit: Unit) -> tuple[int, int] | None:
+        found = [self._bounds(number, column, unit) for number in self._numbers]
+        known = [each for each in found if each is not None]
+        if len(known) < len(found):
+            return None
+        return min(low for low, _ in known), max(high for _, high in known)
+
+    def _bounds(self, number: int, column: str, unit: Unit) -> tuple[int, int] | None:
+        group = self._fragment.metadata.row_group(number)
+        for place in range(group.num_columns):
+            described = group.column(place)
+            if described.path_in_schema == column:
+                return _bounds(described, unit)
+        return None
+
+    def _completed(
+        self, found: dict[str, Any], rows: int, columns: Sequence[str]
+    ) -> pa.RecordBatch:
+        arrays = []
+        for name in columns:
+            if name in found:
+                arrays.append(found[name])
+            elif name in self._partition:
+                value = pa.scalar(self._partition[name])
+                arrays.append(pa.repeat(value, rows))
+            else:
+                arrays.append(pa.nulls(rows, self._schema.field(name).type))
+        return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+class _InMemory:
+    def __init__(self, table: pa.Table) -> None:
+        self.rows = table.num_rows
+        self._table = table
+
+    def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        yield from self._table.select(list(columns)).to_batches(max_chunksize=size)
+
+    def bounds(self, column: str, unit: Unit) -> tuple[int, int] | None:  # noqa: ARG002
+        return None
+
+
+def _local_filesystems() -> tuple[type, ...]:
+    from pyarrow import fs
+
+    return (fs.LocalFileSystem,)
+
+
+def _bounds(described: Any, unit: Unit) -> tuple[int, int] | None:
+    """First and last tick by a column's Parquet statistics, widened to whole microseconds."""
+    try:
+        if not described.is_stats_set or not described.statistics.has_min_max:
+            return None
+        low, high = described.statistics.min, described.statistics.max
+    except (pa.ArrowException, ValueError, OverflowError):
+        return None
+    if not isinstance(low, datetime) or not isinstance(high, datetime):
+        return None
+    scale = 1 if unit == "us" else 1000
+    return _micros(low) * scale, (_micros(high) + 1) * scale
+
+
+def _micros(moment: Any) -> int:
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    if hasattr(moment, "to_pydatetime"):  # a pandas Timestamp, of nanoseconds
+        moment = moment.floor("us").to_pydatetime()
+    micros: int = (moment - _EPOCH) // _MICROSECOND
+    return micros
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    fields = [
+        pa.field(
+            field.name,
+            field.type.value_type if pa.types.is_dictionary(field.type) else field.type,
+        )
+        for field in schema
+    ]
+    return pa.schema(fields)
+
+
+def _unified(schemas: list[pa.Schema]) -> pa.Schema:
+    """The schema that rows of all these fit in; of times with a zone and without, those are UTC."""
+    first = dict(zip(schemas[0].names, schemas[0].types, strict=True)) if schemas else {}
+    mixed = {
+        field.name
+        for schema in schemas
+        for field in schema
+        if pa.types.is_timestamp(field.type)
+        and pa.types.is_timestamp(other := first.setdefault(field.name, field.type))
+        and other.tz != field.type.tz
+    }
+    return pa.unify_schemas(
+        [
+            pa.schema(
+                [
+                    field.with_type(pa.timestamp(field.type.unit, "UTC"))
+                    if field.name in mixed and pa.types.is_timestamp(field.type)
+                    else field
+                    for field in schema
+                ]
+            )
+            for schema in schemas
+        ],
+        promote_options="permissive",
+    )
+
+
+def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    if batch.schema.types == schema.types:
+        return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+    arrays = [
+        column if column.type == field.type else column.cast(field.type)
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _unreadable(source: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"source '{source}'",
+        f"it cannot be read ({type_and_line(error)})",
+        "check that every file of it is whole and that its columns have the same types in all",
+    )
+
+
+def processors() -> int:
+    """How many threads may run at a time."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

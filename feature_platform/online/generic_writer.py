@@ -1,0 +1,57 @@
+"""Writes through Feast's own interface, for online stores that have no bulk writer."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.core.feast_seams import provider_of
+from feature_platform.encoding.feast_rows import Row
+from feature_platform.online.guarded_writer import Guard
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+class GenericWriter:
+    """Reads what is there, then writes what is not older, through ``OnlineStore``.
+
+    Between the read and the write another writer may come; the lock of `materialize_window` keeps
+    its own runs apart, but a stream's value pushed in that instant can be lost.
+
+    Args:
+        store: The Feast store.
+    """
+
+    def __init__(self, store: "FeatureStore") -> None:
+        self._config = store.config
+        self._provider = provider_of(store)
+
+    def write(self, view: Any, rows: Sequence[Row], guard: Guard) -> None:
+        """Write the rows that the guard lets in, as far as event times tell.
+
+        Args:
+            view: The feature view.
+            rows: At most one a key.
+            guard: Whose created times are not compared, as Feast's interface does not read them.
+        """
+        if not rows:
+            return
+        # By name: Feast's PostgreSQL store fails when it is asked for all features.
+        names = [feature.name for feature in view.features]
+        keys = [row[0] for row in rows]
+        stored = self._provider.online_read(self._config, view, keys, names or None)
+        allowed = [
+            row
+            for row, (there, _) in zip(rows, stored, strict=True)
+            if there is None or _may_replace(row[2], _aware(there), guard)
+        ]
+        if allowed:
+            self._provider.online_write_batch(self._config, view, allowed, None)
+
+
+def _may_replace(new: datetime, there: datetime, guard: Guard) -> bool:
+    return new >= there or any(there in window for window in guard.governed)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

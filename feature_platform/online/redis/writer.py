@@ -1,0 +1,351 @@
+"""Guarded bulk writes into the hashes of Feast's Redis online store, single or cluster."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feature_platform.core.feast_seams import redis_key_hash
+from feature_platform.core.windows import Window
+from feature_platform.encoding.buffers import constant, join
+from feature_platform.encoding.encoded_rows import EncodedRows, microseconds
+from feature_platform.online.fast_read import StoredRow
+from feature_platform.online.guarded_writer import Guard, OnlineKeys, scanned_from
+from feature_platform.online.redis.script import (
+    DELETE,
+    READ,
+    SCAN,
+    WRITE,
+    encode_times,
+    seconds_and_nanos,
+    without_created,
+)
+
+_CELLS_A_CALL = 1024  # a call blocks the server, and so every reader, for about two milliseconds
+_CALLS_IN_FLIGHT = 32
+_KEYS_FRAMED = 4096
+_SCAN_KEYS = 500
+_CACHED_LENGTHS = 4096
+_MOVES = 5
+
+
+class RedisWriter:
+    """Writes and scans a Feast Redis online store.
+
+    Rows go to a script that compares and writes in one step on the server. The calls are put
+    together by column, without a Python object a value.
+
+    Args:
+        client: ``redis.Redis`` or ``redis.cluster.RedisCluster``.
+        project: Feast project.
+        versioning: ``registry.enable_online_feature_view_versioning``.
+        ttl: ``key_ttl_seconds``; 0 keeps keys for ever.
+    """
+
+    def __init__(self, client: Any, project: str, *, versioning: bool, ttl: int = 0) -> None:
+        self._client = client
+        self._project = project.encode()
+        self._versioning = versioning
+        self._ttl = ttl
+
+    def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
+        """Put rows in, each in one step, where the guard lets them."""
+        fields = [self._field(view, feature.name) for feature in rows.features]
+        ranges = [number for window in guard.governed for number in _range(window)]
+        head: list[Any] = [len(fields), self._time_field(view), self._ttl]
+        head += [int(guard.compares_created), len(guard.governed), *ranges, *fields]
+        # Framed while the server is busy with what came before; calls to a cluster are as large as
+        # its slots let them be.
+        step = len(rows) if self._is_cluster() else _KEYS_FRAMED
+
+        def framed() -> Iterator[tuple[pa.Array, pa.Array]]:
+            for start in range(0, len(rows), step):
+                some = rows.slice(start, step)
+                yield (
+                    join(some.keys, constant(self._project, len(some))),
+                    join(
+                        _bulk(encode_times(some.event_us, some.created_us)),
+                        *(_bulk(feature.values) for feature in some.features),
+                    ),
+                )
+
+        self._run(WRITE, head, framed, max(1, _CELLS_A_CALL // (len(fields) + 1)))
+
+    def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
+        """Stream the keys whose stored event time lies in the window."""
+        head = [self._time_field(view), *_range(window)]
+        pattern = _escaped(_key_prefix(view)) + b"*" + _escaped(self._project)
+        for node in self._nodes():
+            cursor: bytes = b"0"
+            while True:
+                cursor, *found = node.eval(SCAN, 0, *head, cursor, pattern, _SCAN_KEYS)
+                keys = [key[: -len(self._project)] for key in found if self._is_ours(key)]
+                if keys:
+                    yield pa.array(keys, pa.binary())
+                if cursor == b"0":
+                    break
+
+    def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
+        """Keys stored from the window and from after it; None if those are more than `most`."""
+        return scanned_from(self, view, window, most)
+
+    def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
+        """Remove the view's fields of each key if its event time still lies in the window."""
+        fields = [self._field(view, feature.name) for feature in view.features]
+        head: list[Any] = [
+            self._time_field(view),
+            *_range(window),
+            *fields,
+        ]
+        stored = join(pa.array(keys, pa.binary()), constant(self._project, len(keys)))
+        self._run(DELETE, head, lambda: iter([(stored, constant(b"", len(keys)))]), _CELLS_A_CALL)
+
+    def fetch(self, view: Any, keys: Sequence[bytes], names: Sequence[str]) -> list[StoredRow]:
+        """Read some features of some keys, in their order; an absent key is a row of nulls."""
+        fields = [*(self._field(view, name) for name in names), self._time_field(view)]
+        stored = [key + self._project for key in keys]
+        return [
+            StoredRow([value or b"" for value in values], without_created(moment or b""))
+            for *values, moment in self._hmget(stored, fields)
+        ]
+
+    def _hmget(self, keys: list[bytes], fields: list[bytes]) -> list[list[bytes | None]]:
+        if self._is_cluster():
+            pipe = self._client.pipeline(transaction=False)
+            for key in keys:
+                pipe.hmget(key, fields)
+            return list(pipe.execute())
+        # One call for all keys: most of a pipeline's time goes into each command's own reply.
+        answers = self._client.eval(READ, len(keys), *keys, *fields)
+        width = len(fields)
+        return [answers[at : at + width] for at in range(0, len(answers), width)]
+
+    def note(self, view: Any, topic: str) -> str | None:
+        """What `set_note` left about a view."""
+        found = self._client.get(self._note_key(view, topic))
+        return None if found is None else str(found, "utf8")
+
+    def set_note(self, view: Any, topic: str, text: str | None) -> None:
+        """Leave something about a view under a key beside the rows'."""
+        if text is None:
+            self._client.delete(self._note_key(view, topic))
+        else:
+            self._client.set(self._note_key(view, topic), text)
+
+    def close(self) -> None:
+        """Close the client's connections."""
+        self._client.close()
+
+    def _note_key(self, view: Any, topic: str) -> bytes:
+        subject = f":{self._name(view)}:{topic}".encode()
+        return b"feature_platform:" + self._project + subject
+
+    def _run(
+        self,
+        script: str,
+        head: list[Any],
+        pieces: Callable[[], Iterator[tuple[pa.Array, pa.Array]]],
+        at_once: int,
+    ) -> None:
+        """Call the script for every `at_once` keys; in a cluster, for keys of one slot at a time.
+
+        `pieces` makes keys and each key's own arguments, already framed; a script without any
+        counts on `head` alone.
+        """
+        from redis.exceptions import AskError, ClusterDownError, MovedError
+
+        for attempt in range(_MOVES):
+            try:
+                for node, calls in self._by_node(script, head, pieces, at_once):
+                    _send(node, script, calls)
+            except (AskError, ClusterDownError, MovedError):
+                # Slots are moving between nodes: the same rows again do no harm.
+                if attempt == _MOVES - 1:
+                    raise
+                time.sleep(0.2 * (attempt + 1))
+                self._client.nodes_manager.initialize()
+            else:
+                return
+
+    def _by_node(
+        self,
+        script: str,
+        head: list[Any],
+        pieces: Callable[[], Iterator[tuple[pa.Array, pa.Array]]],
+        at_once: int,
+    ) -> Iterator[tuple[Any, Iterator["_Calls"]]]:
+        sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        per_key = 0 if script == DELETE else int(head[0]) + 1
+        if not self._is_cluster():
+            yield (
+                self._client,
+                (
+                    _Calls(sha, head, keys, values, _ends(len(keys), at_once), per_key)
+                    for keys, values in pieces()
+                    if len(keys)
+                ),
+            )
+            return
+        for keys, values in pieces():
+            slots = np.array([self._client.keyslot(key) for key in keys.to_pylist()], np.int64)
+            nodes: dict[Any, list[int]] = {}
+            for place in np.argsort(slots, kind="stable"):
+                node = self._client.nodes_manager.get_node_from_slot(int(slots[place]))
+                nodes.setdefault(node, []).append(int(place))
+            for node, places in nodes.items():
+                taken = pa.array(places, pa.int64())
+                ends = _ends_of_slots(slots[places], at_once)
+                calls = _Calls(sha, head, keys.take(taken), values.take(taken), ends, per_key)
+                yield self._client.get_redis_connection(node), iter([calls])
+
+    def _nodes(self) -> list[Any]:
+        if not self._is_cluster():
+            return [self._client]
+        return [self._client.get_redis_connection(node) for node in self._client.get_primaries()]
+
+    def _is_cluster(self) -> bool:
+        return hasattr(self._client, "nodes_manager")
+
+    def _is_ours(self, key: bytes) -> bool:
+        """Whether the key is an entity key and this project, not one whose name ends alike."""
+        end = len(key) - len(self._project)
+        return key[end:] == self._project and _is_entity_key(memoryview(key)[:end])
+
+    def _name(self, view: Any) -> str:
+        from feast.infra.online_stores.helpers import compute_versioned_name
+
+        return str(compute_versioned_name(view, self._versioning))
+
+    def _time_field(self, view: Any) -> bytes:
+        return f"_ts:{self._name(view)}".encode()
+
+    def _field(self, view: Any, feature: str) -> bytes:
+        return redis_key_hash(f"{self._name(view)}:{feature}")
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """Calls of one script over slices of the keys."""
+
+    sha: str
+    head: list[Any]
+    keys: pa.Array
+    values: pa.Array
+    ends: list[int]
+    per_key: int
+
+    def framed(self) -> Iterator[list[bytes | memoryview]]:
+        """Each call as Redis takes it off the wire."""
+        keys = _bulk(self.keys)
+        key_ends, key_data = _buffers(keys)
+        value_ends, value_data = _buffers(self.values)
+        head = b"".join(_argument(each) for each in self.head)
+        start = 0
+        for end in self.ends:
+            count = end - start
+            arguments = 3 + count + len(self.head) + count * self.per_key
+            opening = f"*{arguments}\r\n$7\r\nEVALSHA\r\n$40\r\n{self.sha}\r\n".encode()
+            yield [
+                opening + _argument(count),
+                key_data[key_ends[start] : key_ends[end]],
+                head,
+                value_data[value_ends[start] : value_ends[end]],
+            ]
+            start = end
+
+
+def _send(node: Any, script: str, calls: Iterable[_Calls]) -> None:
+    """Keep some calls under way at a time; the answers are only counts."""
+    node.script_load(script)  # once a batch: a restarted server has forgotten it
+    connection = node.connection_pool.get_connection()
+    waiting = 0
+    try:
+        for call in (framed for each in calls for framed in each.framed()):
+            connection.send_packed_command([b"".join(call)])
+            waiting += 1
+            if waiting == _CALLS_IN_FLIGHT:
+                connection.read_response()
+                waiting -= 1
+        while waiting:
+            waiting -= 1
+            connection.read_response()
+    except BaseException:
+        connection.disconnect()  # answers may be under way that nobody will read
+        raise
+    finally:
+        node.connection_pool.release(connection)
+
+
+def _bulk(column: pa.Array) -> pa.Array:
+    """Each byte string framed as a Redis argument."""
+    lengths = pa.compute.binary_length(column).to_numpy(zero_copy_only=False)
+    if len(lengths) and int(lengths.max()) < _CACHED_LENGTHS:
+        sizes = _sizes().take(pa.array(lengths, pa.int32()))
+    else:
+        sizes = pa.array([b"$%d\r\n" % length for length in lengths], pa.binary())
+    return join(sizes, column, constant(b"\r\n", len(column)))
+
+
+@cache
+def _sizes() -> pa.Array:
+    return pa.array([b"$%d\r\n" % length for length in range(_CACHED_LENGTHS)], pa.binary())
+
+
+def _argument(value: Any) -> bytes:
+    text = value if isinstance(value, bytes) else str(value).encode()
+    return b"$%d\r\n%s\r\n" % (len(text), text)
+
+
+def _buffers(column: pa.Array) -> tuple[npt.NDArray[np.int32], memoryview]:
+    _, ends, data = column.buffers()
+    offsets = np.frombuffer(ends, np.int32, len(column) + 1, column.offset * 4)
+    return offsets, memoryview(data) if data is not None else memoryview(b"")
+
+
+def _ends(count: int, at_once: int) -> list[int]:
+    return [*range(at_once, count, at_once), count]
+
+
+def _ends_of_slots(slots: npt.NDArray[np.int64], at_once: int) -> list[int]:
+    """Where calls end: at every change of slot, and after `at_once` keys of one."""
+    changes = (np.flatnonzero(np.diff(slots)) + 1).tolist()
+    ends: list[int] = []
+    start = 0
+    for change in [*changes, len(slots)]:
+        ends += [start + end for end in _ends(change - start, at_once)]
+        start = change
+    return ends
+
+
+def _range(window: Window) -> tuple[int, int, int, int]:
+    start, end = microseconds(window.start), microseconds(window.end)
+    return (*seconds_and_nanos(start), *seconds_and_nanos(end))
+
+
+def _key_prefix(view: Any) -> bytes:
+    from feast.infra.key_encoding_utils import serialize_entity_key_prefix
+
+    return bytes(serialize_entity_key_prefix(list(view.join_keys), 3))
+
+
+def _escaped(literal: bytes) -> bytes:
+    return b"".join(
+        b"\\" + bytes([byte]) if byte in b"*?[]\\^" else bytes([byte]) for byte in literal
+    )
+
+
+def _is_entity_key(body: memoryview) -> bool:
+    """Whether the bytes are one whole serialized entity key: names, then as many values."""
+    names = int.from_bytes(body[:4], "little")
+    at = 4
+    for _ in range(2 * names):
+        if at + 8 > len(body):
+            return False
+        at += 8 + int.from_bytes(body[at + 4 : at + 8], "little")
+    return at == len(body)

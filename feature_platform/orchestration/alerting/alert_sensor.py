@@ -1,0 +1,184 @@
+"""The sensor that turns what Dagster records into messages to people."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from feature_platform.alerts.desk import Delivered, open_desk
+from feature_platform.alerts.messages.incidents import Subject
+from feature_platform.alerts.outbox import OutboxState
+from feature_platform.alerts.route_file import AlertPlan
+from feature_platform.orchestration.alerting.alert_events import Watched, read_findings
+from feature_platform.orchestration.alerting.tick_failures import tick_findings
+from feature_platform.orchestration.graph.feast_graph import FeastGraph
+from feature_platform.orchestration.graph.translator import (
+    DagsterFeastTranslator,
+    FeastTranslatorData,
+    op_name,
+)
+from feature_platform.orchestration.watch.ticking import TICK, Ticking
+
+
+def build_alert_sensor(
+    plan: AlertPlan,
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec],
+    checks: Sequence[dg.AssetChecksDefinition],
+    *,
+    ticking: Sequence[Ticking] = (),
+) -> dg.SensorDefinition:
+    """The sensor of one project.
+
+    A tick asks for the newest event, and, only where there is a new one, for the new ones of four
+    kinds: checks, failed runs, freshness, and what observations say (automation gave up, a rebuild
+    is due); then for the newest tick of each other sensor and schedule. What it finds is stored
+    with how far it read, in one transaction; then what is due is sent.
+
+    Args:
+        plan: Channels and rules.
+        graph: The project.
+        translator: Gives keys, owners and tags.
+        assets: The project's assets.
+        checks: Their checks.
+        ticking: The project's other sensors, and its schedules.
+    """
+    project = graph.project.name
+    watched = watch(graph, translator, assets, checks)
+    repo, profile = _shown(graph.project.repo_dir), graph.project.profile
+    told = [each.subject(project, repo, profile) for each in ticking]
+    by_asset = {about.asset: each for about, each in zip(told, ticking, strict=True)}
+    subjects = {**watched.subjects, **{about.asset: about for about in told}}
+
+    @dg.sensor(
+        name=alert_sensor_name(project),
+        minimum_interval_seconds=max(1, int(plan.every.total_seconds())),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Tells people what is wrong with {project}, as {plan.file.name} says whom.",
+    )
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        state = plan.state or state_file(Path(context.instance.root_directory), project)
+        with open_desk(plan, subjects, state, context.log) as desk:
+            if desk is None:
+                return dg.SkipReason(f"another process is at {state}")
+            now = datetime.now(UTC)
+            reading = read_findings(context.instance, desk.ledger, watched)
+            ticks = tick_findings(context, by_asset, desk.ledger.told(str(TICK)), now)
+            desk.take_in(
+                [*reading.findings, *ticks],
+                reading.positions,
+                now,
+                settled=reading.settled,
+                start_over=reading.start_over,
+            )
+            # Only for people to look at: the position that counts is stored with the findings.
+            context.update_cursor(json.dumps({"event": reading.newest}))
+            delivered = desk.deliver()
+            opened = len(desk.ledger.open_incidents())
+            return dg.SkipReason(_summary(opened, delivered, desk.outbox.state()))
+
+    return alerts
+
+
+def alert_sensor_name(project: str) -> str:
+    """What the sensor of a project is called in Dagster."""
+    return f"{op_name(dg.AssetKey(project))}_alerts"
+
+
+def state_file(home: Path, project: str) -> Path:
+    """Where the alerts of a project are remembered, unless the route file says otherwise."""
+    digest = hashlib.sha256(project.encode()).hexdigest()[:8]
+    return home / "alerts" / f"{op_name(dg.AssetKey(project))}-{digest}.sqlite"
+
+
+def watch(
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec],
+    checks: Sequence[dg.AssetChecksDefinition],
+) -> Watched:
+    """What is known of a project's assets, for messages about them."""
+    records = {
+        translator.key_of(each): each
+        for each in (
+            graph.registry,
+            *graph.sources.values(),
+            *graph.views.values(),
+            *graph.drifts.values(),
+            *graph.skews.values(),
+        )
+    }
+    subjects: dict[str, Subject] = {}
+    keys: dict[str, dg.AssetKey] = {}
+    for asset in assets:
+        specs = [asset] if isinstance(asset, dg.AssetSpec) else list(asset.specs)
+        for spec in specs:
+            name = "/".join(spec.key.path)
+            keys[name] = spec.key
+            subjects[name] = _subject(spec, graph, translator, records.get(spec.key))
+    return Watched(
+        subjects=subjects,
+        keys=keys,
+        checks=[
+            key
+            for each in (*assets, *checks)
+            if isinstance(each, dg.AssetsDefinition)
+            for key in each.check_keys
+        ],
+    )
+
+
+def _subject(
+    spec: dg.AssetSpec,
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    record: FeastTranslatorData | None,
+) -> Subject:
+    project = graph.project
+    folder = spec.key.path[-2] if len(spec.key.path) > 1 else "asset"
+    kind = record.kind if record else folder.removesuffix("s")
+    # An asset without a record of its own, such as a report, ends in the name of what it is about.
+    name = record.name if record else spec.key.path[-1]
+    if kind == "source":
+        views = graph.readers.get(name, ())
+    else:
+        found = graph.views.get(name)
+        views = [found] if found is not None and not found.refusal else []
+    owners = tuple(spec.owners) or tuple(
+        dict.fromkeys(owner for view in views for owner in translator.spec_of(view).owners)
+    )
+    settings = {view.settings.partitions for view in views if view.settings}
+    return Subject(
+        asset="/".join(spec.key.path),
+        project=project.name,
+        kind=kind,
+        name=name,
+        owners=owners,
+        tags=dict(spec.tags),
+        views=tuple(view.name for view in views),
+        # A window that a daily view can take is one that an hourly view can take too.
+        cadence="daily" if "daily" in settings else "hourly" if settings else None,
+        blocks=kind == "drift"
+        and any(view.settings is not None and view.settings.drift == "block" for view in views),
+        upstream=tuple("/".join(dep.asset_key.path) for dep in spec.deps),
+        repo=_shown(project.repo_dir),
+        profile=project.profile,
+    )
+
+
+def _shown(repo: Path) -> str:
+    """The repo as a command names it: from here where that is shorter."""
+    relative = os.path.relpath(repo)
+    return str(repo) if relative.startswith("..") else relative
+
+
+def _summary(opened: int, delivered: Delivered, outbox: OutboxState) -> str:
+    pending = sum(outbox.pending.values())
+    said = f"{opened} incidents open, {delivered.messages} messages sent, {pending} waiting"
+    failing = [f"'{name}' {why}" for name, why in {**outbox.failing, **delivered.failed}.items()]
+    return f"{said}; channel {', '.join(failing)}" if failing else said

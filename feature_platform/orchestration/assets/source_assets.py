@@ -1,0 +1,88 @@
+"""Source assets: a partition is one window of a source table."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.graph.content_hashes import (
+    CONTENT_HASH,
+    ROW_COUNT,
+    combined_hash,
+    hashed_columns,
+)
+from feature_platform.orchestration.graph.partitions import run_windows
+from feature_platform.orchestration.graph.retries import RETRIES, one_line_failures
+from feature_platform.orchestration.graph.translator import (
+    DagsterFeastTranslator,
+    FeastTranslatorData,
+    op_name,
+)
+
+if TYPE_CHECKING:
+    from feature_platform.tables.table_builders import TableBuilder
+
+
+def build_source_asset(
+    data: FeastTranslatorData,
+    translator: DagsterFeastTranslator,
+    table_builder: "TableBuilder | None",
+    retry_policy: dg.RetryPolicy | None = RETRIES,
+) -> dg.AssetsDefinition:
+    """The asset of one source table.
+
+    Args:
+        data: The source.
+        translator: Gives the spec.
+        table_builder: Builds windows of the table; None where somebody else does.
+        retry_policy: When a failed step is tried again.
+    """
+    spec = translator.spec_of(data)
+    partitions, source, project = data.partitions, data.obj, data.project
+    assert partitions is not None  # noqa: S101 - sources are always partitioned
+    columns = hashed_columns(data)
+
+    @dg.multi_asset(
+        specs=[spec],
+        name=op_name(spec.key),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=retry_policy,
+        required_resource_keys=set(table_builder.resources) if table_builder else set(),
+        pool="/".join(spec.key.path) if table_builder else None,
+    )
+    def source_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from feature_platform.sources.window_digests import window_digests
+
+        windows = run_windows(context.run.tags, partitions)
+        with one_line_failures():
+            if table_builder:
+                now = datetime.now(UTC)
+                for window in windows.values():
+                    built = table_builder.build(project, data.name, window, now, context.resources)
+                    context.log.info("built %s %s: %s", data.name, window, built)
+            digests = window_digests(project.store(), source, list(windows.values()), columns)
+        by_window = {digest.window: digest for digest in digests}
+        for key, window in windows.items():
+            digest = by_window[window]
+            context.add_asset_metadata(
+                {ROW_COUNT: digest.rows, CONTENT_HASH: digest.content_hash},
+                asset_key=spec.key,
+                partition_key=key,
+            )
+        return dg.MaterializeResult(
+            asset_key=spec.key,
+            metadata=_run_metadata(windows, sum(digest.rows for digest in digests)),
+            data_version=dg.DataVersion(combined_hash([digest.content_hash for digest in digests])),
+        )
+
+    return source_asset
+
+
+def _run_metadata(windows: Mapping[str, Window], rows: int) -> dict[str, Any]:
+    spans = list(windows.values())
+    return {
+        "feature_platform/window": str(Window(spans[0].start, spans[-1].end)),
+        "feature_platform/rows_in_run": rows,
+    }

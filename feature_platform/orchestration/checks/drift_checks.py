@@ -1,0 +1,257 @@
+"""Checks of feature views: no feature is far from its reference."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
+from feature_platform.orchestration.graph.translator import FeastTranslatorData
+
+if TYPE_CHECKING:
+    from feature_platform.drift.drift_results import WindowDrift
+    from feature_platform.statistics import Comparison
+
+SUMMARY = "drift"
+REPORT = "feature_platform/report"
+_SAID = 5
+_STATISTICS = ("psi", "ks", "wasserstein", "jensen_shannon", "cramers_v")
+
+
+def drift_check_names(data: FeastTranslatorData) -> dict[str, str]:
+    """Name of each feature to the name of its check; no two are the same."""
+    names: dict[str, str] = {}
+    taken = {SUMMARY}
+    for feature in data.lineage:
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", feature)
+        name, number = plain, 2
+        while name in taken:
+            name, number = f"{plain}_{number}", number + 1
+        taken.add(name)
+        names[feature] = name
+    return names
+
+
+def drift_check_specs(data: FeastTranslatorData, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """One check that sums them up, and one a feature."""
+    blocks = data.settings is not None and data.settings.drift == "block"
+    return [
+        dg.AssetCheckSpec(
+            name=SUMMARY,
+            asset=key,
+            blocking=blocks,
+            description="No feature is far from its reference.",
+        ),
+        *(
+            dg.AssetCheckSpec(
+                name=name, asset=key, description=f"{feature} is not far from its reference."
+            )
+            for feature, name in drift_check_names(data).items()
+        ),
+    ]
+
+
+def drift_check_results(
+    found: "Mapping[str, WindowDrift]",
+    data: FeastTranslatorData,
+    key: dg.AssetKey,
+    pages: Mapping[str, Path],
+) -> Iterator[dg.AssetCheckResult]:
+    """What was found in the windows of a run, a result a check.
+
+    Args:
+        found: By partition key.
+        data: The view's drift.
+        key: Its asset.
+        pages: Reports by partition key.
+    """
+    yield _summary(found, key, pages)
+    for feature, name in drift_check_names(data).items():
+        judged = {
+            partition: (window, comparison)
+            for partition, window in found.items()
+            for comparison in window.comparisons
+            if comparison.feature == feature
+        }
+        yield _feature(feature, name, judged, key, pages)
+
+
+def series(found: "WindowDrift") -> dict[str, Any]:
+    """The numbers of one partition, each of which the UI draws as a curve over partitions."""
+    numbers: dict[str, Any] = {
+        "feature_platform/features": len(found.comparisons),
+        "feature_platform/features_drifted": _count(found, "drift"),
+        "feature_platform/features_warned": _count(found, "warn"),
+        "feature_platform/features_insufficient": _count(found, "insufficient"),
+    }
+    for each in found.comparisons:
+        numbers |= _finite(
+            {
+                f"distance/{each.feature}": each.severity,
+                f"null_rate/{each.feature}": each.current.null_rate if each.current else math.nan,
+                f"mean/{each.feature}": each.current.mean if each.current else math.nan,
+            }
+        )
+    return numbers
+
+
+def _summary(
+    found: "Mapping[str, WindowDrift]", key: dg.AssetKey, pages: Mapping[str, Path]
+) -> dg.AssetCheckResult:
+    verdicts = {partition: window.verdict for partition, window in found.items()}
+    partition = _worst(verdicts, {key: each.worst_first for key, each in found.items()})
+    lines = [
+        f"{window.window}: {window.sentence}" if len(found) > 1 else window.sentence
+        for partition, window in found.items()
+        if verdicts[partition] != "ok"
+    ]
+    window = found[partition]
+    worst = max((each.severity for each in window.comparisons), default=math.nan)
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=SUMMARY,
+        passed=not lines,
+        severity=severity(verdicts.values()),
+        description=_told(lines) or _calm(window.sentence, len(found)),
+        metadata={
+            VERDICTS: _verdicts(verdicts),
+            "feature_platform/window": str(window.window),
+            "feature_platform/reference": f"{window.reference}, version {window.reference_version}"
+            if window.reference_version
+            else window.reference,
+            "feature_platform/features": len(window.comparisons),
+            "feature_platform/features_drifted": _count(window, "drift"),
+            "feature_platform/features_warned": _count(window, "warn"),
+            "feature_platform/features_insufficient": _count(window, "insufficient"),
+            **_finite({"feature_platform/worst_distance": worst}),
+            **_report(partition, pages),
+        },
+    )
+
+
+def _feature(
+    feature: str,
+    name: str,
+    judged: "Mapping[str, tuple[WindowDrift, Comparison]]",
+    key: dg.AssetKey,
+    pages: Mapping[str, Path],
+) -> dg.AssetCheckResult:
+    if not judged:
+        return dg.AssetCheckResult(
+            asset_key=key,
+            check_name=name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{feature} was not compared: the view no longer defines it; "
+            "reload the code location.",
+        )
+    verdicts = {partition: window.verdict_of(each) for partition, (window, each) in judged.items()}
+    partition = _worst(verdicts, {key: [each] for key, (_, each) in judged.items()})
+    lines = [
+        f"{window.window}: {window.sentence_of(each)}"
+        if len(judged) > 1
+        else window.sentence_of(each)
+        for partition, (window, each) in judged.items()
+        if verdicts[partition] != "ok"
+    ]
+    window, comparison = judged[partition]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=not lines,
+        severity=severity(verdicts.values()),
+        description=_told(lines) or _calm(window.sentence_of(comparison), len(judged)),
+        metadata={
+            VERDICTS: _verdicts(verdicts),
+            "feature_platform/window": str(window.window),
+            **_numbers(comparison),
+            **_picture(comparison),
+            **_report(partition, pages),
+        },
+    )
+
+
+def severity(verdicts: "Any") -> dg.AssetCheckSeverity:
+    """Drift is an error; what may be drift, or cannot be judged, a warning."""
+    kinds = dg.AssetCheckSeverity
+    return kinds.ERROR if "drift" in set(verdicts) else kinds.WARN
+
+
+def _numbers(comparison: "Comparison") -> dict[str, Any]:
+    """The numbers of the check: the UI draws each over the runs."""
+    numbers: dict[str, float] = {"feature_platform/distance": comparison.severity}
+    for each in comparison.measures:
+        if each.statistic in _STATISTICS:
+            numbers[f"feature_platform/{each.statistic}"] = each.value
+    for side, summary in (("reference", comparison.reference), ("current", comparison.current)):
+        if summary is not None:
+            numbers[f"feature_platform/{side}_null_rate"] = summary.null_rate
+            numbers[f"feature_platform/{side}_mean"] = summary.mean
+    found = _finite(numbers)
+    found["feature_platform/reference_rows"] = comparison.reference_rows
+    found["feature_platform/current_rows"] = comparison.current_rows
+    worst = comparison.worst
+    if worst is not None:
+        # What alerts put into their message.
+        found["feature_platform/statistic"] = worst.statistic
+        found |= _finite(
+            {
+                "feature_platform/observed": worst.value,
+                "feature_platform/threshold": worst.threshold,
+            }
+        )
+    return found
+
+
+def _picture(comparison: "Comparison") -> dict[str, Any]:
+    if not comparison.bins:
+        return {}
+    from feature_platform.reports.pictures import overlay_data_uri
+
+    drawn = overlay_data_uri(comparison)
+    return {"picture": dg.MetadataValue.md(f"![{comparison.feature}]({drawn})")}
+
+
+def _report(partition: str, pages: Mapping[str, Path]) -> dict[str, Any]:
+    return {REPORT: dg.MetadataValue.path(pages[partition])} if partition in pages else {}
+
+
+def _verdicts(verdicts: "Mapping[str, str]") -> dg.JsonMetadataValue:
+    return dg.JsonMetadataValue(
+        {
+            partition: {"passed": verdict == "ok", "verdict": verdict}
+            for partition, verdict in verdicts.items()
+        }
+    )
+
+
+def _worst(verdicts: "Mapping[str, str]", found: "Mapping[str, Sequence[Comparison]]") -> str:
+    """The partition of the worst verdict; of several the one furthest from its threshold."""
+    order = ("drift", "warn", "insufficient", "ok")
+    return min(
+        verdicts,
+        key=lambda each: (
+            order.index(verdicts[each]),
+            -max((comparison.severity for comparison in found[each]), default=0.0),
+        ),
+    )
+
+
+def _told(lines: Sequence[str]) -> str:
+    more = len(lines) - _SAID
+    return "\n".join(lines[:_SAID]) + (f"\nand {more} more windows" if more > 0 else "")
+
+
+def _calm(sentence: str, windows: int) -> str:
+    return sentence if windows == 1 else f"No drift in {windows} windows. The nearest: {sentence}"
+
+
+def _count(found: "WindowDrift", verdict: str) -> int:
+    return sum(found.verdict_of(each) == verdict for each in found.comparisons)
+
+
+def _finite(numbers: Mapping[str, float]) -> dict[str, Any]:
+    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}

@@ -1,0 +1,33 @@
+"""Content hashes and row counts in the metadata of runs."""
+
+import hashlib
+from collections.abc import Sequence
+
+from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.repo.computability import why_transformed
+from feature_platform.repo.project import source_of
+
+CONTENT_HASH = "feature_platform/content_hash"
+ROW_COUNT = "dagster/partition_row_count"
+
+
+def hashed_columns(data: FeastTranslatorData) -> list[str] | None:
+    """The columns of a source whose content counts; None counts all of the table's.
+
+    All of them where the repo has a suite, which may look at any; where a transformation reads the
+    table, which may use any; and where no schema is known.
+    """
+    if data.project.suite_file(data.name) is not None:
+        return None
+    for view in data.project.views.values():
+        source = source_of(view)
+        if source is not None and source.name == data.name and why_transformed(view):
+            return None
+    return [column.name for column in data.columns] or None
+
+
+def combined_hash(hashes: Sequence[str]) -> str:
+    """The hash of one window is its own; of several, one over theirs in order of time."""
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:32]

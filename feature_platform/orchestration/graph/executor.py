@@ -1,0 +1,30 @@
+"""The executor: a process a step, forked from a server that has imported everything once."""
+
+from typing import Any
+
+import dagster as dg
+from dagster import multiple_process_executor_requirements
+
+
+@dg.executor(
+    name="multiprocess_preloaded",
+    config_schema=dg.multiprocess_executor.config_schema.as_field(),
+    requirements=multiple_process_executor_requirements(),
+)
+def preloaded_executor(init_context: dg.InitExecutorContext) -> Any:
+    """Dagster's multiprocess executor on a fork server with the code location and its imports.
+
+    Takes the configuration of ``multiprocess_executor``; a ``start_method`` given there wins.
+    """
+    config = dict(init_context.executor_config)
+    if "start_method" not in config:
+        job: Any = init_context.job
+        location = job.get_module() if hasattr(job, "get_module") else None
+        modules = [
+            "feature_platform.orchestration.graph.preload",
+            *([location] if location else []),
+        ]
+        config["start_method"] = {"forkserver": {"preload_modules": modules}}
+    create = dg.multiprocess_executor.executor_creation_fn
+    assert create is not None  # noqa: S101 - Dagster's own executor has one
+    return create(init_context._replace(executor_config=config))

@@ -1,0 +1,250 @@
+"""Running the asset graph in this process, with a line a step."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+import click
+import dagster as dg
+
+from feature_platform.core.windows import Window
+from feature_platform.errors import WindowError
+from feature_platform.orchestration.builder import build_feast_definitions
+from feature_platform.orchestration.graph.feast_graph import FeastGraph
+from feature_platform.orchestration.graph.partitions import partitions_within
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.runs.silent_runs import silent_logger
+from feature_platform.orchestration.runs.step_failures import Step, failures_of, steps_of
+
+# What can be told as JSON; the rest is made for the UI.
+_PLAIN = (str, int, float, bool, list, dict)
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """A check's result in a run."""
+
+    asset: str
+    check: str
+    passed: bool
+    severity: str
+    description: str
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did.
+
+    Attributes:
+        succeeded: Whether every step did.
+        assets: Asset to the number of partitions that were materialized.
+        metadata: Asset to the text of its metadata.
+        checks: Results of the checks.
+        failures: What failed steps said.
+    """
+
+    succeeded: bool
+    assets: Mapping[str, int]
+    metadata: Mapping[str, Mapping[str, object]]
+    checks: Sequence[CheckReport]
+    failures: Sequence[str]
+
+
+def partition_range(
+    partitions: dg.TimeWindowPartitionsDefinition, window: Window
+) -> tuple[str, str]:
+    """First and last partition key of `window`.
+
+    Raises:
+        WindowError: It does not begin and end where partitions do, or is outside of them.
+    """
+    complete = partitions.get_last_partition_window()
+    if complete is None:
+        raise WindowError(
+            f"window {window}",
+            f"no partition is complete yet: they begin at {partitions.start.isoformat()}",
+            "choose an earlier --start-date",
+        )
+    found = {
+        key: each
+        for key, each in partitions_within(partitions, window).items()
+        if each.end <= complete.end.astimezone(UTC)
+    }
+    if not found:
+        first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
+        raise WindowError(
+            f"window {window}",
+            f"has no complete partition (partitions run from {first} to {last})",
+            "choose a window inside, or an earlier --start-date",
+        )
+    keys, spans = list(found), list(found.values())
+    whole = Window(spans[0].start, spans[-1].end)
+    if whole != window:
+        raise WindowError(
+            f"window {window}",
+            "does not begin and end with partitions",
+            f"use {whole.start.isoformat()} to {whole.end.isoformat()}",
+        )
+    return keys[0], keys[-1]
+
+
+def run_views(
+    graph: FeastGraph,
+    views: Sequence[str],
+    window: Window,
+    instance: dg.DagsterInstance,
+    *,
+    allow_failed_checks: bool = False,
+    quiet: bool = False,
+    current: Collection[str] = (),
+) -> RunReport:
+    """Materialize `window` of `views` with registry, sources and checks, in one run.
+
+    Sources whose partitions are of another length, as under an hourly and a daily view, are
+    brought up to date in a run of their own before; but for those in `current`, which just were.
+
+    Raises:
+        WindowError: The window does not fit the partitions.
+    """
+    translator = DagsterFeastTranslator()
+    selected = [graph.views[name] for name in views]
+    partitions = selected[0].partitions
+    assert partitions is not None  # noqa: S101 - the caller passes views that materialize
+    together = {translator.key_of(graph.registry)}
+    sources: set[dg.AssetKey] = set()
+    apart: dict[dg.AssetKey, dg.TimeWindowPartitionsDefinition] = {}
+    for view in selected:
+        together.add(translator.key_of(view))
+        for source in view.sources:
+            assert source.partitions is not None  # noqa: S101 - sources are always partitioned
+            sources.add(translator.key_of(source))
+            if source.partitions == partitions:
+                together.add(translator.key_of(source))
+            elif source.name not in current:
+                apart[translator.key_of(source)] = source.partitions
+    jobs = [_Job("materialize", together, partition_range(partitions, window))]
+    if apart:
+        found = partition_range(next(iter(apart.values())), window)
+        jobs.insert(0, _Job("sources", set(apart), found))
+    definitions = dg.Definitions.merge(
+        # The command line is for people who wait: it fails now, and they decide.
+        build_feast_definitions(
+            graph.project, graph.start_date, schedules=False, retry_policy=None
+        ),
+        dg.Definitions(
+            jobs=[job.define(sources if allow_failed_checks else set()) for job in jobs],
+            loggers={"console": _progress if not quiet else silent_logger},
+        ),
+    )
+    config = {
+        op_name(translator.key_of(view)): {"config": {"allow_failed_checks": allow_failed_checks}}
+        for view in selected
+    }
+    steps = steps_of(graph, selected, translator)
+    reports = []
+    for job in jobs:
+        result = definitions.resolve_job_def(job.name).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={
+                "dagster/asset_partition_range_start": job.partitions[0],
+                "dagster/asset_partition_range_end": job.partitions[1],
+            },
+            run_config={
+                "loggers": {"console": {}},
+                "ops": config if job.name == "materialize" else {},
+            },
+        )
+        reports.append(_report(result, steps))
+        if not result.success and not allow_failed_checks:
+            break
+    return _merged(reports)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Assets to run together.
+
+    Attributes:
+        name: The job's.
+        keys: Of the assets.
+        partitions: First and last partition key.
+    """
+
+    name: str
+    keys: set[dg.AssetKey]
+    partitions: tuple[str, str]
+
+    def define(self, unchecked: set[dg.AssetKey]) -> Any:
+        """The job without the checks of some assets, where failing they would end the run.
+
+        They are sources; the views check them themselves then, and go on.
+        """
+        selection: dg.AssetSelection = dg.AssetSelection.assets(*self.keys)
+        if unchecked:
+            selection = selection - dg.AssetSelection.checks_for_assets(*unchecked)
+        return dg.define_asset_job(self.name, selection)
+
+
+def _merged(reports: Sequence[RunReport]) -> RunReport:
+    """Several runs as one."""
+    return RunReport(
+        succeeded=all(report.succeeded for report in reports),
+        assets={key: count for each in reports for key, count in each.assets.items()},
+        metadata={key: found for each in reports for key, found in each.metadata.items()},
+        checks=[check for each in reports for check in each.checks],
+        failures=[failure for each in reports for failure in each.failures],
+    )
+
+
+def _report(result: dg.ExecuteInProcessResult, steps: Mapping[str, Step]) -> RunReport:
+    assets: dict[str, int] = {}
+    metadata: dict[str, dict[str, object]] = {}
+    for event in result.get_asset_materialization_events():
+        name = event.asset_key.to_user_string() if event.asset_key else ""
+        assets[name] = assets.get(name, 0) + 1
+        found = event.step_materialization_data.materialization.metadata
+        metadata[name] = {
+            key: value.value for key, value in found.items() if isinstance(value.value, _PLAIN)
+        }
+    checks = [
+        CheckReport(
+            asset=evaluation.asset_key.to_user_string(),
+            check=evaluation.check_name,
+            passed=evaluation.passed,
+            severity=evaluation.severity.value,
+            description=evaluation.description or "",
+        )
+        for evaluation in result.get_asset_check_evaluations()
+    ]
+    return RunReport(result.success, assets, metadata, checks, failures_of(result, steps))
+
+
+class _StepLines(logging.Handler):
+    """One line for each step that ends, and for each warning."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "dagster_event", None)
+        if event is None and record.levelno == logging.WARNING:
+            # Such as a window that is served though it failed a check, because somebody asked.
+            said = getattr(record, "dagster_meta", {}).get("orig_message") or record.getMessage()
+            click.echo(f"  {click.style('warning', fg='yellow')}  {said}", err=True)
+        if event is None or event.step_key is None:
+            return
+        if event.event_type_value == "STEP_SUCCESS":
+            seconds = event.event_specific_data.duration_ms / 1000
+            click.echo(
+                f"  {click.style('done', fg='green')}  {event.step_key}  {seconds:.1f} s", err=True
+            )
+        elif event.event_type_value == "STEP_FAILURE":
+            click.echo(f"  {click.style('failed', fg='red')}  {event.step_key}", err=True)
+
+
+@dg.logger(config_schema=None, description="A line a step, for people at a terminal.")
+def _progress(init_context: dg.InitLoggerContext) -> logging.Logger:
+    del init_context
+    logger = logging.Logger("progress")  # noqa: LOG001 - belongs to one run, not to the process
+    logger.addHandler(_StepLines())
+    return logger

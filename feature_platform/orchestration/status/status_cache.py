@@ -1,0 +1,131 @@
+"""The status of many views again and again, at the price of those that something happened to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEventType
+
+from feature_platform.orchestration.graph.cadence import LENGTH
+from feature_platform.orchestration.graph.feast_graph import FeastGraph
+from feature_platform.orchestration.graph.partitions import window_of
+from feature_platform.orchestration.graph.translator import (
+    DagsterFeastTranslator,
+    FeastTranslatorData,
+)
+from feature_platform.orchestration.status.window_status import (
+    ViewStatus,
+    WindowStatus,
+    view_status,
+)
+from feature_platform.registry.windows_on_record import registered_views, windows_of
+
+# Windows looked at for each view: as far back as it serves, but not further than this.
+_MOST_WINDOWS = 60
+_WITHOUT_TTL = 30
+_PAGE = 1000
+
+
+def windows_shown(view: FeastTranslatorData) -> int:
+    """How many of a view's newest windows count: those within its TTL, at most 60."""
+    assert view.settings is not None  # noqa: S101 - views always carry settings
+    ttl = view.obj.ttl
+    within = int(ttl / LENGTH[view.settings.partitions]) if ttl else _WITHOUT_TTL
+    return max(1, min(within, _MOST_WINDOWS))
+
+
+@dataclass
+class StatusCache:
+    """Statuses of a project's views.
+
+    A status is computed again when a run has planned or materialized the view or a source, when
+    the registry holds other windows, when a partition has been completed, when a rebuild was
+    reported, and as long as a run is under way. All of that is seen with a handful of queries.
+
+    Attributes:
+        graph: The project.
+        instance: Where its runs are recorded.
+        translator: The one that the definitions were built with.
+    """
+
+    graph: FeastGraph
+    instance: dg.DagsterInstance
+    translator: DagsterFeastTranslator
+    _known: dict[str, tuple[object, ViewStatus]] = field(default_factory=dict)
+    _seen: int | None = None
+
+    def statuses(
+        self, views: Mapping[str, FeastTranslatorData], now: datetime
+    ) -> dict[str, ViewStatus]:
+        """The status of each of the views that can be materialized, as of `now`."""
+        self._forget_rebuilt()
+        store = self.graph.project.store()
+        registered = registered_views(store)
+        keys = [self.translator.key_of(view) for view in views.values()]
+        keys += [self.translator.key_of(source) for source in self.graph.sources.values()]
+        records = self.instance.get_asset_records(keys)
+        entries = {record.asset_entry.asset_key: record.asset_entry for record in records}
+        found: dict[str, ViewStatus] = {}
+        for name, view in views.items():
+            entry = entries.get(self.translator.key_of(view))
+            online = windows_of(registered[name]) if name in registered else []
+            if entry is None and not online:
+                found[name] = _untouched(view, now)
+                continue
+            assert view.partitions is not None  # noqa: S101 - it can be materialized
+            stamp = (
+                _stamp(entry),
+                *(_stamp(entries.get(self.translator.key_of(each))) for each in view.sources),
+                *(tuple(online), *view.partitions.get_partition_keys(current_time=now)[-1:]),
+            )
+            before = self._known.get(name)
+            if before and before[0] == stamp and not _is_running(before[1]):
+                found[name] = before[1]
+                continue
+            found[name] = view_status(
+                view,
+                store,
+                self.instance,
+                now=now,
+                count=windows_shown(view),
+                translator=self.translator,
+            )
+            self._known[name] = (stamp, found[name])
+        return found
+
+    def _forget_rebuilt(self) -> None:
+        """A rebuild is reported without a run: its observation is all there is to see of it."""
+        storage = self.instance.event_log_storage
+        newest = storage.get_maximum_record_id() or 0
+        if self._seen is not None and newest > self._seen:
+            entries = storage.get_logs_for_all_runs_by_log_id(
+                after_cursor=self._seen,
+                dagster_event_type=DagsterEventType.ASSET_OBSERVATION,
+                limit=_PAGE,
+            )
+            names = {self.translator.key_of(view): name for name, view in self.graph.views.items()}
+            for entry in entries.values():
+                key = entry.get_dagster_event().asset_key
+                self._known.pop(names.get(key, "") if key else "", None)
+            if len(entries) == _PAGE:
+                newest = max(entries)
+        self._seen = newest
+
+
+def _untouched(view: FeastTranslatorData, now: datetime) -> ViewStatus:
+    """The status of a view that no run has ever been about."""
+    assert view.partitions is not None  # noqa: S101 - it can be materialized
+    keys = view.partitions.get_partition_keys(current_time=now)[-windows_shown(view) :]
+    windows = tuple(WindowStatus(key, window_of(view.partitions, key), "missing") for key in keys)
+    return ViewStatus(view.name, windows, None, None)
+
+
+def _stamp(entry: Any) -> tuple[str | None, int | None]:
+    """What changes when a run is planned for an asset, and when it is materialized."""
+    return (entry.last_run_id, entry.last_materialization_storage_id) if entry else (None, None)
+
+
+def _is_running(status: ViewStatus) -> bool:
+    return any(window.state == "running" for window in status.windows)

@@ -1,0 +1,242 @@
+"""Great Expectations, kept behind plain data: specs go in, results with row numbers come out.
+
+Nothing else in the package imports it: the import takes seconds, and a release may move things.
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.orchestration.validation.outcomes import MAX_ROWS, Severity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What an expectation can be given besides what it expects; none of it belongs into `kwargs`.
+_SETTINGS = {
+    "batch_id", "catch_exceptions", "description", "id", "meta", "notes", "rendered_content",
+    "result_format", "severity", "windows",
+}  # fmt: skip
+_SLOT = "feature_platform/slot"
+_SOURCE = "windows"
+
+
+@dataclass(frozen=True)
+class ExpectationSpec:
+    """An expectation as data, from which a Great Expectations object is made for each run.
+
+    Attributes:
+        type: Its name, such as ``expect_column_values_to_be_between``.
+        kwargs: What it expects, such as ``{"column": "amount", "min_value": 0}``.
+        severity: What its failure means.
+        description: Why it is expected; may be empty.
+    """
+
+    type: str
+    kwargs: Mapping[str, Any]
+    severity: Severity = "error"
+    description: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it is about; none for an expectation on the table."""
+        kwargs = self.kwargs
+        single = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
+        return tuple(str(name) for name in [*single, *(kwargs.get("column_list") or ())])
+
+
+@dataclass(frozen=True)
+class SpecResult:
+    """What Great Expectations found for one spec.
+
+    Attributes:
+        passed: Whether it held.
+        observed: The observed value of an expectation on an aggregate; None for one on rows.
+        counted: Rows it looked at, nulls included; None for one on an aggregate.
+        unexpected: Offending rows among them.
+        positions: Row numbers of the first five offenders.
+        exception: Why it could not be evaluated; empty where it could.
+    """
+
+    passed: bool
+    observed: Any = None
+    counted: int | None = None
+    unexpected: int = 0
+    positions: tuple[int, ...] = ()
+    exception: str = ""
+
+
+@dataclass
+class ExpectationRunner:
+    """Runs specs on data frames in one ephemeral Great Expectations context, made at first use.
+
+    The context lives in memory: nothing is written or sent. Not for use by several threads.
+    """
+
+    _context: Any = field(default=None, init=False, repr=False)
+
+    def run(self, frame: "pd.DataFrame", specs: Sequence[ExpectationSpec]) -> list[SpecResult]:
+        """Evaluate specs on a data frame whose index numbers its rows from 0.
+
+        Returns:
+            A result for each spec, in their order.
+        """
+        if not specs:
+            return []
+        gx = _great_expectations()
+        if self._context is None:
+            self._context = _new_context(gx)
+        source = self._context.data_sources.add_pandas(_SOURCE)
+        try:
+            asset = source.add_dataframe_asset("window")
+            batches = asset.add_batch_definition_whole_dataframe("all")
+            return self._run(gx, batches.get_batch({"dataframe": frame}), specs)
+        finally:
+            # A data source keeps its last batch, and with it the window, in memory.
+            self._context.data_sources.delete(_SOURCE)
+
+    @staticmethod
+    def _run(gx: Any, batch: Any, specs: Sequence[ExpectationSpec]) -> list[SpecResult]:
+        results = _validate(gx, batch, dict(enumerate(specs)), "BASIC")
+        # Looking for row numbers takes half as long again, so only where there are offenders.
+        broken = {
+            slot: specs[slot]
+            for slot, result in results.items()
+            if result.unexpected and not result.passed
+        }
+        results |= _validate(gx, batch, broken, "SUMMARY") if broken else {}
+        return [results[slot] for slot in range(len(specs))]
+
+    def close(self) -> None:
+        """Let go of the context; the next run makes a new one."""
+        self._context = None
+
+
+def make_expectation(spec: ExpectationSpec, meta: Mapping[str, Any] | None = None) -> Any:
+    """The Great Expectations object of a spec, new each time: suites do not share them.
+
+    Raises:
+        ValueError: The spec's kwargs do not suit its type.
+    """
+    _great_expectations()
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    kind = get_expectation_impl(spec.type)
+    kwargs = {key: value for key, value in spec.kwargs.items() if key not in _SETTINGS}
+    settings = {
+        "severity": "critical" if spec.severity == "error" else "warning",
+        "meta": dict(meta or {}),
+    }
+    made = kind(**kwargs, **settings)
+    # A bound without a zone is in UTC, as the columns are; left naive it could not be compared.
+    naive = {
+        name: _aware(getattr(made, name))
+        for name in ("min_value", "max_value")
+        if isinstance(getattr(made, name, None), date)
+    }
+    return kind(**{**kwargs, **naive}, **settings) if naive else made
+
+
+def expectation_types() -> Mapping[str, Any]:
+    """All known expectations: name to class."""
+    _great_expectations()
+    from great_expectations.expectations.registry import (
+        get_expectation_impl,
+        list_registered_expectation_implementations,
+    )
+
+    return {
+        name: get_expectation_impl(name) for name in list_registered_expectation_implementations()
+    }
+
+
+def expectation_fields(kind: Any) -> list[str]:
+    """The names of what an expectation class takes as kwargs."""
+    return sorted(name for name in kind.__fields__ if name not in _SETTINGS)
+
+
+def needs_database(kind: Any) -> bool:
+    """Whether an expectation runs SQL and so cannot run on a window in memory."""
+    try:
+        described = kind.schema()["properties"]["metadata"]["properties"]
+        sources = described["supported_data_sources"]["const"]
+    except (KeyError, TypeError):
+        return False  # it does not say; those that do not run on data frames
+    # Says "not on data frames", and yet does.
+    runs = kind.expectation_type == "expect_column_values_to_be_in_type_list"
+    return not runs and not any("pandas" in str(source).lower() for source in sources)
+
+
+def _great_expectations() -> Any:
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations
+
+    logger = logging.getLogger("great_expectations")
+    if logger.level == logging.NOTSET:
+        # Under a root logger at INFO it would comment on every window.
+        logger.setLevel(logging.WARNING)
+    return great_expectations
+
+
+def _validate(
+    gx: Any, batch: Any, specs: Mapping[int, ExpectationSpec], result_format: str
+) -> dict[int, SpecResult]:
+    """Results by the keys of `specs`; Great Expectations returns them in an order of its own."""
+    made = [make_expectation(spec, meta={_SLOT: slot}) for slot, spec in specs.items()]
+    found = batch.validate(
+        gx.ExpectationSuite(name="window", expectations=made),
+        result_format={
+            "result_format": result_format,
+            "partial_unexpected_count": MAX_ROWS,
+            "return_unexpected_index_query": False,
+        },
+    )
+    return {each.expectation_config.meta[_SLOT]: _result(each) for each in found.results}
+
+
+def _new_context(gx: Any) -> Any:
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+    )
+
+    config = DataContextConfig(
+        # Without this it makes a temporary directory for documents that nobody asks for.
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars={"globally": False},
+        analytics_enabled=False,
+    )
+    return gx.get_context(project_config=config, mode="ephemeral")
+
+
+def _aware(moment: date) -> datetime:
+    if not isinstance(moment, datetime):
+        return datetime.combine(moment, time(), UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _result(found: Any) -> SpecResult:
+    result = found.result or {}
+    return SpecResult(
+        passed=bool(found.success),
+        observed=result.get("observed_value"),
+        counted=result.get("element_count"),
+        unexpected=int(result.get("unexpected_count") or 0),
+        positions=tuple(int(row) for row in result.get("partial_unexpected_index_list") or ()),
+        exception=_exception(found.exception_info or {}),
+    )
+
+
+def _exception(info: Mapping[str, Any]) -> str:
+    # Either one description, or one for each metric that could not be computed.
+    single = "raised_exception" in info
+    described = [info] if single else [each for each in info.values() if isinstance(each, Mapping)]
+    messages = [
+        str(each.get("exception_message"))
+        for each in described
+        if each.get("raised_exception", True)
+    ]
+    return "; ".join(dict.fromkeys(messages))

@@ -1,0 +1,136 @@
+"""How many rows a window of a source should have, judged by the windows like it before it.
+
+Like a daily window are those of the same weekday, like an hourly one those of the same weekday and
+hour: a quiet night is compared with nights, a Sunday with Sundays. Small counts scatter by chance,
+as Poisson numbers do, so fewer rows than usual are only too few where chance does not explain them.
+A table with a row for each customer does not scatter, and gets no such allowance.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count, pairwise
+from statistics import median
+
+from feature_platform.core.windows import Window
+
+_DAYS = 56
+# Windows of the same weekday from which their median is taken.
+_WEEKS_NEEDED = 4
+# With fewer, the fewest and the most of so many days count, once they hold each weekday.
+_RECENT_DAYS = 14
+_WEEK = 7
+# So many times fewer rows than usual are too few, whatever their number; so many times more, many.
+_FACTOR = 4.0
+# What chance alone does more seldom is no chance: once in ten years of hourly windows.
+_CHANCE = 1e-5
+# Counts scatter unless two of three are this close to the one of the day before.
+_CLOSE = 0.15
+_MOSTLY = 2 / 3
+_PAIRS_NEEDED = 6
+
+
+@dataclass(frozen=True)
+class UsualRows:
+    """How many rows a window should have.
+
+    Attributes:
+        least: Fewer, and it must not be served.
+        most: More are told, and served; None where nothing is known.
+        usual: What windows like it have had, in a few words; empty where nothing is known.
+    """
+
+    least: int = 1
+    most: int | None = None
+    usual: str = ""
+
+
+def earlier_windows(window: Window) -> list[Window]:
+    """The windows a day, two days, ... up to eight weeks before; the newest first."""
+    return [
+        Window(window.start - each, window.end - each)
+        for each in (timedelta(days=days) for days in range(1, _DAYS + 1))
+    ]
+
+
+def usual_rows(
+    window: Window, counts: Mapping[Window, int], min_rows: int | None = None
+) -> UsualRows:
+    """How many rows `window` should have.
+
+    Where four of the last eight windows of its weekday are known, their median is usual. Before
+    that, once each weekday is known, what the fewest and the most of the last fourteen days had.
+    Less than a quarter of it is too little, unless chance explains it: the predictive distribution
+    of a Poisson number after so many others (negative binomial, Jeffreys' prior) gives that few at
+    least once in 100,000 times. An empty window is always too little, unless half of those of its
+    weekday were empty, or chance explains it.
+
+    Args:
+        window: The window.
+        counts: Rows of other windows, as far as known; those it is not compared with do no harm.
+        min_rows: How few rows will do, where the owner of the source has said so.
+    """
+    by_day = {
+        days: counts[each]
+        for days, each in enumerate(earlier_windows(window), start=1)
+        if each in counts
+    }
+    if window.end - window.start >= timedelta(days=1) and any(by_day.values()):
+        # Empty days before a source's first row say nothing of its weekdays.
+        began = max(days for days, rows in by_day.items() if rows)
+        by_day = {days: rows for days, rows in by_day.items() if days <= began}
+    like = [rows for days, rows in by_day.items() if days % _WEEK == 0]
+    recent = {days: rows for days, rows in by_day.items() if days <= _RECENT_DAYS}
+    is_known_by_weekday = len(like) >= _WEEKS_NEEDED
+    if is_known_by_weekday:
+        low = high = middle = median(like)
+        at = "weekday" if window.end - window.start >= timedelta(days=1) else "weekday and hour"
+        usual = f"{middle:g}, the median of the {len(like)} windows of the same {at} before it"
+    elif len({days % _WEEK for days in recent}) == _WEEK:
+        like = list(recent.values())
+        low, high, middle = min(like), max(like), median(like)
+        usual = f"{low} to {high}, as in the {len(like)} days before it"
+    else:
+        return UsualRows(1 if min_rows is None else min_rows)
+    if min_rows is not None:
+        least = min_rows
+    elif high == 0 and is_known_by_weekday:
+        least = 0
+    elif _scatters(by_day):
+        # By the fewest alone, a single empty window would excuse the next.
+        never_empty = int(_chance_of(0, middle, len(like)) < _CHANCE)
+        least = max(never_empty, _too_few_for_chance(low, len(like)))
+    else:
+        least = max(1, math.ceil(low / _FACTOR))
+    return UsualRows(least, _most(high, len(like), least), usual)
+
+
+def _too_few_for_chance(usual: float, windows: int) -> int:
+    """The quarter of what is usual, or what chance alone falls short of too seldom to be it."""
+    quarter = math.ceil(usual / _FACTOR)
+    bounds = range(quarter, 0, -1)
+    return next((n for n in bounds if _chance_of(n - 1, usual, windows) < _CHANCE), 0)
+
+
+def _most(usual: float, windows: int, least: int) -> int | None:
+    if usual == 0:  # of windows that are mostly empty there is nothing to say
+        return None
+    bounds = count(math.floor(usual * _FACTOR))
+    most = next(n for n in bounds if _chance_of(n, usual, windows) > 1 - _CHANCE)
+    return max(most, least)
+
+
+def _chance_of(rows: int, usual: float, windows: int) -> float:
+    """How likely a Poisson number is at most `rows` after `windows` others, all about `usual`."""
+    from scipy.special import betainc
+
+    return float(betainc(usual * windows + 0.5, rows + 1, windows / (windows + 1)))
+
+
+def _scatters(by_day: Mapping[int, int]) -> bool:
+    """Whether counts vary from day to day as counts of events do."""
+    rows = [by_day[days] for days in sorted(by_day)]
+    pairs = [pair for pair in pairwise(rows) if any(pair)]
+    close = sum(abs(one - other) <= _CLOSE * max(one, other) for one, other in pairs)
+    return len(pairs) >= _PAIRS_NEEDED and close < _MOSTLY * len(pairs)

@@ -1,0 +1,236 @@
+"""Validation of one window of a source table with Great Expectations; no Dagster."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from feature_platform.core.windows import Window
+from feature_platform.errors import SourceError, WindowError
+from feature_platform.orchestration.validation.arrow_types import unpacked
+from feature_platform.orchestration.validation.default_checks import (
+    EXISTS,
+    UNIQUE,
+    UNIQUE_TOGETHER,
+    Expected,
+    SourceSchema,
+    expect_event_time,
+    expect_keys,
+    expect_numbers,
+    expect_row_count,
+    expect_schema,
+    expect_suite,
+)
+from feature_platform.orchestration.validation.expectation_frames import expectation_frame
+from feature_platform.orchestration.validation.gx import (
+    ExpectationRunner,
+    ExpectationSpec,
+    SpecResult,
+)
+from feature_platform.orchestration.validation.outcomes import (
+    MAX_ROWS,
+    CheckOutcome,
+    ExpectationOutcome,
+    row_as_text,
+    rows_as_json,
+    value_as_json,
+)
+from feature_platform.orchestration.validation.row_counts import usual_rows
+
+CHECK_NAMES = ("schema", "keys", "event_time", "numbers", "row_count", "suite")
+"""The checks, in the order of `SourceValidator.validate`; ``suite`` only where there is one."""
+
+
+class SourceValidator:
+    """Validates windows of one source, one after the other, in one Great Expectations context.
+
+    Keep one for all windows of a run: the first window pays for importing Great Expectations. It
+    holds no data between windows. Not for use by several threads. As a context manager it lets go
+    of the context at the end.
+
+    Args:
+        schema: What Feast says of the source.
+        suite: The repo's own expectations, from `load_suite`; without any there is no ``suite``
+            among the outcomes.
+        min_rows: How few rows a window may have, whatever those before it had; None leaves it to
+            them, see `feature_platform.orchestration.validation.row_counts.usual_rows`.
+    """
+
+    def __init__(
+        self,
+        schema: SourceSchema,
+        suite: Sequence[ExpectationSpec] = (),
+        *,
+        min_rows: int | None = None,
+    ) -> None:
+        self.schema = schema
+        self.suite = tuple(suite)
+        self.min_rows = min_rows
+        self._runner = ExpectationRunner()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._runner.close()
+
+    def validate(
+        self,
+        frame: pa.Table,
+        window: Window,
+        *,
+        now: datetime,
+        row_counts: Mapping[Window, int] | None = None,
+        untimed: int | None = None,
+    ) -> tuple[CheckOutcome, ...]:
+        """Validate one window.
+
+        Args:
+            frame: All rows of the window, under the source's column names. Times without a zone
+                are UTC.
+            window: The half-open window of event time that the rows should lie in.
+            now: The present, aware; a later event time is in the future.
+            row_counts: Rows of other windows of the source, as far as known.
+            untimed: Rows of the whole source without an event time; None where nobody looked.
+
+        Returns:
+            One outcome for each of `CHECK_NAMES`, in that order. What is wrong with the data is an
+            outcome, not an error.
+
+        Raises:
+            WindowError: `now` has no time zone.
+            SourceError: Two columns of the table have the same name, or the schema names a type
+                that Feast does not have.
+        """
+        _require_unambiguous(frame, self.schema.source)
+        if now.utcoffset() is None:
+            raise WindowError(
+                f"window {window}",
+                f"the present it is compared with, {now}, has no time zone",
+                "give an aware datetime, for example datetime.now(UTC)",
+            )
+        plan = [
+            *expect_schema(frame, self.schema),
+            *expect_keys(frame, self.schema),
+            *expect_event_time(frame, self.schema, window, now.astimezone(UTC), untimed),
+            *expect_numbers(frame, self.schema),
+            *expect_row_count(usual_rows(window, row_counts or {}, self.min_rows)),
+            *expect_suite(frame, self.suite),
+        ]
+        results = self._evaluate(frame, plan)
+        outcomes = [
+            (each.check, _outcome(frame, self.schema.identity, each, result))
+            for each, result in zip(plan, results, strict=True)
+        ]
+        return tuple(
+            CheckOutcome(name, tuple(outcome for check, outcome in outcomes if check == name))
+            for name in CHECK_NAMES
+            if name != "suite" or self.suite
+        )
+
+    def _evaluate(self, frame: pa.Table, plan: Sequence[Expected]) -> list[SpecResult]:
+        """The results of a plan, all that need Great Expectations in one run."""
+        specs = [each.spec for each in plan if each.result is None]
+        found = iter(
+            self._runner.run(expectation_frame(frame, self._contents(frame, specs)), specs)
+        )
+        return [next(found) if each.result is None else each.result for each in plan]
+
+    def _contents(self, frame: pa.Table, specs: Sequence[ExpectationSpec]) -> set[str]:
+        """The columns whose values an expectation may read."""
+        read = {name for spec in specs if spec.type != EXISTS for name in spec.columns}
+        if self.suite:
+            # A row condition may name any column, and in more ways than one.
+            read |= {field.name for field in frame.schema if not pt.is_nested(field.type)}
+        return read
+
+
+def _require_unambiguous(frame: pa.Table, source: str) -> None:
+    names = frame.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SourceError(
+            f"source '{source}'",
+            f"has more than one column '{twice[0]}'",
+            "give each column of the table or query a name of its own",
+        )
+
+
+def _outcome(
+    frame: pa.Table, identity: Sequence[str], each: Expected, result: SpecResult
+) -> ExpectationOutcome:
+    positions = result.positions
+    if positions and each.spec.type in {UNIQUE, UNIQUE_TOGETHER}:
+        positions = _with_twins(frame, each.spec.columns, positions)
+    rows = rows_as_json(frame, positions) if not result.passed else ()
+    return ExpectationOutcome(
+        expectation=each.spec.type,
+        column=", ".join(each.spec.columns) or None,
+        passed=result.passed,
+        observed=_observed(each, result),
+        expected=each.expected,
+        sentence=_sentence(each, result, rows, identity),
+        unexpected_count=result.unexpected,
+        unexpected_rows=rows,
+        severity=each.spec.severity,
+    )
+
+
+def _observed(each: Expected, result: SpecResult) -> Any:
+    if result.passed and each.spec.type == EXISTS:
+        return "it is there"
+    if each.observed is not None:
+        return each.observed
+    if result.observed is not None or result.counted is None:
+        return value_as_json(result.observed)
+    return f"{result.unexpected} of {result.counted} rows {each.offence}"
+
+
+def _sentence(
+    each: Expected,
+    result: SpecResult,
+    rows: Sequence[Mapping[str, Any]],
+    identity: Sequence[str],
+) -> str:
+    subject = ", ".join(each.spec.columns) or "table"
+    start = f"{subject}: {each.spec.type}"
+    if result.passed:
+        return f"{start} held"
+    if result.exception:
+        return f"{start} failed: {result.exception}"
+    if result.counted is None:
+        return f"{start} failed: found {_observed(each, result)}, expected {each.expected}"
+    # What is wrong and which row it is; the whole rows stand beside the sentence.
+    shown = dict.fromkeys([*identity, *each.spec.columns])
+    found = {name: rows[0][name] for name in shown if name in rows[0]} if rows else {}
+    example = f", e.g. {row_as_text(found or rows[0])}" if rows else ""
+    count = f"{result.unexpected} of {result.counted} rows"
+    return f"{start} failed: {count} {each.offence}{example}"
+
+
+def _with_twins(
+    frame: pa.Table, columns: Sequence[str], positions: Sequence[int]
+) -> tuple[int, ...]:
+    """Put the rows that share a key next to each other: one alone does not show what is wrong."""
+    shown: list[int] = []
+    for position in positions:
+        if position in shown or len(shown) >= MAX_ROWS:
+            continue
+        same = np.ones(frame.num_rows, np.bool_)
+        for name in columns:
+            column = unpacked(frame.column(name))
+            value = column[position]
+            match = pc.is_null(column) if not value.is_valid else pc.equal(column, value)
+            same &= pc.fill_null(match, fill_value=False).to_numpy()
+        shown += [int(row) for row in np.flatnonzero(same)]
+    return tuple(shown[:MAX_ROWS])

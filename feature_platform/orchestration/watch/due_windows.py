@@ -1,0 +1,66 @@
+"""Which windows of a view should be online by now."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+import dagster as dg
+from dagster._utils.schedules import reverse_cron_string_iterator
+
+from feature_platform.core.windows import Window
+from feature_platform.orchestration.graph.cadence import LENGTH, cron_of
+from feature_platform.orchestration.graph.partitions import partitions_within
+from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.repo.view_settings import Cadence
+
+
+def horizon(view: FeastTranslatorData, now: datetime, lookback: timedelta) -> datetime:
+    """Rows from before this moment are not served any more."""
+    ttl: timedelta | None = getattr(view.obj, "ttl", None)
+    return now - (ttl or lookback)
+
+
+def due_windows(
+    view: FeastTranslatorData, now: datetime, *, grace: timedelta, lookback: timedelta
+) -> Mapping[str, Window]:
+    """The windows that the view's schedule has come past and whose rows can be served.
+
+    Args:
+        view: A view that can be materialized.
+        now: The moment.
+        grace: How long after its tick a window is due.
+        lookback: How far back where the view has no TTL.
+
+    Returns:
+        Partition key to window, oldest first.
+    """
+    assert view.partitions is not None  # noqa: S101 - the caller passes views that materialize
+    assert view.settings is not None  # noqa: S101 - views always carry settings
+    tick = _last_tick(cron_of(view.settings), now - grace)
+    start = horizon(view, now, lookback)
+    length = LENGTH[cadence_of(view)]
+    # To whole partitions, so that what is computed once serves for a while.
+    first = datetime.fromtimestamp(
+        start.timestamp() // length.total_seconds() * length.total_seconds(), UTC
+    )
+    return _windows(view.partitions, first, tick)
+
+
+def cadence_of(view: FeastTranslatorData) -> Cadence:
+    """Length of the view's partitions."""
+    assert view.settings is not None  # noqa: S101 - views always carry settings
+    return view.settings.partitions
+
+
+@lru_cache(maxsize=64)
+def _windows(
+    partitions: dg.TimeWindowPartitionsDefinition, start: datetime, end: datetime
+) -> Mapping[str, Window]:
+    if end <= start:
+        return {}
+    found = partitions_within(partitions, Window(start, end))
+    return {key: window for key, window in found.items() if window.end <= end}
+
+
+def _last_tick(cron: str, moment: datetime) -> datetime:
+    return next(reverse_cron_string_iterator(moment.timestamp(), cron, "UTC")).astimezone(UTC)

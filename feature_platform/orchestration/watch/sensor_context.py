@@ -1,0 +1,38 @@
+"""What a look at a project goes by: what there is, how far to go, and what was read before."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from feature_platform.orchestration.graph.feast_graph import FeastGraph
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.orchestration.watch.sensor_memory import Memory
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the sources or views of a project.
+
+    Attributes:
+        graph: The repo's graph.
+        translator: The one that the definitions were built with.
+        instance: Asked for materializations.
+        store: The Feast store; reads registry and sources.
+        settings: How far back, and how much at a time.
+        memory: What was read before; brought up to date.
+        now: The moment.
+    """
+
+    graph: FeastGraph
+    translator: DagsterFeastTranslator
+    instance: dg.DagsterInstance
+    store: "FeatureStore"
+    settings: AutomationSettings
+    memory: Memory
+    now: datetime

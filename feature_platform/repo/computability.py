@@ -1,0 +1,73 @@
+"""Whether, and where, Feast computes the rows of a view."""
+
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.errors import TransformationError
+from feature_platform.registry.registrable import transformation_mode, why_not_registrable
+
+if TYPE_CHECKING:
+    from feast.repo_config import RepoConfig
+
+_ON_FRAMES = ("pandas", "python", "ray")
+
+
+def why_transformed(view: Any) -> str:
+    """Why only Feast's compute engine can make the rows of a view; empty when it need not."""
+    if getattr(view, "feature_transformation", None) is not None:
+        return "it has a transformation"
+    if getattr(view, "aggregations", None):
+        return "it aggregates"
+    if getattr(view, "source_views", None):
+        return "it is derived from other views"
+    return ""
+
+
+def is_computed_here(config: "RepoConfig") -> bool:
+    """Whether the repo's compute engine is Feast's local one, or a class of that."""
+    from feast.infra.compute_engines.local.compute import LocalComputeEngineConfig
+
+    return isinstance(config.batch_engine, LocalComputeEngineConfig)
+
+
+def why_not_computable(view: Any, config: "RepoConfig") -> str:
+    """Why the repo's compute engine cannot make the rows of a view; empty when it can.
+
+    Args:
+        view: A feature view, as the repo or the registry has it; its parents are looked at too.
+        config: The repo's configuration, which names the engine.
+    """
+    from feast import BatchFeatureView
+
+    transformation = getattr(view, "feature_transformation", None)
+    mode = transformation_mode(transformation)
+    if getattr(view, "aggregations", None):
+        if isinstance(view, BatchFeatureView):
+            return "it aggregates, and Feast's registry keeps no aggregations of batch views"
+        if is_computed_here(config):
+            return (
+                "it aggregates, and Feast's local engine has no time windows and gives an "
+                "aggregate no event time"
+            )
+    if why := why_not_registrable(view):
+        return why
+    if transformation is not None and mode not in _ON_FRAMES and is_computed_here(config):
+        return f"its transformation is of mode '{mode}', which Feast's local engine cannot run"
+    for parent in getattr(view, "source_views", None) or ():
+        if why := why_not_computable(parent, config):
+            return f"of its parent '{parent.name}': {why}"
+    return ""
+
+
+def require_computable(view: Any, config: "RepoConfig") -> None:
+    """Raise if the repo's compute engine cannot make the rows of a view.
+
+    Raises:
+        TransformationError: Likewise, with the reason.
+    """
+    if why := why_not_computable(view, config):
+        raise TransformationError(
+            f"feature view '{view.name}'",
+            f"it cannot be computed: {why}",
+            "compute it in the SQL of its source or in a transformation of mode 'pandas', or "
+            "configure a batch_engine that can",
+        )

@@ -1,0 +1,147 @@
+"""Training-serving skew of a feature service: what it serves against what its models train on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from feature_platform.core.windows import Window
+from feature_platform.skew.sampled_requests import Requests, sampled_requests
+from feature_platform.skew.served_answers import Log, logged_answers, served_online
+from feature_platform.skew.served_service import ServedService, served_service
+from feature_platform.skew.sides import Sides
+from feature_platform.skew.skew_verdict import FeatureSkew, Origin, SkewThresholds
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+__all__ = ["FeatureSkew", "Origin", "ServiceSkew", "SkewThresholds", "service_skew"]
+
+
+@dataclass(frozen=True)
+class ServiceSkew:
+    """A feature service at one moment.
+
+    Attributes:
+        service: Its name.
+        moment: When it was read online.
+        seed: What chose the keys.
+        online: Its features as they are served now.
+        logged: Its features as the log says they were served; empty without a log, or without
+            vectors in it.
+        requests: Requests read online.
+        vectors: Vectors in the log's window, and how many of them were compared; None without log.
+        populations: Distinct keys in the materialized windows of each view.
+        notes: What a reader should know besides.
+    """
+
+    service: str
+    moment: datetime
+    seed: int
+    online: tuple[FeatureSkew, ...]
+    logged: tuple[FeatureSkew, ...]
+    requests: int
+    vectors: tuple[int, int] | None
+    populations: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> tuple[FeatureSkew, ...]:
+        """Those read online, then those of the log."""
+        return self.online + self.logged
+
+
+def service_skew(
+    store: "FeatureStore",
+    service: str,
+    *,
+    limit: int = 1000,
+    seed: int = 0,
+    request_data: Mapping[str, Sequence[Any]] | None = None,
+    allowed_lag: Mapping[str, timedelta] | None = None,
+    log_window: Window | None = None,
+    thresholds: SkewThresholds | None = None,
+) -> ServiceSkew:
+    """Compare what a feature service serves with what a training set of it holds.
+
+    Keys are drawn from the materialized windows of the service's views and asked for as a model
+    asks, and joined point in time at that same moment. If the service logs what it serves, logged
+    vectors are compared with the truth of their own moments.
+
+    Args:
+        store: The Feast store.
+        service: Name of the feature service.
+        limit: Requests at most, and as many logged vectors.
+        seed: The same one draws the same keys from the same sources.
+        request_data: Values for what on-demand views take from the request, by name; what is
+            missing is drawn by type.
+        allowed_lag: View to the time after which a row should be online; none for the others.
+        log_window: Window of log time; None for the last day.
+        thresholds: What matters.
+
+    Raises:
+        RegistryError: The registry lacks the service or one of its views, or cannot be reached.
+        SourceError: No keys can be drawn, or the log cannot be read.
+        OnlineStoreError: The online store failed, or an on-demand view of the service did.
+    """
+    thresholds = thresholds or SkewThresholds()
+    lags = allowed_lag or {}
+    found = served_service(store, service)
+    moment = datetime.now(UTC)
+    requests = sampled_requests(
+        store, found, moment=moment, limit=limit, seed=seed, data=request_data or {}
+    )
+    online = _read_online(store, found, requests, lags, thresholds)
+    window = log_window or Window(moment - timedelta(days=1), moment)
+    log = logged_answers(store, found, window, limit=limit, seed=seed)
+    logged: tuple[FeatureSkew, ...] = ()
+    if log is not None and log.total:
+        logged = Sides(store, found, log.requests, log.answers, "logged", lags).judged(thresholds)
+    return ServiceSkew(
+        service=service,
+        moment=moment,
+        seed=seed,
+        online=online,
+        logged=logged,
+        requests=len(requests),
+        vectors=None if log is None else (log.total, len(log.requests)),
+        populations=requests.populations,
+        notes=_notes(found, requests, log, window),
+    )
+
+
+def _read_online(
+    store: "FeatureStore",
+    service: ServedService,
+    requests: Requests,
+    lags: Mapping[str, timedelta],
+    thresholds: SkewThresholds,
+) -> tuple[FeatureSkew, ...]:
+    """Read both sides; and again where they differ, for a window may just have been written."""
+    answers = served_online(store, service, requests)
+    first = Sides(store, service, requests, answers, "online", lags)
+    judged = first.judged(thresholds)
+    if not any(each.verdict in ("warn", "drift") for each in judged):
+        return judged
+    # What is online, and since when, is asked anew too.
+    again = served_service(store, service.name)
+    requests = replace(requests, moments=(datetime.now(UTC),) * len(requests))
+    answers = served_online(store, again, requests)
+    second = Sides(store, again, requests, answers, "online", lags, first)
+    return second.judged(thresholds)
+
+
+def _notes(
+    service: ServedService, requests: Requests, log: Log | None, window: Window
+) -> tuple[str, ...]:
+    notes = []
+    if requests.made_up:
+        names = ", ".join(service.request_schema)
+        notes.append(f"request data ({names}) was drawn by type; both sides got the same")
+    if log is not None and log.total:
+        taken = len(log.requests)
+        notes.append(f"{taken:,} of {log.total:,} vectors logged in {window} were compared")
+    elif log is not None:
+        why = f" ({log.problem})" if log.problem else ""
+        notes.append(f"the log holds no vector of {window}{why}")
+    return tuple(notes)

@@ -1,0 +1,396 @@
+"""Entity rows: the examples a training set is made of, with their times and labels."""
+
+import glob
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_platform.core.windows import Window
+from feature_platform.errors import RepoError, SourceError
+from feature_platform.repo.service_layout import FIRST_TIME
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from feature_platform.repo.project import FeastProject
+
+Bind = Any
+"""``bind(connection, window)`` of a repo's ``raw_tables.py``."""
+
+
+@dataclass(frozen=True)
+class EntityRows:
+    """Where the entity rows of a service come from; give one of the first three.
+
+    Attributes:
+        path: A Parquet file, a folder or a pattern of them, relative to the repo.
+        sql: A file with one DuckDB query, relative to the repo, with the parameters of a source's
+            SQL (``$window_start``, ``$window_end``, ``$computed_at``) and its raw tables.
+        label_view: A label view of the repo; its conflict policy chooses among labelers.
+        timestamp: The column that says as of when the features are wanted.
+        label: The column that is learned, for the checks; None where there is none.
+        partitions: Length of the windows in which snapshots are made; None makes one of all rows.
+        lookahead: How far after a window's end `sql` may look for labels that come late, such as
+            chargebacks; the features are not concerned.
+
+    Raises:
+        RepoError: Not exactly one of the three is given, or SQL without partitions.
+    """
+
+    path: str | None = None
+    sql: str | None = None
+    label_view: str | None = None
+    timestamp: str = "event_timestamp"
+    label: str | None = None
+    partitions: Literal["daily", "hourly"] | None = None
+    lookahead: timedelta = timedelta(0)
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("path", "sql", "label_view") if getattr(self, name)]
+        if len(given) != 1:
+            raise RepoError(
+                "entity rows",
+                f"come from {' and '.join(given) or 'nowhere'}",
+                "give exactly one of path, sql and label_view",
+            )
+        if self.sql and not self.partitions:
+            raise RepoError(
+                f"entity rows of '{self.sql}'",
+                "are SQL for a window, and no windows are asked for",
+                "give partitions='daily' or 'hourly'",
+            )
+
+    @property
+    def origin(self) -> str:
+        """What they come from, in a word for manifests and errors."""
+        return str(self.path or self.sql or f"label view {self.label_view}")
+
+
+def read_entity_rows(
+    project: "FeastProject",
+    rows: EntityRows,
+    window: Window | None = None,
+    *,
+    now: datetime | None = None,
+    bind: Bind = None,
+) -> pa.Table:
+    """The entity rows of one window, or all of them.
+
+    Args:
+        project: The repo.
+        rows: Where they come from.
+        window: Half-open window of `rows.timestamp`; None takes all.
+        now: Until when labels are known; the present if None.
+        bind: Gives `rows.sql` its raw tables.
+
+    Returns:
+        A table as `entity_table` makes it.
+
+    Raises:
+        SourceError: They cannot be read, or have no such time column.
+        RepoError: There is no such file or label view.
+    """
+    moment = now or datetime.now(UTC)
+    if rows.sql:
+        assert window is not None  # noqa: S101 - SQL always has partitions
+        table = _queried(project, rows, window, moment, bind)
+    elif rows.label_view:
+        table = _labelled(project, rows, window, moment)
+    else:
+        table = read_parquet(project.repo_dir, str(rows.path))
+    table = entity_table(table, rows.timestamp, rows.origin)
+    if window is not None:
+        times = table.column(rows.timestamp)
+        inside = pc.and_(
+            pc.greater_equal(times, pa.scalar(window.start, times.type)),
+            pc.less(times, pa.scalar(window.end, times.type)),
+        )
+        table = table.filter(inside)
+    return table
+
+
+def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -> pa.Table:
+    """Entity rows with times in UTC microseconds, in the order given.
+
+    A time without a zone is UTC, as Feast has it. Finer than a microsecond is cut, not rounded:
+    rounding up could let a feature in that came after the row.
+
+    Args:
+        rows: Join keys, a time, and whatever else the examples carry.
+        timestamp: The time column.
+        origin: What errors call them.
+
+    Raises:
+        SourceError: They are no table, two columns have one name, or the time column is missing,
+            is no time, or has nulls.
+    """
+    table = _plain(rows if isinstance(rows, pa.Table) else _arrow(rows, origin))
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twice:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"have more than one column {', '.join(map(repr, twice))}",
+            "give each column a name of its own",
+        )
+    if timestamp not in table.column_names:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"have no column '{timestamp}' (they have {', '.join(table.column_names) or 'none'})",
+            "add the time as of which the features are wanted, or name its column",
+        )
+    column = table.column(timestamp)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _parsed(column, timestamp, origin)
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"their column '{timestamp}' is of type {column.type}, not a time",
+            "store it as a timestamp (UTC)",
+        )
+    if column.null_count:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"{column.null_count} of {len(column)} have no '{timestamp}'",
+            "leave them out: without a time there are no features as of it",
+        )
+    try:
+        times = _utc_microseconds(column)
+    except pa.ArrowInvalid as error:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"their column '{timestamp}' holds times out of range ({error})",
+            "correct them; microseconds reach from year 1 to 9999",
+        ) from error
+    place = table.column_names.index(timestamp)
+    return table.set_column(place, timestamp, times).combine_chunks()
+
+
+def entity_hash(table: pa.Table) -> str:
+    """SHA-256 of the rows in their order, whatever file or frame they came from."""
+    told = [part for column in table.columns for part in _told(column)]
+    rows = pa.table(told, names=[str(place) for place in range(len(told))]).combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        for batch in rows.to_batches(max_chunksize=65_536):
+            writer.write_batch(batch)
+    names = "".join(f"{field.name!r} {field.type}\n" for field in table.schema)
+    return hashlib.sha256(names.encode() + sink.getvalue()).hexdigest()
+
+
+def nullable_dtype(kind: pa.DataType) -> Any:
+    """Pandas' nullable type of whole numbers and booleans; None for all others."""
+    import pandas as pd
+
+    if pa.types.is_boolean(kind):
+        return pd.BooleanDtype()
+    if not pa.types.is_integer(kind):
+        return None
+    return pd.api.types.pandas_dtype(str(kind).replace("u", "U").replace("i", "I", 1))
+
+
+def read_parquet(folder: Path, path: str) -> pa.Table:
+    """A Parquet file, the files of a folder in order of name, or those a pattern meets.
+
+    Raises:
+        SourceError: There is none, or one is unreadable or has other columns.
+    """
+    import pyarrow.parquet as pq
+
+    where = folder / path
+    files = _files(where)
+    if not files:
+        raise SourceError(
+            f"entity rows '{path}'", f"there is no Parquet file at {where}", "correct the path"
+        )
+    file = files[0]
+    try:
+        tables = []
+        for file in files:
+            tables.append(pq.ParquetFile(file).read())
+        return pa.concat_tables(tables)
+    except (OSError, pa.ArrowException) as error:
+        which = "" if len(files) == 1 else f" up to {file}"
+        raise SourceError(
+            f"entity rows '{path}'",
+            f"they cannot be read{which} ({' '.join(str(error).split())[:200]})",
+            "check that each file is whole Parquet with the same columns",
+        ) from error
+
+
+def _files(where: Path) -> Sequence[Path]:
+    if where.is_file():
+        return [where]
+    if where.is_dir():
+        return sorted(where.glob("**/*.parquet"))
+    found = glob.glob(str(where), recursive=True)  # noqa: PTH207 - any folder may be a pattern
+    return [Path(each) for each in sorted(found)]
+
+
+def _queried(
+    project: "FeastProject", rows: EntityRows, window: Window, now: datetime, bind: Bind
+) -> pa.Table:
+    import duckdb
+
+    from feature_platform.core.sql import spilling_connection
+    from feature_platform.tables.source_sql import render
+
+    path = project.repo_dir / str(rows.sql)
+    if not path.is_file():
+        raise RepoError(f"entity rows '{rows.sql}'", f"there is no file {path}", "correct the path")
+    query = render(path.read_text(), "duckdb", window, now, name=str(rows.sql))
+    with spilling_connection() as connection:
+        # Rows come in the order that the query asks for.
+        connection.execute("SET preserve_insertion_order = true")
+        if bind is not None:
+            until = max(window.end, min(now, window.end + rows.lookahead))
+            bind(connection, Window(window.start, until))
+        try:
+            return connection.execute(query).to_arrow_table()
+        except duckdb.Error as error:
+            raise SourceError(
+                f"entity rows '{rows.sql}'",
+                f"DuckDB could not compute window {window}: {str(error).splitlines()[0]}",
+                "correct the query",
+            ) from error
+
+
+def _labelled(
+    project: "FeastProject", rows: EntityRows, window: Window | None, now: datetime
+) -> pa.Table:
+    from feast.labeling.conflict_policy import ConflictPolicy
+    from feast.labeling.conflict_resolver import resolve_conflicts
+
+    from feature_platform.sources.window_digests import read_window_table
+
+    views = {view.name: view for view in project.contents.label_views}
+    view = views.get(rows.label_view)
+    source = getattr(view, "batch_source", None)
+    if view is None or source is None:
+        raise RepoError(
+            f"label view '{rows.label_view}'",
+            "the repo does not define it" if view is None else "has no batch source to read",
+            f"choose one of: {', '.join(sorted(views)) or '(the repo has none)'}"
+            if view is None
+            else "give it a source (for a push source: a batch_source)",
+        )
+    span = window or Window(FIRST_TIME, now)
+    served = dict(source.field_mapping or {})
+    found = read_window_table(project.store(), source, span)
+    found = found.rename_columns([served.get(name, name) for name in found.column_names])
+    time, created = (
+        served.get(name, name)
+        for name in (source.timestamp_field, source.created_timestamp_column or "")
+    )
+    keys, labels = list(view.join_keys), [field.name for field in view.features]
+    kept = [*keys, time, *labels]
+    missing = [name for name in kept if name not in found.column_names]
+    if missing:
+        raise SourceError(
+            f"label view '{rows.label_view}'",
+            f"its source '{source.name}' has no column {', '.join(map(repr, missing))} "
+            f"(it has {', '.join(found.column_names)})",
+            "add the column to the table, or map its name in the source's field_mapping",
+        )
+    frame = _in_order(found, [time, created]).to_pandas(types_mapper=nullable_dtype)
+    if view.conflict_policy != ConflictPolicy.MAJORITY_VOTE:
+        # Of labels of one time the one created last; Feast takes any.
+        frame = frame.drop_duplicates([*keys, time], keep="last")
+    frame = resolve_conflicts(
+        frame,
+        join_key_columns=keys,
+        feature_name_columns=labels,
+        timestamp_field=time,
+        labeler_field=view.labeler_field,
+        conflict_policy=view.conflict_policy,
+    )
+    frame = frame.sort_values([time, *keys], kind="stable")
+    # pandas knows no type of a column that is empty.
+    schema = pa.schema([found.schema.field(name) for name in kept])
+    table = pa.Table.from_pandas(frame[kept], schema=schema, preserve_index=False)
+    return table.rename_columns([*keys, rows.timestamp, *labels])
+
+
+def _in_order(table: pa.Table, first: Sequence[str]) -> pa.Table:
+    """The rows in an order that their content alone decides: files are read in any."""
+    names = [name for name in dict.fromkeys([*first, *sorted(table.column_names)]) if name]
+    plain = [name for name in names if not pa.types.is_nested(table.schema.field(name).type)]
+    return table.sort_by([(name, "ascending") for name in plain])
+
+
+def _arrow(frame: "pd.DataFrame", origin: str) -> pa.Table:
+    if not hasattr(frame, "columns"):
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"are of type {type(frame).__name__}, no table",
+            "give a pandas DataFrame or a pyarrow Table",
+        )
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"are no table ({' '.join(map(str, error.args))})",
+            "give each column a name of its own and values of one type",
+        ) from error
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The same values in the one type that they have, however a file or a frame holds them."""
+    fields = [pa.field(field.name, _plain_type(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    return kind
+
+
+def _told(column: pa.ChunkedArray) -> list[pa.ChunkedArray]:
+    """Which values are there, and the values; what memory holds in place of a null is left out."""
+    kind = column.type
+    there = column.is_valid().cast(pa.uint8())
+    if pa.types.is_boolean(kind):
+        return [there, column.cast(pa.uint8()).fill_null(0)]
+    if column.null_count and pa.types.is_primitive(kind):
+        nothing = pa.py_buffer(bytes(kind.bit_width // 8))
+        column = column.fill_null(pa.Array.from_buffers(kind, 1, [None, nothing])[0])
+    return [there, column]
+
+
+def _parsed(column: pa.ChunkedArray, timestamp: str, origin: str) -> pa.ChunkedArray:
+    try:
+        return column.cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        pass
+    try:
+        return column.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid as error:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"their column '{timestamp}' is text that is no time ({error})",
+            "store it as a timestamp (UTC)",
+        ) from error
+
+
+def _utc_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        numbers = column.cast(pa.int64())
+        cut = pc.divide(numbers, 1000)
+        # Division goes towards zero; times before 1970 have to go down as well.
+        below = pc.less(numbers, pc.multiply(cut, 1000)).cast(pa.int64())
+        return pc.subtract(cut, below).cast(pa.timestamp("us", "UTC"))
+    zone = kind.tz if pa.types.is_timestamp(kind) else None
+    return column.cast(pa.timestamp("us", zone)).cast(pa.timestamp("us", "UTC"))

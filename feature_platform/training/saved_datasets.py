@@ -1,0 +1,66 @@
+"""Training sets in Feast's registry, as saved datasets that Feast itself reads back."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from feature_platform.registry.registry_apply import change_registry
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from feature_platform.training.training_set import TrainingSet
+
+_FILE_STORES = ("dask", "duckdb", "file")
+
+
+def reads_files(store: "FeatureStore") -> bool:
+    """Whether the offline store reads Parquet files, and so Feast a saved dataset of one."""
+    kind = str(store.config.offline_store.type)
+    return kind in _FILE_STORES or kind.startswith("feature_platform.")
+
+
+def register(store: "FeatureStore", training_set: "TrainingSet") -> str | None:
+    """Make the snapshot the saved dataset of its service, or of its service and partition.
+
+    ``store.get_saved_dataset(name)`` then reads the newest version; its tags name it.
+
+    Args:
+        store: The Feast store.
+        training_set: What was built.
+
+    Returns:
+        The dataset's name; None where nothing was done, since the offline store reads no files, or
+        the training set has no row (Feast wants its first and last time).
+
+    Raises:
+        RegistryError: The registry cannot be reached.
+    """
+    from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+    from feast.saved_dataset import SavedDataset
+
+    manifest = training_set.snapshot.manifest
+    rows = manifest["entity_rows"]
+    if not reads_files(store) or not rows["first"]:
+        return None
+    service = store.get_feature_service(training_set.service)
+    partition = manifest["partition"]
+    name = f"{service.name}@{partition}" if partition else str(service.name)
+    dataset = SavedDataset(
+        name=name,
+        features=[
+            f"{projection.name_to_use()}:{each.name}"
+            for projection in service.feature_view_projections
+            for each in projection.features
+        ],
+        join_keys=list(rows["keys"]),
+        storage=SavedDatasetFileStorage(str(training_set.snapshot.data.resolve())),
+        tags={"version": training_set.version, "entity_rows": rows["sha256"]},
+        feature_service_name=service.name,
+    )
+    dataset.min_event_timestamp = datetime.fromisoformat(rows["first"])
+    dataset.max_event_timestamp = datetime.fromisoformat(rows["last"])
+    change_registry(
+        store,
+        lambda: store.registry.apply_saved_dataset(dataset, store.project, commit=True),
+    )
+    return name

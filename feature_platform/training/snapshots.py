@@ -1,0 +1,198 @@
+"""Immutable, versioned folders: one Parquet file and the manifest that explains it."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_platform.errors import SourceError, first_line
+
+DATA = "data.parquet"
+MANIFEST = "manifest.json"
+LATEST = "LATEST"
+_LOCK = ".lock"
+_UNFINISHED = ".unfinished-"
+_ROW_GROUP = 131_072
+_VERSION_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version.
+
+    Attributes:
+        folder: Where `DATA` and `MANIFEST` lie.
+        manifest: What the manifest says.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def version(self) -> str:
+        """16 hexadecimal digits, made of everything the data depends on and the data itself."""
+        return str(self.manifest["version"])
+
+    @property
+    def data(self) -> Path:
+        """The Parquet file."""
+        return self.folder / DATA
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows.
+
+        Raises:
+            SourceError: The file is gone, or is not the one that was written.
+        """
+        try:
+            return pq.ParquetFile(self.data).read(None if columns is None else list(columns))
+        except (OSError, pa.ArrowException) as error:
+            raise SourceError(
+                f"snapshot '{self.folder}'",
+                f"cannot be read ({first_line(error)})",
+                "restore it, or make it again from the same inputs: it comes out the same",
+            ) from error
+
+
+def publish_snapshot(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snapshot:
+    """Write a version below `root`, unless that very version is there, and make it the latest.
+
+    The same table and manifest give the same bytes, and so the same version. A reader meets whole
+    versions only, and `LATEST` names one that is there, whatever stops this process.
+
+    Args:
+        root: The folder of one series of versions.
+        table: The rows.
+        manifest: Everything the rows depend on, in values that JSON has.
+
+    Raises:
+        SourceError: The folder cannot be written.
+    """
+    try:
+        with _alone(root):
+            return _published(root, table, manifest)
+    except OSError as error:
+        raise SourceError(
+            f"snapshots in '{root}'",
+            f"cannot be written ({error.strerror or error})",
+            "choose another folder, or make room and give permission",
+        ) from error
+
+
+def latest_snapshot(root: Path) -> Snapshot | None:
+    """The newest version below `root`; None where there is none."""
+    try:
+        version = (root / LATEST).read_text().strip()
+        return read_snapshot(root / version)
+    except (OSError, ValueError):  # ValueError: a file that a crash left empty or cut short
+        return None
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """A version that is there.
+
+    Raises:
+        OSError: It is not.
+        ValueError: Its manifest is damaged.
+    """
+    return Snapshot(folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write rows so that the same rows give the same bytes, and put them on disk for good."""
+    pq.write_table(
+        table.replace_schema_metadata(None).combine_chunks(),
+        path,
+        row_group_size=_ROW_GROUP,
+        compression="zstd",
+        version="2.6",
+    )
+    _on_disk(path)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Let one process at a time write below `root`; a lock ends with the process that holds it."""
+    root.mkdir(parents=True, exist_ok=True)
+    handle = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _published(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snapshot:
+    _clear(root)
+    unfinished = root / f"{_UNFINISHED}{uuid.uuid4().hex}"
+    try:
+        unfinished.mkdir()
+        write_parquet(table, unfinished / DATA)
+        content = {**manifest, "data_sha256": file_hash(unfinished / DATA)}
+        version = hashlib.sha256(_json(content).encode()).hexdigest()[:_VERSION_DIGITS]
+        snapshot = Snapshot(root / version, {"version": version, **content})
+        _write(unfinished / MANIFEST, _json(snapshot.manifest))
+        if not _same(snapshot):
+            if snapshot.folder.exists():  # damaged: made again
+                snapshot.folder.replace(root / f"{_UNFINISHED}{uuid.uuid4().hex}")
+            unfinished.replace(snapshot.folder)
+        pointer = root / f"{_UNFINISHED}{LATEST}"
+        _write(pointer, f"{version}\n")
+        pointer.replace(root / LATEST)
+        _on_disk(root)
+    finally:
+        _clear(root)
+    return snapshot
+
+
+def _clear(root: Path) -> None:
+    """Remove what was broken off; nobody else writes meanwhile."""
+    for left in root.glob(f"{_UNFINISHED}*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    _on_disk(path)
+
+
+def _on_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _same(snapshot: Snapshot) -> bool:
+    """Whether the version is there, whole."""
+    try:
+        found = read_snapshot(snapshot.folder)
+        return found.manifest == snapshot.manifest and (
+            file_hash(snapshot.data) == snapshot.manifest["data_sha256"]
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

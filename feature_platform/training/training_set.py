@@ -1,0 +1,351 @@
+"""Training sets: a service's features as of each entity row, as a versioned snapshot."""
+
+from collections.abc import Callable, Sequence
+from contextlib import chdir
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_platform.core.windows import Window
+from feature_platform.errors import FeaturePlatformError, RepoError, SourceError, type_and_line
+from feature_platform.repo.service_layout import RequestedView, requested_views
+from feature_platform.training.entity_rows import entity_hash, entity_table, nullable_dtype
+from feature_platform.training.snapshot_changes import what_changed
+from feature_platform.training.snapshots import Snapshot, latest_snapshot, publish_snapshot
+from feature_platform.training.training_set_inputs import (
+    needed_columns,
+    require_columns,
+    require_tables,
+    typed_keys,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from feast import FeatureService, FeatureStore
+
+    from feature_platform.repo.project import FeastProject
+
+_ROW = "fp_entity_row"
+_MICROSECOND = timedelta(microseconds=1)
+
+Progress = Callable[[str], None]
+"""Told what is being done, in a few words."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A version of a service's training set.
+
+    Attributes:
+        service: Name of the feature service.
+        snapshot: Data and manifest.
+        previous: Version that was the latest before; None for the first one.
+        changes: What differs from it, a sentence each; empty where it is the same version.
+    """
+
+    service: str
+    snapshot: Snapshot
+    previous: str | None = None
+    changes: tuple[str, ...] = field(default=())
+
+    @property
+    def version(self) -> str:
+        """16 hexadecimal digits."""
+        return self.snapshot.version
+
+    @property
+    def rows(self) -> int:
+        """Number of rows: that of the entity rows."""
+        return int(self.snapshot.manifest["rows"])
+
+    def to_arrow(self) -> pa.Table:
+        """Entity columns as they were given, then the features in the service's order."""
+        return self.snapshot.read()
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The same; integers with nulls as pandas' nullable integers."""
+        frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=nullable_dtype)
+        return frame
+
+
+def build_training_set(
+    project: "FeastProject",
+    service: str,
+    entities: "pa.Table | pd.DataFrame",
+    out: str | Path,
+    *,
+    timestamp: str = "event_timestamp",
+    origin: str = "a data frame",
+    label: str | None = None,
+    partition: str | None = None,
+    progress: Progress = lambda _: None,
+) -> TrainingSet:
+    """Join a service's features to entity rows, point in time correct, and keep the result.
+
+    Every entity row is kept, in its order. The snapshot lies below ``out/<service>``, or
+    ``out/<service>/<partition>``, in a folder named after its version, with a manifest of all
+    that it depends on. The same inputs give the same bytes and the same version.
+
+    Args:
+        project: The repo; it must have been applied.
+        service: Name of a feature service.
+        entities: Join keys, a time, and whatever else the examples carry, such as a label.
+        out: Where snapshots are kept.
+        timestamp: The time column of `entities`; times without a zone are UTC.
+        origin: Where the entity rows come from, for the manifest.
+        label: The column that is learned, for the manifest.
+        partition: Which of several windows of examples these are.
+        progress: Told what is being done.
+
+    Raises:
+        RepoError: There is no such service.
+        SourceError: Entity rows lack a column or have a wrong type, a source cannot be read, or
+            the offline store lost rows.
+    """
+    store = project.store()
+    wanted = _service(project, store, service)
+    table = entity_table(entities, timestamp, origin)
+    views = requested_views(store, wanted)
+    require_columns(table, store, wanted, views, origin)
+    table = typed_keys(table, views)
+    progress(f"joining {table.num_rows} entity rows")
+    root = Path(out).resolve() / service / (partition or "")
+    with chdir(project.repo_dir):  # some offline stores read a repo's relative paths from there
+        features = joined_features(store, wanted, table, timestamp)
+    joined = _beside(table, features, service)
+    if label is not None and label not in joined.column_names:
+        raise SourceError(
+            f"entity rows of {origin}",
+            f"have no column '{label}', which is to be the label (they have "
+            f"{', '.join(table.column_names)})",
+            "add it, or name the label's column",
+        )
+    progress("hashing the sources")
+    manifest = {
+        "service": service,
+        "project": project.name,
+        "partition": partition,
+        "rows": joined.num_rows,
+        "entity_rows": {
+            "origin": origin,
+            "sha256": entity_hash(table),
+            "columns": table.column_names,
+            "keys": sorted({key for view in views for key in view.keys}),
+            "timestamp": timestamp,
+            **_bounds(table.column(timestamp)),
+            "label": label,
+        },
+        "features": _feature_facts(features),
+        "feature_views": {
+            view.alias: {"view": view.name, "definition": view.definition, "version": view.version}
+            for view in views
+        },
+        "sources": _source_facts(store, views, table.column(timestamp)),
+        "code": {name: version(name) for name in ("feature-platform", "feast", "pyarrow")},
+    }
+    before = latest_snapshot(root)
+    progress("writing")
+    snapshot = publish_snapshot(root, joined, manifest)
+    return TrainingSet(
+        service,
+        snapshot,
+        previous=before.version if before else None,
+        changes=what_changed(before, snapshot) if before else (),
+    )
+
+
+def joined_features(
+    store: "FeatureStore", service: "FeatureService", entities: pa.Table, timestamp: str
+) -> pa.Table:
+    """The features alone, one row for each entity row, in its order.
+
+    Raises:
+        SourceError: The offline store failed, or lost rows.
+    """
+    from feast.errors import FeatureNameCollisionError
+
+    needed = needed_columns(store, service) & set(entities.column_names)
+    asked = entities.select([name for name in entities.column_names if name in needed])
+    asked = asked.append_column("event_timestamp", entities.column(timestamp))
+    asked = asked.append_column(_ROW, pa.array(np.arange(entities.num_rows)))
+    frame = _frame(asked)
+    kind = store.config.offline_store.type
+    try:
+        try:
+            job = store.get_historical_features(frame, service)
+        except FeatureNameCollisionError:
+            job = store.get_historical_features(frame, service, full_feature_names=True)
+        found = job.to_arrow()
+    except Exception as error:
+        require_tables(store, service)
+        if isinstance(error, FeaturePlatformError):
+            raise
+        raise SourceError(
+            f"feature service '{service.name}'",
+            f"the offline store '{kind}' could not join it ({type_and_line(error)})",
+            "check that its source tables, their columns and the entity rows' keys fit together",
+        ) from error
+    found = found.sort_by(_ROW)
+    rows = found.column(_ROW).to_numpy()
+    if not np.array_equal(rows, np.arange(entities.num_rows)):
+        raise SourceError(
+            f"feature service '{service.name}'",
+            f"the offline store '{kind}' returned {len(rows)} rows ({len(np.unique(rows))} "
+            f"different) for {entities.num_rows} entity rows",
+            "use an offline store that keeps every entity row, such as duckdb",
+        )
+    return _typed(found.drop_columns(asked.column_names), store, service)
+
+
+def _service(project: "FeastProject", store: "FeatureStore", name: str) -> "FeatureService":
+    from feast.errors import FeatureServiceNotFoundException
+
+    try:
+        return store.get_feature_service(name)
+    except FeatureServiceNotFoundException:
+        known = ", ".join(sorted(project.services)) or "(the repo has none)"
+        raise RepoError(
+            f"feature service '{name}'",
+            f"the registry of project '{project.name}' has none of that name",
+            f"choose one of: {known}"
+            if name not in project.services
+            else "apply the repo first: materialize the registry asset, or run feast apply",
+        ) from None
+
+
+def _bounds(times: pa.ChunkedArray) -> dict[str, str | None]:
+    """First and last time, ISO 8601; None without a row."""
+    found = pc.min_max(times).as_py()
+    return {
+        name: found[bound].isoformat() if found[bound] else None
+        for name, bound in (("first", "min"), ("last", "max"))
+    }
+
+
+def _beside(entities: pa.Table, features: pa.Table, service: str) -> pa.Table:
+    twice = sorted(set(entities.column_names) & set(features.column_names))
+    if twice:
+        raise SourceError(
+            f"feature service '{service}'",
+            f"has a feature '{twice[0]}', and so have the entity rows a column",
+            "rename the column of the entity rows",
+        )
+    joined = entities
+    for name in features.column_names:
+        joined = joined.append_column(name, features.column(name))
+    return joined
+
+
+def _typed(table: pa.Table, store: "FeatureStore", service: "FeatureService") -> pa.Table:
+    """Features in the types that their views declare: pandas makes floats of nullable integers."""
+    from feast.type_map import feast_value_type_to_pa
+
+    kinds: dict[str, Any] = {}
+    for projection in service.feature_view_projections:
+        for each in projection.features:
+            kinds[each.name] = each.dtype
+            kinds[f"{projection.name_to_use()}__{each.name}"] = each.dtype
+    for view in requested_views(store, service):  # what on-demand views read comes along
+        for each in view.view.features:
+            kinds.setdefault(each.name, each.dtype)
+            kinds.setdefault(f"{view.alias}__{each.name}", each.dtype)
+    for place, name in enumerate(table.column_names):
+        if name not in kinds:
+            continue
+        column, kind = table.column(name), kinds[name].to_value_type()
+        wanted = feast_value_type_to_pa(kind) if hasattr(kind, "name") else None
+        if wanted is None or not _is_number(wanted) or column.type == wanted:
+            continue
+        if pa.types.is_floating(column.type) and not pa.types.is_floating(wanted):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        try:
+            # A whole number that a double cannot hold is rounded, as it is when it is served.
+            column = column.cast(wanted, safe=not pa.types.is_floating(wanted))
+        except pa.ArrowException as error:
+            raise SourceError(
+                f"feature '{name}' of service '{service.name}'",
+                f"its source holds {column.type}, which does not fit the declared {wanted} "
+                f"({type_and_line(error)})",
+                "declare the type that the source holds, or correct the source",
+            ) from error
+        table = table.set_column(place, name, column)
+    return table
+
+
+def _frame(table: pa.Table) -> "pd.DataFrame":
+    """As pandas has it, but whole numbers beside nulls stay what they are: doubles round them."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            name: column.to_pandas(types_mapper=nullable_dtype)
+            if column.null_count
+            else column.to_pandas()
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        }
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    )
+
+
+def _feature_facts(features: pa.Table) -> dict[str, dict[str, Any]]:
+    """Type, null rate and default rate (0, false, or empty) of each feature."""
+    rows = max(features.num_rows, 1)
+    return {
+        name: {
+            "type": str(column.type),
+            "null_rate": round(column.null_count / rows, 6),
+            "default_rate": round(_defaults(column) / rows, 6),
+        }
+        for name, column in zip(features.column_names, features.columns, strict=True)
+    }
+
+
+def _defaults(column: pa.ChunkedArray) -> int:
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        found = pc.invert(column)
+    elif _is_number(kind):
+        found = pc.equal(column, pa.scalar(0, kind))
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        found = pc.equal(pc.binary_length(column), 0)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        found = pc.equal(pc.list_value_length(column), 0)
+    else:
+        return 0
+    return int(pc.sum(found).as_py() or 0)
+
+
+def _source_facts(
+    store: "FeatureStore", views: Sequence[RequestedView], times: pa.ChunkedArray
+) -> dict[str, dict[str, Any]]:
+    """A content hash of what each view's source holds where the join may look."""
+    from feature_platform.sources.window_digests import window_digest
+
+    facts: dict[str, dict[str, Any]] = {}
+    if not len(times):
+        return facts
+    bounds = pc.min_max(times).as_py()
+    # An on-demand view may want other features of a view than the service does.
+    columns: dict[str, set[str]] = {}
+    for view in views:
+        columns.setdefault(view.alias, set()).update(view.source_columns)
+    for view in {view.alias: view for view in views}.values():
+        window = Window(view.looks_back_to(bounds["min"]), bounds["max"] + _MICROSECOND)
+        digest = window_digest(store, view.source, window, sorted(columns[view.alias]))
+        facts[view.alias] = {
+            "source": view.source.name,
+            "rows": digest.rows,
+            "content_hash": digest.content_hash,
+        }
+    return facts

@@ -1,0 +1,119 @@
+"""What the entity rows and the tables of a training set must have, and what is said where not."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from feature_platform.core.windows import Window
+from feature_platform.errors import SourceError
+from feature_platform.repo.computability import why_transformed
+from feature_platform.repo.service_layout import FIRST_TIME, RequestedView, requested_views
+from feature_platform.sources.relation import open_relation
+
+if TYPE_CHECKING:
+    from feast import FeatureService, FeatureStore
+
+
+def needed_columns(store: "FeatureStore", service: "FeatureService") -> set[str]:
+    """Keys, and what on-demand views ask of the request."""
+    keys = {key for view in requested_views(store, service) for key in view.keys}
+    return keys | _request_columns(store, service).keys()
+
+
+def require_columns(
+    table: pa.Table,
+    store: "FeatureStore",
+    service: "FeatureService",
+    views: Sequence[RequestedView],
+    origin: str,
+) -> None:
+    """See that the entity rows have the keys of the views, and what comes with a request.
+
+    Args:
+        table: The entity rows.
+        store: The Feast store.
+        service: What is joined.
+        views: Its views.
+        origin: What errors call the rows.
+
+    Raises:
+        SourceError: A column is missing.
+    """
+    for view in views:
+        missing = [key for key in view.keys if key not in table.column_names]
+        if missing:
+            raise SourceError(
+                f"entity rows of {origin}",
+                f"have no column {', '.join(map(repr, missing))}, a key of feature view "
+                f"'{view.name}' in service '{service.name}' (they have "
+                f"{', '.join(table.column_names)})",
+                "add it, or leave the view out of the service",
+            )
+    for name, asker in _request_columns(store, service).items():
+        if name not in table.column_names:
+            raise SourceError(
+                f"entity rows of {origin}",
+                f"have no column '{name}', which on-demand feature view '{asker}' of service "
+                f"'{service.name}' takes from the request (they have "
+                f"{', '.join(table.column_names)})",
+                "add what the request would have held, or leave the view out of the service",
+            )
+
+
+def _request_columns(store: "FeatureStore", service: "FeatureService") -> dict[str, str]:
+    """What on-demand views ask of a request, and the view that does."""
+    found: dict[str, str] = {}
+    for projection in service.feature_view_projections:
+        view = store.registry.get_any_feature_view(projection.name, store.project)
+        for source in (getattr(view, "source_request_sources", None) or {}).values():
+            found |= dict.fromkeys((field.name for field in source.schema), projection.name)
+    return found
+
+
+def typed_keys(table: pa.Table, views: Sequence[RequestedView]) -> pa.Table:
+    """Keys without a single value in the types that their entities declare: pandas has none."""
+    from feast.type_map import feast_value_type_to_pa
+
+    for view in views:
+        # A view without entities has a key of Feast's own, which entity rows do not name.
+        for key, declared in zip(view.keys, view.view.entity_columns, strict=False):
+            place = table.column_names.index(key)
+            if pa.types.is_null(table.column(key).type):
+                kind = feast_value_type_to_pa(declared.dtype.to_value_type())
+                table = table.set_column(place, key, table.column(key).cast(kind))
+    return table
+
+
+def require_tables(store: "FeatureStore", service: "FeatureService") -> None:
+    """Say which view's table lacks what was asked of it, once a join has failed.
+
+    Raises:
+        SourceError: One is not there or lacks a column; names the view where Feast computes it.
+    """
+    nothing = Window(FIRST_TIME, FIRST_TIME + timedelta(microseconds=1))
+    for view in requested_views(store, service):
+        try:
+            with open_relation(store.config, view.source, [nothing], view.source_columns):
+                continue
+        except SourceError as error:
+            if not why_transformed(view.view):
+                raise
+            kept = f"{error.subject}: {error.problem}"
+            write = f"feature-platform materialize --view {view.name} --start DAY --end DAY"
+            if not view.view.source_views:
+                remedy = (
+                    "it is computed while it is materialized and kept online alone: derive a view "
+                    f"from it (source=[{view.name}], with a sink_source and offline=True) for the "
+                    "service, or leave it out"
+                )
+            elif view.view.offline:
+                remedy = f"write it: {write}"
+            else:
+                remedy = f"define the view with offline=True, and {write} writes it"
+            raise SourceError(
+                f"feature view '{view.name}' of service '{service.name}'",
+                f"has no history to join ({kept})",
+                remedy,
+            ) from error
