@@ -682,7 +682,8 @@ from pathlib import Path
 sys.path[:0] = sys.argv[2:4]
 import test_transformed
 from sample_repos import SampleRepo
-from feature_platform.store import computed, materialize
+from feature_platform.materialize import computed_windows as computed
+from feature_platform.materialize import materialize_window as materialize
 
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)

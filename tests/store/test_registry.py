@@ -255,7 +255,7 @@ _SLOW_OPENER = """
 import sys, time
 from pathlib import Path
 from feast.infra.registry.file import FileRegistryStore
-from feature_platform.store.project import FeastProject
+from feature_platform.repo.project import FeastProject
 
 repo, found = Path(sys.argv[1]), FileRegistryStore.get_registry_proto
 
@@ -293,7 +293,7 @@ _SLOW_MAKER = """
 import sys, time
 from pathlib import Path
 from sqlalchemy import MetaData
-from feature_platform.store.project import FeastProject
+from feature_platform.repo.project import FeastProject
 
 repo, made = Path(sys.argv[1]), MetaData.create_all
 

@@ -395,8 +395,8 @@ def test_killed_while_writing_it_leaves_nothing_a_reader_would_see(
     script = f"""
 from datetime import UTC, datetime
 from pathlib import Path
-from feature_platform.store.window_build import build_parquet_window
-from feature_platform.store.windows import Window
+from feature_platform.tables.window_build import build_parquet_window
+from feature_platform.core.windows import Window
 window = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 sql, table = Path({str(endless)!r}), Path({str(table)!r})
 build_parquet_window(lambda *_: None, sql, table, window, window.end)

@@ -352,9 +352,9 @@ from datetime import datetime
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from sample_repos import SampleRepo
-from feature_platform.store.materialize import materialize_window
+from feature_platform.materialize.materialize_window import materialize_window
 repo = SampleRepo(Path(sys.argv[2]), online=json.loads(sys.argv[3]), keep=True)
-import feature_platform.store.materialization as work
+import feature_platform.materialize.materialization as work
 work._BATCH_ROWS = 500
 store = repo.open()
 print("ready", flush=True)
