@@ -38,7 +38,7 @@ test-all: $(INSTALLED)  ## What needs servers, a browser, or time
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "server or browser or slow"
 
 soak: $(INSTALLED)  ## Histories of materializations with fresh seeds, for SOAK_MINUTES (60)
-	$(BIN)/python tests/soak.py
+	$(BIN)/python -W ignore tests/soak.py
 
 feast-tests: $(INSTALLED)  ## Feast's own tests on our stores and engine: FEAST_SRC=path/to/a/checkout
 	$(BIN)/python tests/feast_universal/run.py "$(FEAST_SRC)"

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from feature_platform.cli import main
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
 WINDOW = ("--start", "2026-03-01", "--end", "2026-03-02")
 

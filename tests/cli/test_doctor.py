@@ -11,11 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner
-from local_servers import PostgresServer
+from worlds.local_servers import PostgresServer
+from worlds.places import FRAUD_REPO
 
 from feature_platform.cli import main
 
-FRAUD_REPO = Path(__file__).parents[2] / "feature_repo"
 POSTGRES = {
     "PGHOST": "127.0.0.1",
     "PGDATABASE": "features",

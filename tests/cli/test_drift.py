@@ -21,7 +21,7 @@ from feature_platform.core.windows import Window
 from feature_platform.registry.windows_on_record import record_window
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 VIEWS = """\

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from feature_platform.cli import main
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from feature_platform.cli import main
 from feature_platform.orchestration.checks.online_check import ONLINE
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
 VIEWS = """
 from feast import Entity, FeatureView, Field, FileSource, ValueType

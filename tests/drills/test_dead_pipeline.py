@@ -19,8 +19,8 @@ from dagster._core.scheduler.instigation import (
     InstigatorType,
     ScheduleInstigatorData,
 )
-from runbook import Runbook
-from scene import Scene, said_by
+from worlds.runbook import Runbook
+from worlds.scene import Scene, said_by
 
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from runbook import Runbook
-from scene import Scene, said_by
+from worlds.runbook import Runbook
+from worlds.scene import Scene, said_by
 
 from feature_platform.orchestration.sensors.drift_sensor import SERVICE
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings

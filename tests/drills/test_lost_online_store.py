@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from runbook import Runbook
-from scene import Scene
+from worlds.runbook import Runbook
+from worlds.scene import Scene
 
 if TYPE_CHECKING:
-    from local_servers import RedisServer
+    from worlds.local_servers import RedisServer
 
 CUSTOMERS, DAYS = 8_000, 8
 VIEWS = """

@@ -17,11 +17,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from worlds.local_servers import free_port
+from worlds.places import FRAUD_REPO, ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
-from local_servers import free_port
-
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -80,9 +78,7 @@ def server(
     home, repo, log = folder / "home", folder / "feature_repo", folder / "log"
     home.mkdir()
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
-    shutil.copytree(
-        ROOT / "feature_repo", repo, ignore=shutil.ignore_patterns("data", "__pycache__")
-    )
+    shutil.copytree(FRAUD_REPO, repo, ignore=shutil.ignore_patterns("data", "__pycache__"))
     proxy, lines = called
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if name not in SILENCERS}
