@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from worlds.local_servers import PostgresServer
-from worlds.places import FRAUD_REPO
+from worlds.places import FRAUD_REPO, copied
 
 from feature_platform.cli import main
 
@@ -27,9 +27,7 @@ POSTGRES = {
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
-    copy = tmp_path / "feature_repo"
-    shutil.copytree(FRAUD_REPO, copy, ignore=shutil.ignore_patterns("data", "__pycache__"))
-    return copy
+    return copied(FRAUD_REPO, tmp_path / "feature_repo")
 
 
 def doctor(repo: Path, *options: str) -> tuple[int, dict[str, Any], str]:

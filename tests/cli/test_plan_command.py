@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from worlds.shop import FIRST, LONG_AND_SHORT, Shop, day
+from worlds.shop import LONG_AND_SHORT, Shop, day
+from worlds.times import MARCH
 
 from feature_platform.cli import main
 
@@ -48,7 +49,7 @@ def test_plan_shows_each_run_and_leaves_nothing_behind(command: Any):
 
 def test_backfill_does_what_plan_shows_and_then_there_is_nothing_to_do(command: Any):
     shop: Shop = command.shop
-    first = (datetime.now(UTC) - FIRST).days - 3
+    first = (datetime.now(UTC) - MARCH).days - 3
     for number in range(first, first + 3):
         shop.write(number)
     since = ("--start-date", f"{day(first):%Y-%m-%d}")

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from feast import Entity, FeatureView, Field, ValueType
 from feast.types import Float64
-from worlds.sample_repos import GUARDED, SampleRepo, day, row, served
+from worlds.sample_repos import GUARDED, SampleRepo, row, served
+from worlds.times import day
 
 from feature_platform.compute import compute_engine
 from feature_platform.core.windows import Window

@@ -17,7 +17,8 @@ from feast import BatchFeatureView, FeatureStore, Field, FileSource, PushSource,
 from feast.aggregation import Aggregation
 from feast.types import Float64, Int64
 from worlds.places import environment
-from worlds.sample_repos import GUARDED, UNKNOWN, SampleRepo, day, online_config, row
+from worlds.sample_repos import GUARDED, UNKNOWN, SampleRepo, online_config, row
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import view_layout

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from worlds.repos import write_table
+from worlds.rides import MONDAY, VIEWS
 
 from feature_platform.core.windows import Window
 from feature_platform.drift.accepted import accept, accept_window
@@ -31,22 +31,8 @@ from feature_platform.statistics import Verdict
 if TYPE_CHECKING:
     from worlds.samples import Sample
 
-FIRST = datetime(2026, 3, 2, tzinfo=UTC)
 ROWS = 150
-VIEWS = """\
-from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.types import Float64, String
-
-user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
-trips = FileSource(name="trips", path="data/trips.parquet", timestamp_field="at")
-riding = FeatureView(
-    name="riding",
-    entities=[user],
-    schema=[Field(name="fare", dtype=Float64), Field(name="paid_by", dtype=String)],
-    source=trips,
-    tags={TAGS},
-)
-"""
+REPO = VIEWS + "view = riding({'fare': Float64, 'paid_by': String}, partitions='PARTITIONS')"
 REFERENCE = Trailing(days=21, gap=3, at_least=7)
 Shift = Callable[[int], float]
 
@@ -66,7 +52,7 @@ class Ride:
         self.store = self.project.store()
 
     def window(self, number: int) -> Window:
-        return Window(FIRST + number * self.step, FIRST + (number + 1) * self.step)
+        return Window(MONDAY + number * self.step, MONDAY + (number + 1) * self.step)
 
     @property
     def judge(self) -> DriftJudge:
@@ -97,23 +83,20 @@ class Ride:
 @pytest.fixture
 def make_ride(make_repo: Callable[[Mapping[str, str]], "Sample"]) -> Callable[..., Ride]:
     def make(count: int, shift: Shift, *, hourly: bool = False, **settings: Any) -> Ride:
-        tags = {"dagster/partitions": "hourly"} if hourly else {}
-        sample = make_repo({"views.py": VIEWS.replace("{TAGS}", repr(tags))})
+        partitions = "hourly" if hourly else "daily"
+        sample = make_repo({"views.py": REPO.replace("PARTITIONS", partitions)})
         ride = Ride(sample, timedelta(hours=1) if hourly else timedelta(days=1))
         random = np.random.default_rng(11)
         at = [ride.window(number).start + ride.step / 2 for number in range(count)]
-        table = pa.table(
-            {
-                "user_id": list(range(ROWS)) * count,
-                "fare": np.concatenate([random.normal(shift(n), 1, ROWS) for n in range(count)]),
-                "paid_by": random.choice(["card", "cash"], ROWS * count),
-                "at": pa.array(np.repeat(at, ROWS), pa.timestamp("us", "UTC")),
-            }
-        )
-        (sample.repo / "data").mkdir(exist_ok=True)
-        pq.write_table(table, sample.repo / "data" / "trips.parquet")
+        columns = {
+            "user_id": list(range(ROWS)) * count,
+            "fare": np.concatenate([random.normal(shift(n), 1, ROWS) for n in range(count)]),
+            "paid_by": random.choice(["card", "cash"], ROWS * count),
+            "at": np.repeat(at, ROWS),
+        }
+        write_table(sample.repo / "data" / "trips.parquet", columns)
         assert sample.run("registry").success
-        record_window(ride.store, "riding", Window(FIRST, ride.window(count - 1).end))
+        record_window(ride.store, "riding", Window(MONDAY, ride.window(count - 1).end))
         if settings:
             default = ViewDrift(**{"reference": REFERENCE, **settings})
             ride.settings = DriftSettings(default=default)
@@ -136,7 +119,7 @@ def test_a_change_alarms_every_day_until_it_is_accepted_and_then_no_more(
         note == "21 windows that have drifted left out of the reference, and 21 older ones stand in"
     )
     (accepted,) = accept_window(ride.judge, last)
-    assert accepted.span == Window(FIRST + timedelta(days=30), FIRST + timedelta(days=90))
+    assert accepted.span == Window(MONDAY + timedelta(days=30), MONDAY + timedelta(days=90))
     assert set(ride.each(90, 99).values()) <= {"ok", "warn"}
     # What was accepted is judged as what it is, and the days before as ever.
     assert ride.each(60, 61) == {60: "ok", 61: "ok"}
@@ -196,7 +179,7 @@ def test_where_nothing_without_drift_is_left_it_cannot_be_judged_and_says_how_to
     assert set(found.values()) == {"drift"}
     # The profiles of the time before the change are gone, as where somebody tidied up.
     for path in (ride.sample.repo / "data" / "drift").rglob("profiles/riding/*"):
-        if path.name < FIRST.date().isoformat() or path.name < "2026-03-12":
+        if path.name < MONDAY.date().isoformat() or path.name < "2026-03-12":
             path.unlink()
     last = ride.one(59)
     (fare,) = (each for each in last.comparisons if each.feature == "fare")
@@ -208,7 +191,7 @@ def test_where_nothing_without_drift_is_left_it_cannot_be_judged_and_says_how_to
     )
     # The other feature goes on as before.
     assert {each.feature: each.verdict for each in last.comparisons}["paid_by"] == "ok"
-    accept(ride.judge, "fare", Window(FIRST + timedelta(days=10), last.window.end), "by hand")
+    accept(ride.judge, "fare", Window(MONDAY + timedelta(days=10), last.window.end), "by hand")
     assert ride.fare(ride.one(59)) == "ok"
 
 
@@ -268,7 +251,7 @@ def test_a_reference_of_another_kind_says_how_it_is_moved(
     kind: ReferenceKind, remedy: str, make_ride: Callable[..., Ride]
 ):
     ride = make_ride(8, lambda _: 0.0, reference=kind)
-    span = Window(FIRST + timedelta(days=5), FIRST + timedelta(days=6))
+    span = Window(MONDAY + timedelta(days=5), MONDAY + timedelta(days=6))
     with pytest.raises(RepoError) as caught:
         accept(ride.judge, "fare", span, "by hand")
     assert remedy in str(caught.value)

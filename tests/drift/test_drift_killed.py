@@ -2,22 +2,21 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from worlds.places import environment
+from worlds.rides import MONDAY, day
 
-from feature_platform.core.windows import Window
 from feature_platform.drift.accepted import Accepted, AcceptedStore
 from feature_platform.drift.drift_files import Files
 from feature_platform.drift.references import ReferenceStore, reference_of_windows
 from feature_platform.drift.window_profiles import ProfileStore, WindowProfiles
 from feature_platform.statistics import profile
 
-FIRST = datetime(2026, 3, 2, tzinfo=UTC)
 VIEW = 'it\'s "riding" / v.2 für alle'
 # The process takes its own life at the given file, before or after that file is in its place.
 KILLED = """
@@ -35,10 +34,6 @@ def replace(self, target):
 Path.replace = replace
 getattr(here, sys.argv[2])(here.Files(sys.argv[1]), 1)
 """
-
-
-def day(number: int) -> Window:
-    return Window(FIRST + timedelta(days=number), FIRST + timedelta(days=number + 1))
 
 
 def profiles(number: int, seed: int) -> WindowProfiles:
@@ -59,14 +54,14 @@ def write_profiles(files: Files, seed: int) -> None:
 
 def accept(files: Files, seed: int) -> None:
     how = f"by hand, {seed}"
-    AcceptedStore(files, VIEW).add(Accepted("fare", day(seed), how, FIRST))
+    AcceptedStore(files, VIEW).add(Accepted("fare", day(seed), how, MONDAY))
 
 
 def seen(files: Files) -> list[object]:
     """All that a reader makes of the folder."""
     reference = ReferenceStore(files, VIEW).current("launch day")
     stored = [ProfileStore(files, VIEW).read(day(number), ["fare"]) for number in range(2)]
-    accepted = AcceptedStore(files, VIEW).of("fare", FIRST + timedelta(days=9))
+    accepted = AcceptedStore(files, VIEW).of("fare", MONDAY + timedelta(days=9))
     return [
         reference and reference.version,
         [each and each.features["fare"].exact_part() for each in stored],

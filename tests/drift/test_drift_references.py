@@ -3,13 +3,14 @@
 import gzip
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from worlds.rides import MONDAY, VIEWS, day
 
 from feature_platform.core.windows import Window
 from feature_platform.drift.drift_files import Files
@@ -31,22 +32,6 @@ from feature_platform.statistics import Thresholds, profile
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
-
-FIRST = datetime(2026, 3, 2, tzinfo=UTC)
-VIEWS = """\
-from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.types import Float64
-
-user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
-trips = FileSource(name="trips", path="data/trips.parquet", timestamp_field="at")
-riding = FeatureView(
-    name="riding", entities=[user], schema=[Field(name="fare", dtype=Float64)], source=trips
-)
-"""
-
-
-def day(number: int) -> Window:
-    return Window(FIRST + timedelta(days=number), FIRST + timedelta(days=number + 1))
 
 
 def profiles(number: int, values: Any) -> WindowProfiles:
@@ -162,14 +147,14 @@ def test_trailing_windows_keep_their_distance_and_weekdays_are_the_same():
     trailing = Trailing(days=3, gap=7).before(day(20))
     assert trailing == [day(10), day(11), day(12)]
     assert SameWeekday(weeks=2).before(day(20)) == [day(6), day(13)]
-    hour = Window(FIRST + timedelta(hours=5), FIRST + timedelta(hours=6))
+    hour = Window(MONDAY + timedelta(hours=5), MONDAY + timedelta(hours=6))
     (before,) = Trailing(days=1, gap=0).before(hour)
-    assert before.start == FIRST - timedelta(hours=19)
+    assert before.start == MONDAY - timedelta(hours=19)
 
 
 @pytest.fixture(scope="module")
 def riding(make_repo: Callable[..., "Sample"]) -> "Sample":
-    return make_repo({"views.py": VIEWS})
+    return make_repo({"views.py": VIEWS + "view = riding({'fare': Float64})"})
 
 
 @pytest.mark.parametrize(

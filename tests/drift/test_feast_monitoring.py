@@ -9,7 +9,8 @@ import pytest
 from feast import FeatureStore
 from feast.monitoring.monitoring_service import MonitoringService
 from feast.repo_config import DataQualityMonitoringConfig
-from worlds.sample_repos import SampleRepo, day, row
+from worlds.sample_repos import SampleRepo, row
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.drift.feast_monitoring import write_metrics

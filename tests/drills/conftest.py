@@ -35,7 +35,7 @@ def make_scene(
         def make(files: Mapping[str, str], days: int, **more: Any) -> Scene:
             sample = make_repo(files)
             sample.instance = stack.enter_context(dg.instance_for_test(temp_dir=str(home)))
-            scene = Scene(sample, receiver, routes, **more)
+            scene = Scene(sample, receiver=receiver, routes=routes, **more)
             sample.start_date = scene.key(-days)
             monkeypatch.setenv("DAGSTER_HOME", str(home))
             monkeypatch.setenv("FEATURE_PLATFORM_REPO", str(sample.repo))

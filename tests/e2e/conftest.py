@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 from worlds.local_servers import free_port
-from worlds.places import FRAUD_REPO, ROOT
+from worlds.places import FRAUD_REPO, ROOT, copied
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = (
@@ -75,10 +75,10 @@ def server(
 ) -> Iterator[Server]:
     """``dagster dev`` as ``make dev`` starts it, with a home and a feature repo of its own."""
     folder = tmp_path_factory.mktemp("ui")
-    home, repo, log = folder / "home", folder / "feature_repo", folder / "log"
+    home, log = folder / "home", folder / "log"
+    repo = copied(FRAUD_REPO, folder / "feature_repo")
     home.mkdir()
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
-    shutil.copytree(FRAUD_REPO, repo, ignore=shutil.ignore_patterns("data", "__pycache__"))
     proxy, lines = called
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if name not in SILENCERS}

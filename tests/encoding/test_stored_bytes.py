@@ -33,7 +33,8 @@ from feast.types import (
     ZonedTimestamp,
 )
 from feast.types import Decimal as FeastDecimal
-from worlds.sample_repos import SampleRepo, day, online_config
+from worlds.sample_repos import SampleRepo, online_config
+from worlds.times import day
 
 from feature_platform.materialize.materialize_window import materialize_window
 

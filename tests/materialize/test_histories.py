@@ -17,7 +17,8 @@ from worlds.histories.arenas import Arena, around_a_change_of_clocks, lately, on
 from worlds.histories.machine import play
 from worlds.histories.oracle import SHAPES, Calendar
 from worlds.histories.victim import Killer
-from worlds.sample_repos import SampleRepo, day, online_config, row, served
+from worlds.sample_repos import SampleRepo, online_config, row, served
+from worlds.times import day
 
 from feature_platform.materialize.materialize_window import materialize_window
 

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from feast import Entity, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.types import Float64
-from worlds.sample_repos import SampleRepo, day, row, served
+from worlds.sample_repos import SampleRepo, row, served
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, RegistryError, SourceError, WindowError

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from worlds.sample_repos import SampleRepo, day, row
+from worlds.sample_repos import SampleRepo, row
+from worlds.times import day
 
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.read_back import compare_online

@@ -1,7 +1,8 @@
 """`rebuild_online`: from an empty online store to what the registry says is online."""
 
 import pytest
-from worlds.sample_repos import SampleRepo, day, row, served
+from worlds.sample_repos import SampleRepo, row, served
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import RegistryError, WindowError

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from worlds.sample_repos import SampleRepo, day, online_config, row, served
+from worlds.sample_repos import SampleRepo, online_config, row, served
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.materialize.materialize_window import materialize_window

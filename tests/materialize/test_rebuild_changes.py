@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from feast import FeatureView, Field
 from feast.types import Float64
-from worlds.sample_repos import SampleRepo, day, online_config, row, served
+from worlds.sample_repos import SampleRepo, online_config, row, served
+from worlds.times import day
 
 from feature_platform.encoding.view_layout import view_layout
 from feature_platform.materialize.materialize_window import materialize_window

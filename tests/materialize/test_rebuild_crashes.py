@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from worlds.sample_repos import SampleRepo, day, online_config, row, served
+from worlds.sample_repos import SampleRepo, online_config, row, served
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import view_layout

@@ -10,9 +10,10 @@ from feast.errors import FeatureViewPinConflict
 from feast.infra.online_stores.sqlite import SqliteOnlineStore
 from feast.infra.registry.sql import SqlRegistryConfig
 from feast.repo_config import RegistryConfig
-from feast.repo_contents import RepoContents
 from feast.types import Float64, Int64, String
-from worlds.sample_repos import SampleRepo, day, online_config, row
+from worlds.repos import contents
+from worlds.sample_repos import SampleRepo, online_config, row
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError
@@ -51,20 +52,7 @@ def _applied(repo: SampleRepo, features: tuple[str, ...], version: str = "latest
         version=version,
     )
     store = repo.open()
-    apply(
-        store,
-        RepoContents(
-            projects=[],
-            data_sources=[source],
-            feature_views=[view],
-            on_demand_feature_views=[],
-            stream_feature_views=[],
-            label_views=[],
-            entities=[user],
-            feature_services=[],
-            permissions=[],
-        ),
-    )
+    apply(store, contents(user, source, view))
     return store
 
 

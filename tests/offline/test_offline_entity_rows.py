@@ -13,7 +13,8 @@ from feast import (
 )
 from feast.types import Float64, Int64
 from worlds.offline_repos import AMOUNT, OURS, USER, frame, opened, source_of, view_of, written
-from worlds.sample_repos import SampleRepo, day, row
+from worlds.sample_repos import SampleRepo, row
+from worlds.times import day
 
 from feature_platform.errors import SourceError
 

@@ -13,7 +13,7 @@ from feast import (
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.types import Float64, String
 from worlds.offline_repos import OURS, USER, frame, opened, source_of, view_of, written
-from worlds.sample_repos import day
+from worlds.times import day
 
 from feature_platform.errors import MissingPackageError
 

@@ -30,7 +30,8 @@ from worlds.offline_repos import (
     view_of,
     written,
 )
-from worlds.sample_repos import GUARDED, SampleRepo, day, row, served
+from worlds.sample_repos import GUARDED, SampleRepo, row, served
+from worlds.times import day
 
 from feature_platform.errors import FeaturePlatformError, SourceError
 

@@ -15,7 +15,8 @@ from feast.feature_logging import LoggingConfig
 from feast.infra.offline_stores.file_source import FileLoggingDestination, SavedDatasetFileStorage
 from feast.types import Float64
 from worlds.offline_repos import OURS, USER, frame, opened, source_of, view_of, written
-from worlds.sample_repos import SampleRepo, day, row
+from worlds.sample_repos import SampleRepo, row
+from worlds.times import day
 
 from feature_platform.errors import SourceError
 

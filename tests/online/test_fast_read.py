@@ -9,7 +9,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from worlds.sample_repos import SampleRepo, day, online_config, row
+from worlds.sample_repos import SampleRepo, online_config, row
+from worlds.times import day
 
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.online.fast_read import stamp_of

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from worlds.local_servers import PostgresServer, RedisNodes, RedisServer
-from worlds.sample_repos import SampleRepo, day, row
+from worlds.sample_repos import SampleRepo, row
+from worlds.times import day
 
 from feature_platform.errors import OnlineStoreError
 from feature_platform.materialize.materialize_window import materialize_window

@@ -11,7 +11,8 @@ import pytest
 from feast import FeatureStore, FeatureView, Field
 from feast.types import Float64
 from worlds.local_servers import PostgresServer
-from worlds.sample_repos import SampleRepo, day, row, served
+from worlds.sample_repos import SampleRepo, row, served
+from worlds.times import day
 
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.read_back import compare_online

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast import FeatureStore, FeatureView, Field, PushSource
+from feast import FeatureStore
 from feast.data_source import PushMode
-from feast.types import Float64
 from worlds.local_servers import PostgresServer
-from worlds.sample_repos import GUARDED, ROWS, SampleRepo, day, online_config, row, served
+from worlds.sample_repos import GUARDED, ROWS, SampleRepo, online_config, row, served
+from worlds.times import day
 
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.rebuild import rebuild_online
@@ -29,20 +28,6 @@ SHARED = [
         for kind in ("guarded_redis", "guarded_postgres")
     ),
 ]
-
-
-def _pushed(repo: SampleRepo) -> FeatureStore:
-    store = repo.applied()
-    push = PushSource(name="clicks", batch_source=repo.source)
-    view = FeatureView(
-        name="pushed",
-        entities=[store.get_entity("user")],
-        schema=[Field(name="amount", dtype=Float64)],
-        source=push,
-        ttl=timedelta(0),
-    )
-    store.apply([push, view])
-    return store
 
 
 def _push(store: FeatureStore, *users: int) -> None:
@@ -61,7 +46,7 @@ def _in_threads(work: Callable[[int], object], count: int) -> list[BaseException
 def test_threads_that_push_through_one_store_lose_nothing(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    store = _pushed(SampleRepo(tmp_path / "repo", online=online_config(kind, request)))
+    store = SampleRepo(tmp_path / "repo", online=online_config(kind, request)).pushed("amount")
 
     def work(number: int) -> None:
         for user in range(number * 10, number * 10 + 10):
@@ -76,7 +61,7 @@ def test_a_thread_pushes_while_another_materializes_with_the_same_store(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     repo = SampleRepo(tmp_path / "repo", online=online_config(kind, request))
-    store = _pushed(repo)
+    store = repo.pushed("amount")
     repo.write([row(user, day(1), -1.0) for user in range(100)])
 
     def work(number: int) -> None:
@@ -96,7 +81,7 @@ def test_forked_processes_open_postgres_connections_of_their_own(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     online = postgres_server.online(postgres_server.new_database(), GUARDED["postgres"])
-    store = _pushed(SampleRepo(tmp_path / "repo", online=online))
+    store = SampleRepo(tmp_path / "repo", online=online).pushed("amount")
     _push(store, 0)
     children = [_forked(store, range(first, first + 10)) for first in (1, 11, 21)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
@@ -142,7 +127,7 @@ def test_values_of_a_stream_are_taken_out_page_by_page(
     online = postgres_server.online(postgres_server.new_database(), GUARDED["postgres"])
     repo = SampleRepo(tmp_path / "repo", online=online)
     repo.write([row(user, day(1), -1.0) for user in range(7)])
-    store = _pushed(repo)
+    store = repo.pushed("amount")
     materialize_window(store, "pushed", day(1), day(5))
     _push(store, *range(7))
     rebuild_online(store, "pushed", as_of=day(2))
@@ -167,7 +152,7 @@ def test_a_push_survives_that_the_server_closed_idle_connections(
 ) -> None:
     database = postgres_server.new_database()
     online = postgres_server.online(database, GUARDED["postgres"])
-    store = _pushed(SampleRepo(tmp_path / "repo", online=online))
+    store = SampleRepo(tmp_path / "repo", online=online).pushed("amount")
     _push(store, *range(users))
     with psycopg.connect(postgres_server.conninfo(database)) as other:
         closed = other.execute(

@@ -12,12 +12,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from feast import FeatureStore, FeatureView, Field, PushSource
+from feast import FeatureStore
 from feast.data_source import PushMode
-from feast.types import Float64, Int64, String
 from worlds.local_servers import RedisServer, cluster_running, redis_running
 from worlds.places import environment
-from worlds.sample_repos import SampleRepo, day, online_config, row, served
+from worlds.sample_repos import SampleRepo, online_config, row, served
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.encoding.entity_keys import key_columns_of
@@ -42,24 +42,6 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def repo(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> SampleRepo:
     return SampleRepo(tmp_path / "repo", online=online_config(kind, request))
-
-
-def _pushed(repo: SampleRepo) -> FeatureStore:
-    """The store with the view `pushed`, fed by a stream and by the source `stats`."""
-    store = repo.applied()
-    push = PushSource(name="clicks", batch_source=repo.source)
-    view = FeatureView(
-        name="pushed",
-        entities=[store.get_entity("user")],
-        schema=[
-            Field(name="amount", dtype=Float64),
-            Field(name="visits", dtype=Int64),
-            Field(name="city", dtype=String),
-        ],
-        source=push,
-    )
-    store.apply([push, view])
-    return store
 
 
 def _push(store: FeatureStore, *rows: dict[str, Any]) -> None:
@@ -197,7 +179,7 @@ def test_a_view_that_is_emptied_first_keeps_no_vanished_key_and_takes_none_of_an
 @pytest.mark.parametrize("kind", EVERY, indirect=True)
 def test_a_value_that_a_stream_pushed_survives_an_older_batch(repo: SampleRepo) -> None:
     repo.write([row(1, day(1, 5), 1.0), row(2, day(1, 5), 2.0)])
-    store = _pushed(repo)
+    store = repo.pushed()
     _push(store, row(1, day(1, 9), 9.0, visits=1, city="x"))
     materialize_window(store, "pushed", day(1), day(2))
     assert served(store, 1, 2, view="pushed") == [9.0, 2.0]
@@ -217,7 +199,7 @@ def test_a_value_that_a_stream_pushed_survives_an_older_batch(repo: SampleRepo) 
 )
 def test_a_guarded_store_refuses_older_rows_from_feast_itself(repo: SampleRepo) -> None:
     repo.write([row(1, day(1, 5), 1.0), row(1, day(3, 5), 3.0)])
-    store = _pushed(repo)
+    store = repo.pushed()
     store.materialize(day(3), day(4))
     store.materialize(day(1), day(2))
     assert served(store, 1) == [3.0]

@@ -13,7 +13,8 @@ import yaml
 from feast import FeatureStore
 from feast.infra.registry.registry import Registry
 from worlds.registry_processes import contents_of, join_writers, start_writers
-from worlds.sample_repos import SampleRepo, day, row, served
+from worlds.sample_repos import SampleRepo, row, served
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, RegistryError, WindowError

@@ -13,7 +13,8 @@ import pytest
 from feast import FeatureStore
 from sqlalchemy.exc import OperationalError
 from worlds.registry_processes import contents_of
-from worlds.sample_repos import SampleRepo, day, row
+from worlds.sample_repos import SampleRepo, row
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, RegistryError

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from worlds.registry_processes import contents_of, join_writers, start_writers
-from worlds.sample_repos import SampleRepo, day
+from worlds.sample_repos import SampleRepo
 from worlds.stand_ins.gcs_stand_in import GcsStandIn, gcs_running
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.registry.registry_apply import apply

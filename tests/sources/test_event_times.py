@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast import FileSource, RepoConfig
+from feast import FileSource
+from worlds.repos import config
 
 from feature_platform.errors import SourceError
 from feature_platform.sources.event_times import rows_without_event_time
@@ -18,16 +19,6 @@ SOURCE = FileSource(
     timestamp_field="happened",
     field_mapping={"at": "happened"},
 )
-
-
-def config(folder: Path) -> RepoConfig:
-    return RepoConfig(
-        project="shop",
-        provider="local",
-        registry=str(folder / "registry.db"),
-        entity_key_serialization_version=3,
-        repo_path=folder,
-    )
 
 
 def write(folder: Path, name: str, times: pa.Array, *, statistics: bool = True) -> None:

@@ -17,8 +17,9 @@ from google.auth.credentials import AnonymousCredentials
 from worlds.local_servers import PostgresServer
 from worlds.places import environment
 from worlds.pulled_source import START, opened, things
-from worlds.sample_repos import SampleRepo, day, row
+from worlds.sample_repos import SampleRepo, row
 from worlds.stand_ins.bigquery_answers import answering
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.materialize import vanished_keys as vanished

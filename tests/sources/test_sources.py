@@ -11,7 +11,8 @@ from feast import FileSource
 from feast.data_format import ParquetFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds.sample_repos import ROWS, SampleRepo, day, row
+from worlds.sample_repos import ROWS, SampleRepo, row
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError

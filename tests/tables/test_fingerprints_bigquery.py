@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import sqlglot
-from feast import BigQuerySource, FeatureStore, RepoConfig
+from feast import BigQuerySource, FeatureStore
 from google.auth.credentials import AnonymousCredentials
+from worlds import repos
 from worlds.stand_ins.bigquery_answers import Answers, answering
 
 from feature_platform.core.windows import Window
@@ -47,17 +48,8 @@ def bigquery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
 @pytest.fixture
 def store(bigquery: Answers, tmp_path: Path) -> FeatureStore:
     del bigquery
-    return FeatureStore(
-        config=RepoConfig(
-            project="shop",
-            provider="local",
-            registry=str(tmp_path / "registry.db"),
-            online_store={"type": "sqlite", "path": str(tmp_path / "online.db")},
-            offline_store={"type": "bigquery", "project_id": "cloud", "dataset": "ml"},
-            entity_key_serialization_version=3,
-            repo_path=tmp_path,
-        )
-    )
+    offline = {"type": "bigquery", "project_id": "cloud", "dataset": "ml"}
+    return repos.opened(tmp_path, offline_store=offline)
 
 
 TOTALS = BigQuerySource(name="totals", table="ml.totals", timestamp_field="ts")

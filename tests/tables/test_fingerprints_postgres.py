@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from feast import FeatureStore, RepoConfig
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
+from worlds import repos
 from worlds.local_servers import PostgresServer
 
 from feature_platform.core.windows import Window
@@ -50,17 +50,7 @@ class Database:
             f"ALTER DATABASE {name} SET DateStyle = 'SQL, DMY';"
             f"ALTER DATABASE {name} SET extra_float_digits = -3"
         )
-        self.store = FeatureStore(
-            config=RepoConfig(
-                project="shop",
-                provider="local",
-                registry=str(folder / "registry.db"),
-                online_store={"type": "sqlite", "path": str(folder / "online.db")},
-                offline_store=server.online(name),
-                entity_key_serialization_version=3,
-                repo_path=folder,
-            )
-        )
+        self.store = repos.opened(folder, offline_store=server.online(name))
         self.source = source("things")
         self.connection.execute(f"CREATE TABLE things ({COLUMNS})")
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds.times import utc
 
 from feature_platform.core.file_names import file_name
 from feature_platform.core.published_files import publish
@@ -19,9 +20,7 @@ moments = st.datetimes(
 
 
 def day(first: int, last: int | None = None) -> Window:
-    return Window(
-        datetime(2026, 3, first, tzinfo=UTC), datetime(2026, 3, last or first + 1, tzinfo=UTC)
-    )
+    return Window(utc(2026, 3, first), utc(2026, 3, last or first + 1))
 
 
 def test_whole_days_make_plain_names():

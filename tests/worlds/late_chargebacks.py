@@ -1,11 +1,10 @@
 """A copy of the fraud repo whose chargebacks may come late."""
 
-import shutil
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
-from worlds.places import FRAUD_REPO
+from worlds.places import FRAUD_REPO, copied
 
 _LATE = """
 
@@ -26,9 +25,7 @@ def stamp():
 
 def fraud_repo(folder: Path) -> Path:
     """Copy the repo; its raw tables also read ``late.parquet``, once that is there."""
-    repo = folder / "feature_repo"
-    ignored = shutil.ignore_patterns("data", "__pycache__")
-    shutil.copytree(FRAUD_REPO, repo, ignore=ignored)
+    repo = copied(FRAUD_REPO, folder / "feature_repo")
     raw = repo / "raw_tables.py"
     raw.write_text(raw.read_text() + _LATE)
     return repo

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
+from worlds import repos
+from worlds.repos import TIME, write_table
 
 OURS = "feature_platform.plugins.PointInTimeOfflineStore"
 STREAMING = {"type": "feature_platform.plugins.StreamingComputeEngine"}
@@ -22,19 +22,7 @@ def frame(*rows: tuple[int | None, datetime | None], **more: Any) -> pd.DataFram
 
 def opened(folder: Path, *objects: Any, offline: dict[str, Any] | None = None) -> FeatureStore:
     """A store of its own with these objects applied."""
-    store = FeatureStore(
-        config=RepoConfig(
-            project="shop",
-            provider="local",
-            registry=str(folder / "registry.db"),
-            online_store={"type": "sqlite", "path": str(folder / "online.db")},
-            offline_store=offline or {"type": OURS},
-            entity_key_serialization_version=3,
-            repo_path=folder,
-        )
-    )
-    store.apply(list(objects))
-    return store
+    return repos.opened(folder, *objects, offline_store=offline or {"type": OURS})
 
 
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
@@ -52,9 +40,5 @@ def view_of(source: FileSource, *fields: Field, name: str = "view", **more: Any)
 
 def written(path: Path, **columns: Any) -> Path:
     """A Parquet file; times are microseconds of UTC unless they have a type."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    times = columns.get("event_timestamp")
-    if isinstance(times, list):
-        columns["event_timestamp"] = pa.array(times, pa.timestamp("us", "UTC"))
-    pq.write_table(pa.table(columns), path)
-    return path
+    listed = isinstance(columns.get("event_timestamp"), list)
+    return write_table(path, columns, {"event_timestamp": TIME} if listed else {})

@@ -6,39 +6,29 @@ number of days from 2026-01-01 on.
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from feast import Entity, FeatureStore, FeatureView, Field, RepoConfig, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, ValueType
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
 from feast.types import Float64, String
+from worlds import repos
+from worlds.times import JANUARY
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = JANUARY
 
 
 def opened(
     folder: Path, offline: dict[str, Any], source: Any, key: ValueType = ValueType.INT64
 ) -> FeatureStore:
     """A store with the view `v`: keyed by `user_id`, with `amount` and `city`, from `source`."""
-    store = FeatureStore(
-        config=RepoConfig(
-            project="shop",
-            provider="local",
-            registry=str(folder / "registry.db"),
-            online_store={"type": "sqlite", "path": str(folder / "online.db")},
-            offline_store=offline,
-            entity_key_serialization_version=3,
-            repo_path=folder,
-        )
-    )
     user = Entity(name="user", join_keys=["user_id"], value_type=key)
     fields = [Field(name="amount", dtype=Float64), Field(name="city", dtype=String)]
     view = FeatureView(name="v", entities=[user], source=source, schema=fields)
-    store.apply([user, source, view])
-    return store
+    return repos.opened(folder, user, source, view, offline_store=offline)
 
 
 def things() -> PostgreSQLSource:

@@ -6,6 +6,7 @@ import sys
 
 from feast.repo_contents import RepoContents
 from worlds.places import environment
+from worlds.repos import contents
 from worlds.sample_repos import SampleRepo
 
 from feature_platform.core.windows import Window
@@ -13,18 +14,7 @@ from feature_platform.core.windows import Window
 
 def contents_of(repo: SampleRepo) -> RepoContents:
     """What the repo defines."""
-    user, source, *views = repo.objects()
-    return RepoContents(
-        projects=[],
-        data_sources=[source],
-        feature_views=views,
-        on_demand_feature_views=[],
-        stream_feature_views=[],
-        label_views=[],
-        entities=[user],
-        feature_services=[],
-        permissions=[],
-    )
+    return contents(*repo.objects())
 
 
 def start_writers(

@@ -2,31 +2,41 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast import (
+    Entity,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    PushSource,
+    RepoConfig,
+    ValueType,
+)
 from feast.types import Float64, Int64, String
+from worlds.repos import TIME, config
 
 ROWS = pa.schema(
     [
         ("user_id", pa.int64()),
-        ("event_timestamp", pa.timestamp("us", tz="UTC")),
-        ("created", pa.timestamp("us", tz="UTC")),
+        ("event_timestamp", TIME),
+        ("created", TIME),
         ("amount", pa.float64()),
         ("visits", pa.int64()),
         ("city", pa.string()),
     ]
 )
-
-
-def day(number: int, hour: float = 0) -> datetime:
-    """A moment of January 2026: `day(1)` is its first midnight."""
-    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number - 1, hours=hour)
+SCHEMA = [
+    Field(name="amount", dtype=Float64),
+    Field(name="visits", dtype=Int64),
+    Field(name="city", dtype=String),
+]
 
 
 def row(user: int | None, moment: datetime, amount: float | None = None, **more: Any) -> dict:
@@ -72,13 +82,8 @@ class SampleRepo:
 
     def objects(self) -> list[Any]:
         user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
-        schema = [
-            Field(name="amount", dtype=Float64),
-            Field(name="visits", dtype=Int64),
-            Field(name="city", dtype=String),
-        ]
         views = [
-            FeatureView(name=name, entities=[user], schema=schema, source=self.source, ttl=self.ttl)
+            FeatureView(name=name, entities=[user], schema=SCHEMA, source=self.source, ttl=self.ttl)
             for name in self.views
         ]
         return [user, self.source, *views]
@@ -87,15 +92,13 @@ class SampleRepo:
         online = dict(self.online)
         if "ite" in online["type"] and "path" not in online:
             online["path"] = str(self.folder / "online.db")
-        return RepoConfig(
+        return config(
+            self.folder,
             project=self.project,
-            provider="local",
-            registry=self.registry or str(self.folder / "registry.db"),
             online_store=online,
             offline_store={"type": self.offline},
-            entity_key_serialization_version=3,
-            repo_path=self.folder,
             batch_engine=self.engine,
+            **({"registry": self.registry} if self.registry else {}),
         )
 
     def open(self) -> FeatureStore:
@@ -105,6 +108,20 @@ class SampleRepo:
     def applied(self) -> FeatureStore:
         store = self.open()
         store.apply(self.objects())
+        return store
+
+    def pushed(self, *features: str) -> FeatureStore:
+        """The same with the view `pushed` of these features, or all, fed by the stream `clicks`."""
+        store = self.applied()
+        push = PushSource(name="clicks", batch_source=self.source)
+        view = FeatureView(
+            name="pushed",
+            entities=[store.get_entity("user")],
+            schema=[each for each in SCHEMA if each.name in features or not features],
+            source=push,
+            ttl=timedelta(0),
+        )
+        store.apply([push, view])
         return store
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:

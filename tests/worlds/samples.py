@@ -1,7 +1,6 @@
 """Repos to run, an instance to run them in, and what was put online by it."""
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from worlds import sample_tables
-from worlds.places import SAMPLE_REPOS
+from worlds.places import SAMPLE_REPOS, copied
 
 from feature_platform import DagsterFeastTranslator, FeastProject, build_feast_definitions
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
@@ -121,10 +120,9 @@ def _quiet(_context: dg.InitLoggerContext) -> Any:
     return logger
 
 
-@pytest.fixture(scope="session")
-def tables() -> Any:
-    """The module that writes the sample repos' tables."""
-    return sample_tables
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    """What each check of a run said, by its name."""
+    return {each.check_name: each for each in result.get_asset_check_evaluations()}
 
 
 @pytest.fixture(scope="session")
@@ -132,10 +130,7 @@ def make_sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sampl
     """Copy a sample repo to a folder of its own, with its tables."""
 
     def make(shape: str, *, tables: bool = True) -> Sample:
-        repo = tmp_path_factory.mktemp(shape) / shape
-        shutil.copytree(
-            SAMPLE_REPOS / shape, repo, ignore=shutil.ignore_patterns("__pycache__", "data")
-        )
+        repo = copied(SAMPLE_REPOS / shape, tmp_path_factory.mktemp(shape) / shape)
         if tables and shape in sample_tables.TABLES:
             sample_tables.TABLES[shape](repo)
         return Sample(repo)

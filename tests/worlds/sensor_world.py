@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import dagster as dg
+from worlds import times
 from worlds.shop import VIEWS, Shop, day
 
 from feature_platform.core.windows import Window, covers
-from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH, hashed_columns
+from feature_platform.orchestration.graph.content_hashes import hashed_columns
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
 from feature_platform.orchestration.watch.observed_events import (
     AUTOMATION,
@@ -41,11 +42,11 @@ Part = tuple[str, str]
 
 
 def key(number: int) -> str:
-    return f"{day(number):%Y-%m-%d}"
+    return times.key(day(number))
 
 
 def window(number: int) -> Window:
-    return Window(day(number), day(number + 1))
+    return times.window(day(number))
 
 
 @dataclass
@@ -186,13 +187,7 @@ class World:
     def _put_online(self, view: str, span: list[int], contents: Mapping[str, str]) -> None:
         for number in span:
             for asset in (f"sources/{SOURCES[view]}", f"feature_views/{view}"):
-                self.shop.instance.report_runless_asset_event(
-                    dg.AssetMaterialization(
-                        self.shop.sample.key(asset),
-                        partition=key(number),
-                        metadata={CONTENT_HASH: contents[key(number)]},
-                    )
-                )
+                self.shop.put_on_record(asset, {key(number): contents[key(number)]})
             self.online[view, key(number)] = contents[key(number)]
         record_window(self.store, view, Window(day(span[0]), day(span[-1] + 1)))
 

@@ -2,13 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from feast import (
     Entity,
     FeatureService,
@@ -16,16 +15,17 @@ from feast import (
     FeatureView,
     Field,
     FileSource,
-    RepoConfig,
     ValueType,
 )
 from feast.types import Array, Float64, Int64, String
+from worlds import repos
+from worlds.repos import TIME, write_table
+from worlds.times import midnight
 
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.skew.service_skew import FeatureSkew, ServiceSkew, service_skew
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-TIME = pa.timestamp("us", "UTC")
+TODAY = midnight()
 USERS = range(1, 61)
 ENTITIES = {
     "user_id": Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64),
@@ -53,8 +53,7 @@ def user_rows(days: Sequence[int] = (3, 2, 1)) -> dict[str, list[Any]]:
 
 def write(path: Path, columns: Mapping[str, Any]) -> None:
     types = {"ts": TIME, "created": TIME, "scores": pa.list_(pa.float64()), "amount": pa.float64()}
-    arrays = {name: pa.array(values, types.get(name)) for name, values in columns.items()}
-    pq.write_table(pa.table(arrays), path, use_compliant_nested_type=False)
+    write_table(path, columns, types)
 
 
 @dataclasses.dataclass
@@ -88,17 +87,7 @@ class Shop:
         )
 
     def open(self) -> FeatureStore:
-        return FeatureStore(
-            config=RepoConfig(
-                project="shop",
-                provider="local",
-                registry=str(self.folder / "registry.db"),
-                online_store={"type": "sqlite", "path": str(self.folder / "online.db")},
-                offline_store={"type": "duckdb"},
-                entity_key_serialization_version=3,
-                repo_path=self.folder,
-            )
-        )
+        return repos.opened(self.folder)
 
     def view(self, name: str, keys: Sequence[str], source: Any, **fields: Any) -> FeatureView:
         return FeatureView(

@@ -2,11 +2,11 @@
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psycopg
 from worlds.shop import Shop, day
+from worlds.times import key
 
 from feature_platform.orchestration.repairs.repair_sensors import Tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
@@ -166,10 +166,6 @@ def open_shop(
         for name in ("trailing", "daily", "filled")
         for folder, suffix in (("sources", ""), ("feature_views", "_view"))
     ]
-    span = (_key(day(0)), _key(day(DAYS - 1)))
+    span = (key(day(0)), key(day(DAYS - 1)))
     assert shop.sample.run("registry", *names, span=span).success
     return WarehouseShop(shop, connection)
-
-
-def _key(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d}"

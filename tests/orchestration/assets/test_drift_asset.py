@@ -3,9 +3,9 @@
 import html
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -13,6 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from worlds.repos import write_table
+from worlds.rides import VIEWS
+from worlds.samples import Sample, checks
+from worlds.times import MARCH, key, march, window
 
 from feature_platform.cli import main
 from feature_platform.core.windows import Window
@@ -26,31 +30,16 @@ from feature_platform.orchestration.watch.automation_settings import AutomationS
 from feature_platform.registry.windows_on_record import record_window
 from feature_platform.reports.drift_page import window_page
 
-if TYPE_CHECKING:
-    from worlds.samples import Sample
-
-FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS, ROWS = 24, 400
-REPO = """\
-from datetime import timedelta
-from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.types import Float64, Int64, String
-
-user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
-trips = FileSource(name="trips", path="data/trips/*.parquet", timestamp_field="at")
-riding = FeatureView(
-    name="riding",
-    entities=[user],
-    ttl=timedelta(days=30),
-    schema=[
-        Field(name="fare", dtype=Float64),
-        Field(name="trips.today", dtype=Int64),
-        Field(name="paid_by", dtype=String),
-    ],
-    source=trips,
-    tags={"dagster/drift": "DRIFT"},
+REPO = (
+    VIEWS
+    + """
+view = riding(
+    {"fare": Float64, "trips.today": Int64, "paid_by": String}, "data/trips/*.parquet",
+    ttl=timedelta(days=30), drift="DRIFT",
 )
 """
+)
 OP = "weather__feature_views__riding"
 
 
@@ -61,7 +50,7 @@ def trailing(days: int, consecutive: int = 1) -> str:
 
 
 def day(number: int) -> str:
-    return (FIRST + timedelta(days=number)).date().isoformat()
+    return key(march(number))
 
 
 def write_day(repo: Path, number: int, **changes: Callable[[Any], Any]) -> None:
@@ -72,15 +61,11 @@ def write_day(repo: Path, number: int, **changes: Callable[[Any], Any]) -> None:
         "fare": random.lognormal(2, 1, ROWS),
         "trips.today": random.poisson(3, ROWS),
         "paid_by": random.choice(["card", "cash"], ROWS),
-        "at": [FIRST + timedelta(days=number, hours=12)] * ROWS,
+        "at": [march(number, 12)] * ROWS,
     }
     for name, change in changes.items():
         columns[name] = change(columns[name])
-    columns["at"] = pa.array(columns["at"], pa.timestamp("us", "UTC"))
-    table = pa.table(columns)
-    folder = repo / "data" / "trips"
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, folder / f"{day(number)}.parquet")
+    write_table(repo / "data" / "trips" / f"{day(number)}.parquet", columns)
 
 
 @pytest.fixture
@@ -119,10 +104,6 @@ def run(
     return merged.resolve_job_def("picked").execute_in_process(
         instance=sample.instance, raise_on_error=False, tags=tags
     )
-
-
-def checks(result: dg.ExecuteInProcessResult) -> Mapping[str, dg.AssetCheckEvaluation]:
-    return {each.check_name: each for each in result.get_asset_check_evaluations()}
 
 
 def verdicts(result: dg.ExecuteInProcessResult) -> dict[str, tuple[bool, str]]:
@@ -272,7 +253,7 @@ def test_the_command_line_says_so_where_the_asset_was_given_other_settings(
     arguments = ["drift", "--view", "riding", "--date", day(22), "--repo", str(sample.repo)]
     assert verdicts(run(sample, 22))["fare"] == (False, "ERROR")
     judge = DriftJudge(sample.project, "riding", DriftSettings.load(sample.project))
-    kept = judge.results.read(Window(FIRST + timedelta(days=22), FIRST + timedelta(days=23)))
+    kept = judge.results.read(window(march(22)))
     assert kept is not None
     typed = CliRunner().invoke(main, [*arguments, "--json"])
     assert json.loads(typed.stdout) == kept.to_json()
@@ -376,7 +357,7 @@ def test_a_blocked_change_is_served_once_it_is_accepted_and_so_are_the_days_afte
     assert not put_online(sample, 22, 22).success
     project = sample.project
     judge = DriftJudge(project, "riding", DriftSettings.load(project))
-    blocked = judge.results.read(Window(FIRST + timedelta(days=22), FIRST + timedelta(days=23)))
+    blocked = judge.results.read(window(march(22)))
     assert blocked is not None
     accept_window(judge, blocked)
     # The verdict that blocked it counts no more.
@@ -407,10 +388,10 @@ def test_where_drift_blocks_from_two_windows_in_a_row_the_first_is_served_and_th
 
 def freeze(sample: "Sample", first: int, last: int) -> None:
     """Set the reference 'usual' to windows, as the command line does."""
-    window = Window(FIRST + timedelta(days=first), FIRST + timedelta(days=last + 1))
+    span = window(march(first), last + 1 - first)
     project = sample.project
     judge = DriftJudge(project, "riding", DriftSettings.load(project))
-    judge.freeze(project.store(), "usual", window)
+    judge.freeze(project.store(), "usual", span)
 
 
 def test_one_day_that_drifted_among_missing_ones_is_tried_by_itself_and_the_others_are_served(
@@ -420,7 +401,7 @@ def test_one_day_that_drifted_among_missing_ones_is_tried_by_itself_and_the_othe
     assert put_online(sample, 0, 16).success
     write_day(sample.repo, 19, fare=lambda fares: fares * 1.6)
     automated = Automated.of(sample.graph, DagsterFeastTranslator(), AutomationSettings())
-    now, cursor = FIRST + timedelta(days=22.5), None
+    now, cursor = MARCH + timedelta(days=22.5), None
     outcomes = []
     for minutes in range(0, 60, 10):
         found = tick("gap", automated, sample.instance, cursor, now + timedelta(minutes=minutes))
@@ -555,7 +536,7 @@ def test_hours_keys_of_two_parts_odd_names_and_every_type_are_compared(
     sample = make_repo({"views.py": ODD_REPO.replace("NAMES", repr(list(ODD)))})
     hours, parts = 24 * 10, []
     for number in [n for n in range(hours) if n % 24 == 5]:
-        random, start = np.random.default_rng([8, number]), FIRST + timedelta(hours=number)
+        random, start = np.random.default_rng([8, number]), MARCH + timedelta(hours=number)
         at = start + timedelta(minutes=30)
         columns: dict[str, Any] = {
             "fare in EUR": random.lognormal(2, 1, ROWS),
@@ -570,18 +551,16 @@ def test_hours_keys_of_two_parts_odd_names_and_every_type_are_compared(
         if number == 24 * 9 + 5:
             columns[changed] = spoil(columns[changed])
         columns |= {"user id": np.arange(ROWS), "shop.code": ["s"] * ROWS, "at": [at] * ROWS}
-        for moment in ("at", "seen_at"):
-            columns[moment] = pa.array(columns[moment], pa.timestamp("us", "UTC"))
         parts.append(pa.table(columns))
     (sample.repo / "data").mkdir(exist_ok=True)
     pq.write_table(pa.concat_tables(parts), sample.repo / "data" / "visits.parquet")
     project = sample.project
     assert sample.run("registry").success
     store = project.store()
-    record_window(store, "visiting", Window(FIRST, FIRST + timedelta(hours=hours)))
+    record_window(store, "visiting", Window(MARCH, MARCH + timedelta(hours=hours)))
     settings = DriftSettings(default=ViewDrift(reference=Trailing(days=8, gap=0, at_least=5)))
     judge = DriftJudge(project, "visiting", settings)
-    hour = Window(FIRST + timedelta(days=9, hours=5), FIRST + timedelta(days=9, hours=6))
+    hour = Window(MARCH + timedelta(days=9, hours=5), MARCH + timedelta(days=9, hours=6))
     (found,) = judge.judge(store, [hour])
     said = {each.feature: each.verdict for each in found.comparisons}
     assert said == {name: "drift" if name == changed else "ok" for name in ODD}

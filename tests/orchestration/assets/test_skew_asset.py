@@ -4,17 +4,14 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import dagster as dg
 import pyarrow.parquet as pq
 import pytest
+from worlds.samples import Sample, checks
 
 from feature_platform.orchestration.assets.skew_assets import allowed_lags
 from feature_platform.orchestration.checks.skew_checks import skew_check_names
-
-if TYPE_CHECKING:
-    from worlds.samples import Sample
 
 ONLINE = ("registry", "sources/place_stats", "feature_views/place_stats")
 
@@ -25,10 +22,6 @@ def places(make_sample: Callable[..., "Sample"]) -> "Sample":
     sample = make_sample("on_demand")
     assert sample.run(*ONLINE, partition="2026-03-01").success
     return sample
-
-
-def checks(result: dg.ExecuteInProcessResult) -> Mapping[str, dg.AssetCheckEvaluation]:
-    return {each.check_name: each for each in result.get_asset_check_evaluations()}
 
 
 def materialized(sample: "Sample", name: str) -> Mapping[str, Any]:

@@ -3,19 +3,17 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from worlds.samples import Sample, checks
 
 from feature_platform.errors import RepoError
 from feature_platform.training.entity_rows import EntityRows
 from feature_platform.training.snapshots import latest_snapshot
-
-if TYPE_CHECKING:
-    from worlds.samples import Sample
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 ASSET = "training_sets/pricing"
@@ -46,10 +44,6 @@ def sample(make_sample: Callable[..., "Sample"]) -> "Sample":
     frame.iloc[20:].to_parquet(found.repo / "labels/second.parquet", index=False)
     assert found.run("registry").success
     return found
-
-
-def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
-    return {each.check_name: each for each in result.get_asset_check_evaluations()}
 
 
 def metadata(result: dg.ExecuteInProcessResult) -> dict[str | None, dict[str, Any]]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from worlds import sample_tables
 
 from feature_platform.cli import main
 
@@ -124,10 +125,10 @@ def test_a_range_serves_what_its_partitions_would_one_by_one(bakery: "Sample"):
     assert served(bakery)["per_visit__cents_per_visitor"] == [700 / 20, 500 / 20]
 
 
-def test_what_left_the_table_falls_back_on_the_window_before(bakery: "Sample", tables: Any):
+def test_what_left_the_table_falls_back_on_the_window_before(bakery: "Sample"):
     views = [f"feature_views/{name}" for name in ("last_sale", "day_total", "per_visit")]
     assert failures(bakery.run(*views, span=("2026-03-01", "2026-03-03"))) == {}
-    tables.TABLES["transformed"](bakery.repo, [(1, 0.1, 1.0), (1, 1.1, 7.0), (2, 2.1, 2.0)])
+    sample_tables.transformed(bakery.repo, [(1, 0.1, 1.0), (1, 1.1, 7.0), (2, 2.1, 2.0)])
     result = bakery.run(*views, partition="2026-03-03")
     assert failures(result) == {}
     found = served(bakery)

@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from worlds.times import utc
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.content_hashes import combined_hash
@@ -30,7 +31,7 @@ ROWS, HASH = "dagster/partition_row_count", "feature_platform/content_hash"
 
 
 def day(number: int, hour: float = 0) -> datetime:
-    return datetime(2026, 3, number, tzinfo=UTC) + timedelta(hours=hour)
+    return utc(2026, 3, number) + timedelta(hours=hour)
 
 
 def write_rows(repo: "Path", rows: Sequence[tuple[str, int, datetime]]) -> None:

@@ -13,7 +13,8 @@ import pytest
 from feast import FeatureStore, FeatureView, Field
 from feast.types import Int32
 from worlds.local_servers import redis_running
-from worlds.sample_repos import SampleRepo, day, row
+from worlds.sample_repos import SampleRepo, row
+from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, SourceError, first_line, type_and_line

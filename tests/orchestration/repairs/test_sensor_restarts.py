@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from worlds.daemon import location
 from worlds.places import ROOT, environment
 from worlds.sensor_world import REPO, SOURCES, World, key, moment
 from worlds.shop import Shop
@@ -27,19 +28,6 @@ if TYPE_CHECKING:
     from worlds.samples import Sample
 
 KILLS, STEPS, TRIES = 10, 46, 3
-LOCATION = """
-from datetime import timedelta
-
-from feature_platform import FeastProject, build_feast_definitions
-from feature_platform.orchestration.watch.automation_settings import AutomationSettings
-
-defs = build_feast_definitions(
-    FeastProject({repo!r}),
-    "2026-03-01",
-    automation=AutomationSettings(running=True, every_seconds=60, tries={tries}, {without}),
-    schedules=False,
-)
-"""
 INSTANCE = """
 telemetry: {enabled: false}
 run_coordinator: {module: dagster.core.run_coordinator, class: QueuedRunCoordinator}
@@ -85,11 +73,12 @@ def daemon_of(repo: Path, home: Path) -> Iterator[Daemon]:
     known = {each.name for each in fields(AutomationSettings)}
     others = [each for each in ("freshness", "drift", "online") if each in known]
     without = ", ".join(f"{each}=False" for each in others)
-    location = home / "location.py"
-    location.write_text(LOCATION.format(repo=str(repo), tries=TRIES, without=without))
+    settings = f"AutomationSettings(running=True, every_seconds=60, tries={TRIES}, {without})"
+    module = home / "location.py"
+    module.write_text(location(repo, f"automation={settings}, schedules=False"))
     with (home / "daemon.log").open("wb") as log:
         parent = subprocess.Popen(
-            [sys.executable, "-m", "worlds.sensor_day", str(location)],
+            [sys.executable, "-m", "worlds.sensor_day", str(module)],
             env=environment(DAGSTER_HOME=str(home), DAGSTER_DISABLE_TELEMETRY="1"),
             cwd=ROOT,
             stdin=subprocess.PIPE,

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from worlds.late_chargebacks import charge_back, fraud_repo, undisputed
-from worlds.shop import FIRST, LONG_AND_SHORT, ONE, TIME, VIEWS, Shop, asked, day
+from worlds.repos import write_table
+from worlds.shop import LONG_AND_SHORT, ONE, VIEWS, Shop, asked, day
 
 from feature_platform.core.windows import Window
-from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH, hashed_columns
+from feature_platform.orchestration.graph.content_hashes import hashed_columns
 from feature_platform.orchestration.repairs.attempt_log import Ledger
 from feature_platform.orchestration.repairs.repair_plans import plan_repairs
 from feature_platform.orchestration.status.window_status import view_status
@@ -202,12 +201,10 @@ def test_another_set_of_columns_is_another_content_at_once(make_shop: Callable[.
 
 def hours(shop: Shop, count: int, *, more: int, but: int | None = None) -> None:
     """That many hours of orders, in one file; `more` in every hour but one."""
-    moments = [FIRST + timedelta(hours=hour) for hour in range(count)]
     orders = [hour + (more if hour != but else 0) for hour in range(count)]
-    path = shop.sample.repo / "data/orders/all.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {"customer": [1] * count, "orders": orders, "ts": pa.array(moments, TIME)}
-    pq.write_table(pa.table(columns), path)
+    columns = {"customer": [1] * count, "orders": orders}
+    columns["ts"] = [day(0, hour) for hour in range(count)]
+    write_table(shop.sample.repo / "data/orders/all.parquet", columns)
 
 
 def put_online(shop: Shop, count: int, names: list[str]) -> None:
@@ -217,12 +214,7 @@ def put_online(shop: Shop, count: int, names: list[str]) -> None:
     spans = [Window(day(hour / 24), day((hour + 1) / 24)) for hour in range(count)]
     for digest in window_digests(store, source.obj, spans, hashed_columns(source)):
         for name in names:
-            event = dg.AssetMaterialization(
-                shop.sample.key(name),
-                partition=f"{digest.window.start:%Y-%m-%d-%H:%M}",
-                metadata={CONTENT_HASH: digest.content_hash},
-            )
-            shop.instance.report_runless_asset_event(event)
+            shop.put_on_record(name, {f"{digest.window.start:%Y-%m-%d-%H:%M}": digest.content_hash})
     record_window(store, "only", Window(spans[0].start, spans[-1].end))
 
 
@@ -232,8 +224,8 @@ def test_a_thousand_late_hours_are_mended_by_four_runs_two_a_look(make_shop: Cal
     count, same = 1001, 450
     views = LONG_LIVED.replace("1100)", '1100, partitions="hourly")')
     shop = make_shop(views, 0, runs_a_tick=2)
-    now = FIRST + timedelta(hours=count, minutes=50)
-    key = [f"{FIRST + timedelta(hours=hour):%Y-%m-%d-%H:%M}" for hour in range(count)]
+    now = day(0, count) + timedelta(minutes=50)
+    key = [f"{day(0, hour):%Y-%m-%d-%H:%M}" for hour in range(count)]
     hours(shop, count, more=0)
     names = ["sources/orders", "feature_views/only"]
     put_online(shop, count, names)
@@ -335,7 +327,8 @@ def test_a_late_row_in_any_table_of_a_view_of_two_parents_starts_a_run_for_its_w
 
     # In the table of the second parent; nobody reads what changes on the day before.
     shop.write(6, table="refunds", orders=5)
-    pq.write_table(late_returns(7), shop.sample.repo / "data/refunds/late.parquet")
+    late = {"customer": [2], "orders": [0], "returns": [9], "ts": [day(7, 13)]}
+    write_table(shop.sample.repo / "data/refunds/late.parquet", late)
     found = shop.look("source_changed", NOW)
     assert asked(found) == [
         (
@@ -359,11 +352,6 @@ def test_a_late_row_in_any_table_of_a_view_of_two_parents_starts_a_run_for_its_w
     [(first, last, assets)] = asked(shop.look("source_changed", NOW))
     assert (first, last) == ("2026-03-05", "2026-03-05")
     assert assets == ["feature_views/both", "feature_views/sent", *tables]
-
-
-def late_returns(number: int) -> pa.Table:
-    moment = pa.array([day(number) + timedelta(hours=13)], TIME)
-    return pa.table({"customer": [2], "orders": [0], "returns": [9], "ts": moment})
 
 
 @pytest.mark.slow

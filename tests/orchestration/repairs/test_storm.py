@@ -9,7 +9,7 @@ import pytest
 from worlds.shop import VIEWS, Shop, day
 
 from feature_platform.core.windows import Window
-from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH, hashed_columns
+from feature_platform.orchestration.graph.content_hashes import hashed_columns
 from feature_platform.orchestration.repairs.repair_sensors import tick
 from feature_platform.orchestration.watch.observed_events import RANGE_END, RANGE_START
 from feature_platform.sources.window_digests import window_digests
@@ -59,13 +59,7 @@ class World:
             if not first <= partition <= last:
                 continue
             for asset in (f"sources/t{number}", f"feature_views/v{number}"):
-                self.shop.instance.report_runless_asset_event(
-                    dg.AssetMaterialization(
-                        self.shop.sample.key(asset),
-                        partition=partition,
-                        metadata={CONTENT_HASH: content},
-                    )
-                )
+                self.shop.put_on_record(asset, {partition: content})
             self.late.discard((f"t{number}", partition))
 
     def ask(self, requests: list[dg.RunRequest]) -> None:

@@ -14,9 +14,7 @@ from feature_platform.orchestration.watch.automation_settings import AutomationS
 from feature_platform.training.entity_rows import EntityRows
 
 REPO = (
-    VIEWS.replace('{"dagster/drift": "off"}', "{}").replace(
-        "import Entity,", "import Entity, FeatureService,"
-    )
+    VIEWS.replace('{"dagster/drift": "off"}', "{}")
     + 'a = view("a", orders, 10)\nb = view("b", table("b"), 10)\n'
     + 'uses_a = FeatureService(name="uses_a", features=[a])\n'
     + 'uses_b = FeatureService(name="uses_b", features=[b])\n'

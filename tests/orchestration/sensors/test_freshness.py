@@ -1,7 +1,7 @@
 """Freshness is about the rows that are served, not about when something was materialized."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -9,7 +9,6 @@ from worlds.shop import ONE, VIEWS, Shop, day
 
 from feature_platform.orchestration.checks.freshness_checks import freshness
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.sensors.freshness_sensor import Watch, watch_freshness
 from feature_platform.orchestration.watch.sensor_context import Look
 from feature_platform.orchestration.watch.sensor_memory import Memory
 from feature_platform.registry.registry_apply import apply
@@ -17,17 +16,7 @@ from feature_platform.registry.registry_apply import apply
 FRESH, TTL = "fresh_by_event_time", "ttl_outlives_a_late_run"
 
 
-def watch(shop: Shop, now: datetime) -> Watch:
-    found = watch_freshness(
-        shop.sample.graph,
-        DagsterFeastTranslator(),
-        shop.settings,
-        shop.instance,
-        shop.cursors.get("freshness"),
-        now,
-    )
-    shop.cursors["freshness"] = found.cursor
-    return found
+watch = Shop.watch_freshness
 
 
 def verdicts(shop: Shop, check: str = FRESH, view: str = "only") -> list[tuple[bool, str]]:

@@ -1,9 +1,5 @@
 """A live daemon: it applies, keeps its schedule, fills gaps, and mends what is corrected."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,64 +8,29 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from worlds.places import ROOT
-from worlds.shop import FIRST, ONE, Shop, day
+from worlds.daemon import Daemon, location
+from worlds.shop import ONE, Shop, day
+from worlds.times import MARCH
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.checks.freshness_checks import FRESH
 from feature_platform.registry.windows_on_record import forget_window, materialized_windows
 
-LOCATION = """
-from datetime import timedelta
-
-from dagster import DefaultScheduleStatus
-
-from feature_platform import FeastProject, build_feast_definitions
-from feature_platform.orchestration.watch.automation_settings import AutomationSettings
-
-defs = build_feast_definitions(
-    FeastProject({repo!r}),
-    {start!r},
-    automation=AutomationSettings(running=True, every_seconds=5, grace=timedelta(minutes=1)),
-    default_schedule_status=DefaultScheduleStatus.RUNNING,
-)
-"""
+SETTINGS = "AutomationSettings(running=True, every_seconds=5, grace=timedelta(minutes=1))"
 
 
 @contextmanager
-def daemon(shop: Shop, folder: Path, start: str) -> Iterator[dg.DagsterInstance]:
-    """``dagster-daemon run`` on the shop; it ends with all it started."""
-    home, location, log = folder / "home", folder / "location.py", folder / "daemon.log"
-    home.mkdir()
-    (home / "dagster.yaml").write_text(
-        "telemetry: {enabled: false}\nconcurrency: {pools: {default_limit: 1}}\n"
-    )
-    location.write_text(LOCATION.format(repo=str(shop.sample.repo), start=start))
-    command = [str(Path(sys.executable).parent / "dagster-daemon"), "run", "-f", str(location)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+def running(shop: Shop, folder: Path, start: str) -> Iterator[tuple[Daemon, dg.DagsterInstance]]:
+    """A daemon on the shop; it ends with all it started."""
+    schedules = "default_schedule_status=DefaultScheduleStatus.RUNNING"
+    text = location(shop.sample.repo, f"automation={SETTINGS}, {schedules}", start)
+    daemon = Daemon(folder, text, "concurrency: {pools: {default_limit: 1}}\n")
+    daemon.start()
     try:
-        with dg.DagsterInstance.from_config(str(home)) as instance:
-            yield instance
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{log.read_text()[-5000:]}") from error
+        with dg.DagsterInstance.from_config(str(daemon.home)) as instance:
+            yield daemon, instance
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def wait(met: Callable[[], object], what: str, seconds: float = 400) -> None:
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(1)
+        daemon.kill()
 
 
 @pytest.mark.slow
@@ -83,7 +44,7 @@ def test_a_daemon_keeps_its_schedule_and_mends_what_is_missing_or_wrong(
     tick = datetime.now(UTC) + timedelta(minutes=5)
     cron = f"{tick.minute} {tick.hour} * * *"
     shop = make_shop(ONE.replace("orders, 10)", f'orders, 1000, cron="{cron}")'), 0)
-    yesterday = (tick - FIRST).days - 1
+    yesterday = (tick - MARCH).days - 1
     first = yesterday - 3
     shop.sample.start_date = f"{day(first):%Y-%m-%d}"
     for number in range(first, yesterday + 1):
@@ -97,7 +58,10 @@ def test_a_daemon_keeps_its_schedule_and_mends_what_is_missing_or_wrong(
 
     whole = [str(Window(day(first), day(yesterday + 1)))]
     view = shop.sample.key("feature_views/only")
-    with daemon(shop, tmp_path, shop.sample.start_date) as instance:
+    with running(shop, tmp_path, shop.sample.start_date) as (daemon, instance):
+
+        def wait(met: Callable[[], object], what: str, seconds: float = 400) -> None:
+            daemon.wait(met, what, seconds)
 
         def runs(tag: str, value: str) -> list[dg.DagsterRun]:
             return list(instance.get_runs(dg.RunsFilter(tags={tag: value})))

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from worlds.shop import VIEWS, Shop, day
+from worlds.times import key
 
 from feature_platform.core.windows import Window
-from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH, hashed_columns
+from feature_platform.orchestration.graph.content_hashes import hashed_columns
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.repairs import source_changes
 from feature_platform.orchestration.repairs.repair_sensors import Automated, Tick, tick
@@ -60,15 +60,9 @@ def shop(make_repo: Callable[..., Any]) -> Shop:
     windows = [Window(day(number), day(number + 1)) for number in range(DAYS)]
     columns = hashed_columns(graph.sources["t0"])
     digests = window_digests(store, graph.sources["t0"].obj, windows, columns)
+    contents = {key(each.window.start): each.content_hash for each in digests}
     for n in range(VIEW_COUNT):
-        for digest in digests:
-            shop.instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    shop.sample.key(f"feature_views/v{n}"),
-                    partition=f"{digest.window.start:%Y-%m-%d}",
-                    metadata={CONTENT_HASH: digest.content_hash},
-                )
-            )
+        shop.put_on_record(f"feature_views/v{n}", contents)
     return shop
 
 

@@ -244,9 +244,8 @@ def test_after_a_clock_was_set_back_nothing_ticks_until_it_has_caught_up_or_what
 def test_each_sensor_that_starts_runs_goes_on_from_the_newest_cursor(
     make_repo: Callable[..., "Sample"], tmp_path: Path
 ):
-    repo = VIEWS.replace("import Entity,", "import Entity, FeatureService,") + (
-        'a = view("a", orders, 10)\nserved = FeatureService(name="served", features=[a])\n'
-    )
+    served = 'served = FeatureService(name="served", features=[a])\n'
+    repo = f'{VIEWS}a = view("a", orders, 10)\n{served}'
     sample = make_repo({"views.py": repo})
     apply(sample.project.store(), sample.project.contents)
     definitions = sample.definitions(

@@ -22,14 +22,13 @@ from feast import (
     Field,
     FileSource,
     PushSource,
-    RepoConfig,
     ValueType,
 )
-from feast.data_source import DataSource, PushMode
+from feast.data_source import PushMode
 from feast.repo_config import RegistryConfig
-from feast.repo_contents import RepoContents
 from feast.types import Float64, Int64, String
 from worlds.histories.oracle import FEATURES, SHAPES, Calendar, Fact, Key, Row, Shape
+from worlds.repos import TIME, contents, opened
 
 from feature_platform.materialize import vanished_keys as vanished
 from feature_platform.registry import registry_locks as locks
@@ -42,8 +41,8 @@ ROWS = pa.schema(
     [
         ("user_id", pa.int64()),
         ("shop", pa.string()),
-        ("event_timestamp", pa.timestamp("us", tz="UTC")),
-        ("created", pa.timestamp("us", tz="UTC")),
+        ("event_timestamp", TIME),
+        ("created", TIME),
         ("amount", pa.float64()),
         ("visits", pa.int64()),
         ("city", pa.string()),
@@ -182,24 +181,9 @@ class Arena:
         }
 
     def _apply(self, shape: Shape, version: str) -> None:
-        objects = self._objects({shape.name: version})
-        of = {
-            kind: [each for each in objects if isinstance(each, kind)]
-            for kind in (Entity, DataSource, FeatureView)
-        }
         apply(
             self.store,
-            RepoContents(
-                projects=[],
-                data_sources=of[DataSource],
-                feature_views=of[FeatureView],
-                on_demand_feature_views=[],
-                stream_feature_views=[],
-                label_views=[],
-                entities=of[Entity],
-                feature_services=[],
-                permissions=[],
-            ),
+            contents(*self._objects({shape.name: version})),
         )
 
     def _objects(self, versions: Mapping[str, str]) -> list[Any]:
@@ -238,17 +222,7 @@ def store_in(folder: Path, online: dict[str, Any], *, versioned: bool = False) -
     registry = RegistryConfig(
         path=str(folder / "registry.db"), enable_online_feature_view_versioning=versioned
     )
-    return FeatureStore(
-        config=RepoConfig(
-            project=PROJECT,
-            provider="local",
-            registry=registry,
-            online_store=dict(online),
-            offline_store={"type": "duckdb"},
-            entity_key_serialization_version=3,
-            repo_path=folder,
-        )
-    )
+    return opened(folder, registry=registry, online_store=dict(online))
 
 
 @contextmanager

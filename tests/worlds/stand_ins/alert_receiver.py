@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from worlds.stand_ins.loopback import listening
 
 
 @dataclass
@@ -129,21 +130,8 @@ def receiver(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rec
     handler = type("Handler", (_Handler,), {"receiver": found})
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with (
-        ThreadingHTTPServer(("127.0.0.1", 0), handler) as plain,
-        ThreadingHTTPServer(("127.0.0.1", 0), handler) as encrypted,
-    ):
-        encrypted.socket = context.wrap_socket(encrypted.socket, server_side=True)
-        found.url = f"http://127.0.0.1:{plain.server_address[1]}"
-        found.tls = f"https://127.0.0.1:{encrypted.server_address[1]}"
-        threads = [
-            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-            for server in (plain, encrypted)
-        ]
-        for thread in threads:
-            thread.start()
+    with listening(handler) as plain, listening(handler, context) as encrypted:
+        found.url = f"http://127.0.0.1:{plain}"
+        found.tls = f"https://127.0.0.1:{encrypted}"
         yield found
         found.release.set()
-        for server, thread in zip((plain, encrypted), threads, strict=True):
-            server.shutdown()
-            thread.join()

@@ -6,16 +6,16 @@ it should, and that Google's client gets along with the answers.
 """
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import duckdb
 import sqlglot
+from worlds.stand_ins.loopback import listening
 
 MACROS = """
 CREATE MACRO farm_fingerprint(t) AS md5_number_lower(t)::HUGEINT - 9223372036854775808;
@@ -137,14 +137,5 @@ def answering() -> Iterator[Answers]:
             self.end_headers()
             self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    answers.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with closing(connection), listening(Handler) as answers.port:
         yield answers
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        connection.close()

@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from worlds.stand_ins.loopback import listening
 
 _NOT_FOUND = 404
 _PAUSE = 0.005  # between the lines of a read-modify-write, so that others come in between
@@ -82,16 +84,9 @@ def gcs_running(bucket: str) -> Iterator[GcsStandIn]:
     class Handler(_Handler):
         stand_in = held
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    held.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with listening(Handler) as port:
+        held.url = f"http://127.0.0.1:{port}"
         yield held
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):
