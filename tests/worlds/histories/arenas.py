@@ -30,8 +30,8 @@ from feast.types import Float64, Int64, String
 from worlds.histories.oracle import FEATURES, SHAPES, Calendar, Fact, Key, Row, Shape
 from worlds.repos import TIME, contents, opened
 
+from feature_platform.core import file_locks
 from feature_platform.materialize import vanished_keys as vanished
-from feature_platform.registry import registry_locks as locks
 from feature_platform.registry.registry_apply import apply
 from feature_platform.registry.windows_on_record import change_windows, load_view
 from feature_platform.sources import relation
@@ -253,7 +253,7 @@ def one_duckdb() -> Iterator[None]:
     with (
         patch.object(relation, "spilling_connection", connection),
         patch.object(vanished, "spilling_connection", connection),
-        patch.object(locks, "_POLL_SECONDS", 0.001),
+        patch.object(file_locks, "_POLL_SECONDS", 0.001),
     ):
         yield
     database.close()
