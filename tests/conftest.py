@@ -1,4 +1,8 @@
-"""Fixtures of all tests, which are in `worlds`, and what is printed at the end."""
+"""Fixtures that all folders share, and what is printed at the end.
+
+Folders of tests mirror the packages of the product. `worlds` holds what tests are played in: repos,
+tables, servers, processes.
+"""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """Small Feast repos: how one is opened, how its tables are written, what it defines."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,27 @@ def write_table(
     # Feast reads no types out of lists whose items are called "element".
     pq.write_table(pa.table(arrays), path, use_compliant_nested_type=False)
     return path
+
+
+def change_table(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Replace a table by what becomes of it."""
+    pq.write_table(change(pq.read_table(path)), path, use_compliant_nested_type=False)
+
+
+def change_rows(path: Path, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+    """Change the rows of a table in their list, or return others; the columns stay."""
+
+    def changed(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        others = change(rows)
+        return pa.Table.from_pylist(rows if others is None else others, schema=table.schema)
+
+    change_table(path, changed)
+
+
+def change_column(path: Path, name: str, values: Any) -> None:
+    """Replace the values of a column, and its type by theirs."""
+    change_table(path, lambda table: table.set_column(table.column_names.index(name), name, values))
 
 
 VIEWS = """

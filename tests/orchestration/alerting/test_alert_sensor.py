@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from worlds.repos import change_rows
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import AlertError
@@ -74,12 +73,11 @@ class Watch:
         )
 
     def change_rows(self, change: Callable[[dict[str, Any]], None]) -> None:
-        path = self.sample.repo / "data/voorraad.parquet"
-        table = pq.read_table(path)
-        rows = table.to_pylist()
-        for row in rows:
-            change(row)
-        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+        def each(rows: list[dict[str, Any]]) -> None:
+            for row in rows:
+                change(row)
+
+        change_rows(self.sample.repo / "data/voorraad.parquet", each)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
+from worlds.repos import change_column
 from worlds.samples import Sample, checks
 
 from feature_platform.orchestration.assets.skew_assets import allowed_lags
@@ -62,13 +63,8 @@ def test_the_report_of_a_run_is_a_page_that_is_kept(places: "Sample"):
 
 
 def test_skew_fails_the_checks_of_the_features_that_have_it_and_no_others(places: "Sample"):
-    path = places.repo / "data/place_stats.parquet"
-    table = pq.read_table(path)
     # Corrected at the source and not materialized again.
-    corrected = table.set_column(
-        table.schema.get_field_index("stars"), "stars", [[value + 1 for value in (4.0, 3.0)]]
-    )
-    pq.write_table(corrected, path)
+    change_column(places.repo / "data/place_stats.parquet", "stars", pa.array([5.0, 4.0]))
     result = places.run("skew/by_reference")
     assert result.success
     found = checks(result)

@@ -5,11 +5,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from worlds import sample_tables
+from worlds.repos import change_rows
 
 from feature_platform.cli import main
 
@@ -141,9 +140,7 @@ def test_what_left_the_table_falls_back_on_the_window_before(bakery: "Sample"):
 
 def test_a_window_of_a_parents_source_that_failed_its_checks_is_not_served(bakery: "Sample"):
     path = bakery.repo / "data/visits.parquet"
-    table = pq.read_table(path)
-    keys = pa.array([None, *table["shop_id"].to_pylist()[1:]], pa.int64())
-    pq.write_table(table.set_column(0, "shop_id", keys), path)
+    change_rows(path, lambda rows: rows[0].update(shop_id=None))
     result = bakery.run("registry", "feature_views/per_visit", partition="2026-03-01")
     [said] = failures(result).values()
     assert "feature view 'per_visit': window 2026-03-01..2026-03-02 failed check 'keys'" in said

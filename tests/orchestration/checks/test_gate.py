@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from worlds.repos import change_rows, change_table
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import GateError, RepoError
@@ -26,11 +25,7 @@ OP = "warehouse_stock__feature_views__stock"
 
 def rewrite(repo: "Path", change: Callable[[list[dict[str, Any]]], None]) -> None:
     """Change the rows of the table, as its owner would."""
-    path = repo / "data/voorraad.parquet"
-    table = pq.read_table(path)
-    rows = table.to_pylist()
-    change(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+    change_rows(repo / "data/voorraad.parquet", change)
 
 
 def lose_a_key(rows: list[dict[str, Any]]) -> None:
@@ -331,9 +326,9 @@ def test_a_source_that_the_registry_reads_elsewhere_is_not_served_unchecked(samp
 def test_neither_is_one_that_the_registry_reads_by_another_time(sample: "Sample"):
     path = sample.repo / "stock.py"
     text = path.read_text()
-    table = pq.read_table(sample.repo / "data/voorraad.parquet")
-    pq.write_table(
-        table.append_column("gemeten", table["tijdstip"]), sample.repo / "data/voorraad.parquet"
+    change_table(
+        sample.repo / "data/voorraad.parquet",
+        lambda table: table.append_column("gemeten", table["tijdstip"]),
     )
     changed = text.replace('timestamp_field="tijdstip"', 'timestamp_field="gemeten"')
     assert changed != text

@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from worlds.repos import change_column, change_rows
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.checks.source_checks import SourceChecks
@@ -50,8 +51,6 @@ def suite(sample: "Sample", **kwargs: Any) -> None:
 
 def write_days(sample: "Sample", rows_of_day: dict[int, int]) -> None:
     """So many articles on each of these days of March."""
-    path = sample.repo / "data/voorraad.parquet"
-    schema = pq.read_schema(path)
     rows = [
         {
             "artikel": f"sku-{number}",
@@ -63,7 +62,7 @@ def write_days(sample: "Sample", rows_of_day: dict[int, int]) -> None:
         for day, count in rows_of_day.items()
         for number in range(count)
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    change_rows(sample.repo / "data/voorraad.parquet", lambda _: rows)
 
 
 def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -91,9 +90,7 @@ def test_a_key_that_no_schema_declares_is_checked_all_the_same(
     # Feast's own examples leave the join key out of the schema.
     sample = make_sample("shared_source")
     path = sample.repo / "data/clicks/part-00001.parquet"
-    table = pq.read_table(path)
-    nobody = pa.array([1, 2, None], pa.int64())
-    pq.write_table(table.set_column(0, "visitor_id", nobody), path)
+    change_column(path, "visitor_id", pa.array([1, 2, None], pa.int64()))
     found = evaluations(sample.run("sources/clicks", partition="2026-03-02"))
     assert not found["keys"].passed
     assert "visitor_id" in found["keys"].description
@@ -110,8 +107,7 @@ def test_keys_that_change_places_change_the_content(make_sample: Callable[..., "
         return newest.metadata["feature_platform/content_hash"].value
 
     before = content()
-    table = pq.read_table(path)
-    pq.write_table(table.set_column(0, "visitor_id", pa.array([2, 1, 3])), path)
+    change_column(path, "visitor_id", pa.array([2, 1, 3]))
     assert content() != before
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore, FeatureView, Field
 from feast.types import Int32
 from worlds.local_servers import redis_running
+from worlds.repos import change_column, change_table
 from worlds.sample_repos import SampleRepo, row
 from worlds.times import day
 
@@ -64,8 +64,7 @@ def _offline_view(repo: SampleRepo) -> Callable[[], object]:
 
 
 def _missing_column(repo: SampleRepo) -> Callable[[], object]:
-    file = repo.folder / "stats.parquet"
-    pq.write_table(pq.read_table(file).drop_columns(["visits"]), file)
+    change_table(repo.folder / "stats.parquet", lambda table: table.drop_columns(["visits"]))
     return _materialize(repo.applied())
 
 
@@ -192,10 +191,7 @@ def test_a_value_that_does_not_fit_its_type_is_named_with_its_feature(
 def test_a_key_that_does_not_fit_its_type_is_named(repo: SampleRepo) -> None:
     repo.write([row(1, day(1), 1.0)])
     store = repo.applied()
-    file = repo.folder / "stats.parquet"
-    table = pq.read_table(file)
-    keys = pa.array(["one"] * table.num_rows)
-    pq.write_table(table.set_column(0, "user_id", keys), file)
+    change_column(repo.folder / "stats.parquet", "user_id", pa.array(["one"]))
     with pytest.raises(SourceError, match=r"column 'user_id' of .* holds 'one', of type string"):
         materialize_window(store, "user_stats", day(1), day(2))
 
