@@ -10,7 +10,7 @@ export FEAST_USAGE = False
 export GX_ANALYTICS_ENABLED = false
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 
-.PHONY: help install demo dev test test-all soak feast-tests check format bench lock clean
+.PHONY: help install demo dev test test-all coverage soak feast-tests check format bench lock clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,8 +37,11 @@ test: $(INSTALLED)  ## The fast suite, in random order
 test-all: $(INSTALLED)  ## What needs servers, a browser, or time
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "server or browser or slow"
 
+coverage: $(INSTALLED)  ## The fast suite, with the branches it covers; fails below the floor
+	$(BIN)/python -m pytest -n 2 -m "not server and not browser and not slow" --cov
+
 soak: $(INSTALLED)  ## Histories of materializations with fresh seeds, for SOAK_MINUTES (60)
-	$(BIN)/python tests/soak.py
+	$(BIN)/python -W ignore tests/soak.py
 
 feast-tests: $(INSTALLED)  ## Feast's own tests on our stores and engine: FEAST_SRC=path/to/a/checkout
 	$(BIN)/python tests/feast_universal/run.py "$(FEAST_SRC)"

@@ -197,8 +197,8 @@ def server(kind: str, folder: Path) -> Iterator[dict[str, Any]]:
     if kind == "sqlite":
         yield {"type": "sqlite", "path": str(folder / "online.db")}
         return
-    sys.path.insert(0, str(HERE.parents[1] / "tests" / "services"))
-    import local_servers
+    sys.path.insert(0, str(HERE.parents[1] / "tests"))
+    from worlds import local_servers
 
     if kind == "redis":
         with local_servers.redis_running() as running:

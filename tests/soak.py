@@ -6,29 +6,25 @@ fails, having looked for a shorter one that fails too; that one is printed, with
 again, and stays in Hypothesis' database, from which every test of histories plays it first.
 """
 
-# ruff: noqa: E402, T201 - a program beside the tests' modules, which prints
+# ruff: noqa: T201 - a program, which prints
 
 import os
 import random
 import sys
 import time
 import traceback
-import warnings
 from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from worlds import local_servers
+from worlds.histories.arenas import Arena, lately, one_duckdb
+from worlds.histories.machine import play
+from worlds.sample_repos import online_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-sys.path.insert(0, str(Path(__file__).parent / "services"))
-warnings.simplefilter("ignore")
-
-import local_servers
-from history_arenas import Arena, lately, one_duckdb
-from history_machine import play
-from sample_repos import online_config
 
 ROUND = {
     "sqlite": 60,

@@ -13,7 +13,7 @@ from feature_platform import FeastRepoComponent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Sample
+    from worlds.samples import Sample
 
 
 @pytest.fixture

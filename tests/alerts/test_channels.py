@@ -18,7 +18,8 @@ from feature_platform.alerts.messages.incidents import Condition, Evidence, Find
 from feature_platform.alerts.route_file import load_alerts
 
 if TYPE_CHECKING:
-    from conftest import Desk, Receiver
+    from worlds.alert_desk import Desk
+    from worlds.stand_ins.alert_receiver import Receiver
 
 HOUR = timedelta(hours=1)
 

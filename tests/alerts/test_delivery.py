@@ -11,7 +11,8 @@ from feature_platform.alerts.messages.incidents import Condition
 from feature_platform.alerts.outbox import backoff
 
 if TYPE_CHECKING:
-    from conftest import Desk, Receiver, Request
+    from worlds.alert_desk import Desk
+    from worlds.stand_ins.alert_receiver import Receiver, Request
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 KEY = "fraud/sources/clicks#schema"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from feature_platform.errors import AlertError
 
 if TYPE_CHECKING:
-    from conftest import Desk, Receiver
+    from worlds.alert_desk import Desk
+    from worlds.stand_ins.alert_receiver import Receiver
 
 PAGE, HOUR = 4096, timedelta(hours=1)
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds.places import ROOT
 
 from feature_platform.alerts.incident_ledger import open_ledger
 from feature_platform.alerts.messages.incidents import Condition, Evidence, Finding, utc
 from feature_platform.errors import AlertError
 
 if TYPE_CHECKING:
-    from conftest import Desk, Receiver
+    from worlds.alert_desk import Desk
+    from worlds.stand_ins.alert_receiver import Receiver
 
 HOUR = timedelta(hours=1)
 KEY = "fraud/sources/clicks#schema"
@@ -176,10 +178,9 @@ def test_every_runbook_that_a_message_names_is_there(desk: "Desk", receiver: "Re
     desk.see("feature_views/activity", bad=True, check="other")
     for kind in ("run", "freshness", "gave_up"):
         desk.see("feature_views/activity", bad=True, kind=kind)
-    root = Path(__file__).resolve().parents[2]
     named = {each["messages"][0]["runbook"] for each in receiver.hooks()}
     assert len(named) == 3
-    assert all((root / each).is_file() for each in named)
+    assert all((ROOT / each).is_file() for each in named)
 
 
 @settings(max_examples=30, deadline=None)

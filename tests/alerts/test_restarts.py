@@ -1,7 +1,6 @@
 """A day of events, a receiver that is often down, and a process that is killed ten times."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from worlds.places import environment
 
 if TYPE_CHECKING:
-    from conftest import Receiver, Request
+    from worlds.stand_ins.alert_receiver import Receiver, Request
 
-HERE = Path(__file__).parent
 KILLS = 10
 
 
@@ -129,10 +128,10 @@ def _assert_pagerduty_saw(receiver: "Receiver", expected: Counter[str]) -> None:
 def _start(folder: Path, certificate: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [
-            *(sys.executable, str(HERE / "day.py"), str(folder / "alerts.yaml")),
+            *(sys.executable, "-m", "worlds.alert_day", str(folder / "alerts.yaml")),
             *(str(folder / "state.sqlite"), str(folder / "events.json")),
         ],
-        env={**os.environ, "KEY": "a-key-of-the-tests", "SSL_CERT_FILE": str(certificate)},
+        env=environment(KEY="a-key-of-the-tests", SSL_CERT_FILE=str(certificate)),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

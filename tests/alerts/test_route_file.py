@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from worlds.places import ROOT
 
 from feature_platform.alerts.channels.webhook import WebhookChannel
 from feature_platform.alerts.route_file import load_alerts
@@ -177,7 +178,7 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(
 def test_the_examples_in_the_documents_are_some(
     tmp_path: Path, page: str, routes: int, channels: set[str]
 ):
-    text = (Path(__file__).resolve().parents[2] / page).read_text()
+    text = (ROOT / page).read_text()
     [example] = [part for part in text.split("```yaml\n") if part.startswith("# alerts.yaml")]
     environment = {
         "PAGERDUTY_ROUTING_KEY": "a-routing-key",

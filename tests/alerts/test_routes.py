@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Desk, Receiver
+    from worlds.alert_desk import Desk
+    from worlds.stand_ins.alert_receiver import Receiver
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from worlds.repos import change_table
 
 from feature_platform.cli import main
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
 WINDOW = ("--start", "2026-03-01", "--end", "2026-03-02")
 
@@ -84,8 +84,7 @@ def edit(sample: "Sample", name: str, changes: Mapping[str, str]) -> None:
 
 
 def rewrite(sample: "Sample", change: Callable[[pa.Table], pa.Table]) -> None:
-    path = sample.repo / "data/voorraad.parquet"
-    pq.write_table(change(pq.read_table(path)), path)
+    change_table(sample.repo / "data/voorraad.parquet", change)
 
 
 def test_a_repo_that_is_not_there(shell: Shell):

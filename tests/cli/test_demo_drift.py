@@ -1,17 +1,15 @@
 """``feature-platform demo --scenario drift``: the right features alarm when they should."""
 
 import json
-import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from worlds.places import FRAUD_REPO, copied
 
 from feature_platform.cli import main
 from feature_platform.cli.commands.demo_drift import CHANGE_2017, _change
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -25,9 +23,7 @@ def test_the_scenario_is_the_newest_replay_of_the_same_spring_that_is_over(today
 
 @pytest.mark.slow
 def test_amounts_that_grow_alarm_on_the_features_made_of_them_and_on_no_others(tmp_path: Path):
-    repo = tmp_path / "repo"
-    ignored = shutil.ignore_patterns("data", "__pycache__")
-    shutil.copytree(ROOT / "feature_repo", repo, ignore=ignored)
+    repo = copied(FRAUD_REPO, tmp_path / "repo")
     arguments = ["demo", "--scenario", "drift", "--repo", str(repo), "--json"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
@@ -43,6 +39,4 @@ def test_amounts_that_grow_alarm_on_the_features_made_of_them_and_on_no_others(t
         assert "has drifted" in Path(page).read_text()
     # The repo itself is as it was.
     assert {path.name for path in (repo / "data").iterdir()} == {"scenarios"}
-    assert (repo / "raw_tables.py").read_text() == (
-        ROOT / "feature_repo" / "raw_tables.py"
-    ).read_text()
+    assert (repo / "raw_tables.py").read_text() == (FRAUD_REPO / "raw_tables.py").read_text()

@@ -11,11 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner
-from local_servers import PostgresServer
+from worlds.local_servers import PostgresServer
+from worlds.places import FRAUD_REPO, copied
 
 from feature_platform.cli import main
 
-FRAUD_REPO = Path(__file__).parents[2] / "feature_repo"
 POSTGRES = {
     "PGHOST": "127.0.0.1",
     "PGDATABASE": "features",
@@ -27,9 +27,7 @@ POSTGRES = {
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
-    copy = tmp_path / "feature_repo"
-    shutil.copytree(FRAUD_REPO, copy, ignore=shutil.ignore_patterns("data", "__pycache__"))
-    return copy
+    return copied(FRAUD_REPO, tmp_path / "feature_repo")
 
 
 def doctor(repo: Path, *options: str) -> tuple[int, dict[str, Any], str]:

@@ -6,60 +6,40 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from worlds.repos import write_table
+from worlds.rides import VIEWS
+from worlds.times import MARCH, key, march, window
 
 from feature_platform.cli import main
-from feature_platform.core.windows import Window
 from feature_platform.registry.windows_on_record import record_window
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
-FIRST = datetime(2026, 3, 1, tzinfo=UTC)
-VIEWS = """\
-from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.types import Float64
-
-user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
-trips = FileSource(name="trips", path="data/trips.parquet", timestamp_field="at")
-riding = FeatureView(
-    name="riding",
-    entities=[user],
-    schema=[Field(name="fare", dtype=Float64), Field(name="km", dtype=Float64)],
-    source=trips,
-)
-"""
+REPO = VIEWS + "view = riding({'fare': Float64, 'km': Float64})"
 DAYS, ROWS = 12, 300
 
 
 @pytest.fixture(scope="module")
 def riding(make_repo: Callable[..., "Sample"]) -> "Sample":
     """Twelve days of trips, the last with larger fares; nothing is online."""
-    sample = make_repo({"views.py": VIEWS})
+    sample = make_repo({"views.py": REPO})
     random = np.random.default_rng(3)
     fare = random.lognormal(2, 1, DAYS * ROWS)
     fare[-ROWS:] *= 1.8
-    at = [FIRST + timedelta(days=number, hours=9) for number in range(DAYS) for _ in range(ROWS)]
-    (sample.repo / "data").mkdir(exist_ok=True)
-    pq.write_table(
-        pa.table(
-            {
-                "user_id": list(range(ROWS)) * DAYS,
-                "fare": fare,
-                "km": random.normal(5, 1, DAYS * ROWS),
-                "at": pa.array(at, pa.timestamp("us", "UTC")),
-            }
-        ),
-        sample.repo / "data" / "trips.parquet",
-    )
+    columns = {
+        "user_id": list(range(ROWS)) * DAYS,
+        "fare": fare,
+        "km": random.normal(5, 1, DAYS * ROWS),
+        "at": [march(number, 9) for number in range(DAYS) for _ in range(ROWS)],
+    }
+    write_table(sample.repo / "data" / "trips.parquet", columns)
     assert sample.run("registry").success
     result = drift(sample, "--set-reference", "spring", "--start", "2026-03-01", "--end", DAY[10])
     assert result.exit_code == 0, result.output
@@ -67,7 +47,7 @@ def riding(make_repo: Callable[..., "Sample"]) -> "Sample":
     return sample
 
 
-DAY = [(FIRST + timedelta(days=number)).date().isoformat() for number in range(DAYS + 1)]
+DAY = [key(march(number)) for number in range(DAYS + 1)]
 
 
 def drift(sample: "Sample", *arguments: str) -> Result:
@@ -162,21 +142,18 @@ def test_a_trend_needs_no_more_than_the_results_of_earlier_windows(riding: "Samp
 def test_a_change_is_accepted_with_the_command_that_the_page_shows(
     make_repo: Callable[..., "Sample"], tmp_path: Path
 ):
-    sample = make_repo({"views.py": VIEWS})
+    sample = make_repo({"views.py": REPO})
     random = np.random.default_rng(4)
     fare = random.lognormal(2, 1, DAYS * ROWS)
     fare[-2 * ROWS :] *= 2
-    at = [FIRST + timedelta(days=number, hours=9) for number in range(DAYS) for _ in range(ROWS)]
-    (sample.repo / "data").mkdir(exist_ok=True)
-    table = {"user_id": list(range(ROWS)) * DAYS, "fare": fare, "km": fare * 0}
-    table["at"] = pa.array(at, pa.timestamp("us", "UTC"))
-    pq.write_table(pa.table(table), sample.repo / "data" / "trips.parquet")
+    at = [march(number, 9) for number in range(DAYS) for _ in range(ROWS)]
+    table = {"user_id": list(range(ROWS)) * DAYS, "fare": fare, "km": fare * 0, "at": at}
+    write_table(sample.repo / "data" / "trips.parquet", table)
     (sample.repo / "drift.yaml").write_text(
         "default: {reference: {trailing: {days: 9, gap: 0, at_least: 5}}}\n"
     )
     assert sample.run("registry").success
-    whole = Window(FIRST, FIRST + timedelta(days=DAYS))
-    record_window(sample.project.store(), "riding", whole)
+    record_window(sample.project.store(), "riding", window(MARCH, DAYS))
 
     def command(*arguments: str) -> Result:
         repo = ("--repo", str(sample.repo), "--start-date", DAY[0])

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from worlds.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("feast", "dagster", "great_expectations", "pandas", "pyarrow", "duckdb")
 
 

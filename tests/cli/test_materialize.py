@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from worlds.repos import change_rows
 
 from feature_platform.cli import main
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +38,11 @@ def status(sample: "Sample", *arguments: str) -> Any:
 
 def spoil(sample: "Sample") -> None:
     """Lose the key of a row of the second day."""
-    path = sample.repo / "data/voorraad.parquet"
-    table = pq.read_table(path)
-    rows = table.to_pylist()
-    next(row for row in rows if row["aantal"] == 101)["artikel"] = None
-    pq.write_table(table.from_pylist(rows, schema=table.schema), path)
+
+    def lose(rows: list[dict[str, Any]]) -> None:
+        next(row for row in rows if row["aantal"] == 101)["artikel"] = None
+
+    change_rows(sample.repo / "data/voorraad.parquet", lose)
 
 
 def test_a_range_is_put_online_in_one_run_and_told_as_json(make_sample: Callable[..., "Sample"]):
@@ -148,11 +148,10 @@ def test_status_tells_complete_missing_failed_and_stale_apart(make_sample: Calla
     assert found["2026-03-03"] == "missing"
 
     # A row of the first day comes late: its source is rebuilt, and the view is behind it.
-    path = sample.repo / "data/voorraad.parquet"
-    table = pq.read_table(path)
-    rows = table.to_pylist()
-    rows.append({**rows[0], "artikel": "late"})
-    pq.write_table(table.from_pylist(rows, schema=table.schema), path)
+    change_rows(
+        sample.repo / "data/voorraad.parquet",
+        lambda rows: rows.append({**rows[0], "artikel": "late"}),
+    )
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
 # One interpreter for all: importing Feast and Dagster takes longer than the commands.
 SCRIPT = """

@@ -2,21 +2,20 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from worlds.repos import write_table
+from worlds.times import march
 
 from feature_platform.cli import main
 from feature_platform.orchestration.checks.online_check import ONLINE
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
 VIEWS = """
 from feast import Entity, FeatureView, Field, FileSource, ValueType
@@ -41,11 +40,9 @@ def test_a_view_that_cannot_be_rebuilt_keeps_no_other_from_it(
     make_repo: Callable[..., "Sample"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     sample = make_repo({"views.py": VIEWS})
-    (sample.repo / "data").mkdir()
-    at = pa.array([datetime(2026, 3, 1, 12, tzinfo=UTC)] * 2, pa.timestamp("us", "UTC"))
+    rows = {"shop": [1, 2], "sales": [10, 20], "at": [march(0, 12)] * 2}
     for name in ("broken", "sound"):
-        rows = pa.table({"shop": [1, 2], "sales": [10, 20], "at": at})
-        pq.write_table(rows, sample.repo / f"data/{name}.parquet")
+        write_table(sample.repo / f"data/{name}.parquet", rows)
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         sample.instance = instance
         names = ("registry", "feature_views/broken", "feature_views/sound")

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from feature_platform.cli import main
 
 if TYPE_CHECKING:
-    from conftest import Sample
+    from worlds.samples import Sample
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -1,6 +1,5 @@
 """A scene for each drill, with somebody to page on loopback."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,17 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
-
-from alert_receiver import *  # noqa: F403 - fixtures
-from local_servers import *  # noqa: F403 - fixtures
-from scene import Scene
+from worlds.scene import Scene
 
 if TYPE_CHECKING:
-    from alert_receiver import Receiver
-    from conftest import Sample
+    from worlds.samples import Sample
+    from worlds.stand_ins.alert_receiver import Receiver
 
 
 @pytest.fixture
@@ -42,7 +35,7 @@ def make_scene(
         def make(files: Mapping[str, str], days: int, **more: Any) -> Scene:
             sample = make_repo(files)
             sample.instance = stack.enter_context(dg.instance_for_test(temp_dir=str(home)))
-            scene = Scene(sample, receiver, routes, **more)
+            scene = Scene(sample, receiver=receiver, routes=routes, **more)
             sample.start_date = scene.key(-days)
             monkeypatch.setenv("DAGSTER_HOME", str(home))
             monkeypatch.setenv("FEATURE_PLATFORM_REPO", str(sample.repo))

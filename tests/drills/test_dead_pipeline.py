@@ -5,8 +5,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
@@ -19,8 +17,9 @@ from dagster._core.scheduler.instigation import (
     InstigatorType,
     ScheduleInstigatorData,
 )
-from runbook import Runbook
-from scene import Scene, said_by
+from worlds.repos import VIEWS
+from worlds.runbook import Runbook
+from worlds.scene import Scene, said_by
 
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
@@ -29,26 +28,13 @@ if TYPE_CHECKING:
 
 DAYS = 7
 PROMISE, HOUR = timedelta(hours=48), timedelta(hours=1)
-VIEWS = """
-from datetime import timedelta
-
-from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.types import Int64
-
-customer = Entity(name="customer", value_type=ValueType.INT64)
-
-
-def view(name):
-    return FeatureView(
-        name=name, entities=[customer], ttl=timedelta(days=30), tags={"dagster/drift": "off"},
-        schema=[Field(name="customer", dtype=Int64), Field(name="count", dtype=Int64)],
-        source=FileSource(name=f"{name}_rows", path=f"data/{name}/*.parquet", timestamp_field="ts"),
-    )
-
-
-payments = view("payments")
-shipments = view("shipments")
+COUNTED = (
+    VIEWS
+    + """
+payments = view("payments", table("payments_rows", "payments"), 30, ("count",))
+shipments = view("shipments", table("shipments_rows", "shipments"), 30, ("count",))
 """
+)
 ASSETS = [
     f"{kind}{each}{end}"
     for each in ("payments", "shipments")
@@ -59,15 +45,8 @@ SCHEDULE = "weather_daily_schedule"
 
 
 def write_day(scene: Scene, table: str, number: int, *, keys: bool = True) -> None:
-    """A day at noon, as the owner of the table delivers it: perhaps without its keys."""
-    path = scene.sample.repo / f"data/{table}/{scene.key(number)}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {
-        "customer": pa.array([1, 2, 3 if keys else None], pa.int64()),
-        "count": pa.array([number + 100] * 3, pa.int64()),
-        "ts": pa.array([scene.day(number + 0.5)] * 3, pa.timestamp("us", "UTC")),
-    }
-    pq.write_table(pa.table(columns), path)
+    """A day as the owner of the table delivers it: perhaps without its keys."""
+    scene.write(table, number, customer=[1, 2, 3 if keys else None], count=[number + 100] * 3)
 
 
 def served(scene: Scene, view: str) -> int:
@@ -89,7 +68,7 @@ def bad_morning(scene: Scene, number: int) -> None:
     scene.scheduled(SCHEDULE, at=scene.day(number) + 6 * HOUR)
     for minutes in (40, 60):
         now = scene.day(number) + 6 * HOUR + timedelta(minutes=minutes)
-        scene.start(scene.repair("gap", now).requests)
+        scene.start(scene.look("gap", now).requests)
 
 
 @pytest.mark.slow
@@ -97,7 +76,7 @@ def test_a_view_whose_upstream_is_dead_is_told_with_the_check_that_stops_it(
     make_scene: Callable[..., Scene],
 ):
     page = Runbook("stale-view.md")
-    scene = make_scene({"views.py": VIEWS}, DAYS, settings=AutomationSettings(tries=1))
+    scene = make_scene({"views.py": COUNTED}, DAYS, settings=AutomationSettings(tries=1))
     for number in range(-DAYS, 0):
         write_day(scene, "shipments", number)
         write_day(scene, "payments", number, keys=number not in (-3, -2))
@@ -139,8 +118,8 @@ def test_a_view_whose_upstream_is_dead_is_told_with_the_check_that_stops_it(
     for number in (-3, -2):
         write_day(scene, "payments", number)
     now = scene.day(-1) + 20 * HOUR
-    assert scene.repair("gap", now).requests == []
-    [request] = scene.repair("source_changed", now).requests
+    assert scene.look("gap", now).requests == []
+    [request] = scene.look("source_changed", now).requests
     assert {"/".join(key.path[1:]) for key in request.asset_selection or ()} == set(ASSETS[:2])
     assert scene.start([request]) == [True]
     assert (served(scene, "payments"), served(scene, "shipments")) == (98, 98)
@@ -163,7 +142,7 @@ def test_a_schedule_that_was_off_for_two_days_is_named_and_the_gap_is_filled_new
     make_scene: Callable[..., Scene],
 ):
     page = Runbook("stale-view.md")
-    scene = make_scene({"views.py": VIEWS}, DAYS)
+    scene = make_scene({"views.py": COUNTED}, DAYS)
     for number in range(-DAYS, 0):
         for table in ("payments", "shipments"):
             write_day(scene, table, number)
@@ -210,14 +189,14 @@ def test_a_schedule_that_was_off_for_two_days_is_named_and_the_gap_is_filled_new
     assert scene.key(-3) in plan.text
 
     # It does so: the newest first, what is oldest last, and a run for both views.
-    requests = scene.repair("gap", now).requests
+    requests = scene.look("gap", now).requests
     spans = [
         (each.tags["dagster/asset_partition_range_start"], len(each.asset_selection or ()))
         for each in requests
     ]
     assert spans == [(scene.key(-3), 4), (scene.key(-DAYS + 1), 4)]
     assert scene.start(requests) == [True, True]
-    assert scene.repair("gap", now).requests == []
+    assert scene.look("gap", now).requests == []
     assert served(scene, "payments") == served(scene, "shipments") == 99
     scene.watch_freshness(now + HOUR)
     for _ in range(2):

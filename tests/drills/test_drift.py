@@ -7,11 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from runbook import Runbook
-from scene import Scene, said_by
+from worlds.repos import VIEWS, write_table
+from worlds.runbook import Runbook
+from worlds.scene import Scene, said_by
 
 from feature_platform.orchestration.sensors.drift_sensor import SERVICE
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
@@ -20,45 +19,27 @@ from feature_platform.training.entity_rows import EntityRows
 DAYS, ROWS = 25, 400
 SCALED = -3  # the first day of it
 MORNING = timedelta(hours=6)
-VIEWS = """
-from datetime import timedelta
-
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
-from feast.types import Float64, Int64
-
-customer = Entity(name="customer", value_type=ValueType.INT64)
-
-
-payments = FeatureView(
-    name="payments", entities=[customer], ttl=timedelta(days=60),
-    # The story is told at once, however late it is: three days are no delay here.
-    tags={"dagster/freshness": "9d"},
-    schema=[
-        Field(name="customer", dtype=Int64),
-        Field(name="amount", dtype=Float64), Field(name="items", dtype=Int64),
-    ],
-    source=FileSource(name="payment_rows", path="data/payments/*.parquet", timestamp_field="ts"),
+PAID = (
+    VIEWS
+    + """
+# The story is told at once, however late it is: three days are no delay here.
+payments = view(
+    "payments", table("payment_rows", "payments"), 60, {"amount": Float64, "items": Int64},
+    freshness="9d", drift="warn",
 )
 fraud = FeatureService(name="fraud", features=[payments])
 baskets = FeatureService(name="baskets", features=[payments[["items"]]])
 """
+)
 ASSETS = ["sources/payment_rows", "feature_views/payments", "drift/payments"]
 KEY = "drift/payments#amount"
 SCHEDULE = "weather_daily_schedule"
-TIME = pa.timestamp("us", "UTC")
 
 
 def write_day(scene: Scene, number: int, *, scale: float = 1.0) -> None:
     random = np.random.default_rng(number + 100)
-    path = scene.sample.repo / f"data/payments/{scene.key(number)}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {
-        "customer": np.arange(ROWS),
-        "amount": random.lognormal(3, 1, ROWS) * scale,
-        "items": random.poisson(3, ROWS),
-        "ts": pa.array([scene.day(number + 0.5)] * ROWS, TIME),
-    }
-    pq.write_table(pa.table(columns), path)
+    amount, items = random.lognormal(3, 1, ROWS) * scale, random.poisson(3, ROWS)
+    scene.write("payments", number, customer=np.arange(ROWS), amount=amount, items=items)
 
 
 @pytest.fixture
@@ -77,7 +58,7 @@ def scene(make_scene: Callable[..., Scene], tmp_path: Path) -> Scene:
 
     rows = EntityRows(path="labels.parquet", label="fraudulent")
     found = make_scene(
-        {"views.py": VIEWS},
+        {"views.py": PAID},
         DAYS,
         settings=AutomationSettings(retrain=retrain),
         more={"training_sets": {"fraud": rows, "baskets": rows}},
@@ -86,10 +67,10 @@ def scene(make_scene: Callable[..., Scene], tmp_path: Path) -> Scene:
         write_day(found, number)
     labels = {
         "customer": list(range(20)),
-        "event_timestamp": pa.array([found.day(SCALED + 0.9)] * 20, TIME),
+        "event_timestamp": [found.day(SCALED + 0.9)] * 20,
         "fraudulent": [0, 1] * 10,
     }
-    pq.write_table(pa.table(labels), found.sample.repo / "labels.parquet")
+    write_table(found.sample.repo / "labels.parquet", labels)
     found.materialize(-DAYS, SCALED - 1, *ASSETS)
     found.tell()
     assert found.told() == []
@@ -116,12 +97,14 @@ def drift_starts(scene: Scene, page: Runbook, tmp_path: Path) -> None:
 
     # The report is there, and the page's command shows the same.
     reports = Path(scene.instance.storage_directory()) / "reports"
-    report = reports.joinpath(scene.sample.project.name, "drift/payments", f"{day(scene)}.html")
+    report = reports.joinpath(
+        scene.sample.project.name, "drift/payments", f"{scene.key(SCALED)}.html"
+    )
     assert "amount has drifted" in report.read_text()
     html = tmp_path / "out.html"
     shown = page.run(
         "feature-platform drift --view VIEW --date DAY --html FILE",
-        VIEW="payments", DAY=day(scene), FILE=str(html),
+        VIEW="payments", DAY=scene.key(SCALED), FILE=str(html),
     )  # fmt: skip
     assert shown.code == 1
     assert re.search(r"drift +amount +has drifted", shown.text)
@@ -137,10 +120,6 @@ def drift_starts(scene: Scene, page: Runbook, tmp_path: Path) -> None:
     assert (tmp_path / "retrained").read_text() == "fraud\n"
     sets = scene.sample.repo / "data" / "training_sets"
     assert {path.name for path in sets.iterdir()} == {"fraud"}
-
-
-def day(scene: Scene, number: int = SCALED) -> str:
-    return scene.key(number)
 
 
 @pytest.mark.slow
@@ -165,7 +144,7 @@ def test_drift_that_is_here_to_stay_is_over_when_somebody_accepts_it(scene: Scen
     assert not scene.sensor("drift").run_requests
 
     # Somebody decides that this is how it is now: two commands of the page.
-    newest = day(scene, SCALED + 1)
+    newest = scene.key(SCALED + 1)
     accept = "feature-platform drift --view VIEW --date DAY --accept"
     accepted = page.run(accept, VIEW="payments", DAY=newest)
     assert accepted.code == 0, accepted.text

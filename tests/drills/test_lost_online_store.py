@@ -9,37 +9,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from runbook import Runbook
-from scene import Scene
+from worlds.repos import VIEWS
+from worlds.runbook import Runbook
+from worlds.scene import Scene
 
 if TYPE_CHECKING:
-    from local_servers import RedisServer
+    from worlds.local_servers import RedisServer
 
 CUSTOMERS, DAYS = 8_000, 8
-VIEWS = """
-from datetime import timedelta
-
-from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.types import Float64, Int64
-
-customer = Entity(name="customer", value_type=ValueType.INT64)
-
-
-def view(name):
-    return FeatureView(
-        name=name, entities=[customer], ttl=timedelta(days=400),
-        tags={"dagster/drift": "off", "dagster/freshness": "3d"},
-        schema=[Field(name="customer", dtype=Int64), Field(name="spent", dtype=Float64)],
-        source=FileSource(name=f"{name}_rows", path=f"data/{name}/*.parquet", timestamp_field="ts"),
-    )
-
-
-carts = view("carts")
-orders = view("orders")
+SPENT = (
+    VIEWS
+    + """
+carts = view("carts", table("carts_rows", "carts"), 400, {"spent": Float64}, freshness="3d")
+orders = view("orders", table("orders_rows", "orders"), 400, {"spent": Float64}, freshness="3d")
 """
+)
 STORE = """\
 project: shop
 provider: local
@@ -58,12 +43,8 @@ CHECKS = [f"feature_views/{name}#online_equals_offline" for name in ("carts", "o
 def write_day(scene: Scene, number: int) -> None:
     """Every fourth customer buys on a day; all of them within four."""
     ids = list(range(number % 4, CUSTOMERS, 4))
-    ts = pa.array([scene.day(number + 0.5)] * len(ids), pa.timestamp("us", "UTC"))
     for table in ("carts", "orders"):
-        path = scene.sample.repo / f"data/{table}/{scene.key(number)}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        spent = [float(each + number) for each in ids]
-        pq.write_table(pa.table({"customer": ids, "spent": spent, "ts": ts}), path)
+        scene.write(table, number, customer=ids, spent=[float(each + number) for each in ids])
 
 
 @dataclass
@@ -202,7 +183,7 @@ KINDS = (("sources", "_rows"), ("feature_views", ""))
 def test_a_sqlite_store_whose_file_is_deleted_is_rebuilt_under_load(
     make_scene: Callable[..., Scene],
 ):
-    files = {"views.py": VIEWS, "feature_store.yaml": STORE.format(online=SQLITE)}
+    files = {"views.py": SPENT, "feature_store.yaml": STORE.format(online=SQLITE)}
     scene = make_scene(files, DAYS)
 
     def wipe() -> None:
@@ -219,5 +200,5 @@ def test_a_redis_that_comes_back_empty_is_rebuilt_under_load(
     make_scene: Callable[..., Scene], redis_server: "RedisServer"
 ):
     online = REDIS.format(address=redis_server.address)
-    files = {"views.py": VIEWS, "feature_store.yaml": STORE.format(online=online)}
+    files = {"views.py": SPENT, "feature_store.yaml": STORE.format(online=online)}
     drill(make_scene(files, DAYS), redis_server.client().flushall, "Redis")

@@ -4,7 +4,7 @@ import re
 
 import click
 import pytest
-from runbook import OURS, RUNBOOKS, Runbook
+from worlds.runbook import OURS, RUNBOOKS, Runbook
 
 from feature_platform.cli import main
 

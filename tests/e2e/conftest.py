@@ -17,11 +17,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from worlds.local_servers import free_port
+from worlds.places import FRAUD_REPO, ROOT, copied
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
-from local_servers import free_port
-
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -77,12 +75,10 @@ def server(
 ) -> Iterator[Server]:
     """``dagster dev`` as ``make dev`` starts it, with a home and a feature repo of its own."""
     folder = tmp_path_factory.mktemp("ui")
-    home, repo, log = folder / "home", folder / "feature_repo", folder / "log"
+    home, log = folder / "home", folder / "log"
+    repo = copied(FRAUD_REPO, folder / "feature_repo")
     home.mkdir()
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
-    shutil.copytree(
-        ROOT / "feature_repo", repo, ignore=shutil.ignore_patterns("data", "__pycache__")
-    )
     proxy, lines = called
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if name not in SILENCERS}

@@ -2,22 +2,17 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from worlds.places import FRAUD_REPO, ROOT, copied
 
 
 @pytest.mark.slow
 def test_predictions_of_both_paths_are_equal_to_the_last_bit(tmp_path: Path) -> None:
-    repo = tmp_path / "feature_repo"
-    shutil.copytree(
-        ROOT / "feature_repo", repo, ignore=shutil.ignore_patterns("data", "__pycache__")
-    )
+    repo = copied(FRAUD_REPO, tmp_path / "feature_repo")
     home = tmp_path / "dagster_home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")

@@ -71,7 +71,7 @@ KINDS = ("passed", "failed", "skipped")
 
 def outcomes(folder: Path, packages: str, store: str, more: list[str]) -> dict[str, str]:
     """What became of each test with a store: ``ours``, ``duckdb`` or ``dask``."""
-    path = [str(folder), str(HERE), str(HERE / "plugin"), packages]
+    path = [str(folder), *map(str, (HERE, HERE / "plugin", HERE.parent)), packages]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")]),
         STORE: store,

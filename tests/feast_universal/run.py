@@ -122,7 +122,7 @@ def outcomes(folder: Path, packages: Path, classes: str, more: list[str]) -> dic
         more: Arguments for pytest.
     """
     results: dict[str, str] = {}
-    path = [folder, HERE / "plugin", packages, os.environ.get("PYTHONPATH", "")]
+    path = [folder, HERE / "plugin", HERE.parent, packages, os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(str(each) for each in path if str(each)),
         "FEATURE_PLATFORM_CLASSES": classes,

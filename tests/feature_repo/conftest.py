@@ -12,21 +12,20 @@ import duckdb
 import pandas as pd
 import psycopg
 import pytest
+from worlds.places import FRAUD_REPO
 
 from feature_platform.core.windows import Window
 from feature_platform.tables.source_sql import render
 
-REPO = Path(__file__).resolve().parents[2] / "feature_repo"
-
 
 @pytest.fixture(scope="session")
 def repo() -> Path:
-    return REPO
+    return FRAUD_REPO
 
 
 @pytest.fixture(scope="session")
 def raw_tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fraud_raw_tables", REPO / "raw_tables.py")
+    spec = importlib.util.spec_from_file_location("fraud_raw_tables", FRAUD_REPO / "raw_tables.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -63,7 +62,7 @@ def source_table() -> Callable[..., pd.DataFrame]:
         window: Window,
         computed_at: datetime = datetime(2030, 1, 1, tzinfo=UTC),
     ) -> pd.DataFrame:
-        sql = (REPO / "sql" / f"{source}.sql").read_text()
+        sql = (FRAUD_REPO / "sql" / f"{source}.sql").read_text()
         return connection.execute(render(sql, "duckdb", window, computed_at)).df()
 
     return compute

@@ -8,16 +8,13 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from worlds.times import utc
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import MissingPackageError
 
 Bound = Callable[[Window], duckdb.DuckDBPyConnection]
 ALL_OF_2017 = Window(datetime(2017, 3, 2, tzinfo=UTC), datetime(2017, 12, 31, tzinfo=UTC))
-
-
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)
 
 
 def uniform(text: str) -> float:

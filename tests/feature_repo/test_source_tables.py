@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
@@ -7,6 +7,7 @@ from types import ModuleType
 import duckdb
 import pandas as pd
 import pytest
+from worlds.times import calendar_day, utc
 
 from feature_platform.core.windows import Window
 from feature_platform.tables.window_build import build_parquet_window
@@ -18,21 +19,13 @@ SEVEN = pd.Timedelta(days=7)
 THIRTY = pd.Timedelta(days=30)
 
 
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)
-
-
-def day(*parts: int) -> Window:
-    return Window(utc(*parts), utc(*parts) + timedelta(days=1))
-
-
 WINDOWS = {
-    "the first days of the data": day(2017, 1, 4),
-    "2017 itself": day(2017, 6, 14),
-    "the last day before the replay": day(2017, 12, 30),
+    "the first days of the data": calendar_day(2017, 1, 4),
+    "2017 itself": calendar_day(2017, 6, 14),
+    "the last day before the replay": calendar_day(2017, 12, 30),
     "across the border to the first replay": Window(utc(2017, 12, 29), utc(2018, 1, 2)),
-    "lookback across a later border": day(2025, 12, 27),
-    "a later year": day(2026, 3, 1),
+    "lookback across a later border": calendar_day(2025, 12, 27),
+    "a later year": calendar_day(2026, 3, 1),
     "one hour": Window(utc(2026, 3, 1, 17), utc(2026, 3, 1, 18)),
     "a window longer than the lookback": Window(utc(2024, 5, 1), utc(2024, 6, 20)),
 }
@@ -152,7 +145,7 @@ def test_merchant_features_equal_an_independent_computation(
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_nothing_after_the_windows_end_matters(source: str, bound: Bound, source_table: Compute):
-    window = day(2026, 3, 1)
+    window = calendar_day(2026, 3, 1)
     connection = bound(Window(window.start, window.end + timedelta(days=30)))
     with_future = source_table(connection, source, window)
 
@@ -169,7 +162,7 @@ def test_nothing_after_the_windows_end_matters(source: str, bound: Bound, source
 def test_a_transaction_at_the_very_end_belongs_to_the_next_window(
     source: str, bound: Bound, source_table: Compute
 ):
-    window, tomorrow = day(2026, 3, 1), day(2026, 3, 2)
+    window, tomorrow = calendar_day(2026, 3, 1), calendar_day(2026, 3, 2)
     connection = bound(tomorrow)
     connection.execute(
         "INSERT INTO raw.transactions VALUES ('t', 'newcomer', 'newcomer', 5, $at)",
@@ -191,7 +184,11 @@ def test_a_transaction_at_the_very_end_belongs_to_the_next_window(
 def test_who_drops_out_of_the_lookback_is_zero_once(
     source: str, count: str, bound: Bound, source_table: Compute
 ):
-    yesterday, today, tomorrow = day(2026, 2, 28), day(2026, 3, 1), day(2026, 3, 2)
+    yesterday, today, tomorrow = (
+        calendar_day(2026, 2, 28),
+        calendar_day(2026, 3, 1),
+        calendar_day(2026, 3, 2),
+    )
     tables = []
     for window in (yesterday, today, tomorrow):
         rows = source_table(bound(window), source, window)
@@ -208,7 +205,7 @@ def test_who_drops_out_of_the_lookback_is_zero_once(
 
 
 def test_a_chargeback_counts_from_its_report_on(bound: Bound, source_table: Compute):
-    window, tomorrow = day(2026, 3, 1), day(2026, 3, 2)
+    window, tomorrow = calendar_day(2026, 3, 1), calendar_day(2026, 3, 2)
     connection = bound(tomorrow)
     connection.execute(
         "INSERT INTO raw.transactions VALUES ('t', 'u', 'kiosk', 5, $at)",
@@ -228,7 +225,7 @@ def test_a_chargeback_counts_from_its_report_on(bound: Bound, source_table: Comp
 
 
 def test_a_chargeback_reported_twice_counts_once(bound: Bound, source_table: Compute):
-    window = day(2026, 3, 1)
+    window = calendar_day(2026, 3, 1)
     connection = bound(window)
     once = source_table(connection, "merchant_stats", window)
     connection.execute("INSERT INTO raw.chargebacks FROM raw.chargebacks")
@@ -241,8 +238,12 @@ def test_before_the_data_begins_a_window_is_empty_but_typed(
     source: str, repo: Path, raw_tables: ModuleType, tmp_path: Path
 ):
     sql = repo / "sql" / f"{source}.sql"
-    empty = build_parquet_window(raw_tables.bind, sql, tmp_path, day(2016, 5, 1), utc(2026, 1, 1))
-    full = build_parquet_window(raw_tables.bind, sql, tmp_path, day(2026, 5, 1), utc(2026, 1, 1))
+    empty = build_parquet_window(
+        raw_tables.bind, sql, tmp_path, calendar_day(2016, 5, 1), utc(2026, 1, 1)
+    )
+    full = build_parquet_window(
+        raw_tables.bind, sql, tmp_path, calendar_day(2026, 5, 1), utc(2026, 1, 1)
+    )
 
     assert empty.rows == 0
     assert full.rows > 100
@@ -259,7 +260,7 @@ def test_a_rebuild_has_the_same_content_but_for_when_it_was_computed(
             raw_tables.bind,
             repo / "sql" / f"{source}.sql",
             tmp_path,
-            day(2026, 3, 1),
+            calendar_day(2026, 3, 1),
             utc(2026, 3, 2, hour),
         )
         tables.append(pd.read_parquet(built.path))

@@ -1,12 +1,12 @@
 import base64
 import re
-from html.parser import HTMLParser
 from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from worlds.html_page import Page
 
 from feature_platform.reports.drift_page import drift_page
 from feature_platform.reports.numbers import chance, moment, number, percent
@@ -14,39 +14,6 @@ from feature_platform.reports.pictures import overlay_data_uri, overlay_svg
 from feature_platform.reports.ranges import ranges_svg
 from feature_platform.reports.trend import trend_svg
 from feature_platform.statistics import Comparison, compare_many
-
-VOID = {"meta", "link", "br", "img", "hr", "input", "wbr", "line", "rect"}
-
-
-class Page(HTMLParser):
-    """Collects tags, attributes and text, and refuses what does not nest."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.stack, self.attributes, self.texts, self.tags = [], [], [], []
-        self.feed(html)
-        assert self.stack == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
-        self.tags.append(tag)
-        self.attributes.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]):
-        self.tags.append(tag)
-        self.attributes.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str):
-        if tag not in VOID:
-            assert self.stack.pop() == tag
-
-    def handle_data(self, data: str):
-        self.texts.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.texts).split())
 
 
 @pytest.fixture(scope="module")

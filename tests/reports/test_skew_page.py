@@ -1,18 +1,14 @@
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from feast.protos.feast.types.Value_pb2 import Value
+from worlds.html_page import Page
 
 from feature_platform.reports.skew_page import skew_page
 from feature_platform.skew.parity import Cause, Parity, parity
 from feature_platform.skew.service_skew import FeatureSkew, ServiceSkew, SkewThresholds
 from feature_platform.skew.skew_verdict import judged
 from feature_platform.statistics import compare
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_drift_page import Page
 
 MOMENT = datetime(2026, 3, 1, 7, tzinfo=UTC)
 

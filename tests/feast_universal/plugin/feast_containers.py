@@ -13,13 +13,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "services"))
-
-from local_servers import PostgresServer, RedisServer, postgres_running, redis_running
+from worlds.local_servers import PostgresServer, RedisServer, postgres_running, redis_running
 
 NAMES = ("testcontainers", "minio", "keycloak")
 

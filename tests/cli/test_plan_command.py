@@ -1,0 +1,65 @@
+"""`plan` says what would start and starts nothing; `backfill` does it here and now."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from worlds.shop import LONG_AND_SHORT, Shop, day
+from worlds.times import MARCH
+
+from feature_platform.cli import main
+
+
+@pytest.fixture
+def command(
+    make_shop: Callable[..., Shop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, Any]]:
+    """The command line on a shop whose partitions lie in the past, with values that last."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    lasting = LONG_AND_SHORT.replace("orders, 10)", "orders, 1000)").replace(
+        "orders, 4)", "orders, 1000)"
+    )
+    shop = make_shop(lasting, 3)
+
+    def run(name: str, *arguments: str) -> tuple[int, Any]:
+        options = ["--repo", str(shop.sample.repo), "--json", *arguments]
+        result = CliRunner().invoke(main, [name, *options], catch_exceptions=False)
+        said = result.stdout.strip().splitlines()
+        return result.exit_code, json.loads(said[-1])
+
+    run.shop = shop  # type: ignore[attr-defined]
+    return run
+
+
+def test_plan_shows_each_run_and_leaves_nothing_behind(command: Any):
+    before = command.shop.sample.files()
+    code, (sources, definitions, gaps) = command("plan", "--start-date", "2026-11-01")
+    assert code == 1
+    assert command.shop.sample.files() == before
+    assert "feature view long" in definitions["apply"]["added"]
+    assert [run["views"] for run in definitions["runs"]] == [["long"], ["short"]]
+    assert {run["first"] for run in definitions["runs"]} == {"2026-11-01"}
+    assert sources["runs"] == []
+    assert gaps["runs"] == []  # new views are applied first
+
+
+def test_backfill_does_what_plan_shows_and_then_there_is_nothing_to_do(command: Any):
+    shop: Shop = command.shop
+    first = (datetime.now(UTC) - MARCH).days - 3
+    for number in range(first, first + 3):
+        shop.write(number)
+    since = ("--start-date", f"{day(first):%Y-%m-%d}")
+    code, reports = command("backfill", *since)
+    assert code == 0
+    assert len(reports) == 2  # a range a view
+    code, found = command("plan", *since)
+    assert code == 0
+    assert [each["runs"] for each in found] == [[], [], []]
+    shop.write(first, orders=9)
+    code, found = command("plan", "--view", "short", *since)
+    assert code == 1
+    assert [(run["views"], run["windows"]) for run in found[0]["runs"]] == [(["short"], 1)]

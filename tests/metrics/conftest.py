@@ -1,8 +1,0 @@
-"""Servers for metrics of stores that are none of this process."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
-
-from local_servers import *  # noqa: F403 - fixtures

@@ -1,0 +1,76 @@
+"""`build_feast_definitions` as a whole."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+
+from feature_platform import FeastProject, build_feast_definitions
+from feature_platform.errors import RepoError
+
+if TYPE_CHECKING:
+    from worlds.samples import Sample
+
+
+def test_two_repos_live_in_one_code_location(make_sample: Callable[..., "Sample"]):
+    merged = dg.Definitions.merge(
+        *(
+            build_feast_definitions(make_sample(shape).project, "2026-03-01")
+            for shape in ("shared_source", "no_entities")
+        )
+    )
+    repository = merged.get_repository_def()
+    assert {job.name for job in repository.get_all_jobs()} >= {
+        "clickstream_daily",
+        "weather_daily",
+    }
+
+
+@pytest.mark.parametrize("date", ["2026-02-30", "01.03.2026", "2026-03", ""])
+def test_a_start_date_that_is_no_day_is_refused(date: str, make_sample: Callable[..., "Sample"]):
+    with pytest.raises(RepoError) as caught:
+        build_feast_definitions(make_sample("no_entities").project, start_date=date)
+    assert str(caught.value) == f"start date: '{date}' is not a day; write it as YYYY-MM-DD"
+
+
+def test_partitions_begin_with_the_start_date(make_sample: Callable[..., "Sample"]):
+    definitions = build_feast_definitions(make_sample("no_entities").project, "2025-12-24")
+    specs = {spec.key.path[-1]: spec for spec in definitions.resolve_all_asset_specs()}
+    assert specs["weather_now"].partitions_def.get_first_partition_key() == "2025-12-24"
+
+
+def test_sources_and_their_checks_run_in_one_step_each(make_sample: Callable[..., "Sample"]):
+    definitions = make_sample("shared_source").definitions()
+    repository = definitions.get_repository_def()
+    steps = set(repository.get_job("clickstream_daily").graph.node_dict)
+    assert steps == {
+        "clickstream__registry",
+        "clickstream__registry_registry_matches_repo",
+        "clickstream__sources__clicks",
+        "clickstream__sources__clicks__checks",
+        "clickstream__feature_views__activity",
+        "clickstream__feature_views__activity__online_equals_offline",
+        "clickstream__feature_views__spending",
+        "clickstream__feature_views__spending__online_equals_offline",
+        "clickstream__drift__activity",
+        "clickstream__drift__spending",
+    }
+
+
+def test_checks_of_sources_block_and_those_of_views_do_not(make_sample: Callable[..., "Sample"]):
+    definitions = make_sample("shared_source").definitions()
+    graph = definitions.get_repository_def().asset_graph
+    blocking = {key.name for key in graph.asset_check_keys if graph.get(key).blocking}
+    assert blocking == {"schema", "keys", "event_time", "numbers", "row_count"}
+
+
+def test_a_repo_without_views_still_has_its_registry(make_repo: Callable[..., "Sample"]):
+    sample = make_repo({"entities.py": 'from feast import Entity\nkey = Entity(name="key")\n'})
+    assert set(sample.specs()) == {"registry"}
+    assert sample.run("registry").success
+
+
+def test_a_project_is_named_once(make_sample: Callable[..., "Sample"]):
+    project = FeastProject(make_sample("no_entities").repo)
+    assert repr(project) == f"FeastProject({str(project.repo_dir)!r}, profile=None)"
