@@ -12,7 +12,7 @@ pytest_plugins = [
     "worlds.alert_desk",
     "worlds.sample_repos",
     "worlds.samples",
-    "worlds.shop",
+    "worlds.automation.shop",
 ]
 
 

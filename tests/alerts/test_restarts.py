@@ -128,7 +128,7 @@ def _assert_pagerduty_saw(receiver: "Receiver", expected: Counter[str]) -> None:
 def _start(folder: Path, certificate: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "worlds.alert_day", str(folder / "alerts.yaml")),
+            *(sys.executable, "-m", "worlds.processes.alert_day", str(folder / "alerts.yaml")),
             *(str(folder / "state.sqlite"), str(folder / "events.json")),
         ],
         env=environment(KEY="a-key-of-the-tests", SSL_CERT_FILE=str(certificate)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from worlds.shop import LONG_AND_SHORT, Shop, day
+from worlds.automation.shop import LONG_AND_SHORT, Shop, day
 from worlds.times import MARCH
 
 from feature_platform.cli import main

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
-from worlds.scene import Scene
+from worlds.automation.scene import Scene
 
 if TYPE_CHECKING:
     from worlds.samples import Sample

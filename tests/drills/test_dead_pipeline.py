@@ -17,9 +17,9 @@ from dagster._core.scheduler.instigation import (
     InstigatorType,
     ScheduleInstigatorData,
 )
+from worlds.automation.scene import Scene, said_by
 from worlds.repos import VIEWS
 from worlds.runbook import Runbook
-from worlds.scene import Scene, said_by
 
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 

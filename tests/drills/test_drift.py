@@ -8,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 import pytest
+from worlds.automation.scene import Scene, said_by
 from worlds.repos import VIEWS, write_table
 from worlds.runbook import Runbook
-from worlds.scene import Scene, said_by
 
 from feature_platform.orchestration.sensors.drift_sensor import SERVICE
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings

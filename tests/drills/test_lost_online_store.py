@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from worlds.automation.scene import Scene
 from worlds.repos import VIEWS
 from worlds.runbook import Runbook
-from worlds.scene import Scene
 
 if TYPE_CHECKING:
     from worlds.local_servers import RedisServer

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from feast import FeatureStore
 from feast.infra.registry.registry import Registry
-from worlds.registry_processes import contents_of, join_writers, start_writers
+from worlds.processes.registry_processes import contents_of, join_writers, start_writers
 from worlds.sample_repos import SampleRepo, row, served
 from worlds.times import day
 

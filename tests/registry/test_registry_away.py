@@ -12,7 +12,7 @@ import boto3
 import pytest
 from feast import FeatureStore
 from sqlalchemy.exc import OperationalError
-from worlds.registry_processes import contents_of
+from worlds.processes.registry_processes import contents_of
 from worlds.sample_repos import SampleRepo, row
 from worlds.times import day
 

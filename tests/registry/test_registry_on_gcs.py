@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from worlds.registry_processes import contents_of, join_writers, start_writers
+from worlds.processes.registry_processes import contents_of, join_writers, start_writers
 from worlds.sample_repos import SampleRepo
 from worlds.stand_ins.gcs_stand_in import GcsStandIn, gcs_running
 from worlds.times import day

@@ -16,7 +16,7 @@ from feast import BigQuerySource, FeatureStore, ValueType
 from google.auth.credentials import AnonymousCredentials
 from worlds.local_servers import PostgresServer
 from worlds.places import environment
-from worlds.pulled_source import START, opened, things
+from worlds.processes.pulled_source import START, opened, things
 from worlds.sample_repos import SampleRepo, row
 from worlds.stand_ins.bigquery_answers import answering
 from worlds.times import day
@@ -302,7 +302,14 @@ def test_memory_does_not_follow_the_number_of_rows(
             )
         folder = tmp_path / str(rows)
         folder.mkdir()
-        command = [sys.executable, "-W", "ignore", "-m", "worlds.pulled_source", str(folder)]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "worlds.processes.pulled_source",
+            str(folder),
+        ]
         command += [json.dumps(postgres_server.online(name)), "30"]
         ended = subprocess.run(
             command, check=True, capture_output=True, text=True, timeout=120, env=environment()

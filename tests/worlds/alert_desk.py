@@ -1,4 +1,4 @@
-"""A receiver on loopback that can answer badly, and a desk whose clock the test moves."""
+"""A desk of alerts whose clock the test moves, and route files that lead to the receiver."""
 
 import logging
 from collections.abc import Callable, Mapping

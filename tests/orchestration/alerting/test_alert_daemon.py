@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
-from worlds.daemon import Daemon, location
+from worlds.automation.daemon import Daemon, location
 
 from feature_platform.alerts.incident_ledger import open_ledger
 from feature_platform.alerts.outbox import Outbox

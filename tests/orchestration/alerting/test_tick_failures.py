@@ -10,7 +10,7 @@ import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from worlds.kept_ticks import Ticks
+from worlds.automation.kept_ticks import Ticks
 
 from feature_platform.orchestration.repairs.conditions import follow_upstream
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from worlds.shop import day
+from worlds.automation.shop import day
 
 from feature_platform.orchestration.repairs.attempt_log import Ledger
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import dagster as dg
-from worlds.shop import LONG_AND_SHORT, ONE, Shop, asked, day
+from worlds.automation.shop import LONG_AND_SHORT, ONE, Shop, asked, day
 
 from feature_platform.registry.registry_apply import apply
 

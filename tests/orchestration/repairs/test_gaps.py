@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import dagster as dg
-from worlds.shop import LONG_AND_SHORT, ONE, Shop, asked, day
+from worlds.automation.shop import LONG_AND_SHORT, ONE, Shop, asked, day
 
 from feature_platform.core.windows import Window
 from feature_platform.registry.windows_on_record import forget_window

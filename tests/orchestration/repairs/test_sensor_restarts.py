@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
-from worlds.daemon import location
+from worlds.automation.daemon import location
+from worlds.automation.sensor_world import REPO, SOURCES, World, key, moment
+from worlds.automation.shop import Shop
 from worlds.places import ROOT, environment
-from worlds.sensor_world import REPO, SOURCES, World, key, moment
-from worlds.shop import Shop
 
 from feature_platform.orchestration.graph.gave_up import PARTITIONS
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
@@ -78,7 +78,7 @@ def daemon_of(repo: Path, home: Path) -> Iterator[Daemon]:
     module.write_text(location(repo, f"automation={settings}, schedules=False"))
     with (home / "daemon.log").open("wb") as log:
         parent = subprocess.Popen(
-            [sys.executable, "-m", "worlds.sensor_day", str(module)],
+            [sys.executable, "-m", "worlds.automation.sensor_day", str(module)],
             env=environment(DAGSTER_HOME=str(home), DAGSTER_DISABLE_TELEMETRY="1"),
             cwd=ROOT,
             stdin=subprocess.PIPE,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
-from worlds.late_chargebacks import charge_back, fraud_repo, undisputed
+from worlds.automation.late_chargebacks import charge_back, fraud_repo, undisputed
+from worlds.automation.shop import LONG_AND_SHORT, ONE, VIEWS, Shop, asked, day
 from worlds.repos import write_table
-from worlds.shop import LONG_AND_SHORT, ONE, VIEWS, Shop, asked, day
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.content_hashes import hashed_columns

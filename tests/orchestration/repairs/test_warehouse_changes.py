@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from worlds.automation.warehouse_shop import WarehouseShop, open_shop
 from worlds.local_servers import PostgresServer
-from worlds.warehouse_shop import WarehouseShop, open_shop
 
 if TYPE_CHECKING:
     from worlds.samples import Sample

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
-from worlds.shop import VIEWS, Shop, day
+from worlds.automation.shop import VIEWS, Shop, day
 
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator

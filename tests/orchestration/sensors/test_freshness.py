@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 import pytest
-from worlds.shop import ONE, VIEWS, Shop, day
+from worlds.automation.shop import ONE, VIEWS, Shop, day
 
 from feature_platform.orchestration.checks.freshness_checks import freshness
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator

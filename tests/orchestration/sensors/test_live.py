@@ -8,8 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from worlds.daemon import Daemon, location
-from worlds.shop import ONE, Shop, day
+from worlds.automation.daemon import Daemon, location
+from worlds.automation.shop import ONE, Shop, day
 from worlds.times import MARCH
 
 from feature_platform.core.windows import Window

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from worlds.shop import VIEWS, Shop, day
+from worlds.automation.shop import VIEWS, Shop, day
 from worlds.times import key
 
 from feature_platform.core.windows import Window

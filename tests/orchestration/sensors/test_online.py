@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlite3 import connect
 
 import dagster as dg
-from worlds.shop import ONE, Shop, day
+from worlds.automation.shop import ONE, Shop, day
 
 from feature_platform.orchestration.checks.online_check import ONLINE
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 from dagster._core.test_utils import freeze_time
-from worlds.kept_ticks import Ticks
+from worlds.automation.kept_ticks import Ticks
 
 from feature_platform.alerts.desk import LOOKED_AT
 from feature_platform.alerts.incident_ledger import open_ledger

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.test_utils import freeze_time
-from worlds.kept_ticks import Ticks
+from worlds.automation.kept_ticks import Ticks
 from worlds.local_servers import free_port
 from worlds.places import ROOT
 

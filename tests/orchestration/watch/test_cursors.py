@@ -20,9 +20,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
-from worlds.kept_ticks import Ticks
+from worlds.automation.kept_ticks import Ticks
+from worlds.automation.shop import VIEWS
 from worlds.places import ROOT
-from worlds.shop import VIEWS
 
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.registry.registry_apply import apply

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
-from worlds.shop import ONE, Shop
+from worlds.automation.shop import ONE, Shop
 
 from feature_platform.errors import RepoError
 from feature_platform.orchestration.repairs.conditions import follow_upstream

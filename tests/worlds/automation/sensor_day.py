@@ -1,4 +1,4 @@
-"""Dagster's sensor daemon on a repo, a step at a time: ``python sensor_day.py <location.py>``.
+"""Dagster's sensor daemon on a repo, a step at a time: ``python -m worlds.automation.sensor_day``.
 
 For each line ``start`` it forks a daemon that is as new as one that was just started, but for what
 it has imported; the daemon says its process id, then for each line with a moment runs what the

@@ -44,7 +44,7 @@ def start_writers(
         "apart": apart,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "worlds.registry_writer", json.dumps(asked)],
+        [sys.executable, "-m", "worlds.processes.registry_writer", json.dumps(asked)],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
-from worlds.shop import Shop, day
+from worlds.automation.shop import Shop, day
 from worlds.times import key
 
 from feature_platform.orchestration.repairs.repair_sensors import Tick

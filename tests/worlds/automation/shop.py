@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from worlds import repos
+from worlds.automation.watched import Watched
 from worlds.repos import write_table
 from worlds.times import key, window
 from worlds.times import march as day
-from worlds.watched import Watched
 
 from feature_platform.orchestration.repairs.repair_sensors import Tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 from worlds import times
-from worlds.shop import VIEWS, Shop, day
+from worlds.automation.shop import VIEWS, Shop, day
 
 from feature_platform.core.windows import Window, covers
 from feature_platform.orchestration.graph.content_hashes import hashed_columns

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from worlds import times
+from worlds.automation.watched import Watched
 from worlds.repos import write_table
 from worlds.times import midnight
-from worlds.watched import Watched
 
 if TYPE_CHECKING:
     from worlds.stand_ins.alert_receiver import Receiver

@@ -1,7 +1,7 @@
 """A process that alerts on a day of simulated events, and that may be killed at any moment.
 
-Run as ``python day.py routes.yaml state.sqlite events.json``. Each line of output is a tick. It
-ends when every event was read and every message is out.
+Run as ``python -m worlds.processes.alert_day routes.yaml state.sqlite events.json``. Each line of
+output is a tick. It ends when every event was read and every message is out.
 """
 
 import json
