@@ -64,7 +64,7 @@ def wait_until(
                 subject,
                 f"another process held its lock for more than {timeout:g} s",
                 "wait for that process to end, or stop it, and run again",
-                may_pass=True,
+                is_transient=True,
             )
         time.sleep(pause)
         pause = min(pause * 1.5, slowest)

@@ -160,7 +160,7 @@ def unreachable(store: "FeatureStore", error: Exception) -> RegistryError:
             registry_subject(store),
             f"its file cannot be read or written ({type_and_line(reason)})",
             DAMAGED_FILE if damaged else "check its permissions, who else uses it, and the disk",
-            may_pass=False if damaged else None,
+            is_transient=False if damaged else None,
         )
     return RegistryError(
         registry_subject(store),

@@ -130,7 +130,7 @@ def served_service(store: "FeatureStore", name: str) -> ServedService:
             f"feature service '{name}'",
             f"Feast cannot serve it ({error})",
             "enable its views, or wait until they are online",
-            may_pass=True,
+            is_transient=True,
         ) from error
     except Exception as error:  # every registry raises its own
         raise unreachable(store, error) from error

@@ -114,7 +114,7 @@ def _bind(
             subject,
             f"its raw tables cannot be bound: {error}",
             "check the files that raw_tables.py reads, then rerun",
-            may_pass=True,
+            is_transient=True,
         ) from error
 
 
