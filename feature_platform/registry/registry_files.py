@@ -1,11 +1,11 @@
 """The file of a registry, local or in an object store, written only over what was read."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from feature_platform.core.published_files import published
 from feature_platform.registry.registry_address import local_registry_file
 from feature_platform.registry.registry_locks import unreachable
 
@@ -79,21 +79,8 @@ class LocalFile:
 
     def write(self, content: bytes, version: None) -> bool:  # noqa: ARG002 - see the class
         """Put a complete new file in its place, so that readers see the old or the new one."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            if self._path.exists():
-                Path(temporary).chmod(self._path.stat().st_mode & 0o777)
-            else:
-                Path(temporary).chmod(0o644)
-            Path(temporary).replace(self._path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with published(self._path) as unfinished:
+            unfinished.write_bytes(content)
         return True
 
 

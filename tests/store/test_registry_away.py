@@ -15,11 +15,11 @@ from registry_processes import contents_of
 from sample_repos import SampleRepo, day, row
 from sqlalchemy.exc import OperationalError
 
+from feature_platform.core import file_locks
 from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, RegistryError
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.read_back import compare_online
-from feature_platform.registry import registry_locks as locks
 from feature_platform.registry.registry_apply import apply, ensure_registered, plan
 from feature_platform.registry.registry_locks import view_lock
 from feature_platform.registry.windows_on_record import load_view, record_window
@@ -162,7 +162,7 @@ def test_who_waits_long_for_a_lock_asks_the_server_seldom(
             pauses.append(seconds)
 
     with view_lock(store, "user_stats"):
-        monkeypatch.setattr(locks, "time", Clock)
+        monkeypatch.setattr(file_locks, "time", Clock)
         with (
             pytest.raises(RegistryError, match="held its lock for more than 100 s"),
             view_lock(store, "user_stats", timeout=100),
