@@ -10,7 +10,7 @@ from feature_platform.core.feast_seams import views_to_use
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import ViewLayout, view_layout
 from feature_platform.errors import FeaturePlatformError, RegistryError
-from feature_platform.registry.registry_locks import unreachable
+from feature_platform.registry.registry_errors import unreachable
 from feature_platform.registry.windows_on_record import load_view, windows_of
 from feature_platform.repo.computability import why_transformed
 

@@ -9,12 +9,12 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_platform.core.windows import Window
+from feature_platform.core.windows import Window, missing
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.repairs.repair_sensors import Automated, Tick, tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
 from feature_platform.registry.registry_apply import ensure_registered
-from feature_platform.registry.windows_on_record import record_window
+from feature_platform.registry.windows_on_record import change_windows, record_window
 
 if TYPE_CHECKING:
     from conftest import Sample
@@ -117,6 +117,11 @@ class Shop:
         for view in views:
             ensure_registered(store, self.sample.project.contents, view)
             record_window(store, view, Window(day(first), day(last + 1)))
+
+    def forget(self, view: str, number: int) -> None:
+        """Take a day out of the registry's record, as if it had never been online."""
+        gone = [Window(day(number), day(number + 1))]
+        change_windows(self.sample.project.store(), view, lambda known: missing(known, gone))
 
     def edit(self, old: str, new: str) -> None:
         """Change the repo's definitions."""

@@ -16,7 +16,7 @@ from shop import FIRST, ONE, Shop, day
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.checks.freshness_checks import FRESH
-from feature_platform.registry.windows_on_record import forget_window, materialized_windows
+from feature_platform.registry.windows_on_record import materialized_windows
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCATION = """
@@ -115,7 +115,7 @@ def test_a_daemon_keeps_its_schedule_and_mends_what_is_missing_or_wrong(
         )
         wait(lambda: online() == whole, "yesterday")
         # A window is lost.
-        forget_window(store, "only", Window(day(first + 1), day(first + 2)))
+        shop.forget("only", first + 1)
         wait(lambda: done("feature_platform/automation", "gap"), "the gap")
         assert online() == whole
         # A day is corrected.
