@@ -1,6 +1,7 @@
-"""What can go wrong, said to a user who can act on it."""
+"""The errors that users see: each names the object, what is wrong with it, and what to do next."""
 
-_WRITTEN_SO = (
+# Retrying does not help: something is wrong in the repo, the data, or the code.
+_PERMANENT = (
     AttributeError,
     ImportError,
     LookupError,
@@ -8,25 +9,25 @@ _WRITTEN_SO = (
     TypeError,
     ValueError,
 )
-_WRITTEN_SO_BY_NAME = frozenset(
+_PERMANENT_NAMES = frozenset(
     {
         "BadRequest",  # Google: broken SQL
-        "DataError",  # the DB-API's names, as every driver has them: a value that does not fit
+        "DataError",  # DB-API: a value does not fit its column
         "DecodeError",  # protobuf
-        "NotFound",  # Google: there is no such table
-        "NotSupportedError",
-        "ProgrammingError",  # broken SQL, a table or a column that is not there
+        "NotFound",  # Google: no such table
+        "NotSupportedError",  # DB-API
+        "ProgrammingError",  # DB-API: broken SQL, no such table or column
     }
 )
-# DuckDB's ProgrammingError of a Parquet file that is not whole, which may be just being written.
-_HALF_WRITTEN = "InvalidInputException"
+# DuckDB raises it, a ProgrammingError, for a truncated Parquet file: it may still be being written.
+_TRUNCATED_FILE = "InvalidInputException"
 
 
 class FeaturePlatformError(Exception):
-    """An error a user can act on: it names the object, the value, and the next step.
+    """An error a user can act on.
 
     Attributes:
-        subject: What it is about, such as ``feature view 'x'``.
+        subject: The object, such as ``feature view 'x'``.
         problem: What is wrong with it, with the offending value.
         remedy: What to do next.
     """
@@ -38,60 +39,59 @@ class FeaturePlatformError(Exception):
         super().__init__(f"{subject}: {problem}; {remedy}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process borders (Dagster steps, worker pools); the default would replay args.
+        # Errors are pickled between processes; the default would call __init__ with the message.
         return type(self), (self.subject, self.problem, self.remedy)
 
     @property
-    def may_pass(self) -> bool:
-        """Whether the same may work a little later, with nothing changed by anybody here."""
+    def is_transient(self) -> bool:
+        """Whether retrying may succeed although nothing was changed."""
         return False
 
 
-class OutsideError(FeaturePlatformError):
-    """Something outside is not as it has to be: a table, the registry, the online store.
+class ExternalError(FeaturePlatformError):
+    """A table, the registry or the online store is unavailable or not as it should be.
 
-    Whether it may pass is told by what it was raised from. A server that does not answer and a file
-    that cannot be opened may be back soon; what is written in the repo or held by a table, such as
-    broken SQL, a missing column or a value out of range, stays as it is. So does what nothing
-    outside has raised, such as a view that is not in the registry.
+    Its ``__cause__`` decides whether it is transient. A server that does not answer or a file that
+    cannot be opened may recover; broken SQL, a missing column or a value out of range will not. An
+    error without a cause, such as a view missing from the registry, is permanent.
 
     Args:
         subject: See `FeaturePlatformError`.
-        problem: Likewise.
-        remedy: Likewise.
-        may_pass: Where the cause does not tell.
+        problem: See `FeaturePlatformError`.
+        remedy: See `FeaturePlatformError`.
+        is_transient: Overrides what the cause implies.
     """
 
     def __init__(
-        self, subject: str, problem: str, remedy: str, *, may_pass: bool | None = None
+        self, subject: str, problem: str, remedy: str, *, is_transient: bool | None = None
     ) -> None:
         super().__init__(subject, problem, remedy)
-        self._may_pass = may_pass
+        self._is_transient = is_transient
 
     def __reduce__(self) -> tuple[object, ...]:
-        # The cause stays behind.
-        given = (self.subject, self.problem, self.remedy)
-        return type(self), given, {"_may_pass": self.may_pass}
+        # Pickling drops __cause__, so the answer is pickled instead.
+        arguments = (self.subject, self.problem, self.remedy)
+        return type(self), arguments, {"_is_transient": self.is_transient}
 
     @property
-    def may_pass(self) -> bool:
-        """Whether the same may work a little later, with nothing changed by anybody here."""
-        if self._may_pass is not None:
-            return self._may_pass
-        return self.__cause__ is not None and _may_pass(self.__cause__)
+    def is_transient(self) -> bool:
+        """Whether retrying may succeed although nothing was changed."""
+        if self._is_transient is not None:
+            return self._is_transient
+        return self.__cause__ is not None and _is_transient(self.__cause__)
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, FeaturePlatformError):
-        return error.may_pass
+        return error.is_transient
     names = {each.__name__ for each in type(error).__mro__}
-    if isinstance(error, OSError) or _HALF_WRITTEN in names:
+    if isinstance(error, OSError) or _TRUNCATED_FILE in names:
         return True
-    return not (isinstance(error, _WRITTEN_SO) or names & _WRITTEN_SO_BY_NAME)
+    return not (isinstance(error, _PERMANENT) or names & _PERMANENT_NAMES)
 
 
 def first_line(error: BaseException) -> str:
-    """The line of an error that says most; its type where it says nothing."""
+    """The first line of an error's message, or the name of its type if the message is empty."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) > 2 and "validation error" in lines[0]:  # noqa: PLR2004 - pydantic: count, field, what
         return f"{lines[1]}: {lines[2].split(' [type=')[0]}"
@@ -105,39 +105,39 @@ def type_and_line(error: BaseException) -> str:
 
 
 class RepoError(FeaturePlatformError):
-    """The feature repo cannot be read: path, YAML, profile, definitions."""
+    """The feature repo cannot be read: its path, YAML, profile or definitions."""
 
 
-class SourceError(OutsideError):
+class SourceError(ExternalError):
     """A source table cannot be built or read: missing, unreadable, wrong columns or types."""
 
 
 class MissingTableError(SourceError):
-    """There is no such table yet; it may come, as tables are built."""
+    """A source table does not exist yet; it may be built while retrying."""
 
     def __init__(
-        self, subject: str, problem: str, remedy: str, *, may_pass: bool | None = True
+        self, subject: str, problem: str, remedy: str, *, is_transient: bool | None = True
     ) -> None:
-        super().__init__(subject, problem, remedy, may_pass=may_pass)
+        super().__init__(subject, problem, remedy, is_transient=is_transient)
 
 
 class TransformationError(FeaturePlatformError):
-    """A view's rows cannot be computed: its engine, its function, or what the function makes."""
+    """A view's rows cannot be computed, or the result does not fit the view."""
 
 
 class WindowError(FeaturePlatformError):
-    """A window is not one: naive, empty, reversed, or in the future."""
+    """An invalid window: naive, empty, reversed, or ending in the future."""
 
 
 class GateError(FeaturePlatformError):
     """A window failed its checks and is not served."""
 
 
-class RegistryError(OutsideError):
+class RegistryError(ExternalError):
     """The Feast registry cannot be reached, or an object is not in it."""
 
 
-class OnlineStoreError(OutsideError):
+class OnlineStoreError(ExternalError):
     """The online store cannot be reached, refused a write, or timed out."""
 
 
@@ -146,12 +146,12 @@ class MissingPackageError(FeaturePlatformError):
 
 
 class StatisticsError(FeaturePlatformError):
-    """A profile, a reference or a comparison cannot be made of what was given."""
+    """A profile, reference or comparison cannot be computed from the given data."""
 
 
 class AlertError(FeaturePlatformError):
-    """The alert routes are not what they should be, or their state on disk cannot be used."""
+    """The alert routes are invalid, or the alert state on disk cannot be used."""
 
 
 class MetricsError(FeaturePlatformError):
-    """The metrics cannot be served or pushed where they were to go."""
+    """The metrics cannot be served or pushed to their gateway."""

@@ -1,8 +1,6 @@
 """Where findings come in and messages go out."""
 
-import fcntl
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from feature_platform.alerts.messages.repair import FRESH_CHECK
 from feature_platform.alerts.outbox import Outbox
 from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.alerts.routes import LOG, targets
+from feature_platform.core.file_locks import locked_file
 
 BUDGET = 25.0
 """Seconds after which a round of deliveries begins nothing new; Dagster gives a tick sixty."""
@@ -176,12 +175,6 @@ def open_desk(
     """
     with open_ledger(state) as ledger:
         # Beside the file, since closing any handle on it would drop SQLite's own locks.
-        lock = os.open(state.with_name(f"{state.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield AlertDesk(plan, subjects, ledger, log)
-        finally:
-            os.close(lock)
+        lock = state.with_name(f"{state.name}.lock")
+        with locked_file(lock, blocking=False) as held:
+            yield AlertDesk(plan, subjects, ledger, log) if held else None

@@ -5,33 +5,28 @@ from urllib.parse import quote
 
 from feature_platform.core.windows import Window
 
-
-def stem(name: str) -> str:
-    """A name as `Files.names` lists what was written under it."""
-    return path_part(name)
-
-
-def window_name(window: "Window") -> str:
-    """``2026-03-01--2026-03-02``: a window as the name of its file; sorts by time."""
-    return file_name(window).removesuffix(".parquet")
-
-
-def path_part(name: str) -> str:
-    """A name as one part of a path, whatever is in it."""
-    plain = quote(name, safe=" ()+=,@")
-    return plain.replace(".", "%2E") if plain in (".", "..") or plain.startswith(".") else plain
-
-
+# No colons: some file systems refuse them in names.
 STAMPS = ("%Y-%m-%d", "%Y-%m-%dT%H%M%SZ", "%Y-%m-%dT%H%M%S.%fZ")
+"""Formats of a window's ends: whole day, whole second, microsecond."""
+
+
+def window_name(window: Window) -> str:
+    """``2026-03-01--2026-03-02``, with times of day where needed; sorts by time."""
+    return f"{_stamp(window.start)}--{_stamp(window.end)}"
 
 
 def file_name(window: Window) -> str:
-    """A window's file: ``2026-03-01--2026-03-02.parquet``, with times of day where needed."""
-    return f"{_stamp(window.start)}--{_stamp(window.end)}.parquet"
+    """``2026-03-01--2026-03-02.parquet``: the file of a window."""
+    return f"{window_name(window)}.parquet"
+
+
+def path_part(name: str) -> str:
+    """Any name as one part of a path: quoted, and never hidden."""
+    plain = quote(name, safe=" ()+=,@")
+    return plain.replace(".", "%2E") if plain.startswith(".") else plain
 
 
 def _stamp(moment: datetime) -> str:
-    # No colons: they are not allowed in file names everywhere.
     day, second, microsecond = STAMPS
     if moment.microsecond:
         return moment.strftime(microsecond)

@@ -1,26 +1,50 @@
-"""Files that are put in their place in one move."""
+"""Atomic file writes: a file is written under a temporary name, then moved into its place."""
 
 import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
-def publish(unfinished: Path, path: Path, replaced: list[Path]) -> None:
-    """Put a finished file in its place for good, then remove the files it replaces.
+@contextmanager
+def published(path: Path, covered: Iterable[Path] = ()) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move its file to `path` when the block succeeds.
 
-    Readers see the old file or the new one, never half of either, whatever stops this process.
+    Readers see the old file or the new one, never part of either, and the new one is on disk when
+    this returns. After an error the temporary file is removed and `path` is unchanged.
+
+    Args:
+        path: The final path. Missing folders are created; the mode of an existing file is kept.
+        covered: Files whose content the new file includes; they are removed after the move.
 
     Raises:
-        OSError: The folder refuses.
+        OSError: The folder cannot be written.
     """
-    _sync(unfinished)
-    unfinished.replace(path)
-    # Last, so that a crash in between leaves rows twice until the next build and never a gap.
-    for old in replaced:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden, and without the suffix of `path`: readers ignore what a crash leaves behind.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        yield unfinished
+        if path.exists():
+            unfinished.chmod(path.stat().st_mode & 0o777)
+        sync_to_disk(unfinished)
+        unfinished.replace(path)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+    # After the move: a crash in between leaves rows twice until the next build, never a gap.
+    for old in covered:
         old.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync_to_disk(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to disk.
+
+    Raises:
+        OSError: It cannot be opened or flushed.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Half-open windows of time, and sets of them: pure functions, tested alone."""
+"""Half-open windows of time, and sets of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from feature_platform.errors import WindowError
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """The half-open interval ``[start, end)`` of event time, both ends aware; kept in UTC.
+    """The half-open interval ``[start, end)`` of event time; both ends aware, converted to UTC.
 
     Raises:
         WindowError: An end is naive, or the end is not after the start.
@@ -42,18 +42,18 @@ class Window:
         return self.start <= moment < self.end
 
     def overlaps(self, other: "Window") -> bool:
-        """Whether the two share a moment; touching ends do not."""
+        """Whether the two share a moment; windows that only touch do not."""
         return self.start < other.end and other.start < self.end
 
     def intersection(self, other: "Window") -> "Window | None":
-        """What the two share, or None."""
+        """The part that the two share; None if there is none."""
         if not self.overlaps(other):
             return None
         return Window(max(self.start, other.start), min(self.end, other.end))
 
 
 def merge(windows: Iterable[Window]) -> list[Window]:
-    """The same moments as the fewest windows, in order; touching windows join, gaps stay gaps."""
+    """The same moments in the fewest windows, in order; touching windows are joined."""
     merged: list[Window] = []
     for window in sorted(windows):
         if merged and window.start <= merged[-1].end:
@@ -84,6 +84,11 @@ def missing(wanted: Iterable[Window], present: Iterable[Window]) -> list[Window]
 def covers(present: Sequence[Window], window: Window) -> bool:
     """Whether every moment of `window` is in `present`."""
     return not missing([window], present)
+
+
+def as_utc(moment: datetime) -> datetime:
+    """The moment in UTC; one without a time zone is UTC, as everywhere in Feast."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _short(moment: datetime) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.core.file_names import stem
+from feature_platform.core.file_names import path_part
 from feature_platform.core.windows import Window
 from feature_platform.drift.drift_files import Files
 from feature_platform.drift.drift_settings import Named, TrainingSet
@@ -93,12 +93,12 @@ class AcceptedStore:
             {"schema_version": SCHEMA_VERSION, "changes": [each.to_json() for each in kept]},
             *("accepted", self.view, accepted.feature),
         )
-        self._names.add(stem(accepted.feature))
+        self._names.add(path_part(accepted.feature))
 
     def _all(self, feature: str) -> tuple[Accepted, ...]:
         if feature not in self._known:
             found = None
-            if stem(feature) in self._names:
+            if path_part(feature) in self._names:
                 found = self.files.parse_json(_parse, "accepted", self.view, feature)
             self._known[feature] = found or ()
         return self._known[feature]

@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import os
-import uuid
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_platform.core.file_names import path_part
+from feature_platform.core.published_files import published
 from feature_platform.errors import SourceError
 
 if TYPE_CHECKING:
@@ -146,17 +145,8 @@ class Files:
                 # One put: object stores show the old object until the new one is whole.
                 filesystem.pipe_file(f"{root}/{path}", content)
                 return
-            target = Path(self.address, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
-            try:
-                with unfinished.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                unfinished.replace(target)
-            finally:
-                unfinished.unlink(missing_ok=True)
+            with published(Path(self.address, path)) as unfinished:
+                unfinished.write_bytes(content)
         except OSError as error:
             raise self._refused("written", error) from error
 

@@ -1,7 +1,5 @@
 """What the offline store writes: saved datasets, pushed rows, logged features, exports."""
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from feature_platform.core.published_files import published
 from feature_platform.errors import SourceError, first_line
 from feature_platform.offline.source_open import delta_place
 from feature_platform.sources.source_columns import parquet_source
@@ -162,20 +161,8 @@ def _replacing(filesystem: fs.FileSystem, path: str) -> Iterator[Any]:
         with filesystem.open_output_stream(path) as sink:  # an object appears when it is whole
             yield sink
         return
-    folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as sink:
-            yield sink
-        if Path(path).exists():
-            Path(beside).chmod(Path(path).stat().st_mode)
-        else:
-            Path(beside).chmod(0o644)
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    with published(Path(path)) as unfinished, unfinished.open("wb") as sink:
+        yield sink
 
 
 def _add_file(filesystem: fs.FileSystem, folder: str, table: pa.Table, source: str) -> None:

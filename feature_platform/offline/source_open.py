@@ -57,7 +57,7 @@ def _dataset(name: str, filesystem: Any, files: list[str], base: str) -> Any:
             f"source '{name}'",
             f"it cannot be read ({first_line(error)})",
             "check that every file of it is whole Parquet",
-            may_pass=True,  # it may just be being written
+            is_transient=True,  # it may just be being written
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Where a registry is kept, said without its credentials."""
+"""Where a registry is kept: its address without credentials, and the file of a local one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,13 +9,8 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
 
-def registry_address(store: "FeatureStore") -> str:
-    """Path or URL of the registry without user, password and parameters."""
-    return configured_address(store.config)
-
-
 def configured_address(config: "RepoConfig") -> str:
-    """The same from a configuration."""
+    """Path or URL of the registry, without user, password and parameters."""
     path = str(config.registry.path or "")
     if "://" not in path:
         return path
@@ -25,9 +20,9 @@ def configured_address(config: "RepoConfig") -> str:
 
         try:
             url = make_url(path)
-        except (ValueError, SQLAlchemyError):  # its message would hold what is to be left out
+        except (ValueError, SQLAlchemyError):  # whose message would hold the password
             return f"{path.partition('://')[0]}://"
-        # An @ of a password that was not written %40 is taken for the host's.
+        # An @ in a password that is not written %40 ends up in the host.
         host = url.host and url.host.rpartition("@")[2]
         bare = URL.create(url.drivername, host=host, port=url.port, database=url.database)
         return bare.render_as_string()
@@ -36,8 +31,8 @@ def configured_address(config: "RepoConfig") -> str:
 
 
 def registry_subject(store: "FeatureStore") -> str:
-    """How errors call it."""
-    return f"registry '{registry_address(store)}'"
+    """The registry as the subject of an error."""
+    return f"registry '{configured_address(store.config)}'"
 
 
 def is_sql(store: "FeatureStore") -> bool:
@@ -51,14 +46,14 @@ def is_postgres(store: "FeatureStore") -> bool:
 
 
 def local_registry_file(store: "FeatureStore") -> Path | None:
-    """The file of a local registry: Feast's own format, or a SQLite database; else None."""
+    """The file of a local registry, in Feast's own format or a SQLite database; else None."""
     return configured_registry_file(store.config, store.repo_path)
 
 
 def configured_registry_file(
     config: "RepoConfig", repo_path: str | Path | None = None
 ) -> Path | None:
-    """The same from a configuration, before anything opens the registry and thereby makes it."""
+    """As `local_registry_file`, without opening the registry, which would create it."""
     path = str(config.registry.path or "")
     kind = str(config.registry.registry_type or "file")
     if kind == "sql":

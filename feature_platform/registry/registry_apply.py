@@ -1,46 +1,33 @@
-"""`feast apply` that other writers of the registry cannot be lost to."""
+"""`feast apply`, and its plan, without losing what other processes write to the registry."""
 
 import copy
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from feature_platform.errors import (
-    FeaturePlatformError,
-    OnlineStoreError,
-    RegistryError,
-    RepoError,
-    SourceError,
-    first_line,
-    type_and_line,
-)
-from feature_platform.online.crash_marker import add_crash_markers
+from feature_platform.errors import RepoError
 from feature_platform.registry.registrable import why_not_registrable
-from feature_platform.registry.registry_address import is_sql, registry_subject
-from feature_platform.registry.registry_change import RegistryChange, described, real_difference
-from feature_platform.registry.registry_edit import ATTEMPTS
-from feature_platform.registry.registry_files import RegistryFile, registry_file
-from feature_platform.registry.registry_locks import registry_lock, unreachable, view_lock
-from feature_platform.registry.windows_on_record import change_windows, load_view, windows_of
+from feature_platform.registry.registry_change import (
+    RegistryChange,
+    without_false_positives,
+)
+from feature_platform.registry.registry_errors import (
+    apply_errors,
+    online_update_errors,
+    registry_errors,
+)
+from feature_platform.registry.registry_versions import (
+    changing_versions,
+    keep_versions,
+    windows_removed,
+)
+from feature_platform.registry.registry_writes import change_registry, refresh
 
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_contents import RepoContents
 
-    from feature_platform.core.windows import Window
-
-_Result = TypeVar("_Result")
-
-
-class _ConflictError(Exception):
-    """Another process wrote the registry's object since it was read."""
-
 
 def plan(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
-    """What `apply` would change; nothing is.
+    """What `apply` would change, without changing it.
 
     Args:
         store: The Feast store.
@@ -49,20 +36,19 @@ def plan(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange
     Raises:
         RegistryError: The registry cannot be reached.
     """
-    with _registry_errors(store):
-        _refresh(store)
+    with apply_errors(store):
+        refresh(store)
         contents = _prepared(store, repo_contents)
-        difference = real_difference(store.plan(contents)[0])
-    return described(difference)
+        return RegistryChange.of(without_false_positives(store.plan(contents)[0]))
 
 
 def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
-    """Make the registry, and the online store's tables, what the repo defines: ``feast apply``.
+    """Make the registry, and the online store's tables, match the repo: ``feast apply``.
 
-    It runs Feast's own plan and apply, under the lock that recording a window takes too, so that
-    neither loses the other's work; the windows that are online are kept. Where every version of a
-    view has an online table of its own (``enable_online_feature_view_versioning``), those of a view
-    that moves to another version are forgotten: nothing is online of that one.
+    Feast's own plan and apply run under the lock that recording a window takes too, so neither
+    overwrites the other. Recorded windows are kept, except those of views that move to another
+    version where each version has an online table of its own
+    (``enable_online_feature_view_versioning``).
 
     Args:
         store: The Feast store.
@@ -72,93 +58,15 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
         What was changed.
 
     Raises:
-        RegistryError: The registry cannot be reached, or other writers were always faster.
+        RegistryError: The registry cannot be reached, or other writers always came first.
         OnlineStoreError: The online store could not make the tables.
-        SourceError: A table that types have to be inferred from is not there.
+        SourceError: A table that types have to be inferred from does not exist.
         RepoError: The transformation of a batch view has changed, which Feast cannot apply.
     """
     if not store.config.registry.enable_online_feature_view_versioning:
         return change_registry(store, lambda: _apply(store, repo_contents))
-    forgotten: dict[str, tuple[int | None, list[Window]]] = {}
-    with ExitStack() as held:
-        # Also those that have nothing online: a run that began on one version would else record its
-        # window for the next.
-        moving = sorted(_changing_version(store, repo_contents))
-        for view in moving:
-            held.enter_context(view_lock(store, view))
-        if moving:  # somebody else may have moved them before the locks were had
-            moving = sorted({*moving}.intersection(_changing_version(store, repo_contents)))
-        try:
-            for view in moving:
-                known = load_view(store, view)
-                if windows := windows_of(known):
-                    if known.online:
-                        add_crash_markers(store, known, windows)
-                    forgotten[view] = (known.current_version_number, windows)
-                    # Before all else: a crash leaves windows that count as missing, and are not.
-                    change_windows(store, view, lambda _: [])
-            return change_registry(store, lambda: _apply(store, repo_contents))
-        except BaseException:
-            for view, (version, windows) in forgotten.items():
-                # What cannot be restored is filled again; the others and the first error count.
-                with suppress(FeaturePlatformError):
-                    # A SQL registry may have moved it before the rest failed.
-                    if load_view(store, view).current_version_number == version:
-                        change_windows(store, view, partial(_with, windows))
-            raise
-
-
-def _with(windows: "list[Window]", there: "list[Window]") -> "list[Window]":
-    return [*there, *windows]
-
-
-def _changing_version(store: "FeatureStore", repo_contents: "RepoContents") -> list[str]:
-    """The views that `_apply` gives another version than they have."""
-    from feast.errors import FeatureViewNotFoundException
-
-    with _registry_errors(store):
-        _refresh(store)
-        contents = _prepared(store, repo_contents)
-        store.plan(contents)  # infers what the repo does not say
-        moving = []
-        for view in (*contents.feature_views, *contents.stream_feature_views):
-            try:
-                known = store.registry.get_any_feature_view(view.name, store.project)
-            except FeatureViewNotFoundException:
-                continue
-            if _moves(view, known):
-                moving.append(str(view.name))
-        return moving
-
-
-def change_registry(store: "FeatureStore", change: Callable[[], _Result]) -> _Result:
-    """Let Feast write the registry so that nobody else's work is lost to it.
-
-    Args:
-        store: The Feast store.
-        change: What is done, on a registry that has just been read; it may be done again.
-
-    Returns:
-        What `change` gives back.
-
-    Raises:
-        RegistryError: The registry cannot be reached, or other writers were always faster.
-        OnlineStoreError: The online store could not make the tables.
-    """
-    with registry_lock(store), _registry_errors(store):
-        for attempt in range(ATTEMPTS):
-            try:
-                with _conditional_writes(store):
-                    _refresh(store)
-                    return change()
-            except _ConflictError:
-                time.sleep(min(0.05 * (attempt + 1), 1.0))
-    raise RegistryError(
-        registry_subject(store),
-        f"other writers were faster {ATTEMPTS} times in a row",
-        "run again when fewer runs write it, or use a SQL registry",
-        may_pass=True,
-    )
+    with windows_removed(store, lambda: _changing_versions(store, repo_contents)):
+        return change_registry(store, lambda: _apply(store, repo_contents))
 
 
 def ensure_registered(
@@ -167,14 +75,14 @@ def ensure_registered(
     """Apply the repo if the registry does not have the view yet.
 
     Returns:
-        What was changed; None if the view was there.
+        What was changed; None if the view is registered.
 
     Raises:
         RegistryError: The registry cannot be reached.
     """
     from feast.errors import FeatureViewNotFoundException
 
-    with _answering(store):
+    with registry_errors(store):
         try:
             store.registry.get_any_feature_view(view, store.project, allow_cache=False)
         except FeatureViewNotFoundException:
@@ -184,17 +92,25 @@ def ensure_registered(
     return apply(store, repo_contents)
 
 
+def _changing_versions(store: "FeatureStore", repo_contents: "RepoContents") -> list[str]:
+    with apply_errors(store):
+        refresh(store)
+        contents = _prepared(store, repo_contents)
+        store.plan(contents)  # infers what the repo does not declare
+        return changing_versions(store, contents)
+
+
 def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
     from feast.repo_operations import extract_objects_for_apply_delete
 
     contents = _prepared(store, repo_contents)
     for view in (*contents.feature_views, *contents.stream_feature_views):
-        # Feast copies the registry's windows into the object only when it has none, and an object
-        # that was applied before has those of that time.
+        # Feast copies the registry's windows into an object only if that has none, and an object
+        # that was applied before has outdated ones.
         view.materialization_intervals = []
     difference, infra_difference, infra = store.plan(contents)
-    _keep_versions(store, contents)
-    difference = real_difference(difference)
+    keep_versions(store, contents)
+    difference = without_false_positives(difference)
     # As feast apply decides; but its plan does not make the tables of new versions.
     versioned = store.config.registry.enable_online_feature_view_versioning
     if store._should_use_plan() and not versioned:  # noqa: SLF001
@@ -203,42 +119,16 @@ def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChan
         kept, deleted, _, _ = extract_objects_for_apply_delete(
             store.project, store.registry, contents
         )
-        with _named_online(store):
+        with online_update_errors(store):
             store.apply(kept, objects_to_delete=deleted, partial=False)
-    return described(difference)
-
-
-def _keep_versions(store: "FeatureStore", contents: "RepoContents") -> None:
-    """Let views whose definition makes no new version keep the one that they have.
-
-    Feast 0.67 takes such a view to be of version 0 again, and then serves the rows of that.
-    """
-    from feast.errors import FeatureViewNotFoundException
-
-    for view in (*contents.feature_views, *contents.stream_feature_views):
-        try:
-            known = store.registry.get_any_feature_view(view.name, store.project)
-        except FeatureViewNotFoundException:
-            continue
-        if not _moves(view, known):
-            view.current_version_number = known.current_version_number
-
-
-def _moves(view: Any, known: Any) -> bool:
-    """Whether applying a view makes the registry go to another version of it."""
-    from feast.version_utils import parse_version
-
-    is_latest, pinned = parse_version(view.version)
-    if is_latest:
-        return bool(view._schema_or_udf_changed(known))  # noqa: SLF001 - as Feast decides
-    return bool(pinned != (known.current_version_number or 0))
+    return RegistryChange.of(difference)
 
 
 def _prepared(store: "FeatureStore", contents: "RepoContents") -> "RepoContents":
     """A copy of the contents with a project, as ``feast apply`` adds one.
 
-    Feast infers into the objects it is given, and the second time it does a view without entities
-    gets the dummy key as a feature; so the caller's objects stay as the repo made them.
+    A copy, because Feast writes inferred fields into the objects it is given, and the second time
+    adds the dummy key of a view without entities to its features.
     """
     from feast.project import Project
 
@@ -259,10 +149,13 @@ def _prepared(store: "FeatureStore", contents: "RepoContents") -> "RepoContents"
 
 
 def _keep_transformation(store: "FeatureStore", view: Any) -> None:
-    """Take the registered transformation of a batch view for the repo's, where they are equal.
+    """Replace a batch view's transformation by the registered one if they are equal.
 
-    Feast 0.67 compares their pickles, which differ from one process to the next, and then raises
-    over a field that batch views do not have.
+    Feast 0.67 compares their pickles, which differ from process to process, and then raises because
+    batch views lack a field.
+
+    Raises:
+        RepoError: They are not equal.
     """
     from feast.errors import FeatureViewNotFoundException
 
@@ -280,138 +173,3 @@ def _keep_transformation(store: "FeatureStore", view: Any) -> None:
             f"delete it (`feast delete {view.name}`) and apply again, or give it another name",
         )
     view.feature_transformation = registered
-
-
-def _refresh(store: "FeatureStore") -> None:
-    if not is_sql(store):  # Feast edits files in its cache; SQL it reads again by itself
-        with _answering(store):
-            store.registry.refresh(store.project)
-
-
-@contextmanager
-def _answering(store: "FeatureStore") -> Iterator[None]:
-    """Whatever is raised here is the registry's: every client library raises its own."""
-    try:
-        yield
-    except (FeaturePlatformError, _ConflictError):
-        raise
-    except Exception as error:
-        raise unreachable(store, error) from error
-
-
-@contextmanager
-def _named_online(store: "FeatureStore") -> Iterator[None]:
-    """Let what the online store raises while Feast applies be known for its own."""
-    online: Any = store._get_provider().online_store  # noqa: SLF001 - that Feast will use
-    if online is None:
-        yield
-        return
-    update = online.update
-
-    def named(*arguments: Any, **named_arguments: Any) -> None:
-        try:
-            update(*arguments, **named_arguments)
-        except (FeaturePlatformError, sqlite3.Error):
-            raise
-        except Exception as error:
-            raise OnlineStoreError(
-                f"online store '{store.config.online_store.type}'",
-                f"it could not make the tables of the feature views ({type_and_line(error)})",
-                "check that the store runs, and that its user may make tables",
-            ) from error
-
-    online.update = named
-    try:
-        yield
-    finally:
-        del online.update
-
-
-@contextmanager
-def _conditional_writes(store: "FeatureStore") -> Iterator[None]:
-    """Let Feast write the registry's file as a whole, and only over what it has read."""
-    with _answering(store):
-        target = None if is_sql(store) else registry_file(store)
-    if target is None:
-        yield
-        return
-    registry = store.registry
-    stock = registry._registry_store  # noqa: SLF001 - the one seam Feast has here
-    registry._registry_store = _ConditionalStore(store, target, stock)  # noqa: SLF001
-    try:
-        yield
-    finally:
-        registry._registry_store = stock  # noqa: SLF001
-
-
-class _ConditionalStore:
-    """Feast's registry store over a `RegistryFile`."""
-
-    def __init__(self, store: "FeatureStore", target: RegistryFile, stock: Any) -> None:
-        self._store = store
-        self._target = target
-        self._stock = stock
-        self._version: Any = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stock, name)
-
-    def get_registry_proto(self) -> Any:
-        from feast.protos.feast.core.Registry_pb2 import Registry
-
-        with _answering(self._store):
-            content, self._version = self._target.read()
-            return Registry.FromString(content)
-
-    def update_registry_proto(self, registry_proto: Any) -> None:
-        import uuid
-        from datetime import UTC, datetime
-
-        registry_proto.version_id = str(uuid.uuid4())
-        registry_proto.last_updated.FromDatetime(datetime.now(UTC))
-        content = registry_proto.SerializeToString()
-        with _answering(self._store):
-            self._target.write(content, self._version)
-            # Also where it was refused: a client that got no answer tried again, and met its own.
-            written, self._version = self._target.read()
-        if written != content:
-            raise _ConflictError
-
-
-@contextmanager
-def _registry_errors(store: "FeatureStore") -> Iterator[None]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (FeaturePlatformError, _ConflictError):
-        raise
-    except FileNotFoundError as error:
-        if not _in_inference(error):
-            raise unreachable(store, error) from error
-        path = error.filename or (error.args[0] if error.args else "unknown path")
-        raise SourceError(
-            f"source table '{path}'",
-            "there is no such file, and Feast looks there for what the repo does not say",
-            "build the table, or declare every join key's type and every feature in the schema",
-        ) from error
-    except (SQLAlchemyError, OSError) as error:
-        raise unreachable(store, error) from error
-    except sqlite3.Error as error:  # a SQLite registry raises SQLAlchemy's
-        raise OnlineStoreError(
-            f"online store '{store.config.online_store.type}'",
-            f"it could not make the tables of the feature views ({first_line(error)})",
-            "Feast's SQLite store takes letters, digits and _ in project and view names: rename "
-            "what has others, or choose the type "
-            "feature_platform.plugins.GuardedSqliteOnlineStore, which takes any",
-        ) from error
-
-
-def _in_inference(error: BaseException) -> bool:
-    """Whether it was raised while Feast looked up types in a source table."""
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_globals.get("__name__") == "feast.inference":
-            return True
-        trace = trace.tb_next
-    return False

@@ -1,29 +1,47 @@
-"""What `feast apply` would change, or has changed, told apart from what Feast only believes."""
+"""The difference between a repo and its registry, without Feast's false positives."""
 
 import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
 class RegistryChange:
-    """What `apply` changes in the registry, or would.
+    """What `apply` changes in the registry, or would change.
 
     Attributes:
-        added: Objects that are new, such as ``feature view driver_stats``.
+        added: New objects, such as ``feature view driver_stats``.
         updated: Objects whose definition differs.
-        deleted: Objects the repo no longer defines.
-        text: Feast's own account of it, without colours.
+        deleted: Objects that the repo no longer defines.
+        text: Feast's description of the change, without colours.
     """
 
     added: tuple[str, ...]
     updated: tuple[str, ...]
     deleted: tuple[str, ...]
     text: str
+
+    @classmethod
+    def of(cls, difference: Any) -> Self:
+        """The change of a ``RegistryDiff`` of Feast."""
+        from feast.diff.property_diff import TransitionType
+        from feast.feature_view import DUMMY_ENTITY_NAME
+
+        names: dict[Any, list[str]] = {}
+        for each in difference.feast_object_diffs:
+            if each.name != DUMMY_ENTITY_NAME:
+                kind = each.feast_object_type.value
+                names.setdefault(each.transition_type, []).append(f"{kind} {each.name}")
+        return cls(
+            added=tuple(sorted(names.get(TransitionType.CREATE, []))),
+            updated=tuple(sorted(names.get(TransitionType.UPDATE, []))),
+            deleted=tuple(sorted(names.get(TransitionType.DELETE, []))),
+            text=_COLOURS.sub("", difference.to_string()).strip(),
+        )
 
     def __bool__(self) -> bool:
         return bool(self.added or self.updated or self.deleted)
@@ -32,10 +50,10 @@ class RegistryChange:
         return self.text
 
 
-def real_difference(difference: Any) -> Any:
-    """The difference without objects that differ in nothing a repo can say.
+def without_false_positives(difference: Any) -> Any:
+    """Remove objects from a ``RegistryDiff`` that equal their registered definition.
 
-    Feast finds a view changed when windows of it were materialized, and then shows the times at
+    Feast reports a view as changed once its windows have been materialized, and quotes the times at
     which its sources were registered.
     """
     from feast.diff.property_diff import TransitionType
@@ -45,19 +63,19 @@ def real_difference(difference: Any) -> Any:
         for each in difference.feast_object_diffs
         if each.transition_type != TransitionType.UPDATE
         or any(
-            _said(prop.val_existing) != _said(prop.val_declared)
+            _comparable(prop.val_existing) != _comparable(prop.val_declared)
             for prop in each.feast_object_property_diffs
         )
     ]
     return difference
 
 
-def _said(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     """A property without the times at which it was registered."""
     if isinstance(value, Sequence) and value and hasattr(value[0], "DESCRIPTOR"):
-        # Parents of a view are views; what a service takes of views are projections of them.
-        of = _parent if "source_views" in value[0].DESCRIPTOR.fields_by_name else _said
-        return [of(each) for each in value]
+        # A view's parents are whole views; a service holds projections of views.
+        is_parent = "source_views" in value[0].DESCRIPTOR.fields_by_name
+        return [_comparable_parent(each) if is_parent else _comparable(each) for each in value]
     if not hasattr(value, "HasField"):
         return value
     plain = copy.deepcopy(value)
@@ -68,12 +86,12 @@ def _said(value: Any) -> Any:
     return plain
 
 
-def _parent(spec: Any) -> Any:
-    """What a derived view repeats of a parent, without what Feast writes otherwise each time.
+def _comparable_parent(spec: Any) -> Any:
+    """A parent's definition inside a derived view, without what Feast writes differently each time.
 
-    That is a TTL of nothing, and the pickle of a transformation whose text is there.
+    That is a TTL of zero, and the pickle of a transformation whose text is stored as well.
     """
-    plain = _said(spec)
+    plain = _comparable(spec)
     if not plain.ttl.ToNanoseconds():
         plain.ClearField("ttl")
     plain.stream_source.ClearField("meta")
@@ -82,25 +100,7 @@ def _parent(spec: Any) -> Any:
         plain.ClearField("stream_source")
     if plain.feature_transformation.user_defined_function.body_text:
         plain.feature_transformation.user_defined_function.ClearField("body")
-    parents = [_parent(each) for each in plain.source_views]
+    parents = [_comparable_parent(each) for each in plain.source_views]
     del plain.source_views[:]
     plain.source_views.extend(parents)
     return plain
-
-
-def described(difference: Any) -> RegistryChange:
-    """What a ``RegistryDiff`` of Feast says, by name."""
-    from feast.diff.property_diff import TransitionType
-    from feast.feature_view import DUMMY_ENTITY_NAME
-
-    names: dict[Any, list[str]] = {}
-    for each in difference.feast_object_diffs:
-        if each.name != DUMMY_ENTITY_NAME:
-            kind = each.feast_object_type.value
-            names.setdefault(each.transition_type, []).append(f"{kind} {each.name}")
-    return RegistryChange(
-        added=tuple(sorted(names.get(TransitionType.CREATE, []))),
-        updated=tuple(sorted(names.get(TransitionType.UPDATE, []))),
-        deleted=tuple(sorted(names.get(TransitionType.DELETE, []))),
-        text=_COLOURS.sub("", difference.to_string()).strip(),
-    )

@@ -1,66 +1,47 @@
-"""One atomic read-modify-write of a feature view in the registry, whatever it is kept in."""
+"""Atomic read-modify-write of one feature view in the registry, whatever kind of registry it is."""
 
+import copy
 import time
-import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import RegistryError
 from feature_platform.registry.registry_address import is_sql, registry_subject
-from feature_platform.registry.registry_files import RegistryFile, registry_file
-from feature_platform.registry.registry_locks import registry_lock, unreachable
+from feature_platform.registry.registry_files import has_file
+from feature_platform.registry.registry_writes import change_registry
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 Change = Callable[[Any], None]
-"""Edits a ``FeatureView`` or ``StreamFeatureView`` message in place; may be called again."""
+"""Edits a ``FeatureView`` or ``StreamFeatureView`` message in place; may run more than once."""
 
-ATTEMPTS = 200
-"""How often an edit starts over because another writer was faster."""
 _BUSY_MILLISECONDS = 60_000
 
 
-def edit_view(store: "FeatureStore", name: str, change: Change) -> bool:
+def edit_view(store: "FeatureStore", name: str, change: Change) -> None:
     """Read a feature view from the registry, change it, and write it back, as one step.
 
-    - A local file is edited under a lock, and replaced by renaming a complete new one over it.
-    - A SQL registry is edited in one transaction that holds the row (PostgreSQL, MySQL) or the
-      database (SQLite) from the read on, under the lock that `registry_apply` takes too.
-    - An object in GCS or S3 is written on the condition that it is still the one that was read,
-      and the edit starts over when it is not.
+    A registry in a file is edited as `change_registry` describes. A SQL registry is edited in one
+    transaction that locks the row (PostgreSQL, MySQL) or the database (SQLite) before reading.
 
     Args:
         store: The Feast store.
         name: Name of the view.
         change: The edit.
 
-    Returns:
-        False when this kind of registry (remote, Snowflake, a custom one) offers no atomic edit;
-        nothing was changed then.
-
     Raises:
-        RegistryError: The view is not there, or the registry cannot be reached.
+        RegistryError: There is no such view, or the registry cannot be reached, or offers no atomic
+            edits (remote, Snowflake, custom).
     """
-    if is_sql(store):
-        with registry_lock(store):
-            _edit_sql(store, name, change)
-        return True
-    try:
-        target = registry_file(store)
-    except Exception as error:  # each client library raises its own
-        raise unreachable(store, error) from error
-    if target is None:
-        return False
-    with registry_lock(store):
-        _edit_target(store, name, change, target)
-    try:
-        # Feast writes the whole file from its cache: a stale one would undo this edit.
-        store.registry.refresh(store.project)
-    except Exception as error:
-        raise unreachable(store, error) from error
-    return True
+    if not is_sql(store) and not has_file(store):
+        raise RegistryError(
+            registry_subject(store),
+            f"a registry of type '{store.config.registry.registry_type}' offers no atomic edit",
+            "use a file, SQL, gs:// or s3:// registry for what is materialized here",
+        )
+    edit = _edit_sql if is_sql(store) else _edit_file
+    change_registry(store, lambda: edit(store, name, change))
 
 
 def missing_view(store: "FeatureStore", name: str) -> RegistryError:
@@ -69,7 +50,7 @@ def missing_view(store: "FeatureStore", name: str) -> RegistryError:
 
     try:
         known = sorted(view.name for view in store.registry.list_all_feature_views(store.project))
-    except Exception:  # noqa: BLE001 - the names only help; what matters is said below
+    except Exception:  # noqa: BLE001 - the names are only a hint
         known = []
     near = get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
     hint = f" (nearest: {', '.join(near)})" if near else ""
@@ -80,57 +61,29 @@ def missing_view(store: "FeatureStore", name: str) -> RegistryError:
     )
 
 
-def _edit_target(store: "FeatureStore", name: str, change: Change, target: RegistryFile) -> None:
-    for attempt in range(ATTEMPTS):
-        try:
-            content, version = target.read()
-        except Exception as error:  # each client library raises its own
-            raise unreachable(store, error) from error
-        edited = _edited(store, name, change, content)
-        try:
-            if target.write(edited, version):
-                return
-        except Exception as error:
-            raise unreachable(store, error) from error
-        time.sleep(min(0.01 * (attempt + 1), 0.25))
-    raise RegistryError(
-        registry_subject(store),
-        f"other writers were faster {ATTEMPTS} times in a row",
-        "run again when fewer runs write it, or use a SQL registry",
-        may_pass=True,
-    )
-
-
-def _edited(store: "FeatureStore", name: str, change: Change, content: bytes) -> bytes:
-    """The registry message with the view changed, and a new version as Feast gives one."""
-    from feast.protos.feast.core.Registry_pb2 import Registry
-
-    registry = Registry.FromString(content)
+def _edit_file(store: "FeatureStore", name: str, change: Change) -> None:
+    registry = store.registry.proto()  # Feast's cache, which has just been read from the file
     for view in (*registry.feature_views, *registry.stream_feature_views):
         if view.spec.name == name and view.spec.project == store.project:
-            change(view)
-            registry.version_id = str(uuid.uuid4())
-            registry.last_updated.FromDatetime(datetime.now(UTC))
-            return bytes(registry.SerializeToString())
+            edited = copy.deepcopy(view)
+            change(edited)
+            view.CopyFrom(edited)  # at once: other threads may read the cache
+            store.registry.commit()
+            return
     raise missing_view(store, name)
 
 
 def _edit_sql(store: "FeatureStore", name: str, change: Change) -> None:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        with store.registry.write_engine.connect() as connection:
-            if connection.dialect.name == "sqlite":
-                _edit_sqlite(store, connection, name, change)
-            else:
-                with connection.begin():
-                    _edit_row(store, connection, name, change)
-    except SQLAlchemyError as error:
-        raise unreachable(store, error) from error
+    with store.registry.write_engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            _edit_sqlite(store, connection, name, change)
+        else:
+            with connection.begin():
+                _edit_row(store, connection, name, change)
 
 
 def _edit_sqlite(store: "FeatureStore", connection: Any, name: str, change: Change) -> None:
-    # The driver would begin at the first write, after the read; so it is told not to at all.
+    # The driver begins a transaction at the first write, after the read; so begin it here.
     session = connection.execution_options(isolation_level="AUTOCOMMIT")
     session.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     session.exec_driver_sql("BEGIN IMMEDIATE")

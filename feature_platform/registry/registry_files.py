@@ -1,38 +1,38 @@
-"""The file of a registry, local or in an object store, written only over what was read."""
+"""The file of a registry, local or in an object store, and writes that never lose another's."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from feature_platform.core.published_files import published
 from feature_platform.registry.registry_address import local_registry_file
-from feature_platform.registry.registry_locks import unreachable
+from feature_platform.registry.registry_errors import registry_errors
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 
 class RegistryFile(Protocol):
-    """One complete registry message, kept somewhere, with a version that changes with it."""
+    """One complete registry message with a version that every write changes."""
 
     def read(self) -> tuple[bytes, Any]:
-        """Content and version; an absent file is empty, and has a version of its own.
+        """Content and version; a missing file is empty, and has a version too.
 
         Raises:
-            OSError: Or the client library's own error, when it cannot be read.
+            OSError: It cannot be read; client libraries raise their own errors.
         """
 
     def write(self, content: bytes, version: Any) -> bool:
-        """Replace it if it still has that version; False when it does not.
+        """Replace it if it still has that version; False if it does not.
 
         Raises:
-            OSError: Or the client library's own error, when it cannot be written.
+            OSError: It cannot be written; client libraries raise their own errors.
         """
 
 
 def registry_file(store: "FeatureStore") -> RegistryFile | None:
-    """The file of the store's registry, or None where it is not kept in one we can write so."""
+    """The file of the store's registry; None if it is of a kind without one."""
     local = local_registry_file(store)
     if local is not None:
         return LocalFile(local)
@@ -44,10 +44,16 @@ def registry_file(store: "FeatureStore") -> RegistryFile | None:
     return None
 
 
-def make_registry_object(store: "FeatureStore") -> None:
-    """Make a registry in an object store that is not there yet, unless somebody just has.
+def has_file(store: "FeatureStore") -> bool:
+    """Whether `registry_file` finds one; opens no connection."""
+    in_object_store = str(store.config.registry.path or "").startswith(("gs://", "s3://"))
+    return in_object_store or local_registry_file(store) is not None
 
-    Feast does when it first looks, over whatever another machine has put there since.
+
+def make_registry_object(store: "FeatureStore") -> None:
+    """Create a missing registry in an object store, unless another machine creates it first.
+
+    Feast creates it when it first reads it, and overwrites what another machine has written since.
 
     Raises:
         RegistryError: It cannot be reached.
@@ -58,47 +64,32 @@ def make_registry_object(store: "FeatureStore") -> None:
     from feast.infra.registry.registry import REGISTRY_SCHEMA_VERSION
     from feast.protos.feast.core.Registry_pb2 import Registry
 
-    try:
+    with registry_errors(store):
         content, version = target.read()
         if not content:
             empty = Registry(registry_schema_version=REGISTRY_SCHEMA_VERSION)
             target.write(empty.SerializeToString(), version)
-    except Exception as error:  # each client library raises its own
-        raise unreachable(store, error) from error
 
 
 class LocalFile:
-    """A local file; its version is unused, as edits of it are made under a lock."""
+    """A local file; its version is unused, since its writers hold a lock."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> tuple[bytes, None]:
-        """Content, empty when there is no file."""
+        """Content, empty if there is no file."""
         return (self._path.read_bytes() if self._path.exists() else b""), None
 
     def write(self, content: bytes, version: None) -> bool:  # noqa: ARG002 - see the class
-        """Put a complete new file in its place, so that readers see the old or the new one."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            if self._path.exists():
-                Path(temporary).chmod(self._path.stat().st_mode & 0o777)
-            else:
-                Path(temporary).chmod(0o644)
-            Path(temporary).replace(self._path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        """Replace the file atomically."""
+        with published(self._path) as unfinished:
+            unfinished.write_bytes(content)
         return True
 
 
 class GcsFile:
-    """An object in GCS; its version is its generation, 0 when it is absent."""
+    """An object in GCS; its version is its generation, 0 if it is missing."""
 
     def __init__(self, url: str) -> None:
         from google.cloud import storage
@@ -115,7 +106,7 @@ class GcsFile:
             blob = self._bucket.get_blob(self._name)
             if blob is None:
                 return b"", 0
-            generation = int(blob.generation)  # a download overwrites what the blob knows of itself
+            generation = int(blob.generation)  # the download overwrites the blob's attributes
             try:
                 content = blob.download_as_bytes(if_generation_match=generation)
             except (NotFound, PreconditionFailed):
@@ -123,7 +114,7 @@ class GcsFile:
             return bytes(content), generation
 
     def write(self, content: bytes, version: int) -> bool:
-        """Upload on the condition that the generation is still the one that was read."""
+        """Upload if the generation has not changed."""
         from google.api_core.exceptions import PreconditionFailed
 
         try:
@@ -136,7 +127,7 @@ class GcsFile:
 
 
 class S3File:
-    """An object in S3; its version is its ETag, empty when it is absent."""
+    """An object in S3; its version is its ETag, empty if it is missing."""
 
     def __init__(self, url: str, extra: dict[str, Any]) -> None:
         import boto3  # type: ignore[import-untyped]
@@ -159,14 +150,14 @@ class S3File:
         return found["Body"].read(), found["ETag"]
 
     def write(self, content: bytes, version: str) -> bool:
-        """Put on the condition that the ETag is still the one that was read."""
+        """Put if the ETag has not changed."""
         from botocore.exceptions import ClientError
 
         condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
         try:
             self._client.put_object(**self._at, Body=content, **condition, **self._extra)
         except ClientError as error:
-            # 412: somebody wrote in between; 409: somebody is writing now.
+            # 412: another writer was faster; 409: another writer is writing now.
             if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
                 return False
             raise

@@ -1,4 +1,4 @@
-"""Locks between processes, kept where the registry is kept."""
+"""Locks between processes, beside the registry or in its database."""
 
 import hashlib
 import os
@@ -9,26 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_platform.core.file_locks import DEFAULT_TIMEOUT, file_lock, wait_until
-from feature_platform.errors import RegistryError, type_and_line
+from feature_platform.errors import RegistryError
 from feature_platform.registry.registry_address import (
     is_postgres,
     local_registry_file,
     registry_subject,
 )
+from feature_platform.registry.registry_errors import unreachable
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-_ASK_SECONDS = 1.0  # a server is not asked more often by one that has waited for long
+_SLOWEST_POLL_SECONDS = 1.0  # how often a server is asked after a long wait
 
 
 @contextmanager
 def view_lock(store: "FeatureStore", view: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
     """Let one process at a time materialize a view; others wait.
 
-    Beside a local registry (a file, or a SQLite database) it is a file lock; on PostgreSQL a
-    session advisory lock. Any other registry gets a file lock in the temporary folder, which
-    holds among the processes of one machine. All of them end with the process that holds them.
+    For a local registry (a file, or a SQLite database) it is a lock file beside it; on PostgreSQL a
+    session advisory lock; for any other registry a lock file in the temporary folder, which
+    excludes processes of the same machine only. Locks end with the process that holds them.
 
     Args:
         store: The Feast store.
@@ -55,24 +56,24 @@ def registry_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> It
 
 @contextmanager
 def creation_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
-    """Let one process at a time make a local registry that is not there yet.
+    """Let one process at a time create a local registry that does not exist yet.
 
-    Feast makes it when it first looks: it writes an empty one, over whatever another process has
-    put there since; or it makes the tables of a database, whose file is there before they are, and
-    fails where another process makes them. Nobody edits it before it has been made. Where it is not
-    local, or is there and was not made under this lock, there is no lock.
+    Feast creates it when it first reads it. It writes an empty file over whatever another process
+    has written since; or it makes the tables of a database, whose file exists before they do, and
+    fails if another process is making them. Nothing is locked if the registry is not local, or
+    exists and was not created under this lock.
 
     Args:
-        store: A Feast store that has not looked at its registry.
+        store: A Feast store that has not read its registry.
         timeout: Seconds to wait.
 
     Raises:
         RegistryError: The lock was not free within `timeout`, or its folder cannot be written.
     """
     registry = local_registry_file(store)
-    # Not that of `registry_lock`: who holds that may be the first to look.
+    # Not the name of `registry_lock`: the process that holds that may be the first to read.
     name = "*creation*"
-    # A lock file that only others may write does not keep anybody from reading a registry.
+    # A lock file that this user cannot write must not prevent reading an existing registry.
     if registry is None or (registry.exists() and not os.access(_lock_file(store, name), os.W_OK)):
         yield
         return
@@ -120,50 +121,20 @@ def _advisory_lock(store: "FeatureStore", name: str, timeout: float) -> Iterator
             session.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
         @contextmanager
-        def answering() -> Iterator[None]:
+        def sql_errors() -> Iterator[None]:
             try:
                 yield
             except SQLAlchemyError as error:
-                session.invalidate()  # closing it for good is what frees the lock now
+                session.invalidate()  # closes the connection, which frees the lock
                 raise unreachable(store, error) from error
 
-        with answering():
-            wait_until(attempt, subject, timeout, slowest=_ASK_SECONDS)
+        with sql_errors():
+            wait_until(attempt, subject, timeout, slowest=_SLOWEST_POLL_SECONDS)
         try:
             yield
         except BaseException:
-            with suppress(RegistryError), answering():
+            with suppress(RegistryError), sql_errors():
                 release()
             raise
-        with answering():
+        with sql_errors():
             release()
-
-
-DAMAGED_FILE = (
-    "check its permissions; if it is damaged, restore it from a backup, or remove it, "
-    "and materialize its windows again"
-)
-# Protobuf's, and SQLite's plainest: of a locked or full database it raises one that is derived.
-_OF_DAMAGE = ("DecodeError", "DatabaseError")
-
-
-def unreachable(store: "FeatureStore", error: Exception) -> RegistryError:
-    """The error for a registry that does not answer, its address without credentials.
-
-    Of a local file it says all that is known; what a server has said may repeat a password.
-    """
-    reason: BaseException = getattr(error, "orig", None) or error
-    file = local_registry_file(store)
-    if file is not None and file.is_file():
-        damaged = type(reason).__name__ in _OF_DAMAGE
-        return RegistryError(
-            registry_subject(store),
-            f"its file cannot be read or written ({type_and_line(reason)})",
-            DAMAGED_FILE if damaged else "check its permissions, who else uses it, and the disk",
-            may_pass=False if damaged else None,
-        )
-    return RegistryError(
-        registry_subject(store),
-        f"it cannot be reached or refused the request ({type(reason).__name__})",
-        "check that it runs, its address, and the credentials in feature_store.yaml",
-    )

@@ -1,41 +1,36 @@
-"""Which windows of a feature view are online, as the registry knows it."""
+"""The windows of a feature view that the registry records as online."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.core.windows import Window, merge, missing
-from feature_platform.errors import RegistryError, WindowError
-from feature_platform.registry.registry_address import local_registry_file, registry_subject
+from feature_platform.core.windows import Window, as_utc, merge
+from feature_platform.errors import WindowError
+from feature_platform.registry.registry_address import local_registry_file
 from feature_platform.registry.registry_edit import edit_view, missing_view
-from feature_platform.registry.registry_locks import unreachable
+from feature_platform.registry.registry_errors import registry_errors
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 
 def load_view(store: "FeatureStore", name: str) -> Any:
-    """The view of that name, fresh from the registry: of any kind, on-demand ones too.
+    """The view of that name, of any kind, read from the registry without its cache.
 
     Raises:
         RegistryError: There is none, or the registry cannot be reached.
     """
     from feast.errors import FeatureViewNotFoundException
 
-    try:
-        return store.registry.get_any_feature_view(name, store.project, allow_cache=False)
-    except FeatureViewNotFoundException:
-        raise missing_view(store, name) from None
-    except Exception as error:  # every registry raises its own
-        raise unreachable(store, error) from error
+    with registry_errors(store):
+        try:
+            return store.registry.get_any_feature_view(name, store.project, allow_cache=False)
+        except FeatureViewNotFoundException:
+            raise missing_view(store, name) from None
 
 
 def materialized_windows(store: "FeatureStore", view: str) -> list[Window]:
-    """The windows that are online: merged, in order, fresh from the registry.
-
-    Args:
-        store: The Feast store.
-        view: Name of the feature view.
+    """The windows that are online, merged and in order, read without the registry's cache.
 
     Raises:
         RegistryError: There is no such view, or the registry cannot be reached.
@@ -44,40 +39,38 @@ def materialized_windows(store: "FeatureStore", view: str) -> list[Window]:
 
 
 def registered_views(store: "FeatureStore") -> dict[str, Any]:
-    """Every feature view of the registry by name, fresh, in one go; none where there is none yet.
+    """Every registered feature view by name, in one request; empty if there is no registry yet.
 
     Raises:
         RegistryError: The registry cannot be reached.
     """
     file = local_registry_file(store)
     if file is not None and not file.exists():
-        return {}  # Feast would make it, only because somebody asked
-    try:
+        return {}  # reading it would create it
+    with registry_errors(store):
         views = store.registry.list_all_feature_views(store.project, allow_cache=False)
-    except Exception as error:  # every registry raises its own
-        raise unreachable(store, error) from error
     return {view.name: view for view in views}
 
 
 def windows_of(view: Any) -> list[Window]:
-    """The merged windows in a Feast feature view that is already at hand."""
+    """The windows recorded in a Feast feature view object, merged and in order."""
     intervals = getattr(view, "materialization_intervals", [])
-    return _merged((_aware(start), _aware(end)) for start, end in intervals)
+    return _merged((as_utc(start), as_utc(end)) for start, end in intervals)
 
 
 def record_window(store: "FeatureStore", view: str, window: Window) -> list[Window]:
-    """Add a window to those that are online, atomically, and mark the view available.
+    """Record a window as online, atomically, and mark the view available.
 
-    However many processes record at once, no window is lost. The list is kept merged, so it does
-    not grow with the number of runs, and a gap stays a gap.
+    No window is lost, however many processes record at once. The windows are stored merged, so
+    their number does not grow with the number of runs; gaps remain.
 
     Args:
         store: The Feast store.
         view: Name of the feature view.
-        window: What is online now.
+        window: The window that is online now.
 
     Returns:
-        All windows that are online, merged.
+        All recorded windows, merged.
 
     Raises:
         WindowError: The window ends in the future.
@@ -92,29 +85,15 @@ def record_window(store: "FeatureStore", view: str, window: Window) -> list[Wind
     return change_windows(store, view, lambda present: [*present, window])
 
 
-def forget_window(store: "FeatureStore", view: str, window: Window) -> list[Window]:
-    """Take a window out of those that are online, so that it counts as missing again.
-
-    Nothing is removed from the online store.
-
-    Returns:
-        The windows that remain.
-
-    Raises:
-        RegistryError: There is no such view, or the registry cannot be reached.
-    """
-    return change_windows(store, view, lambda present: missing(present, [window]))
-
-
 def change_windows(
     store: "FeatureStore", view: str, change: Callable[[list[Window]], Iterable[Window]]
 ) -> list[Window]:
-    """Replace the windows of a view by what `change` makes of them, atomically.
+    """Replace the recorded windows of a view, atomically.
 
     Args:
         store: The Feast store.
         view: Name of the feature view.
-        change: From the merged windows to the new ones; may be called more than once.
+        change: From the recorded windows, merged, to the new ones; may be called more than once.
 
     Returns:
         The new windows, merged.
@@ -141,22 +120,13 @@ def change_windows(
             message.meta.state = FeatureViewState.AVAILABLE_ONLINE.to_proto()
         message.meta.last_updated_timestamp.FromDatetime(datetime.now(UTC))
 
-    if not edit_view(store, view, edit):
-        raise RegistryError(
-            registry_subject(store),
-            f"a registry of type '{store.config.registry.registry_type}' offers no atomic edit",
-            "use a file, SQL, gs:// or s3:// registry for what is materialized here",
-        )
+    edit_view(store, view, edit)
     return list(result)
 
 
 def _merged(intervals: Iterable[tuple[datetime, datetime]]) -> list[Window]:
-    # Feast itself records an empty interval when a run finds nothing to do.
+    # Feast records an empty interval when a run has nothing to do.
     return merge(Window(start, end) for start, end in intervals if start < end)
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _utc(timestamp: Any) -> datetime:

@@ -10,7 +10,7 @@ from feature_platform.core.feast_seams import views_to_use
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import ViewLayout, view_layout
 from feature_platform.errors import FeaturePlatformError, RegistryError
-from feature_platform.registry.registry_locks import unreachable
+from feature_platform.registry.registry_errors import unreachable
 from feature_platform.registry.windows_on_record import load_view, windows_of
 from feature_platform.repo.computability import why_transformed
 
@@ -130,7 +130,7 @@ def served_service(store: "FeatureStore", name: str) -> ServedService:
             f"feature service '{name}'",
             f"Feast cannot serve it ({error})",
             "enable its views, or wait until they are online",
-            may_pass=True,
+            is_transient=True,
         ) from error
     except Exception as error:  # every registry raises its own
         raise unreachable(store, error) from error

@@ -1,14 +1,12 @@
 """One window of a source table, built on DuckDB: the repo's SQL is run, a Parquet file is left."""
 
-import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.core.file_names import file_name
-from feature_platform.core.published_files import publish
+from feature_platform.core.published_files import published
 from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, SourceError
 from feature_platform.tables.source_sql import render
@@ -70,11 +68,8 @@ def build_parquet_window(
     query = render(_read(sql_path), "duckdb", window, computed_at, name=str(sql_path))
     replaced = files_inside(target_folder, window)
     path = target_folder / file_name(window)
-    # Not *.parquet: whatever a crash leaves behind is invisible to readers of the folder.
-    unfinished = target_folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
-        target_folder.mkdir(parents=True, exist_ok=True)
-        with duckdb.connect(":memory:") as connection:
+        with published(path, replaced) as unfinished, duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
             _bind(connection_setup, connection, window, subject)
             connection.execute(
@@ -82,7 +77,6 @@ def build_parquet_window(
                 "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
             )
             rows = _validated_rows(connection, unfinished, window, event_timestamp_column, subject)
-        publish(unfinished, path, replaced)
     except FeaturePlatformError:
         raise
     except duckdb.Error as error:
@@ -95,9 +89,6 @@ def build_parquet_window(
             f"cannot write '{path}': {error.strerror or error}",
             "check the folder's permissions and free space, then rerun",
         ) from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
     return BuiltWindow(path, window, rows, tuple(replaced))
 
 
@@ -114,7 +105,7 @@ def _bind(
             subject,
             f"its raw tables cannot be bound: {error}",
             "check the files that raw_tables.py reads, then rerun",
-            may_pass=True,
+            is_transient=True,
         ) from error
 
 

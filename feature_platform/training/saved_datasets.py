@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from feature_platform.registry.registry_apply import change_registry
+from feature_platform.registry.registry_writes import change_registry
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -1,13 +1,10 @@
 """Immutable, versioned folders: one Parquet file and the manifest that explains it."""
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from feature_platform.core.file_locks import locked_file
+from feature_platform.core.published_files import sync_to_disk
 from feature_platform.errors import SourceError, first_line
 
 DATA = "data.parquet"
@@ -79,7 +78,7 @@ def publish_snapshot(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -
         SourceError: The folder cannot be written.
     """
     try:
-        with _alone(root):
+        with locked_file(root / _LOCK):
             return _published(root, table, manifest)
     except OSError as error:
         raise SourceError(
@@ -117,25 +116,13 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         compression="zstd",
         version="2.6",
     )
-    _on_disk(path)
+    sync_to_disk(path)
 
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Let one process at a time write below `root`; a lock ends with the process that holds it."""
-    root.mkdir(parents=True, exist_ok=True)
-    handle = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _published(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snapshot:
@@ -155,7 +142,7 @@ def _published(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snap
         pointer = root / f"{_UNFINISHED}{LATEST}"
         _write(pointer, f"{version}\n")
         pointer.replace(root / LATEST)
-        _on_disk(root)
+        sync_to_disk(root)
     finally:
         _clear(root)
     return snapshot
@@ -172,15 +159,7 @@ def _clear(root: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-    _on_disk(path)
-
-
-def _on_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_to_disk(path)
 
 
 def _same(snapshot: Snapshot) -> bool:

@@ -20,7 +20,7 @@ from feature_platform.errors import OnlineStoreError
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.read_back import compare_online
 from feature_platform.materialize.rebuild import rebuild_online
-from feature_platform.registry import registry_apply
+from feature_platform.registry import registry_apply, registry_versions
 from feature_platform.registry.registry_apply import apply
 from feature_platform.registry.windows_on_record import load_view, materialized_windows
 
@@ -151,7 +151,9 @@ def test_an_apply_that_is_killed_leaves_nothing_that_nobody_knows_of(
     materialize_window(store, "user_stats", day(1), day(2))
 
     def killed(*_: object) -> None:
-        monkeypatch.setattr(registry_apply, "change_windows", killed)  # so does what it would undo
+        monkeypatch.setattr(
+            registry_versions, "change_windows", killed
+        )  # so does what it would undo
         raise Killed
 
     monkeypatch.setattr(registry_apply, "change_registry", killed)
@@ -180,14 +182,14 @@ def test_an_apply_that_fails_while_it_forgets_windows_restores_them(
     repo.write([row(1, day(1), 11.0)])
     store = _applied(repo, OLD)
     materialize_window(store, "user_stats", day(1), day(2))
-    real = registry_apply.change_windows
+    real = registry_versions.change_windows
 
     def lost_answer(*arguments: Any) -> None:
-        monkeypatch.setattr(registry_apply, "change_windows", real)
+        monkeypatch.setattr(registry_versions, "change_windows", real)
         real(*arguments)
         raise ConnectionResetError("the edit was made, its answer was lost")
 
-    monkeypatch.setattr(registry_apply, "change_windows", lost_answer)
+    monkeypatch.setattr(registry_versions, "change_windows", lost_answer)
     with pytest.raises(ConnectionResetError):
         _applied(repo, NEW)
     assert materialized_windows(repo.open(), "user_stats") == [Window(day(1), day(2))]

@@ -16,12 +16,12 @@ from worlds.processes.registry_processes import contents_of, join_writers, start
 from worlds.sample_repos import SampleRepo, row, served
 from worlds.times import day
 
-from feature_platform.core.windows import Window
+from feature_platform.core.windows import Window, missing
 from feature_platform.errors import OnlineStoreError, RegistryError, WindowError
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.registry.registry_apply import apply, ensure_registered, plan
 from feature_platform.registry.windows_on_record import (
-    forget_window,
+    change_windows,
     materialized_windows,
     record_window,
 )
@@ -99,12 +99,13 @@ def test_a_store_that_was_open_before_sees_the_windows_of_others(
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
-def test_a_forgotten_window_counts_as_missing(
+def test_a_window_that_is_taken_out_leaves_a_gap(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     store = _repo(kind, tmp_path, request).applied()
     record_window(store, "user_stats", Window(day(1), day(6)))
-    forget_window(store, "user_stats", Window(day(3), day(4)))
+    gone = [Window(day(3), day(4))]
+    change_windows(store, "user_stats", lambda known: missing(known, gone))
     assert materialized_windows(store, "user_stats") == [
         Window(day(1), day(3)),
         Window(day(4), day(6)),

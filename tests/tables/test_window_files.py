@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from worlds.times import utc
 
 from feature_platform.core.file_names import file_name
-from feature_platform.core.published_files import publish
+from feature_platform.core.published_files import published
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
 from feature_platform.tables.window_files import built_windows, files_inside
@@ -89,13 +89,41 @@ def test_an_overlap_that_is_more_than_the_window_is_refused_by_name(tmp_path: Pa
 
 
 def test_publishing_replaces_the_file_and_removes_what_it_covers(tmp_path: Path):
-    unfinished, path = tmp_path / ".new.tmp", tmp_path / "all.parquet"
-    unfinished.write_text("new")
+    path = tmp_path / "all.parquet"
     path.write_text("old")
     covered = tmp_path / "part.parquet"
     covered.touch()
 
-    publish(unfinished, path, [covered, tmp_path / "already gone.parquet"])
+    with published(path, [covered, tmp_path / "already gone.parquet"]) as unfinished:
+        unfinished.write_text("new")
+        assert path.read_text() == "old"
 
     assert [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
     assert path.read_text() == "new"
+
+
+def test_a_write_that_fails_changes_nothing_and_leaves_nothing(tmp_path: Path):
+    path, covered = tmp_path / "all.parquet", tmp_path / "part.parquet"
+    path.write_text("old")
+    covered.touch()
+
+    def fail_half_way() -> None:
+        with published(path, [covered]) as unfinished:
+            unfinished.write_text("ne")
+            raise ValueError("half-way")
+
+    with pytest.raises(ValueError, match="half-way"):
+        fail_half_way()
+
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["all.parquet", "part.parquet"]
+    assert path.read_text() == "old"
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path):
+    path = tmp_path / "registry.db"
+    path.touch(mode=0o640)
+
+    with published(path) as unfinished:
+        unfinished.write_text("new")
+
+    assert path.stat().st_mode & 0o777 == 0o640

@@ -262,7 +262,7 @@ def _read_database(path: Path) -> None:
 
 
 def _damaged(subject: str, error: Exception) -> FeaturePlatformError:
-    from feature_platform.registry.registry_locks import DAMAGED_FILE
+    from feature_platform.registry.registry_errors import DAMAGED_FILE
 
     problem = f"its file cannot be read ({type(error).__name__})"
     return FeaturePlatformError(subject, problem, DAMAGED_FILE)

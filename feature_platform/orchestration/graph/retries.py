@@ -19,5 +19,5 @@ def one_line_failures() -> Iterator[None]:
         raise dg.Failure(
             description=str(error),
             metadata={"subject": error.subject, "problem": error.problem, "remedy": error.remedy},
-            allow_retries=error.may_pass,
+            allow_retries=error.is_transient,
         ) from error

@@ -5,8 +5,6 @@ Losing it costs time and nothing else: it is all read again from the sources and
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from feature_platform.core.published_files import published
 from feature_platform.orchestration.graph.translator import op_name
 from feature_platform.repo.project import FeastProject
 
@@ -131,13 +130,6 @@ def _load(file: Path) -> tuple[Memory, str]:
 
 
 def _save(file: Path, text: str) -> None:
-    unfinished = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     # A home that cannot be written, or does not last, makes the next tick slower.
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError), published(file) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, file)  # noqa: PTH105
-    except OSError:
-        # On a full disk the beginning of a file a minute would keep it full.
-        with suppress(OSError):
-            unfinished.unlink()

@@ -168,12 +168,16 @@ def test_a_server_that_is_dead_is_tried_again(tmp_path: Path) -> None:
         assert _tries(_materialize(store)) == 3
 
 
-def test_an_error_says_the_same_of_waiting_in_another_process() -> None:
-    for cause, may_pass in ((ConnectionRefusedError(), True), (ValueError(), False)):
+def test_an_error_keeps_is_transient_when_pickled() -> None:
+    for cause, is_transient in ((ConnectionRefusedError(), True), (ValueError(), False)):
         error = SourceError("source 'x'", "it cannot be read", "look")
         error.__cause__ = cause
         again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-        assert (error.may_pass, again.may_pass, str(again)) == (may_pass, may_pass, str(error))
+        assert (error.is_transient, again.is_transient, str(again)) == (
+            is_transient,
+            is_transient,
+            str(error),
+        )
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "worlds.unknown_stores.UnknownSqliteOnlineStore"])

@@ -6,9 +6,6 @@ from datetime import timedelta
 import dagster as dg
 from worlds.automation.shop import LONG_AND_SHORT, ONE, Shop, asked, day
 
-from feature_platform.core.windows import Window
-from feature_platform.registry.windows_on_record import forget_window
-
 NOW = day(12.5)
 
 
@@ -115,5 +112,5 @@ def test_a_gap_that_was_filled_and_opens_again_is_a_run_that_dagster_has_not_see
         keys.append(request.run_key)
         shop.record(11, 11, "only")
         assert shop.look("gap", now).requests == []
-        forget_window(shop.sample.project.store(), "only", Window(day(11), day(12)))
+        shop.forget("only", 11)
     assert len(set(keys)) == 2

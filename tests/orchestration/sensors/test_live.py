@@ -14,7 +14,7 @@ from worlds.times import MARCH
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.checks.freshness_checks import FRESH
-from feature_platform.registry.windows_on_record import forget_window, materialized_windows
+from feature_platform.registry.windows_on_record import materialized_windows
 
 SETTINGS = "AutomationSettings(running=True, every_seconds=5, grace=timedelta(minutes=1))"
 
@@ -79,7 +79,7 @@ def test_a_daemon_keeps_its_schedule_and_mends_what_is_missing_or_wrong(
         )
         wait(lambda: online() == whole, "yesterday")
         # A window is lost.
-        forget_window(store, "only", Window(day(first + 1), day(first + 2)))
+        shop.forget("only", first + 1)
         wait(lambda: done("feature_platform/automation", "gap"), "the gap")
         assert online() == whole
         # A day is corrected.

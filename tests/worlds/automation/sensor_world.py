@@ -21,7 +21,6 @@ from feature_platform.orchestration.watch.observed_events import (
 )
 from feature_platform.registry.registry_apply import apply, plan
 from feature_platform.registry.windows_on_record import (
-    forget_window,
     materialized_windows,
     record_window,
 )
@@ -115,7 +114,7 @@ class World:
             self.shop.write(9, orders=40_000)
             self.flaky = Counter({("long", key(9)): 2, ("short", key(9)): 1})
         if step == 20:
-            forget_window(self.store, "seen", window(6))
+            self.shop.forget("seen", 6)
         if step == 24:
             self.shop.edit('("short", orders, 5)', '("short", orders, 5, ("orders", "returns"))')
             self.defined = {("short", key(number)) for number in range(7, DAYS)}

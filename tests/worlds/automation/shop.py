@@ -11,11 +11,12 @@ from worlds.repos import write_table
 from worlds.times import key, window
 from worlds.times import march as day
 
+from feature_platform.core.windows import missing
 from feature_platform.orchestration.repairs.repair_sensors import Tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.orchestration.watch.observed_events import RANGE_END, RANGE_START
 from feature_platform.registry.registry_apply import ensure_registered
-from feature_platform.registry.windows_on_record import record_window
+from feature_platform.registry.windows_on_record import change_windows, record_window
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
@@ -51,6 +52,11 @@ class Shop(Watched):
         for view in views:
             ensure_registered(store, self.sample.project.contents, view)
             record_window(store, view, window(day(first), last - first + 1))
+
+    def forget(self, view: str, number: int) -> None:
+        """Take a day out of the registry's record, as if it had never been online."""
+        gone = [window(day(number))]
+        change_windows(self.sample.project.store(), view, lambda known: missing(known, gone))
 
     def edit(self, old: str, new: str) -> None:
         """Change the repo's definitions."""
