@@ -11,12 +11,8 @@ from feature_platform.reports.ranges import axis_ends, ranges_svg
 from feature_platform.reports.trend import MARKS, trend_svg
 from feature_platform.statistics import BinShare, Comparison, Measure
 from feature_platform.statistics.comparison import SHARES
-from feature_platform.statistics.verdicts import spoken
+from feature_platform.statistics.drift_statistics import STATISTICS, full_title
 
-_SHARES = (
-    *("null_rate_change", "unseen_share", "largest_unseen_share", "share_change"),
-    *("infinite_share_change", "distinct_change", "new_share_rise"),
-)
 _FIRST_YEARS = 1e8  # seconds: what is less is an age, not a moment
 
 
@@ -32,13 +28,15 @@ def summary_row(comparison: Comparison, trend: Sequence[Comparison] | None) -> s
         cells = f'<td colspan="3">{escape(_reason(comparison))}</td>'
     else:
         cells = (
-            f"<td>{escape(_capital(spoken(worst.statistic)))}</td>"
+            f"<td>{escape(_capital(full_title(worst.statistic)))}</td>"
             f'<td class="n">{_value(worst, worst.value)}</td>'
             f'<td class="n">{_value(worst, worst.threshold)}</td>'
         )
     nulls = percent(comparison.current.null_rate) if comparison.current else percent(None)
     # For narrow screens, which have no room for the third column.
-    small = "" if worst is None else f"<small>{escape(_capital(spoken(worst.statistic)))}</small>"
+    small = (
+        "" if worst is None else f"<small>{escape(_capital(full_title(worst.statistic)))}</small>"
+    )
     drawn = "" if trend is None else f'<td class="spark">{trend_svg(trend, small=True)}</td>'
     return (
         f'<tr><th scope="row"><a href="#{anchor(comparison.feature)}">'
@@ -109,8 +107,8 @@ def _reason(comparison: Comparison) -> str:
 
 
 def _value(measure: Measure, value: float) -> str:
-    plain = measure.statistic.rpartition(".")[2]
-    return percent(value) if plain in _SHARES else number(value)
+    declared = STATISTICS.get(measure.name)
+    return percent(value) if declared is not None and declared.is_share else number(value)
 
 
 def _overlays(comparison: Comparison) -> str:
@@ -229,7 +227,7 @@ def _measure_row(each: Measure) -> str:
     if each.decides and math.isinf(each.threshold):
         threshold = "out of reach"
     return (
-        f'<tr><th scope="row">{escape(_capital(spoken(each.statistic)))}</th>'
+        f'<tr><th scope="row">{escape(_capital(full_title(each.statistic)))}</th>'
         f'<td class="n">{value or _value(each, each.value)}</td>'
         f'<td class="n">{number(each.expected) if each.expected else ""}</td>'
         f'<td class="n">{threshold}</td>'

@@ -6,7 +6,7 @@ from html import escape
 
 from feature_platform.reports.numbers import number
 from feature_platform.statistics import Comparison
-from feature_platform.statistics.verdicts import spoken
+from feature_platform.statistics.drift_statistics import full_title
 
 MARKS = {"ok": "\u2713", "warn": "!", "drift": "\u25b2", "insufficient": "?"}
 """Shown with every verdict, so that none is told by its colour alone."""
@@ -55,7 +55,9 @@ def _told(each: Comparison) -> str:
     said = f"{each.window or 'window'}: {each.verdict}"
     if worst is None:
         return said
-    return f"{said}, {spoken(worst.statistic)} {number(worst.value)} of {number(worst.threshold)}"
+    return (
+        f"{said}, {full_title(worst.statistic)} {number(worst.value)} of {number(worst.threshold)}"
+    )
 
 
 def _summary(history: Sequence[Comparison]) -> str:

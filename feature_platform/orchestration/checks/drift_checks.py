@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "drift"
 REPORT = "feature_platform/report"
-_SAID = 5
-_STATISTICS = ("psi", "ks", "wasserstein", "jensen_shannon", "cramers_v")
+_MOST_LINES = 5
 
 
 def drift_check_names(data: FeastTranslatorData) -> dict[str, str]:
@@ -182,9 +181,11 @@ def severity(verdicts: "Any") -> dg.AssetCheckSeverity:
 
 def _numbers(comparison: "Comparison") -> dict[str, Any]:
     """The numbers of the check: the UI draws each over the runs."""
+    from feature_platform.statistics.drift_statistics import STATISTICS
+
     numbers: dict[str, float] = {"feature_platform/distance": comparison.severity}
     for each in comparison.measures:
-        if each.statistic in _STATISTICS:
+        if each.statistic in STATISTICS and STATISTICS[each.statistic].in_checks:
             numbers[f"feature_platform/{each.statistic}"] = each.value
     for side, summary in (("reference", comparison.reference), ("current", comparison.current)):
         if summary is not None:
@@ -241,8 +242,8 @@ def _worst(verdicts: "Mapping[str, str]", found: "Mapping[str, Sequence[Comparis
 
 
 def _told(lines: Sequence[str]) -> str:
-    more = len(lines) - _SAID
-    return "\n".join(lines[:_SAID]) + (f"\nand {more} more windows" if more > 0 else "")
+    more = len(lines) - _MOST_LINES
+    return "\n".join(lines[:_MOST_LINES]) + (f"\nand {more} more windows" if more > 0 else "")
 
 
 def _calm(sentence: str, windows: int) -> str:
