@@ -48,6 +48,11 @@ class FeatureSkew:
     comparison: Comparison | None = None
 
     @property
+    def label(self) -> str:
+        """The name, marked if it is logged."""
+        return self.name if self.origin == "online" else f"{self.name} (logged)"
+
+    @property
     def match_rate(self) -> float:
         """Share of the compared values that are the same; NaN where none was compared."""
         return math.nan if self.parity is None else self.parity.share("match")
