@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from feature_platform.drift.accepted import accept_command
+from feature_platform.drift.acceptance import accept_command
 from feature_platform.drift.drift_judge import TREND
 from feature_platform.reports.page_rendering import render
 from feature_platform.statistics import Comparison
@@ -34,7 +34,7 @@ def window_page(
     return drift_page(
         result.comparisons,
         title=judge.view,
-        accept=accept_command(judge, result.window) if judge.moves else "",
+        accept=accept_command(judge, result.window) if judge.has_moving_reference else "",
         history=[each for past in history[-TREND:] for each in past.comparisons],
         note=" ".join(notes),
     )

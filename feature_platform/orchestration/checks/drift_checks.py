@@ -80,12 +80,7 @@ def drift_check_results(
 
 def series(found: "WindowDrift") -> dict[str, Any]:
     """The numbers of one partition, each of which the UI draws as a curve over partitions."""
-    numbers: dict[str, Any] = {
-        "feature_platform/features": len(found.comparisons),
-        "feature_platform/features_drifted": _count(found, "drift"),
-        "feature_platform/features_warned": _count(found, "warn"),
-        "feature_platform/features_insufficient": _count(found, "insufficient"),
-    }
+    numbers = _counts(found)
     for each in found.comparisons:
         numbers |= _finite(
             {
@@ -121,10 +116,7 @@ def _summary(
             "feature_platform/reference": f"{window.reference}, version {window.reference_version}"
             if window.reference_version
             else window.reference,
-            "feature_platform/features": len(window.comparisons),
-            "feature_platform/features_drifted": _count(window, "drift"),
-            "feature_platform/features_warned": _count(window, "warn"),
-            "feature_platform/features_insufficient": _count(window, "insufficient"),
+            **_counts(window),
             **_finite({"feature_platform/worst_distance": worst}),
             **_report(partition, pages),
         },
@@ -250,8 +242,13 @@ def _calm(sentence: str, windows: int) -> str:
     return sentence if windows == 1 else f"No drift in {windows} windows. The nearest: {sentence}"
 
 
-def _count(found: "WindowDrift", verdict: str) -> int:
-    return sum(found.verdict_of(each) == verdict for each in found.comparisons)
+def _counts(found: "WindowDrift") -> dict[str, Any]:
+    return {
+        "feature_platform/features": len(found.comparisons),
+        "feature_platform/features_drifted": found.counts["drift"],
+        "feature_platform/features_warned": found.counts["warn"],
+        "feature_platform/features_insufficient": found.counts["insufficient"],
+    }
 
 
 def _finite(numbers: Mapping[str, float]) -> dict[str, Any]:
