@@ -16,14 +16,14 @@ from feature_platform.statistics.bins import unseen_counts
 from feature_platform.statistics.measures import Measure
 from feature_platform.statistics.novelty import ID_LIKE, new_share
 from feature_platform.statistics.null_distributions import (
-    ExceedanceNull,
-    KolmogorovNull,
-    LargestUnseenNull,
     Null,
-    ShareNull,
-    StudentNull,
-    UnseenNull,
+    exceedance_null,
+    kolmogorov_null,
+    largest_unseen_null,
     psi_null,
+    share_null,
+    student_null,
+    unseen_null,
 )
 from feature_platform.statistics.parts import Part
 from feature_platform.statistics.profiles.profile import Profile
@@ -116,7 +116,7 @@ def null_rate_change(part: Part, limit: float | None) -> Effect:
     pooled = (reference.nulls + current.nulls + 0.5) / (reference.rows + current.rows + 1)
     between = part.between(part.spread.nulls) / (pooled * (1 - pooled))
     rate = 1 / reference.rows + 1 / current.rows + between
-    null = ShareNull(np.array([pooled]), np.array([1 / rate]), 1 / current.rows)
+    null = share_null(np.array([pooled]), np.array([1 / rate]), 1 / current.rows)
     return Effect(abs(current.null_rate - reference.null_rate), null, limit)
 
 
@@ -153,7 +153,7 @@ def share_change(part: Part, limit: float | None) -> Effect:
     r, c = part.counts[0][:last], part.counts[1][:last]
     pooled = (r + c + 0.5) / (n_reference + n_current + 1)
     size = 1 / (1 / n_reference + 1 / n_current + part.between(part.spread.bins))
-    null = ShareNull(pooled, np.full(len(r), size), 1 / n_current)
+    null = share_null(pooled, np.full(len(r), size), 1 / n_current)
     return Effect(float(np.abs(c / n_current - r / n_reference).max()), null, limit)
 
 
@@ -168,7 +168,7 @@ def unseen_share(part: Part, limit: float | None) -> Effect | None:
         return Effect(value)
     once = sum(1 for n in reference.categories.counts.values() if n == 1)
     missing = (once + 1) / reference.values if reference.categories.complete else 0.0
-    null = UnseenNull(
+    null = unseen_null(
         mean=min(1.0, missing),
         rows=1 / (1 / current.values + part.between(part.spread.bins)),
         share=current.values / (current.values + reference.values),
@@ -181,7 +181,7 @@ def largest_unseen_share(part: Part, limit: float | None) -> Effect:
     """Share of the values that is the most frequent one that the reference does not know."""
     reference, current = part.reference, part.current
     unseen = unseen_counts(current, reference)
-    null = LargestUnseenNull(
+    null = largest_unseen_null(
         mean=part.novelty.largest,
         rows=current.values,
         share=current.values / (current.values + reference.values),
@@ -202,7 +202,7 @@ def new_share_rise(part: Part, limit: float | None) -> Effect | None:
     # At least one row's worth: where no window had a new value, one may have by chance.
     usual = max(novelty.most, 1 / rows)
     error = math.sqrt(novelty.variance + usual * (1 - usual) / rows)
-    return Effect(value, StudentNull(error, max(1, novelty.windows - 2)), limit)
+    return Effect(value, student_null(error, max(1, novelty.windows - 2)), limit)
 
 
 def distinct_change(part: Part, limit: float | None) -> Effect | None:
@@ -214,14 +214,14 @@ def distinct_change(part: Part, limit: float | None) -> Effect | None:
     if current.categories is None or not current.categories.complete:
         error = math.hypot(error, current.distinct.error * novelty.distinct)
     value = abs(current.distinct_count / current.values - novelty.distinct)
-    return Effect(value, StudentNull(error, novelty.ratios - 1), limit)
+    return Effect(value, student_null(error, novelty.ratios - 1), limit)
 
 
 def ks(part: Part, limit: float | None) -> Effect:
     """Largest difference of the two empirical distribution functions."""
     assert part.reference.ranks and part.current.ranks  # noqa: S101, PT018 - numbers have ranks
     value = distances.kolmogorov_smirnov(part.reference.ranks, part.current.ranks)
-    return Effect(value, KolmogorovNull(1 / _rank_rate(part)), limit)
+    return Effect(value, kolmogorov_null(1 / _rank_rate(part)), limit)
 
 
 def wasserstein(part: Part, _: float | None) -> Effect:
@@ -239,7 +239,7 @@ def infinite_share_change(part: Part, limit: float | None) -> Effect | None:
         return None
     rows = reference.values + current.values
     pooled = (reference.values * r + current.values * c + 0.5) / (rows + 1)
-    null = ShareNull(np.array([pooled]), np.array([1 / _rank_rate(part)]), 1 / current.values)
+    null = share_null(np.array([pooled]), np.array([1 / _rank_rate(part)]), 1 / current.values)
     return Effect(abs(c - r), null, limit)
 
 
@@ -257,7 +257,7 @@ def mean_change(part: Part, limit: float | None) -> Effect | None:
     window = max(reference.std, current.std) ** 2 / current.finite
     error = math.sqrt(own + window + part.between(part.spread.mean))
     floor = None if limit is None else max(limit, _SMALL_EFFECT * reference.std / scale)
-    return Effect(value, StudentNull(error / scale, current.finite - 1), floor)
+    return Effect(value, student_null(error / scale, current.finite - 1), floor)
 
 
 def max_multiplier(part: Part, limit: float | None) -> Effect:
@@ -269,7 +269,7 @@ def max_multiplier(part: Part, limit: float | None) -> Effect:
     beyond = current.ranks.counts(np.array([np.nextafter(limit * reference.maximum, math.inf)]))
     rows = max(float(beyond[-1]), float(value > limit))
     share = current.finite / (current.finite + reference.finite)
-    return Effect(value, ExceedanceNull(rows, share, limit), limit)
+    return Effect(value, exceedance_null(rows, share, limit), limit)
 
 
 STATISTICS: Mapping[str, Statistic] = {

@@ -6,9 +6,8 @@ and `m` of the reference.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import ClassVar, Protocol
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 from scipy import special
@@ -20,234 +19,153 @@ _LARGE = 40.0  # rows expected in the emptiest bin, from which the limiting dist
 _SEED = 20_260_101
 
 
-class Null(Protocol):
-    """The distribution of a statistic when nothing has changed."""
-
-    @property
-    def mean(self) -> float:
-        """Expected value, which the effect is measured from; 0 where chance adds no bias."""
-
-    def p(self, value: float) -> float:
-        """Probability of a value of at least `value`."""
-
-    def quantile(self, alpha: float) -> float:
-        """The value that is exceeded with probability `alpha`."""
-
-
 @dataclass(frozen=True)
-class KolmogorovNull:
+class Null:
+    """The distribution of a statistic when nothing has changed.
+
+    Attributes:
+        p: Probability of at least a value.
+        quantile: The value that is exceeded with a probability.
+        mean: Expected value, which the effect is measured from; 0 where chance adds no bias.
+    """
+
+    p: Callable[[float], float]
+    quantile: Callable[[float], float]
+    mean: float = 0.0
+
+
+def kolmogorov_null(size: float) -> Null:
     """The Kolmogorov-Smirnov distance of two samples; `size` is ``1 / (1 / n + 1 / m)``.
 
     The limiting distribution, which is conservative for small samples and for ties.
     """
-
-    mean: ClassVar[float] = 0.0
-    size: float
-
-    def p(self, value: float) -> float:
-        """Probability of a value of at least `value`."""
-        return float(special.kolmogorov(math.sqrt(self.size) * value))
-
-    def quantile(self, alpha: float) -> float:
-        """The value that is exceeded with probability `alpha`."""
-        return float(special.kolmogi(alpha)) / math.sqrt(self.size)
+    root = math.sqrt(size)
+    return Null(
+        lambda value: float(special.kolmogorov(root * value)),
+        lambda alpha: float(special.kolmogi(alpha)) / root,
+    )
 
 
-@dataclass(frozen=True)
-class GammaNull:
-    """PSI, by the shifted gamma distribution (Pearson type III) of the same first three moments.
-
-    The limit of PSI, a scaled chi-square, is one of them.
-    """
-
-    mean: float
-    std: float
-    skewness: float
-
-    @property
-    def _shape(self) -> float:
-        return 4 / self.skewness**2
-
-    @property
-    def _scale(self) -> float:
-        return self.std * self.skewness / 2
-
-    def p(self, value: float) -> float:
-        """Probability of a value of at least `value`."""
-        above = (value - self.mean) / self._scale + self._shape
-        return float(special.gammaincc(self._shape, max(0.0, above)))
-
-    def quantile(self, alpha: float) -> float:
-        """The value that is exceeded with probability `alpha`."""
-        above = float(special.gammainccinv(self._shape, alpha))
-        return self.mean + (above - self._shape) * self._scale
-
-
-@dataclass(frozen=True)
-class ShareNull:
+def share_null(shares: FloatArray, sizes: FloatArray, row: float) -> Null:
     """The largest absolute change among shares of rows, such as the null rate.
 
     Each tail is that of the signed root of the likelihood ratio, corrected by half a row. It holds
     far into the tail for rare events, where the normal approximation does not; tails are added up.
 
-    Attributes:
+    Args:
         shares: The shares when nothing has changed, pooled over both sides; one per category.
         sizes: ``1 / (1 / n + 1 / m)`` of each share.
         row: One row of the current window as a share, ``1 / n``.
     """
 
-    mean: ClassVar[float] = 0.0
-    shares: FloatArray = field(compare=False)
-    sizes: FloatArray = field(compare=False)
-    row: float
+    def tail(change: float) -> float:
+        possible = (shares + change <= 1) & (shares + change >= 0)
+        before = shares[possible]
+        now = before + change
+        divergence = special.rel_entr(now, before) + special.rel_entr(1 - now, 1 - before)
+        roots = np.sqrt(2 * sizes[possible] * np.maximum(divergence, 0))
+        return float(special.ndtr(-roots).sum())
 
-    def p(self, value: float) -> float:
-        """Probability of a value of at least `value`."""
-        change = value - self.row / 2
-        if change <= 0:
-            return 1.0
-        return min(1.0, self._tail(change) + self._tail(-change))
+    def p(value: float) -> float:
+        change = value - row / 2
+        return 1.0 if change <= 0 else min(1.0, tail(change) + tail(-change))
 
-    def quantile(self, alpha: float) -> float:
-        """The value that is exceeded with probability `alpha`."""
-        return _invert(self.p, alpha, 1.0)
-
-    def _tail(self, change: float) -> float:
-        possible = (self.shares + change <= 1) & (self.shares + change >= 0)
-        shares, sizes = self.shares[possible], self.sizes[possible]
-        moved = shares + change
-        divergence = special.rel_entr(moved, shares) + special.rel_entr(1 - moved, 1 - shares)
-        return float(special.ndtr(-np.sqrt(2 * sizes * np.maximum(divergence, 0))).sum())
+    return Null(p, partial(_invert, p))
 
 
-@dataclass(frozen=True)
-class StudentNull:
+def student_null(error: float, freedom: float) -> Null:
     """An absolute difference of means with the standard error `error`: Student's t distribution."""
 
-    mean: ClassVar[float] = 0.0
-    error: float
-    freedom: float
-
-    def p(self, value: float) -> float:
-        """Probability of a value of at least `value`."""
-        if not self.error > 0:
+    def p(value: float) -> float:
+        if not error > 0:
             return 1.0 if value <= 0 else 0.0
-        return float(2 * special.stdtr(self.freedom, -abs(value) / self.error))
+        return float(2 * special.stdtr(freedom, -abs(value) / error))
 
-    def quantile(self, alpha: float) -> float:
-        """The value that is exceeded with probability `alpha`."""
-        return float(-special.stdtrit(self.freedom, alpha / 2)) * self.error
+    return Null(p, lambda alpha: float(-special.stdtrit(freedom, alpha / 2)) * error)
 
 
-@dataclass(frozen=True)
-class ExceedanceNull:
+def exceedance_null(rows: float, share: float, bound: float) -> Null:
     """How many of the greatest values of both sides are in the current window.
 
     Under exchangeability the `rows` greatest are all in the current window with a probability of
     ``(n / (n + m)) ** rows`` at most, whatever the distribution of the values.
 
-    Attributes:
+    Args:
         rows: Rows of the current window above the bound.
         share: ``n / (n + m)``.
         bound: The bound, in units of the statistic.
     """
-
-    mean: ClassVar[float] = 0.0
-    rows: float
-    share: float
-    bound: float
-
-    def p(self, value: float) -> float:
-        """Probability of a value of at least `value`."""
-        return float(self.share**self.rows) if value > self.bound and self.rows else 1.0
-
-    def quantile(self, alpha: float) -> float:
-        """The bound where so many rows above it are that improbable, else infinity."""
-        return self.bound if self.rows and self.share**self.rows <= alpha else math.inf
+    chance = float(share**rows) if rows else 1.0
+    return Null(
+        lambda value: chance if value > bound else 1.0,
+        # The rows above the bound count, not how far above it they are.
+        lambda alpha: bound if rows and chance <= alpha else math.inf,
+    )
 
 
-@dataclass(frozen=True)
-class UnseenNull:
+def unseen_null(mean: float, rows: float, share: float, categories: int) -> Null:
     """Share of rows whose category the reference has never seen.
 
     Some are always expected: by Good and Turing, the share of the reference's rows whose category
     occurs once. A new category of ``k`` rows has all of them in the current window with probability
     ``(n / (n + m)) ** k``, for each of the categories.
 
-    Attributes:
+    Args:
         mean: The expected share.
         rows: Effective rows of the current window.
         share: ``n / (n + m)``.
         categories: Number of categories on both sides.
     """
 
-    mean: float
-    rows: float
-    share: float
-    categories: int
+    def quantile(log_alpha: float) -> float:
+        # Bernstein's inequality for the sum plus the bound for one category.
+        nats = -log_alpha
+        binomial = math.sqrt(2 * nats * mean / rows) + nats / (3 * rows)
+        burst = (math.log(categories) + nats) / -math.log(share) / rows
+        return mean + binomial + burst
 
-    def p(self, value: float) -> float:
-        """Probability of a value of at least `value`."""
-        if value <= self.mean:
+    def p(value: float) -> float:
+        if value <= mean:
             return 1.0
         low, high = -700.0, 0.0  # ln(p)
         for _ in range(60):
             middle = (low + high) / 2
-            low, high = (middle, high) if self._quantile(middle) > value else (low, middle)
+            low, high = (middle, high) if quantile(middle) > value else (low, middle)
         return math.exp(high)
 
-    def quantile(self, alpha: float) -> float:
-        """The value that is exceeded with probability `alpha`."""
-        return self._quantile(math.log(alpha))
-
-    def _quantile(self, log_alpha: float) -> float:
-        # Bernstein's inequality for the sum plus the bound for one category.
-        nats = -log_alpha
-        binomial = math.sqrt(2 * nats * self.mean / self.rows) + nats / (3 * self.rows)
-        burst = (math.log(self.categories) + nats) / -math.log(self.share) / self.rows
-        return self.mean + binomial + burst
+    return Null(p, lambda alpha: quantile(math.log(alpha)), mean)
 
 
-@dataclass(frozen=True)
-class LargestUnseenNull:
+def largest_unseen_null(mean: float, rows: int, share: float, categories: int) -> Null:
     """Share of the most frequent value that the reference has never seen, of an open set.
 
     Either it is as frequent as new values usually are at most, with a Poisson number of rows; or it
-    has any frequency and all its ``k`` rows are in the current window, as in `UnseenNull`.
+    has any frequency and all its ``k`` rows are in the current window, as in `unseen_null`.
 
-    Attributes:
+    Args:
         mean: The usual share of the most frequent new value.
         rows: Rows of the current window.
         share: ``n / (n + m)``.
         categories: Number of categories on both sides.
     """
 
-    mean: float
-    rows: int
-    share: float
-    categories: int
-
-    def p(self, value: float) -> float:
-        """Probability of a value of at least `value`."""
+    def p(value: float) -> float:
         # Half a row less: a share is a whole number of rows, whatever rounding made of it.
-        rows = value * self.rows - 0.5
-        if rows <= 0 or value <= self.mean:
+        above = value * rows - 0.5
+        if above <= 0 or value <= mean:
             return 1.0
-        usual = float(special.gammainc(rows + 0.5, self.mean * self.rows)) if self.mean else 0.0
-        return float(min(1.0, usual + self.categories * self.share**rows))
+        usual = float(special.gammainc(above + 0.5, mean * rows)) if mean else 0.0
+        return float(min(1.0, usual + categories * share**above))
 
-    def quantile(self, alpha: float) -> float:
-        """The value that is exceeded with probability `alpha`."""
-        return _invert(self.p, alpha, 1.0)
+    return Null(p, partial(_invert, p), mean)
 
 
-def psi_null(
-    reference: FloatArray, current: FloatArray, inflation: float = 1.0
-) -> GammaNull | None:
+def psi_null(reference: FloatArray, current: FloatArray, inflation: float = 1.0) -> Null | None:
     """The null distribution of PSI when the current window has the reference's shares of bins.
 
-    Its limit is chi-square with ``bins - 1`` degrees of freedom times ``1 / n + 1 / m``. Where a
-    bin expects fewer than 40 rows, the moments are simulated with a fixed seed.
+    The shifted gamma distribution (Pearson type III) of the same first three moments. They are
+    those of the limit, chi-square with ``bins - 1`` degrees of freedom times ``1 / n + 1 / m``;
+    where a bin expects fewer than 40 rows, they are simulated with a fixed seed.
 
     Args:
         reference: Counts of the reference, one per bin.
@@ -274,7 +192,13 @@ def psi_null(
         moments = _simulated(tuple(sorted(map(_rounded, shares))), *nearby)
         # Mean and standard deviation scale with the rate, as those of the limit do.
         inflation *= rate / (1 / nearby[0] + 1 / nearby[1])
-    return GammaNull(moments[0] * inflation, moments[1] * inflation, moments[2])
+    mean, std, skewness = moments[0] * inflation, moments[1] * inflation, moments[2]
+    shape, scale = 4 / skewness**2, std * skewness / 2
+    return Null(
+        lambda value: float(special.gammaincc(shape, max(0.0, (value - mean) / scale + shape))),
+        lambda alpha: mean + (float(special.gammainccinv(shape, alpha)) - shape) * scale,
+        mean,
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -301,9 +225,9 @@ def _rounded(value: float) -> float:
     return float(f"{value:.1e}")
 
 
-def _invert(p: Callable[[float], float], alpha: float, high: float) -> float:
-    """The least value up to `high` whose `p` is at most `alpha`; `p` is non-increasing."""
-    low = 0.0
+def _invert(p: Callable[[float], float], alpha: float) -> float:
+    """The least value up to 1 whose `p` is at most `alpha`; `p` is non-increasing."""
+    low, high = 0.0, 1.0
     for _ in range(24):
         middle = (low + high) / 2
         low, high = (middle, high) if p(middle) > alpha else (low, middle)

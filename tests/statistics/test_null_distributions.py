@@ -9,12 +9,12 @@ from feature_platform.statistics.distances import psi
 from feature_platform.statistics.drift_statistics import STATISTICS
 from feature_platform.statistics.novelty import Novelty
 from feature_platform.statistics.null_distributions import (
-    ExceedanceNull,
-    KolmogorovNull,
-    ShareNull,
-    StudentNull,
-    UnseenNull,
+    exceedance_null,
+    kolmogorov_null,
     psi_null,
+    share_null,
+    student_null,
+    unseen_null,
 )
 from feature_platform.statistics.parts import Part
 from feature_platform.statistics.profiles.profile import Profile
@@ -24,7 +24,7 @@ from feature_platform.statistics.thresholds import Thresholds
 
 
 def test_kolmogorov_law_is_that_of_scipy():
-    null = KolmogorovNull(size=400.0)
+    null = kolmogorov_null(size=400.0)
     assert null.p(0.08) == pytest.approx(stats.kstwobign.sf(0.08 * 20))
     assert null.quantile(1e-5) == pytest.approx(stats.kstwobign.isf(1e-5) / 20)
 
@@ -33,7 +33,7 @@ def test_student_law_is_welchs_test_of_scipy(random: np.random.Generator):
     reference, current = random.normal(size=50), random.normal(0.4, size=40)
     error = math.sqrt(reference.var(ddof=1) / 50 + current.var(ddof=1) / 40)
     expected = stats.ttest_ind(reference, current, equal_var=False)
-    null = StudentNull(error, expected.df)
+    null = student_null(error, expected.df)
     assert null.p(abs(current.mean() - reference.mean())) == pytest.approx(expected.pvalue)
     assert null.p(null.quantile(0.01)) == pytest.approx(0.01)
 
@@ -69,7 +69,7 @@ def test_psi_has_no_law_where_nothing_can_vary():
 
 @pytest.mark.parametrize(("share", "rows"), [(0.02, 100), (0.3, 100), (0.001, 2000)])
 def test_a_share_passes_its_quantile_no_more_often_than_a_binomial_may(share: float, rows: int):
-    null = ShareNull(np.array([share]), np.array([float(rows)]), 1 / rows)
+    null = share_null(np.array([share]), np.array([float(rows)]), 1 / rows)
     for alpha in (0.05, 1e-3, 1e-5):
         bound = null.quantile(alpha)
         exact = stats.binom(rows, share)
@@ -102,15 +102,15 @@ def test_the_null_rate_test_is_a_two_proportion_test_of_scipy(nulls: int, rows: 
 def test_the_greatest_rows_fall_into_the_window_as_seldom_as_hypergeometric_draws_do():
     rows, n, m = 3, 40, 400
     exact = stats.hypergeom(n + m, rows, n).sf(rows - 1)
-    bound = ExceedanceNull(rows, share=n / (n + m), bound=2.0).p(2.5)
+    bound = exceedance_null(rows, share=n / (n + m), bound=2.0).p(2.5)
     assert exact <= bound <= 1.3 * exact
 
 
 def test_no_values_beyond_a_bound_mean_nothing_and_many_mean_much():
-    assert ExceedanceNull(1, share=1 / 31, bound=2.0).p(2.5) == pytest.approx(1 / 31)
-    assert ExceedanceNull(4, share=1 / 31, bound=2.0).p(2.5) == pytest.approx(31.0**-4)
-    assert ExceedanceNull(0, share=1 / 31, bound=2.0).p(1.5) == 1.0
-    assert ExceedanceNull(1, share=1 / 31, bound=2.0).quantile(1e-5) == math.inf
+    assert exceedance_null(1, share=1 / 31, bound=2.0).p(2.5) == pytest.approx(1 / 31)
+    assert exceedance_null(4, share=1 / 31, bound=2.0).p(2.5) == pytest.approx(31.0**-4)
+    assert exceedance_null(0, share=1 / 31, bound=2.0).p(1.5) == 1.0
+    assert exceedance_null(1, share=1 / 31, bound=2.0).quantile(1e-5) == math.inf
 
 
 def test_as_many_unseen_categories_as_good_and_turing_expect_do_not_alarm(
@@ -125,7 +125,7 @@ def test_as_many_unseen_categories_as_good_and_turing_expect_do_not_alarm(
             random.choice(ranks, 1000, p=shares),
         )
         names, counts = np.unique(reference, return_counts=True)
-        null = UnseenNull((counts == 1).sum() / 20_000, 1000, 1 / 21, len(names))
+        null = unseen_null((counts == 1).sum() / 20_000, 1000, 1 / 21, len(names))
         passed += np.isin(current, names, invert=True).mean() > null.quantile(0.01)
     assert passed <= 4
     assert null.p(null.quantile(1e-4)) == pytest.approx(1e-4, rel=0.01)
