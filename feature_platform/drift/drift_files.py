@@ -1,4 +1,4 @@
-"""Small files below a folder or a URL: read whole, written so that nobody meets half of one."""
+"""Small files in a folder or behind a URL, read and written as a whole."""
 
 import gzip
 import json
@@ -20,27 +20,27 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True)
 class Files:
-    """A folder, or whatever fsspec opens by its URL.
+    """A folder, or a URL that fsspec opens.
 
     Attributes:
-        address: An absolute path or a URL, without a slash at its end.
+        address: An absolute path or a URL, without a trailing slash.
     """
 
     address: str
 
     @classmethod
     def of(cls, project: "FeastProject", folder: str) -> "Files":
-        """The files of one project and profile: two profiles read two sources."""
+        """The files of one project and profile: profiles differ in their sources."""
         part = f"{path_part(project.name)}/{path_part(project.profile or 'default')}"
         if "://" in folder:
             return cls(f"{folder.rstrip('/')}/{part}")
         return cls(f"{project.repo_dir / folder}/{part}")
 
     def read_text(self, *name: str) -> str | None:
-        """A file's text; None where there is none.
+        """The text of a file; None if there is none.
 
         Raises:
-            SourceError: It is there, and cannot be read.
+            SourceError: It exists and cannot be read.
         """
         found = self._read("/".join(map(path_part, name)))
         try:
@@ -49,18 +49,18 @@ class Files:
             raise self.damaged(error, *name) from error
 
     def write_text(self, text: str, *name: str) -> None:
-        """Put a file there, whole.
+        """Write a file.
 
         Raises:
-            SourceError: The place refuses.
+            SourceError: It cannot be written.
         """
         self._write("/".join(map(path_part, name)), text.encode())
 
     def read_json(self, *name: str) -> Any:
-        """What `write_json` wrote; None where there is nothing.
+        """The object that `write_json` wrote; None if there is none.
 
         Raises:
-            SourceError: It is there, and cannot be read.
+            SourceError: It exists and cannot be read.
         """
         found = self._read("/".join(map(path_part, name)) + ".json.gz")
         if found is None:
@@ -71,10 +71,10 @@ class Files:
             raise self.damaged(error, f"{name[-1]}.json.gz", under=name[:-1]) from error
 
     def parse_json(self, parse: Callable[[Any], Parsed], *name: str) -> Parsed | None:
-        """What `write_json` wrote, as `parse` makes it; None where there is nothing.
+        """What `parse` makes of the object that `write_json` wrote; None if there is none.
 
         Raises:
-            SourceError: It is there, and cannot be read, or is not what `parse` takes.
+            SourceError: It exists and cannot be read or parsed.
         """
         content = self.read_json(*name)
         try:
@@ -83,27 +83,27 @@ class Files:
             raise self.damaged(error, f"{name[-1]}.json.gz", under=name[:-1]) from error
 
     def damaged(self, why: Exception | str, *name: str, under: tuple[str, ...] = ()) -> SourceError:
-        """The error of a file that is not what was written."""
-        said = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
+        """The error of a damaged file."""
+        reason = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
         return SourceError(
             f"drift file '{'/'.join([self.address, *map(path_part, (*under, *name))])}'",
-            f"is damaged ({said})",
+            f"is damaged ({reason})",
             "remove it; profiles and verdicts are made again, a reference has to be set again",
         )
 
     def write_json(self, content: Any, *name: str) -> None:
-        """Put a JSON object there, whole: the old one or the new one is met, never half of either.
+        """Write a JSON object in one move: a reader sees the old one or the new one.
 
         Raises:
-            SourceError: The place refuses.
+            SourceError: It cannot be written.
         """
         text = json.dumps(content, separators=(",", ":")).encode()
-        # Without a time stamp, so that the same content is the same bytes.
+        # Without a timestamp, so that the same content has the same bytes.
         packed = gzip.compress(text, compresslevel=3, mtime=0)
         self._write("/".join(map(path_part, name)) + ".json.gz", packed)
 
     def names(self, *under: str) -> list[str]:
-        """What lies in a folder, files without their endings, sorted."""
+        """The names in a folder, files without their suffix, sorted."""
         path = "/".join(map(path_part, under))
         try:
             if self._remote:
@@ -142,7 +142,7 @@ class Files:
         try:
             if self._remote:
                 filesystem, root = self._filesystem()
-                # One put: object stores show the old object until the new one is whole.
+                # One put: object stores show the old object until the new one is complete.
                 filesystem.pipe_file(f"{root}/{path}", content)
                 return
             with published(Path(self.address, path)) as unfinished:

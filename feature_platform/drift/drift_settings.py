@@ -71,7 +71,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class TrainingSet:
+class TrainingSetReference:
     """What a feature service was last trained on.
 
     Attributes:
@@ -83,13 +83,13 @@ class TrainingSet:
     path: str | None = None
 
 
-ReferenceKind: TypeAlias = Trailing | SameWeekday | FixedWindow | Named | TrainingSet
+ReferenceKind: TypeAlias = Trailing | SameWeekday | FixedWindow | Named | TrainingSetReference
 _KINDS: Mapping[str, type[ReferenceKind]] = {
     "trailing": Trailing,
     "same_weekday": SameWeekday,
     "fixed": FixedWindow,
     "named": Named,
-    "training_set": TrainingSet,
+    "training_set": TrainingSetReference,
 }
 
 
@@ -264,7 +264,7 @@ def _reference(content: Any, subject: str) -> ReferenceKind:
         ) from None
     if isinstance(made, FixedWindow):
         fixed_window(made)
-    if isinstance(made, Named | TrainingSet) and not found[names[0]].strip():
+    if isinstance(made, Named | TrainingSetReference) and not found[names[0]].strip():
         raise RepoError(f"{subject}, reference {name}", "is empty", f"write {name}: NAME")
     if isinstance(made, Trailing | SameWeekday):
         most = made.days if isinstance(made, Trailing) else made.weeks

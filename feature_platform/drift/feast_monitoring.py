@@ -1,7 +1,7 @@
-"""Profiles as Feast's own monitoring keeps them, so that its command, API and UI show our windows.
+"""Profiles as metrics of Feast's own monitoring, so that its command, API and UI show our windows.
 
 Feast stores its metrics through the offline store: Parquet files in ``feast_monitoring/`` of the
-repo, or tables of the warehouse. A row of ours has the key and the columns of one of Feast's.
+repo, or tables of the warehouse. Our rows have the keys and columns of Feast's.
 """
 
 import math
@@ -27,10 +27,9 @@ _SHARES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
 def is_monitored(store: "FeatureStore", window: Window) -> bool:
-    """Whether Feast keeps metrics of such a window here.
+    """Whether Feast stores metrics of such a window.
 
-    That is where the repo's configuration has a section ``data_quality_monitoring``, and for days
-    of UTC: Feast knows no shorter window, and calls each by its first day.
+    It does for UTC days, if the repo's configuration has a section ``data_quality_monitoring``.
     """
     midnight = window.start.replace(hour=0, minute=0, second=0, microsecond=0)
     day = window.start == midnight and window.end == midnight + timedelta(days=1)
@@ -40,9 +39,9 @@ def is_monitored(store: "FeatureStore", window: Window) -> bool:
 def write_metrics(
     store: "FeatureStore", view: str, window: Window, profiles: Mapping[str, Profile]
 ) -> int:
-    """Write the profiles of one window where `feast monitor` keeps its own, over what is there.
+    """Write the profiles of one window as metrics of `feast monitor`, replacing existing ones.
 
-    Numbers and categories alone, as Feast has it; other features are left out.
+    Only numbers and categories, as Feast does.
 
     Args:
         store: The Feast store.
@@ -51,11 +50,11 @@ def write_metrics(
         profiles: By feature.
 
     Returns:
-        How many features were written; 0 where Feast keeps no metrics of such windows.
+        Number of features written; 0 if Feast stores no metrics of such windows.
 
     Raises:
         RegistryError: There is no such view.
-        SourceError: The offline store cannot keep metrics.
+        SourceError: The offline store cannot store metrics.
     """
     if not is_monitored(store, window):
         return 0
@@ -80,13 +79,13 @@ def write_metrics(
         "granularity": "daily",
         "data_source_type": "batch",
         "computed_at": datetime.now(UTC),
-        # The end is not in it, and a profile does not know its newest row.
+        # The end is exclusive, and a profile does not have its newest event time.
         "max_event_timestamp": window.end - timedelta(microseconds=1),
         "is_baseline": False,
     }
     offline = provider_of(store).offline_store
     try:
-        # Feast rewrites a file whole, without a lock of its own.
+        # Feast rewrites whole files without a lock.
         with file_lock(Path(str(store.config.repo_path)) / "feast_monitoring" / ".lock", view):
             offline.ensure_monitoring_tables(store.config)
             offline.save_monitoring_metrics(
@@ -98,7 +97,7 @@ def write_metrics(
     except Exception as error:  # every offline store raises its own
         raise SourceError(
             f"monitoring of feature view '{view}'",
-            f"offline store '{store.config.offline_store.type}' cannot keep Feast's metrics "
+            f"offline store '{store.config.offline_store.type}' cannot store Feast's metrics "
             f"({type_and_line(error)})",
             "remove 'data_quality_monitoring' from feature_store.yaml, or use an offline store "
             "that `feast monitor` works with",
@@ -107,7 +106,7 @@ def write_metrics(
 
 
 def feature_metrics(name: str, found: Profile, kind: str) -> dict[str, Any]:
-    """A profile in the words of Feast's metrics; None where a number does not apply.
+    """A profile as a row of Feast's metrics; numbers that do not apply are None.
 
     Args:
         name: The feature.
@@ -150,12 +149,12 @@ def feature_metrics(name: str, found: Profile, kind: str) -> dict[str, Any]:
 
 
 def _histogram(found: Profile) -> dict[str, Any]:
-    """Bins of equal width between least and greatest, as Feast's."""
+    """Bins of equal width between minimum and maximum, as Feast's."""
     low, high = found.minimum, found.maximum
     if low == high:
         return {"bins": [low, high], "counts": [found.finite], "bin_width": 0.0}
     edges = np.linspace(low, high, _BINS + 1)
-    # The outer bins are open, and end with the finite values.
+    # The outer bins are open, but without infinities.
     counts = found.histogram(edges[1:-1])
     counts[0] -= found.negative_infinities
     counts[-1] -= found.positive_infinities

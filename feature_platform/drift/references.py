@@ -1,15 +1,15 @@
-"""References of a view: frozen when they are set, versioned, kept beside its profiles."""
+"""References of a view: immutable, versioned, and stored beside its profiles."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.drift.drift_files import Files
-from feature_platform.errors import StatisticsError
 from feature_platform.statistics import Reference, SeasonWindow, season_of
+from feature_platform.statistics.profiles.arrays import require_schema
 
 if TYPE_CHECKING:
     from feature_platform.drift.window_profiles import WindowProfiles
@@ -22,16 +22,16 @@ _CURRENT = "CURRENT"
 
 @dataclass(frozen=True)
 class ViewReference:
-    """What the features of a view are compared with.
+    """The references of the features of a view.
 
     Attributes:
-        label: What people call it.
-        features: Reference of each feature.
-        problems: Features that have none, and why.
-        name: Its name; empty for a trailing reference, which nobody sets.
+        label: Its name for people.
+        features: Reference by feature.
+        problems: Why the other features have none.
+        name: Its name; empty for a moving reference, which is not stored.
         origin: What it was made from, such as the version of a training set.
         created: When it was set, aware.
-        notes: What a reader should know of the reference of a feature; not kept.
+        notes: Remarks on the reference of a feature for the reader; not stored.
     """
 
     label: str
@@ -44,12 +44,12 @@ class ViewReference:
 
     @property
     def version(self) -> str:
-        """Twelve hexadecimal digits of the content."""
-        said = "\n".join(f"{name} {each.version}" for name, each in sorted(self.features.items()))
-        return hashlib.sha256(f"{self.origin}\n{said}".encode()).hexdigest()[:12]
+        """Twelve hexadecimal digits of the SHA-256 of the content."""
+        lines = "\n".join(f"{name} {each.version}" for name, each in sorted(self.features.items()))
+        return hashlib.sha256(f"{self.origin}\n{lines}".encode()).hexdigest()[:12]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back."""
+        """A JSON object for `from_json`."""
         return {
             "schema_version": SCHEMA_VERSION,
             "version": self.version,
@@ -63,17 +63,14 @@ class ViewReference:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ViewReference":
-        """What `to_json` wrote.
+        """The inverse of `to_json`.
 
         Raises:
-            StatisticsError: It was written by another version of this package.
+            StatisticsError: It is of another schema version.
         """
-        if data.get("schema_version") != SCHEMA_VERSION:
-            raise StatisticsError(
-                f"stored reference '{data.get('name')}'",
-                f"is of schema version {data.get('schema_version')!r}",
-                "set it again: feature-platform drift --set-reference",
-            )
+        subject = f"stored reference '{data.get('name')}'"
+        remedy = "set it again: feature-platform drift --set-reference"
+        require_schema(data, SCHEMA_VERSION, subject, remedy)
         return cls(
             label=data["label"],
             features={name: Reference.from_json(each) for name, each in data["features"].items()},
@@ -86,17 +83,17 @@ class ViewReference:
 
 @dataclass(frozen=True)
 class ReferenceStore:
-    """Where the references of a view are kept: every version, and which of them is current."""
+    """The stored references of a view: every version, and which of them is current."""
 
     files: Files
     view: str
 
     def current(self, name: str) -> ViewReference | None:
-        """The reference of that name; None where nobody has set it.
+        """The reference of that name; None if it is not set.
 
         Raises:
-            SourceError: It is there, and cannot be read.
-            StatisticsError: It was written by another version of this package.
+            SourceError: It exists and cannot be read.
+            StatisticsError: It is of another schema version.
         """
         version = self.files.read_text("references", self.view, name, _CURRENT)
         if version is None:
@@ -105,7 +102,7 @@ class ReferenceStore:
             ViewReference.from_json, "references", self.view, name, version.strip()
         )
         if found is None:
-            # Somebody has set it: to call it unset would be to judge without it.
+            # It is set: without this error, windows would be judged without it.
             raise self.files.damaged(
                 f"version '{version.strip()}' is not there",
                 *("references", self.view, name, _CURRENT),
@@ -113,31 +110,14 @@ class ReferenceStore:
         return found
 
     def set(self, reference: ViewReference) -> None:
-        """Freeze it under its name; an older version of that name is kept, but not current."""
+        """Store it as the current version of its name; older versions are kept."""
         place = ("references", self.view, reference.name)
         self.files.write_json(reference.to_json(), *place, reference.version)
         self.files.write_text(f"{reference.version}\n", *place, _CURRENT)
 
     def names(self) -> list[str]:
-        """The names that are set."""
+        """The names of all references."""
         return self.files.names("references", self.view)
-
-
-def reference_of_windows(
-    windows: Sequence["WindowProfiles"],
-    features: Iterable[str],
-    *,
-    source: "ReferenceSource",
-    label: str,
-    name: str = "",
-    origin: str = "",
-) -> ViewReference:
-    """A reference of the windows' stored profiles, with their weekdays; nothing is read again.
-
-    Where a feature changed its type among the windows, the type that most of them have counts.
-    """
-    each = dict.fromkeys(features, windows)
-    return reference_of_each(each, source=source, label=label, name=name, origin=origin)
 
 
 def reference_of_each(
@@ -148,12 +128,14 @@ def reference_of_each(
     name: str = "",
     origin: str = "",
 ) -> ViewReference:
-    """As `reference_of_windows`, each feature of windows of its own.
+    """A reference of the profiles of windows, with their weekdays as seasons.
+
+    If a feature changed its type among the windows, its most common type counts.
 
     Args:
         chosen: Windows by feature, oldest first.
-        source: Where it comes from.
-        label: What people call it.
+        source: Its kind.
+        label: Its name for people.
         name: Its name, if it is to be stored.
         origin: What it was made from.
     """
@@ -166,8 +148,8 @@ def reference_of_each(
             if feature in window.features and window.features[feature].rows
         ]
         if not held:
-            said = [window.problems[feature] for window in windows if feature in window.problems]
-            problems[feature] = said[-1] if said else "none of its windows holds a row"
+            known = [window.problems[feature] for window in windows if feature in window.problems]
+            problems[feature] = known[-1] if known else "none of its windows holds a row"
             continue
         usual = _usual_type([each for _, each in held])
         found[feature] = Reference.of_windows(
@@ -184,9 +166,9 @@ def reference_of_each(
 
 
 def with_spread_of(reference: Reference, windows: Sequence["WindowProfiles"]) -> Reference:
-    """A reference of few windows, which differ as much as `windows` did among themselves.
+    """A reference of few windows, with the variance between windows of `windows`.
 
-    Of all of them, not of those of one weekday: so few windows have no seasons.
+    All of them count, not those of one weekday: so few windows have no seasons.
     """
     held = [w.features[reference.feature] for w in windows if reference.feature in w.features]
     held = [

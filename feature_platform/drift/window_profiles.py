@@ -1,4 +1,4 @@
-"""Profiles of the windows of a view: made in one pass over its source, stored, merged later."""
+"""Profiles of the windows of a view: made in one pass over its source, and stored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from feature_platform.drift.drift_files import Files
 from feature_platform.errors import StatisticsError
 from feature_platform.sources.relation import VIEW, open_relation
 from feature_platform.statistics import Profile, profile
+from feature_platform.statistics.profiles.arrays import require_schema
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
     from feast.data_source import DataSource
 
 SCHEMA_VERSION = 1
-# Windows whose profiles are in memory at once while a source is read.
-_AT_ONCE = 64
+_AT_ONCE = 64  # windows whose profiles are in memory while a source is read
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class WindowProfiles:
 
     Attributes:
         window: The window.
-        rows: Its rows.
-        features: Profile of each feature that can be profiled.
-        problems: Why the others cannot, such as a column that is not there.
+        rows: Its number of rows.
+        features: Profile by feature.
+        problems: Why other features have none, such as a missing column.
     """
 
     window: Window
@@ -42,11 +42,11 @@ class WindowProfiles:
     problems: Mapping[str, str] = field(default_factory=dict)
 
     def covers(self, features: Sequence[str]) -> bool:
-        """Whether something is known of all of them."""
+        """Whether each of the features has a profile or a problem."""
         return all(name in self.features or name in self.problems for name in features)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back."""
+        """A JSON object for `from_json`."""
         return {
             "schema_version": SCHEMA_VERSION,
             "window": [self.window.start.isoformat(), self.window.end.isoformat()],
@@ -57,17 +57,14 @@ class WindowProfiles:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "WindowProfiles":
-        """What `to_json` wrote.
+        """The inverse of `to_json`.
 
         Raises:
-            StatisticsError: It was written by another version.
+            StatisticsError: It is of another schema version.
         """
-        if data.get("schema_version") != SCHEMA_VERSION:
-            raise StatisticsError(
-                "stored profiles", "are of another schema version", "profile the window again"
-            )
+        require_schema(data, SCHEMA_VERSION, "stored profiles", "profile the window again")
         return cls(
-            Window(*(datetime.fromisoformat(each) for each in data["window"])),
+            Window(*map(datetime.fromisoformat, data["window"])),
             int(data["rows"]),
             {name: Profile.from_json(each) for name, each in data["features"].items()},
             dict(data["problems"]),
@@ -76,30 +73,30 @@ class WindowProfiles:
 
 @dataclass(frozen=True)
 class ProfileStore:
-    """Where the profiles of a view's windows are kept, a file a window."""
+    """The stored profiles of a view, one file per window."""
 
     files: Files
     view: str
 
     def read(self, window: Window, features: Sequence[str]) -> WindowProfiles | None:
-        """Those of a window; None where there are none that know all `features`."""
+        """The profiles of a window; None if there are none of all `features`."""
         try:
             found = self.files.parse_json(
                 WindowProfiles.from_json, "profiles", self.view, window_name(window)
             )
         except StatisticsError:
-            return None  # of another version of this package: made again from the source
+            return None  # of another release: made again from the source
         return found if found and found.covers(features) else None
 
     def write(self, profiles: WindowProfiles) -> None:
-        """Keep them; those of the same window are replaced."""
+        """Store them; those of the same window are replaced."""
         self.files.write_json(
             profiles.to_json(), "profiles", self.view, window_name(profiles.window)
         )
 
 
 def feature_columns(view: "FeatureView") -> dict[str, str]:
-    """Feature to the column of its batch source that holds it."""
+    """Column of the batch source by feature."""
     renamed = {new: old for old, new in view.batch_source.field_mapping.items()}
     return {each.name: renamed.get(each.name, each.name) for each in view.features}
 
@@ -110,20 +107,20 @@ def profile_windows(
     windows: Sequence[Window],
     columns: Mapping[str, str],
 ) -> Iterator[WindowProfiles]:
-    """Profiles of windows of a source, whose rows are read once and never held.
+    """Profiles of windows of a source, in one pass in constant memory.
 
     Args:
         store: The Feast store.
         source: A batch source.
         windows: Windows that do not overlap.
-        columns: Feature to source column.
+        columns: Source column by feature.
 
     Yields:
-        Those of each window, oldest first.
+        The profiles of each window, oldest first.
 
     Raises:
-        SourceError: The table is missing or unreadable; a missing column is a problem of its
-            feature only.
+        SourceError: The table is missing or unreadable; a missing column is only a problem of its
+            feature.
     """
     ordered = sorted(windows)
     for at in range(0, len(ordered), _AT_ONCE):
@@ -137,11 +134,11 @@ def _profiled(
     columns: Mapping[str, str],
 ) -> list[WindowProfiles]:
     with open_relation(store.config, source, windows, None) as relation:
-        there = {name: column for name, column in columns.items() if column in relation.columns}
-        wanted = dict.fromkeys([*there.values(), relation.timestamp])
+        present = {name: column for name, column in columns.items() if column in relation.columns}
+        wanted = dict.fromkeys([*present.values(), relation.timestamp])
         sql = f"SELECT {', '.join(map(identifier, wanted))} FROM {VIEW}"
         schema = relation.schema(sql)
-        tallies = [_Tally(each, there, schema) for each in windows]
+        tallies = [_Tally(each, present, schema) for each in windows]
         starts = np.array([_micros(each.start) for each in windows])
         for batch in relation.batches(sql):
             times = batch.column(relation.timestamp).cast(pa.int64()).to_numpy()
@@ -153,23 +150,23 @@ def _profiled(
                     tally.add(batch)
                 else:
                     tally.add(batch.take(pa.array(np.flatnonzero(places == place))))
-    gone = {
+    missing = {
         name: f"source '{source.name}' has no column '{column}'"
         for name, column in columns.items()
-        if name not in there
+        if name not in present
     }
-    return [each.profiles(gone) for each in tallies]
+    return [each.profiles(missing) for each in tallies]
 
 
 class _Tally:
-    """The profiles of one window while its rows come in."""
+    """Builds the profiles of one window from batches."""
 
     def __init__(self, window: Window, columns: Mapping[str, str], schema: pa.Schema) -> None:
         self.window, self.columns = window, columns
         self.rows = 0
         self.found: dict[str, Profile] = {}
         self.problems: dict[str, str] = {}
-        # A window without rows still has types.
+        # A window without rows has types too.
         self._take(pa.RecordBatch.from_pylist([], schema=schema))
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -188,9 +185,9 @@ class _Tally:
                 self.problems[name] = f"{error.problem}; {error.remedy}"
                 self.found.pop(name, None)
 
-    def profiles(self, gone: Mapping[str, str]) -> WindowProfiles:
+    def profiles(self, missing: Mapping[str, str]) -> WindowProfiles:
         small = {name: each.compress() for name, each in self.found.items()}
-        return WindowProfiles(self.window, self.rows, small, {**self.problems, **gone})
+        return WindowProfiles(self.window, self.rows, small, {**self.problems, **missing})
 
 
 def _micros(moment: datetime) -> int:

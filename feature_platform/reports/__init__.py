@@ -1,1 +1,1 @@
-"""Pages and pictures of what the statistics found; no Feast, no Dagster."""
+"""HTML pages and pictures of comparisons, without Feast and Dagster."""

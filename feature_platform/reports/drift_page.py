@@ -1,21 +1,19 @@
 """The drift report: one self-contained page that opens offline, worst feature first."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
-from feature_platform.drift.accepted import accept_command
+from feature_platform.drift.acceptance import accept_command
 from feature_platform.drift.drift_judge import TREND
-from feature_platform.reports.document import controls, document
-from feature_platform.reports.feature_section import feature_section, summary_row
+from feature_platform.reports.page_rendering import render
 from feature_platform.statistics import Comparison
+from feature_platform.statistics.comparison import WORST_FIRST
 
 if TYPE_CHECKING:
     from feature_platform.drift.drift_judge import DriftJudge
     from feature_platform.drift.drift_results import WindowDrift
 
-_ORDER = {"drift": 0, "warn": 1, "insufficient": 2, "ok": 3}
-_TRENDS = 60  # windows a trend shows at most
+_TRENDS = 60  # most windows of a trend
 
 
 def window_page(
@@ -24,9 +22,9 @@ def window_page(
     """The page of one judged window, as HTML.
 
     Args:
-        judge: Who judged it.
-        result: What was found of it.
-        history: What was found of the windows before, oldest first.
+        judge: The judge of the view.
+        result: The drift of the window.
+        history: The drift of the windows before, oldest first.
     """
     notes = []
     if result.reference_version:
@@ -36,7 +34,7 @@ def window_page(
     return drift_page(
         result.comparisons,
         title=judge.view,
-        accept=accept_command(judge, result.window) if judge.moves else "",
+        accept=accept_command(judge, result.window) if judge.has_moving_reference else "",
         history=[each for past in history[-TREND:] for each in past.comparisons],
         note=" ".join(notes),
     )
@@ -55,39 +53,32 @@ def drift_page(
     Args:
         comparisons: Those of the window.
         title: What was compared, such as the feature view.
-        history: Comparisons of earlier windows, of any features and in any order; they are told
-            apart by ``window``. Those of this window need not be among them.
+        history: Comparisons of earlier windows, of any features and in any order, with ``window``.
         note: A sentence for the head, such as where the reference comes from.
-        accept: What to type if what has drifted is meant; empty where there is no such command.
+        accept: The command that accepts the drift; empty if there is none.
 
     Returns:
-        HTML without anything to fetch.
+        HTML that fetches nothing.
     """
-    ranked = sorted(comparisons, key=lambda each: (_ORDER[each.verdict], -each.severity))
-    past = _by_feature(history)
-    trends = {each.feature: _trend(past.get(each.feature, []), each) for each in ranked}
-    alarming = [each for each in ranked if each.verdict != "ok"]
-    calm = [each for each in ranked if each.verdict == "ok"]
-    window = next((each.window for each in ranked if each.window), "")
-    heading = f"{title}, {window}" if window else title
-    body = [
-        _head(heading, ranked, note),
-        _overview(ranked, trends),
-        _meant(accept) if any(each.verdict == "drift" for each in ranked) else "",
-        "".join(feature_section(each, trends[each.feature]) for each in alarming),
-    ]
-    if calm:
-        body.append(f'<h2 id="unchanged">Without drift ({len(calm)})</h2>')
-        body += [feature_section(each, trends[each.feature], folded=True) for each in calm]
-    body.append(_method())
-    return document(f"Drift: {heading}", "".join(body))
-
-
-def _by_feature(history: Iterable[Comparison]) -> dict[str, list[Comparison]]:
-    found: dict[str, list[Comparison]] = {}
+    ranked = sorted(comparisons, key=lambda each: (WORST_FIRST[each.verdict], -each.severity))
+    past: dict[str, list[Comparison]] = {}
     for each in history:
-        found.setdefault(each.feature, []).append(each)
-    return found
+        past.setdefault(each.feature, []).append(each)
+    trends = {each.feature: _trend(past.get(each.feature, []), each) for each in ranked}
+    window = next((each.window for each in ranked if each.window), "")
+    return render(
+        "drift.html",
+        section="drift_section.html",
+        kind="Drift",
+        heading=f"{title}, {window}" if window else title,
+        about=". ".join(filter(None, (_reference(ranked), note))),
+        features=ranked,
+        words={verdict: verdict for verdict in WORST_FIRST},
+        calm="Without drift",
+        trends=trends,
+        with_trend=any(len(each) > 1 for each in trends.values()),
+        accept=accept,
+    )
 
 
 def _trend(past: Sequence[Comparison], now: Comparison) -> list[Comparison]:
@@ -97,65 +88,8 @@ def _trend(past: Sequence[Comparison], now: Comparison) -> list[Comparison]:
     return [windows[name] for name in sorted(windows)][-_TRENDS:]
 
 
-def _head(heading: str, ranked: Sequence[Comparison], note: str) -> str:
-    counts = {name: sum(each.verdict == name for each in ranked) for name in _ORDER}
-    labels = sorted({each.reference_label for each in ranked if each.reference_label})
-    seasons = sorted({each.season for each in ranked if each.season})
-    reference = f"Reference: {escape(', '.join(labels))}" if labels else ""
-    if seasons:
-        reference += f", of which {escape(', '.join(seasons))} was compared with"
-    said = " ".join(escape(each) for each in (note,) if each)
-    return (
-        f"<header><h1>{escape(heading)}</h1>"
-        f"<p>{reference}{'. ' if reference and said else ''}{said}</p></header>"
-        + controls(counts, {name: name for name in counts})
-    )
-
-
-def _overview(ranked: Sequence[Comparison], trends: dict[str, list[Comparison]]) -> str:
-    if not ranked:
-        return "<p>There was no feature to compare.</p>"
-    with_trend = any(len(each) > 1 for each in trends.values())
-    rows = "".join(
-        summary_row(each, trends[each.feature] if with_trend else None) for each in ranked
-    )
-    trend = '<th scope="col">Trend</th>' if with_trend else ""
-    return (
-        '<section aria-labelledby="features"><h2 id="features">Features, worst first</h2>'
-        '<div class="scroll"><table class="overview"><thead><tr><th scope="col">Feature</th>'
-        '<th scope="col">Verdict</th><th scope="col">Furthest from its threshold</th>'
-        '<th scope="col" class="n">Value</th><th scope="col" class="n">Threshold</th>'
-        f'<th scope="col" class="n">Nulls</th>{trend}<th scope="col" class="shape">'
-        f"Values (grey: reference)</th></tr></thead><tbody>{rows}</tbody></table>"
-        "</div></section>"
-    )
-
-
-def _meant(command: str) -> str:
-    """What somebody does who knows of the change."""
-    if not command:
-        return ""
-    return (
-        '<section aria-labelledby="meant"><h2 id="meant">If the change is meant</h2><p>It alarms '
-        "until it is undone or accepted: windows that have drifted are left out of the reference. "
-        "To take what has drifted here for the new normal, from the first window in a row that "
-        f"shows it (<code>--feature NAME</code> for one alone):</p><pre>{escape(command)}</pre>"
-        "</section>"
-    )
-
-
-def _method() -> str:
-    return (
-        '<section aria-labelledby="method"><h2 id="method">How to read this</h2><p>A feature has '
-        "drifted when the size of an effect is above its threshold. The threshold is the smallest "
-        "effect that matters, or what chance alone reaches in windows of this many rows, if that "
-        "is larger: <i>set by effect</i> or <i>set by chance</i>. The chance of any false alarm is "
-        "held over all features together (Benjamini-Hochberg); windows that differ from each "
-        "other in the reference itself count for fewer rows. P-values are evidence only: with "
-        "enough rows they are small for changes that do not matter.</p><p>Bins were set by the "
-        "reference: quantiles for numbers, with open outer bins, and one bin for each value that "
-        "is very frequent; names for categories, with <i>other</i> for the rare ones, "
-        "<i>unseen</i> for those that the reference does not know, and <i>null</i>. Where new "
-        "values are usual, as with ids, <i>other or new</i> is one bin, and a new value alarms "
-        "when it is far more frequent than new ones were in the reference.</p></section>"
-    )
+def _reference(comparisons: Sequence[Comparison]) -> str:
+    labels = sorted({each.reference_label for each in comparisons if each.reference_label})
+    seasons = sorted({each.season for each in comparisons if each.season})
+    reference = f"Reference: {', '.join(labels)}" if labels else ""
+    return f"{reference}, of which {', '.join(seasons)} was compared with" if seasons else reference

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers as text."""
 
 import math
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ _DASH = "\N{EN DASH}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """`value` to three significant digits, thousands grouped; a dash where there is none."""
+    """`value` to three significant digits, thousands grouped; a dash for None and NaN."""
     if value is None or math.isnan(value):
         return _DASH
     if math.isinf(value):
@@ -19,7 +19,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share in percent, and a rare one not as 0 %."""
+    """A share in percent; a small one is ``<0.1%``, not 0."""
     if share is None or math.isnan(share):
         return _DASH
     if 0 < share < 0.0005:  # noqa: PLR2004
@@ -28,7 +28,7 @@ def percent(share: float | None) -> str:
 
 
 def chance(p_value: float | None) -> str:
-    """A p-value; below one in a million it says no more than that."""
+    """A p-value; a small one is ``<0.000001``."""
     if p_value is None or math.isnan(p_value):
         return _DASH
     if p_value < 1e-6:  # noqa: PLR2004
@@ -37,7 +37,7 @@ def chance(p_value: float | None) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Seconds since 1970 as a moment in UTC."""
+    """Seconds since 1970 as date and time in UTC."""
     if math.isnan(seconds):
         return _DASH
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

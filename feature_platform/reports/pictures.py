@@ -1,4 +1,4 @@
-"""Small pictures of one comparison, for places that show images and nothing else."""
+"""Pictures of one comparison, for places that only show images."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _MOST_BINS = 24
 def overlay_svg(comparison: Comparison) -> str:
     """Reference (hatched) and current (solid) share of each bin, as an SVG of 480 by 200 pixels.
 
-    The background is white whatever it is shown on, so that it reads in dark mode too.
+    The background is white, so that it is readable in dark mode too.
     """
     bins = shown_bins(comparison.bins)
     title = f"{comparison.feature}: {comparison.verdict}"
@@ -47,12 +47,10 @@ def overlay_data_uri(comparison: Comparison) -> str:
     return f"data:image/svg+xml;base64,{encoded}"
 
 
-def shown_bins(bins: Sequence[BinShare]) -> list[BinShare]:
-    """The bins that somebody fills; of very many the fullest, in their own order."""
+def shown_bins(bins: Sequence[BinShare], most: int = _MOST_BINS) -> list[BinShare]:
+    """The `most` fullest bins that are not empty, in their own order."""
     filled = [each for each in bins if each.reference > 0 or each.current > 0]
-    if len(filled) <= _MOST_BINS:
-        return filled
-    fullest = sorted(filled, key=lambda each: -max(each.reference, each.current))[:_MOST_BINS]
+    fullest = sorted(filled, key=lambda each: -max(each.reference, each.current))[:most]
     return [each for each in filled if each in fullest]
 
 

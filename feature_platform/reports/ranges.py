@@ -1,4 +1,4 @@
-"""Where the values of both sides lie, on one axis: what bins of equal share cannot show."""
+"""The ranges of both sides on one axis, which bins of equal share do not show."""
 
 import math
 from html import escape
@@ -10,18 +10,18 @@ from feature_platform.statistics.comparison import SHARES
 
 _WHISKERS, _ENDS, _BOX = (0.01, 0.99), (0.05, 0.95), (0.25, 0.75)
 _SMALL, _LARGE = 22, 54
-_FEW = 14  # bars that a table cell has room for
+_FEW = 14  # bars of a table cell
 
 
 def ranges_svg(comparison: Comparison, *, small: bool = False) -> str:
-    """Two lines from the 1% to the 99% quantile, reference above current, thick where half lies.
+    """Two lines from the 1% to the 99% quantile, reference above current, the middle half thick.
 
     Args:
-        comparison: Of numbers; of other features a table cell gets its bins, side by side.
-        small: For a table cell, without the values at the ends of the axis.
+        comparison: Of numbers; other features have bars of their bins in a table cell.
+        small: For a table cell.
 
     Returns:
-        Inline SVG scaled to whatever width it is given; empty where there is nothing to draw.
+        Inline SVG as wide as its container; empty where there is nothing to draw.
     """
     sides = (comparison.reference, comparison.current)
     if any(each is None or not _spans(each) for each in sides):
@@ -36,13 +36,13 @@ def ranges_svg(comparison: Comparison, *, small: bool = False) -> str:
         _line(each, side, low, high, room * (0.28 + 0.44 * place))
         for place, (each, side) in enumerate(((before, "reference"), (now, "current")))
     ]
-    told = (
+    label = (
         f"Middle half of the reference {number(_at(before, 0.25))} to {number(_at(before, 0.75))}, "
         f"of the window {number(_at(now, 0.25))} to {number(_at(now, 0.75))}"
     )
     return (
-        f'<svg class="ranges" width="100%" height="{room}" role="img" aria-label="{escape(told)}">'
-        f"<title>{escape(told)}</title>{''.join(lines)}</svg>"
+        f'<svg class="ranges" width="100%" height="{room}" role="img" aria-label="{escape(label)}">'
+        f"<title>{escape(label)}</title>{''.join(lines)}</svg>"
     )
 
 
@@ -89,8 +89,7 @@ def _bars(comparison: Comparison) -> str:
     bins = shown_bins([each for each in comparison.bins if each.part == wanted])
     if len(bins) < 2:  # noqa: PLR2004 - one bin says nothing
         return ""
-    fullest = sorted(bins, key=lambda each: -max(each.reference, each.current))[:_FEW]
-    bins = [each for each in bins if each in fullest]
+    bins = shown_bins(bins, _FEW)
     highest = max(max(each.reference, each.current) for each in bins)
     slot = 100 / len(bins)
     drawn = "".join(
@@ -102,8 +101,8 @@ def _bars(comparison: Comparison) -> str:
             (("reference", each.reference), ("current", each.current))
         )
     )
-    told = f"Shares of {len(bins)} bins, reference beside the window"
+    label = f"Shares of {len(bins)} bins, reference beside the window"
     return (
         f'<svg class="ranges" width="100%" height="{_SMALL}" role="img" '
-        f'aria-label="{escape(told)}"><title>{escape(told)}</title>{drawn}</svg>'
+        f'aria-label="{escape(label)}"><title>{escape(label)}</title>{drawn}</svg>'
     )

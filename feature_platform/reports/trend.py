@@ -1,4 +1,4 @@
-"""How far from its threshold a feature was, window by window, as inline SVG."""
+"""The severity of a feature in each window, as inline SVG."""
 
 import math
 from collections.abc import Sequence
@@ -6,21 +6,21 @@ from html import escape
 
 from feature_platform.reports.numbers import number
 from feature_platform.statistics import Comparison
-from feature_platform.statistics.verdicts import spoken
+from feature_platform.statistics.drift_statistics import full_title
 
 MARKS = {"ok": "\u2713", "warn": "!", "drift": "\u25b2", "insufficient": "?"}
-"""Shown with every verdict, so that none is told by its colour alone."""
+"""Shown with every verdict, so that colour is not the only sign."""
 
 _HEIGHT = 64
-_CAP = 2.0  # thresholds that a full bar stands for
+_CAP = 2.0  # severity of a full bar
 
 
 def trend_svg(history: Sequence[Comparison], *, small: bool = False) -> str:
-    """Bars of severity (1 is the threshold), scaled to whatever width they are given.
+    """Bars of severity (1 is the threshold), as wide as their container.
 
     Args:
-        history: One comparison a window, oldest first.
-        small: Without marks, for a table cell.
+        history: One comparison per window, oldest first.
+        small: For a table cell, without marks.
     """
     if not history:
         return ""
@@ -34,7 +34,7 @@ def trend_svg(history: Sequence[Comparison], *, small: bool = False) -> str:
         bars.append(
             f'<rect class="bar {each.verdict}" x="{place * slot + slot * 0.1:.2f}%" '
             f'y="{height - tall:.1f}" width="{slot * 0.8:.2f}%" height="{tall:.1f}">'
-            f"<title>{escape(_told(each))}</title></rect>"
+            f"<title>{escape(_bar_title(each))}</title></rect>"
         )
         if not small and each.verdict != "ok":
             bars.append(
@@ -50,15 +50,17 @@ def trend_svg(history: Sequence[Comparison], *, small: bool = False) -> str:
     )
 
 
-def _told(each: Comparison) -> str:
+def _bar_title(each: Comparison) -> str:
     worst = each.worst
-    said = f"{each.window or 'window'}: {each.verdict}"
+    title = f"{each.window or 'window'}: {each.verdict}"
     if worst is None:
-        return said
-    return f"{said}, {spoken(worst.statistic)} {number(worst.value)} of {number(worst.threshold)}"
+        return title
+    return (
+        f"{title}, {full_title(worst.statistic)} {number(worst.value)} of {number(worst.threshold)}"
+    )
 
 
 def _summary(history: Sequence[Comparison]) -> str:
     counts = {name: sum(each.verdict == name for each in history) for name in MARKS}
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return f"{len(history)} windows from {history[0].window} to {history[-1].window}: {told}"
+    verdicts = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{len(history)} windows from {history[0].window} to {history[-1].window}: {verdicts}"

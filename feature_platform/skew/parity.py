@@ -1,4 +1,4 @@
-"""Value by value: what is served against what training holds, each difference with its cause."""
+"""Values compared one by one: what is served against what training has, with a cause for each."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from feature_platform.core.windows import Window
 from feature_platform.skew.plain_values import is_default, is_null, python_value, same, same_type
+from feature_platform.skew.served_service import ServedView
 
 Cause = Literal[
     "match", "absent", "stale", "late", "ahead", "expired", "null", "default", "type", "value"
@@ -15,34 +15,35 @@ Cause = Literal[
 """What one value is:
 
 - ``match``: served as trained.
-- ``absent``: neither side has a row of that key; it counts for nothing.
-- ``stale``: training has a newer row, which is not materialized yet and need not be.
-- ``late``: the same, but that row or an older one should have been materialized by now.
-- ``ahead``: a stream has pushed a newer value than the batch source holds.
-- ``expired``: served although it is older than the TTL, where training holds null.
+- ``absent``: neither side has a row of that key; not counted.
+- ``stale``: training has a newer row, which need not be materialized yet.
+- ``late``: training has a newer row, and that or an older one should be materialized by now.
+- ``ahead``: a stream has pushed a newer value than the batch source has.
+- ``expired``: served although older than the TTL, where training has null.
 - ``null``: one side has null where the other has a value.
-- ``default``: one side has 0, empty text, false or an empty list where the other has another value,
+- ``default``: one side has 0, empty text, false or an empty list and the other has another value,
   or serving has it where training has null.
-- ``type``: the values are of two types.
+- ``type``: the values are of different types.
 - ``value``: the values differ.
 """
 
 WRONG: tuple[Cause, ...] = ("late", "null", "default", "type", "value")
-"""Causes that are skew whatever was asked; what is `EXPIRED` is so where it was really asked."""
+"""Causes that are always skew; ``expired`` is skew in a log only."""
+_RANK: tuple[Cause, ...] = (*WRONG, "expired", "stale", "ahead", "absent", "match")
 
-_CLOCK = timedelta(seconds=1)  # Feast's own SQLite store cuts event times to seconds
+CLOCK = timedelta(seconds=1)  # Feast's own SQLite store cuts event times to seconds
 _EXAMPLES = 5
 
 
 @dataclass(frozen=True)
 class Example:
-    """One value that is served otherwise than training has it.
+    """One value that is served otherwise than trained.
 
     Attributes:
         key: Join keys of the request.
-        served: What is served.
-        training: What training holds.
-        cause: Why.
+        served: The served value.
+        training: The value in training.
+        cause: The cause.
     """
 
     key: Mapping[str, Any]
@@ -53,13 +54,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Parity:
-    """How a feature's values compare.
+    """The compared values of one feature.
 
     Attributes:
-        counts: Cause to number of values.
+        counts: Number of values by cause.
         lags: Seconds by which served values are older than training's, of those that are.
-        served: The values served, without the absent ones; None for null.
-        training: Those that training holds, in the same order.
+        served: The served values without absent ones; None for null.
+        training: Training's values, in the same order.
         examples: The first differences, wrong ones before others.
     """
 
@@ -71,11 +72,11 @@ class Parity:
 
     @property
     def compared(self) -> int:
-        """Values compared; absent ones are not."""
+        """Number of compared values, without absent ones."""
         return sum(self.counts.values()) - self.counts.get("absent", 0)
 
     def share(self, *causes: Cause) -> float:
-        """Share of the compared values with one of these causes; NaN where none was compared."""
+        """Share of the compared values with one of these causes; NaN if none was compared."""
         found = sum(self.counts.get(cause, 0) for cause in causes)
         return found / self.compared if self.compared else float("nan")
 
@@ -85,13 +86,12 @@ class Pair:
     """One value on both sides.
 
     Attributes:
-        served: Feast's ``Value`` as it was served.
-        training: As training holds it.
-        served_time: Event time of what was served; None where nothing was.
-        time: Event time of training's row; None where it has none.
-        moment: When it was asked for.
-        held: What the materialized windows hold, if that is something else than `training`; None
-            where that is not known.
+        served: Feast's ``Value`` as served.
+        training: Feast's ``Value`` in training.
+        served_time: Event time of the served value; None if there is none.
+        time: Event time of training's row; None if there is none.
+        moment: The moment of the request.
+        held: The value in the materialized windows; None if it is that of training, or unknown.
         due: Event time of the newest row that should be online by now; None without one.
     """
 
@@ -104,61 +104,45 @@ class Pair:
     due: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Serving:
-    """What may be expected of a view's online store.
+def cause_of(pair: Pair, view: ServedView, *, online: bool) -> Cause:
+    """The cause of one value of a feature that is read, not computed.
 
-    Attributes:
-        ttl: How long a row counts; None is for ever.
-        streamed: Whether a stream writes to it too.
-        windows: What is online; None where the windows of the moment are not known, as for a log.
+    Args:
+        pair: The value.
+        view: Its view.
+        online: Whether it was just read online; the materialized windows of a log are unknown.
     """
-
-    ttl: timedelta | None
-    streamed: bool
-    windows: Sequence[Window] | None
-
-
-def cause_of(pair: Pair, serving: Serving) -> Cause:
-    """What one value of a feature is that is read, not computed."""
     if pair.time is None and is_null(pair.served):
         return "absent"
     if same(pair.served, pair.training):
         return "match"
     if pair.time is None:
-        return _without_row(pair, serving)
-    if pair.served_time and pair.served_time >= pair.time - _CLOCK:
-        pushed = serving.streamed and pair.served_time > pair.time + _CLOCK
+        return _without_row(pair, view)
+    if pair.served_time and pair.served_time >= pair.time - CLOCK:
+        pushed = view.streamed and pair.served_time > pair.time + CLOCK
         return "ahead" if pushed else kind_of(pair.served, pair.training)
-    return _from_older_row(pair, pair.time, serving)
-
-
-def _from_older_row(pair: Pair, time: datetime, serving: Serving) -> Cause:
-    """Training has a row of `time`, and what is served comes from an older one, or from none."""
-    if serving.windows is not None:
-        due = any(time in window for window in serving.windows)
+    if online:
+        due = any(pair.time in window for window in view.windows)
         if due or (pair.held is not None and not same(pair.served, pair.held)):
             return kind_of(pair.served, pair.training)
-    if pair.due is None:
-        return "stale"
-    behind = pair.served_time is None or pair.served_time < pair.due - _CLOCK
-    return "late" if behind else "stale"
+    behind = pair.served_time is None or (pair.due and pair.served_time < pair.due - CLOCK)
+    return "late" if pair.due and behind else "stale"
 
 
-def _without_row(pair: Pair, serving: Serving) -> Cause:
-    """Something is served where training has no row that counts."""
+def _without_row(pair: Pair, view: ServedView) -> Cause:
+    """The cause of a served value where training has no row within the TTL."""
     time = pair.served_time
-    if serving.ttl and time and time < pair.moment - serving.ttl + _CLOCK:
+    if view.ttl and time and time < pair.moment - view.ttl + CLOCK:
         return "expired"
-    return "ahead" if serving.streamed and time else kind_of(pair.served, pair.training)
+    return "ahead" if view.streamed and time else kind_of(pair.served, pair.training)
 
 
 def kind_of(served: Any, training: Any) -> Cause:
-    """How two values differ that do."""
+    """How two different values differ."""
     if is_null(served):
         return "null"
     if is_null(training):
-        # What fillna(0) makes where serving has no value.
+        # fillna(0) makes a default where serving has no value.
         return "default" if is_default(served) else "null"
     if not same_type(served, training):
         return "type"
@@ -170,21 +154,18 @@ def computed_causes(
     training: Sequence[Any],
     inputs: Sequence[Sequence[Cause]],
 ) -> list[Cause]:
-    """The causes of what an on-demand view computes: those of its inputs where they differ."""
+    """The causes of values of an on-demand view: those of its inputs if they differ."""
     found: list[Cause] = []
     for row, (ours, theirs) in enumerate(zip(served, training, strict=True)):
         causes = {each[row] for each in inputs} - {"match"}
-        if causes == {"absent"} and len(inputs):
-            found.append("absent" if same(ours, theirs, computed=True) else kind_of(ours, theirs))
-        elif same(ours, theirs, computed=True):
-            found.append("match")
+        equal = same(ours, theirs, computed=True)
+        if equal:
+            found.append("absent" if causes == {"absent"} else "match")
+        elif causes - {"absent"}:
+            found.append(min(causes, key=_RANK.index))
         else:
-            worst = sorted(causes - {"absent"}, key=_RANK.index)
-            found.append(worst[0] if worst else kind_of(ours, theirs))
+            found.append(kind_of(ours, theirs))
     return found
-
-
-_RANK: tuple[Cause, ...] = (*WRONG, "expired", "stale", "ahead", "absent", "match")
 
 
 def parity(
@@ -196,19 +177,18 @@ def parity(
     moments: Sequence[datetime],
     lags: Sequence[float | None],
 ) -> Parity:
-    """Put the values of one feature together; every key and moment counts once.
+    """Summarize the values of one feature; each key counts once per moment.
 
     Args:
-        causes: One a request.
-        served: Feast's ``Value`` a request.
+        causes: One per request.
+        served: Feast's ``Value``, one per request.
         training: Likewise.
-        keys: The join keys of the feature's view a request; those of one key at one moment count
-            once.
-        moments: When each was asked.
-        lags: Seconds by which the served value is older; None where it is not.
+        keys: The join keys of the feature's view, one per request.
+        moments: The moment of each request.
+        lags: Seconds by which each served value is older; None if it is not.
     """
     counts: Counter[Cause] = Counter()
-    chosen: list[int] = []
+    compared: list[int] = []
     seen: set[tuple[datetime, tuple[tuple[str, str], ...]]] = set()
     for row, key in enumerate(keys):
         mark = (moments[row], tuple((name, repr(value)) for name, value in key.items()))
@@ -217,14 +197,14 @@ def parity(
         seen.add(mark)
         counts[causes[row]] += 1
         if causes[row] != "absent":
-            chosen.append(row)
-    differing = [row for row in chosen if causes[row] != "match"]
+            compared.append(row)
+    differing = [row for row in compared if causes[row] != "match"]
     differing.sort(key=lambda row: _RANK.index(causes[row]))
     return Parity(
         counts=dict(counts),
-        lags=tuple(lag for row in chosen if (lag := lags[row]) is not None),
-        served=tuple(python_value(served[row]) for row in chosen),
-        training=tuple(python_value(training[row]) for row in chosen),
+        lags=tuple(lag for row in compared if (lag := lags[row]) is not None),
+        served=tuple(python_value(served[row]) for row in compared),
+        training=tuple(python_value(training[row]) for row in compared),
         examples=tuple(
             Example(keys[row], python_value(served[row]), python_value(training[row]), causes[row])
             for row in differing[:_EXAMPLES]

@@ -1,4 +1,4 @@
-"""Feast's values as they are compared: what counts as null, as a default, as the same."""
+"""Comparison of Feast's values: which are null, a default, or the same."""
 
 import math
 from typing import Any
@@ -9,11 +9,11 @@ from feature_platform.encoding.feature_values import encode_values
 
 _NUMBERS = {"float_val", "double_val", "int32_val", "int64_val"}
 _LISTS = {"float_list_val", "double_list_val", "int32_list_val", "int64_list_val"}
-_TOLERANCE = 1e-6  # relative; a transformation may add up in another order than its twin did
+_TOLERANCE = 1e-6  # relative; a transformation may add up in another order
 
 
 def values_of(column: pa.Array, value_type: Any) -> list[Any]:
-    """A column as Feast serves it; whole numbers beside nulls stay exact.
+    """A column as Feast's ``Value``; integers beside nulls stay exact.
 
     Raises:
         ValueError: A value does not fit the type.
@@ -25,7 +25,7 @@ def values_of(column: pa.Array, value_type: Any) -> list[Any]:
 
 
 def is_null(value: Any) -> bool:
-    """Whether a ``Value`` is empty, or a NaN, which pandas cannot tell from it."""
+    """Whether a ``Value`` is empty, or a NaN, which is null in pandas."""
     kind = value.WhichOneof("val")
     if kind is None or kind == "null_val":
         return True
@@ -33,7 +33,7 @@ def is_null(value: Any) -> bool:
 
 
 def is_default(value: Any) -> bool:
-    """Whether a ``Value`` is what its type has in place of nothing: 0, empty text, false, []."""
+    """Whether a ``Value`` is the default of its type: 0, empty text, false, []."""
     kind = value.WhichOneof("val")
     if kind is None:
         return False
@@ -42,7 +42,7 @@ def is_default(value: Any) -> bool:
 
 
 def same_type(left: Any, right: Any) -> bool:
-    """Whether two values that are not null are of one Feast type."""
+    """Whether two values that are not null have the same Feast type."""
     return bool(left.WhichOneof("val") == right.WhichOneof("val"))
 
 
@@ -55,19 +55,19 @@ def same(left: Any, right: Any, *, computed: bool = False) -> bool:
     kinds = left.WhichOneof("val"), right.WhichOneof("val")
     ours, theirs = getattr(left, kinds[0]), getattr(right, kinds[1])
     if computed and set(kinds) <= _NUMBERS:
-        # Feast guesses the type of what it computes where it serves full feature names.
+        # With full feature names, Feast guesses the type of computed values.
         return math.isclose(ours, theirs, rel_tol=_TOLERANCE)
     if computed and set(kinds) <= _LISTS:
         return len(ours.val) == len(theirs.val) and all(
             math.isclose(a, b, rel_tol=_TOLERANCE) or (math.isnan(a) and math.isnan(b))
             for a, b in zip(ours.val, theirs.val, strict=True)
         )
-    # 0.0 and -0.0 differ in bytes alone.
+    # 0.0 and -0.0 differ in bytes only.
     return bool(kinds[0] == kinds[1] and kinds[0] in _NUMBERS and ours == 0 == theirs)
 
 
 def python_value(value: Any) -> Any:
-    """A ``Value`` as Python has it; None for null."""
+    """A ``Value`` as a Python object; None for null."""
     from feast.type_map import feast_value_type_to_python_type
 
     return None if is_null(value) else feast_value_type_to_python_type(value)

@@ -1,4 +1,4 @@
-"""Requests to compare with: keys that the sources really hold, put together as a model would."""
+"""Requests to compare: keys that the sources have, combined as a model would ask for them."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,18 @@ class Requests:
     """Requests to a feature service, by column.
 
     Attributes:
-        moments: When each was, or is to be, answered; aware.
-        keys: Join keys as requests use them; those of views that hold no key are missing.
-        data: What on-demand views take from the request.
-        populations: View to the number of keys that its materialized windows hold.
-        failures: View to why no key could be drawn of it.
-        made_up: Whether `data` was drawn by type for want of anything real.
+        moments: When each is answered, aware.
+        keys: Join keys as requests use them, without those of views that have no key.
+        data: Request data of on-demand views.
+        populations: Number of keys in the materialized windows, by view.
+        failures: Why no key could be drawn, by view.
+        made_up: Whether some `data` was drawn at random by type.
     """
 
     moments: tuple[datetime, ...]
     keys: Mapping[str, Sequence[Any]]
     data: Mapping[str, Sequence[Any]]
-    populations: Mapping[str, int]
+    populations: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     made_up: bool = False
 
@@ -41,16 +41,18 @@ class Requests:
         return len(self.moments)
 
     def answers(self, view: ServedView) -> bool:
-        """Whether they hold the keys of `view`."""
+        """Whether they have the keys of `view`."""
         return set(view.keys) <= set(self.keys)
 
-    def key_of(self, view: ServedView, row: int) -> Key:
-        """The key of `view` in one request; the empty one for a view without entities."""
-        return tuple(self.keys[key][row] for key in view.keys)
+    def key_of(self, view: ServedView, row: int) -> dict[str, Any]:
+        """The join keys of `view` in one request; empty for a view without entities."""
+        return {key: self.keys[key][row] for key in view.keys}
 
-    def rows(self) -> dict[str, list[Any]]:
-        """What ``get_online_features`` takes."""
-        return {name: list(values) for name, values in {**self.keys, **self.data}.items()}
+    def some(self, rows: Sequence[int], earlier: timedelta = timedelta(0)) -> "Requests":
+        """The keys of some of the requests, at an earlier moment."""
+        moments = tuple(self.moments[row] - earlier for row in rows)
+        keys = {key: [column[row] for row in rows] for key, column in self.keys.items()}
+        return Requests(moments, keys, {})
 
 
 def sampled_requests(
@@ -64,23 +66,23 @@ def sampled_requests(
 ) -> Requests:
     """Requests for keys drawn from the materialized windows of the service's views.
 
-    Every key has rows of its own; keys of independent entities are paired at random, and where two
-    views share a part of their keys, a pair that the source holds is looked for first.
+    Every key has rows of its own. Keys of independent entities are paired at random; if two views
+    share a part of their keys, pairs that the source has are preferred.
 
     Args:
         store: The Feast store.
         service: The service.
-        moment: When they are to be answered.
-        limit: Requests at most.
-        seed: The same one draws the same requests from the same sources.
-        data: Values that requests carry, by name; what is missing is drawn by type.
+        moment: When the requests are to be answered.
+        limit: Most requests.
+        seed: The same seed draws the same requests from the same sources.
+        data: Values of request data, by name; missing ones are drawn by type.
 
     Raises:
         SourceError: No source of the service can be read.
     """
     failures: dict[str, str] = {}
     populations: dict[str, int] = {}
-    samples: list[tuple[ServedView, list[Key]]] = []
+    samples: list[_Sample] = []
     for place, view in enumerate(service.readable()):
         try:
             total, keys = _keys(store, view, limit=limit, seed=seed + place)
@@ -91,11 +93,11 @@ def sampled_requests(
             continue
         populations[view.name] = total
         if view.keys and keys:
-            samples.append((view, keys))
+            samples.append(_Sample(view, keys))
     rows = _combined(samples, limit)
-    known = {key for view, _ in samples for key in view.keys}
+    known = {key for sample in samples for key in sample.view.keys}
     if not known:
-        # Nothing but requests to compute on, or views without entities.
+        # No keys: only request data to compute on, or views without entities.
         asks_nothing = not any(view.keys for view in service.views.values())
         count = (limit if service.request_schema else 1) if asks_nothing else 0
         rows = [{} for _ in range(count)]
@@ -118,6 +120,7 @@ def sampled_requests(
 def _keys(
     store: "FeatureStore", view: ServedView, *, limit: int, seed: int
 ) -> tuple[int, list[Key]]:
+    """The number of keys in the materialized windows, and a sample of them."""
     layout = view.layout
     assert layout is not None  # noqa: S101 - only readable views come here
     if not view.windows:
@@ -131,30 +134,8 @@ def _keys(
     return total, list(zip(*values, strict=True))
 
 
-def _combined(samples: Sequence[tuple[ServedView, list[Key]]], limit: int) -> list[dict[str, Any]]:
-    """One request a row; each view leads in turn, so that its own keys are what is asked for."""
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    most = min(limit, max((len(keys) for _, keys in samples), default=0))
-    found = [_Finder(view, keys) for view, keys in samples]
-    shared = _share_keys([view for view, _ in samples])
-    for number in range(most * len(found) if shared else most):
-        if len(rows) == limit:
-            break
-        lead = number % len(found)
-        row: dict[str, Any] = {}
-        for finder in (found[lead], *found[:lead], *found[lead + 1 :]):
-            finder.complete(row, number // len(found) if shared else number)
-        rows.setdefault(tuple(sorted((k, repr(v)) for k, v in row.items())), row)
-    return list(rows.values())
-
-
-def _share_keys(views: Sequence[ServedView]) -> bool:
-    names = [key for view in views for key in view.keys]
-    return len(set(names)) < len(names)
-
-
-class _Finder:
-    """Finds a key of a view that fits what a request has already."""
+class _Sample:
+    """The drawn keys of one view."""
 
     def __init__(self, view: ServedView, keys: list[Key]) -> None:
         self.view = view
@@ -162,17 +143,17 @@ class _Finder:
         self._by_part: dict[tuple[str, ...], dict[Key, list[Key]]] = {}
 
     def complete(self, row: dict[str, Any], number: int) -> None:
-        """Add the join keys that `row` lacks."""
+        """Add the missing join keys to `row`, of a key that fits those it has if there is one."""
         names = self.view.keys
         known = tuple(name for name in names if name in row)
         if len(known) == len(names):
             return
-        fitting = self._fitting(known).get(tuple(row[name] for name in known), self.keys)
+        fitting = self._keys_by(known).get(tuple(row[name] for name in known), self.keys)
         key = fitting[number % len(fitting)]
         for name, value in zip(names, key, strict=True):
             row.setdefault(name, value)
 
-    def _fitting(self, known: tuple[str, ...]) -> dict[Key, list[Key]]:
+    def _keys_by(self, known: tuple[str, ...]) -> dict[Key, list[Key]]:
         if known not in self._by_part:
             places = [self.view.keys.index(name) for name in known]
             grouped: dict[Key, list[Key]] = {}
@@ -182,8 +163,25 @@ class _Finder:
         return self._by_part[known]
 
 
+def _combined(samples: Sequence[_Sample], limit: int) -> list[dict[str, Any]]:
+    """The keys of each request; views lead in turn, so that the keys of each are asked for."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    most = min(limit, max((len(sample.keys) for sample in samples), default=0))
+    names = [key for sample in samples for key in sample.view.keys]
+    rounds = len(samples) if len(set(names)) < len(names) else 1
+    for number in range(most * rounds):
+        if len(rows) == limit:
+            break
+        lead = number % len(samples)
+        row: dict[str, Any] = {}
+        for sample in (samples[lead], *samples[:lead], *samples[lead + 1 :]):
+            sample.complete(row, number // rounds)
+        rows.setdefault(tuple(sorted((k, repr(v)) for k, v in row.items())), row)
+    return list(rows.values())
+
+
 def _values(value_type: Any, count: int, draw: random.Random, moment: datetime) -> list[Any]:
-    """Request data for want of any: both sides get the same, whatever it is."""
+    """Random request data; both sides get the same."""
     name = value_type.name
     if name.endswith("_LIST"):
         inner = name.removesuffix("_LIST")

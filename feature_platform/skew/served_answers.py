@@ -1,4 +1,4 @@
-"""What a model is served: read online now, or from the log of what was served."""
+"""Served feature values: read online now, or from the log."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -23,29 +23,29 @@ _READ_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Answers:
-    """Feature values a request, by the feature's full name.
+    """Feature values, one per request, by the feature's full name.
 
     Attributes:
-        cells: Feast's ``Value``; an empty one for null and for what was not found.
-        times: Event times of the values; None where there are none, or where they are computed.
+        cells: Feast's ``Value``; empty for null and for missing rows.
+        times: Event times of the values; None for missing rows and computed features.
     """
 
     cells: Mapping[str, Sequence[Any]]
     times: Mapping[str, Sequence[datetime | None]]
 
     def beside(self, other: "Answers") -> "Answers":
-        """Both, for the same requests."""
+        """Both together, for the same requests."""
         return Answers({**self.cells, **other.cells}, {**self.times, **other.times})
 
 
 def served_online(store: "FeatureStore", service: ServedService, requests: Requests) -> Answers:
-    """What the service answers, through ``get_online_features`` as a model would ask.
+    """Read the service with ``get_online_features``, as a model does.
 
-    What on-demand views are computed from is read too. Where the requests lack the keys of some
-    view, the others are read one by one, and what on-demand views compute is missing.
+    Inputs of on-demand views are read too. If the requests lack the keys of some view, the other
+    views are read one by one, without on-demand views.
 
     Raises:
-        OnlineStoreError: The store failed, or an on-demand feature view did.
+        OnlineStoreError: The online store failed, or an on-demand feature view did.
     """
     whole = all(requests.answers(view) for view in service.views.values())
     values: dict[str, list[Any]] = {}
@@ -56,7 +56,7 @@ def served_online(store: "FeatureStore", service: ServedService, requests: Reque
             part = _answered(store, service, requests, rows) if whole else Answers({}, {})
             rest = service.inputs if whole else (*service.features, *service.inputs)
             part = part.beside(_read(store, service, rest, requests, rows))
-        except Exception as error:  # every store raises its own, and so does every transformation
+        except Exception as error:  # stores and transformations raise anything
             raise OnlineStoreError(
                 f"feature service '{service.name}'",
                 f"reading it online failed: {type_and_line(error)}",
@@ -74,14 +74,15 @@ def _answered(
 ) -> Answers:
     from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
-    asked = {name: column[rows.start : rows.stop] for name, column in requests.rows().items()}
+    columns = {**requests.keys, **requests.data}
+    asked = {name: list(column)[rows.start : rows.stop] for name, column in columns.items()}
     if not asked:
         asked = {DUMMY_ENTITY_ID: [DUMMY_ENTITY_VAL] * len(rows)}
     answer = store.get_online_features(
         features=service.service, entity_rows=asked, full_feature_names=service.full_names
     ).proto
-    columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
-    found = {each.name: columns[each.column] for each in service.features if each.column in columns}
+    results = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
+    found = {each.name: results[each.column] for each in service.features if each.column in results}
     return Answers(
         cells={name: list(column.values) for name, column in found.items()},
         times={
@@ -98,7 +99,7 @@ def _read(
     requests: Requests,
     rows: range,
 ) -> Answers:
-    """Features read view by view, without the service."""
+    """Read features view by view, without the service."""
     from feature_platform.core.feast_protos import Value
 
     provider = provider_of(store)
@@ -149,10 +150,10 @@ class Log:
     """Logged vectors of a window.
 
     Attributes:
-        total: How many there are.
-        requests: Those that were taken.
-        answers: What they were answered.
-        problem: Why there are none, where the log is not there.
+        total: Their number.
+        requests: The requests of a sample.
+        answers: The answers of the sample.
+        problem: Why there are none, if the log cannot be read.
     """
 
     total: int
@@ -164,20 +165,20 @@ class Log:
 def logged_answers(
     store: "FeatureStore", service: ServedService, window: Window, *, limit: int, seed: int
 ) -> Log | None:
-    """What the service's log says was served in `window`, or a sample of it.
+    """The vectors that the service logged in `window`, or a sample of them.
 
     Args:
         store: The Feast store.
         service: The service.
         window: Half-open window of log time.
-        limit: Take all vectors up to this many, else this many of them.
-        seed: Chooses the sample.
+        limit: Most vectors.
+        seed: Seed of the sample.
 
     Returns:
-        The vectors; None where the service logs nothing.
+        The vectors; None if the service does not log.
 
     Raises:
-        SourceError: The log is there, and lacks a column that Feast writes.
+        SourceError: The log lacks a column that Feast writes.
     """
     from feast.feature_logging import LOG_TIMESTAMP_FIELD
 
@@ -190,8 +191,8 @@ def logged_answers(
         with open_relation(store.config, source, [window], []):
             pass
     except SourceError as error:
-        # Nothing has been logged yet, or nothing but other tables lies where logs go.
-        return Log(0, Requests((), {}, {}, {}), Answers({}, {}), error.problem)
+        # Nothing has been logged yet.
+        return Log(0, Requests((), {}, {}), Answers({}, {}), error.problem)
     keys = list(dict.fromkeys(key for view in service.views.values() for key in view.keys))
     return _vectors(store, service, source, window, keys, limit=limit, seed=seed)
 
@@ -228,7 +229,6 @@ def _vectors(
         moments=tuple(_aware(moment) or window.end for moment in found[source.timestamp_field]),
         keys={key: found[key] for key in keys},
         data={name: found[name] for name in data},
-        populations={},
     )
     times = {name: [_aware(time) for time in found[stamp]] for name, stamp in stamps.items()}
     return Log(total, requests, Answers(cells, times))

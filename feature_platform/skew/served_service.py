@@ -1,8 +1,9 @@
-"""What a feature service serves, resolved: its views with their keys, and what is computed."""
+"""A feature service resolved against the registry: its views, keys and on-demand views."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServedView:
-    """A feature view as a service uses it: perhaps renamed, with other join keys.
+    """A feature view as a service uses it, with its alias and join key mapping.
 
     Attributes:
-        name: What the service calls it.
-        view: The Feast view, as the registry has it.
-        features: The features that are read of it, those that on-demand views need among them.
-        join_keys: Join key of the view to the one that requests use.
-        layout: How its source is read; None where there is nothing to compare with.
-        refusal: Why there is nothing to compare with; empty where there is.
-        windows: What of it is online, as the registry has it.
+        name: The service's name for it.
+        view: The Feast view of the registry.
+        features: The features that are read, with the inputs of on-demand views.
+        join_keys: Join key of requests by join key of the view.
+        layout: The layout of its source; None if it cannot be compared.
+        refusal: Why it cannot be compared; empty if it can.
+        windows: Its materialized windows.
     """
 
     name: str
@@ -42,8 +43,18 @@ class ServedView:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The join keys that requests use; none for a view without entities."""
+        """The join keys of requests; empty for a view without entities."""
         return tuple(self.join_keys.values())
+
+    @property
+    def ttl(self) -> timedelta | None:
+        """How long a row is served; None for ever."""
+        return self.layout.ttl if self.layout else None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether a stream writes to it too."""
+        return self.view.stream_source is not None
 
 
 @dataclass(frozen=True)
@@ -51,13 +62,13 @@ class ServedFeature:
     """One feature of a service.
 
     Attributes:
-        name: ``<view>__<feature>``, the view as the service calls it.
+        name: ``<view>__<feature>``, with the service's name for the view.
         column: Its name in a response.
-        view: What the service calls its view.
+        view: The service's name for its view.
         feature: Its name in the view.
         value_type: Feast's ``ValueType``.
         computed: Whether an on-demand feature view computes it.
-        refusal: Why it cannot be compared; empty where it can.
+        refusal: Why it cannot be compared; empty if it can.
     """
 
     name: str
@@ -75,11 +86,11 @@ class ServedService:
 
     Attributes:
         service: The Feast feature service.
-        views: The feature views it reads, by the service's name for them.
-        on_demand: The on-demand feature views it computes.
-        features: What it serves, in its own order.
-        inputs: What on-demand views need besides, and is not served.
-        full_names: Whether responses carry ``<view>__<feature>``, since plain names would collide.
+        views: Its feature views, by the service's name for them.
+        on_demand: Its on-demand feature views.
+        features: The served features, in order.
+        inputs: Inputs of on-demand views that are not served.
+        full_names: Whether responses have ``<view>__<feature>``, since short names would collide.
     """
 
     service: "FeatureService"
@@ -96,7 +107,7 @@ class ServedService:
 
     @cached_property
     def request_schema(self) -> dict[str, Any]:
-        """Name to Feast ``ValueType`` of what on-demand views take from the request."""
+        """Feast's ``ValueType`` of the request data of on-demand views, by name."""
         return {
             name: value_type
             for view in self.on_demand
@@ -109,7 +120,7 @@ class ServedService:
 
 
 def served_service(store: "FeatureStore", name: str) -> ServedService:
-    """Resolve a service as Feast does when it is asked for online features.
+    """Resolve a service as Feast does for online features.
 
     Raises:
         RegistryError: The registry lacks the service or one of its views, or cannot be reached.
@@ -135,7 +146,7 @@ def served_service(store: "FeatureStore", name: str) -> ServedService:
     except Exception as error:  # every registry raises its own
         raise unreachable(store, error) from error
     plain = [view for view in views if not hasattr(view, "write_to_online_store")]
-    # Feast's projected copies have lost what is materialized.
+    # Feast's projected copies lack the materialized windows.
     stored = {name: load_view(store, name) for name in {str(view.name) for view in plain}}
     served = [_view(stored[str(view.name)], view.projection) for view in plain]
     found = {each.name: each for each in served}

@@ -1,4 +1,4 @@
-"""Training-serving skew of a feature service: what it serves against what its models train on."""
+"""Training-serving skew of a feature service: served values against those of training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,19 +20,18 @@ __all__ = ["FeatureSkew", "Origin", "ServiceSkew", "SkewThresholds", "service_sk
 
 @dataclass(frozen=True)
 class ServiceSkew:
-    """A feature service at one moment.
+    """The skew of a feature service at one moment.
 
     Attributes:
         service: Its name.
         moment: When it was read online.
-        seed: What chose the keys.
-        online: Its features as they are served now.
-        logged: Its features as the log says they were served; empty without a log, or without
-            vectors in it.
-        requests: Requests read online.
-        vectors: Vectors in the log's window, and how many of them were compared; None without log.
-        populations: Distinct keys in the materialized windows of each view.
-        notes: What a reader should know besides.
+        seed: The seed of the keys.
+        online: Its features as served now.
+        logged: Its features as logged; empty without a log or without vectors in it.
+        requests: Number of requests read online.
+        vectors: Number of vectors in the log's window, and of compared ones; None without a log.
+        populations: Distinct keys in the materialized windows, by view.
+        notes: Further remarks for the reader.
     """
 
     service: str
@@ -47,7 +46,7 @@ class ServiceSkew:
 
     @property
     def features(self) -> tuple[FeatureSkew, ...]:
-        """Those read online, then those of the log."""
+        """The online features, then the logged ones."""
         return self.online + self.logged
 
 
@@ -62,22 +61,22 @@ def service_skew(
     log_window: Window | None = None,
     thresholds: SkewThresholds | None = None,
 ) -> ServiceSkew:
-    """Compare what a feature service serves with what a training set of it holds.
+    """Compare what a feature service serves with what a training set of it has.
 
-    Keys are drawn from the materialized windows of the service's views and asked for as a model
-    asks, and joined point in time at that same moment. If the service logs what it serves, logged
-    vectors are compared with the truth of their own moments.
+    Keys are drawn from the materialized windows of the service's views, read online as a model
+    does, and joined point in time at the same moment. If the service logs what it serves, logged
+    vectors are compared at their own moments.
 
     Args:
         store: The Feast store.
         service: Name of the feature service.
-        limit: Requests at most, and as many logged vectors.
-        seed: The same one draws the same keys from the same sources.
-        request_data: Values for what on-demand views take from the request, by name; what is
-            missing is drawn by type.
-        allowed_lag: View to the time after which a row should be online; none for the others.
+        limit: Most requests, and most logged vectors.
+        seed: The same seed draws the same keys from the same sources.
+        request_data: Values of request data of on-demand views, by name; missing ones are drawn
+            by type.
+        allowed_lag: The time after which a row should be online, by view.
         log_window: Window of log time; None for the last day.
-        thresholds: What matters.
+        thresholds: How much skew matters.
 
     Raises:
         RegistryError: The registry lacks the service or one of its views, or cannot be reached.
@@ -117,13 +116,13 @@ def _read_online(
     lags: Mapping[str, timedelta],
     thresholds: SkewThresholds,
 ) -> tuple[FeatureSkew, ...]:
-    """Read both sides; and again where they differ, for a window may just have been written."""
+    """Compare both sides, and again if they differ: a window may just have been written."""
     answers = served_online(store, service, requests)
     first = Sides(store, service, requests, answers, "online", lags)
     judged = first.judged(thresholds)
     if not any(each.verdict in ("warn", "drift") for each in judged):
         return judged
-    # What is online, and since when, is asked anew too.
+    # The materialized windows may have changed too.
     again = served_service(store, service.name)
     requests = replace(requests, moments=(datetime.now(UTC),) * len(requests))
     answers = served_online(store, again, requests)

@@ -1,4 +1,4 @@
-"""Both sides of a service's features put beside each other."""
+"""What a service answered beside what training has, feature by feature."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from feature_platform.skew.parity import (
+    CLOCK,
     WRONG,
     Cause,
     Pair,
     Parity,
-    Serving,
     cause_of,
     computed_causes,
     parity,
@@ -31,16 +31,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Sides:
-    """What a service answered, and what training holds for the same requests.
+    """What a service answered, and what training has for the same requests.
 
     Attributes:
         store: The Feast store.
         service: The service.
         requests: The requests.
-        answers: What they were answered.
+        answers: Their answers.
         origin: Whether they were just read online, or logged.
         allowed: View, as the service calls it, to the time after which a row should be online.
-        first: An earlier reading of the same requests: what was not wrong then is not wrong now.
+        first: An earlier reading of the same requests: a value counts as wrong only if it was
+            wrong then too.
     """
 
     store: "FeatureStore"
@@ -54,39 +55,36 @@ class Sides:
 
     @cached_property
     def truth(self) -> Truth:
-        """What training holds."""
+        """What training has."""
         return training_truth(self.store, self.service, self.requests)
 
     def judged(self, thresholds: SkewThresholds) -> tuple[FeatureSkew, ...]:
         """The verdicts on all features, in the order of the service."""
         refused = {each.name: why for each in self.service.features if (why := self._why_not(each))}
         parities: dict[str, Parity] = {}
+        # Inputs of on-demand views are compared too, to know the causes of what they compute.
+        known = (*self.service.features, *self.service.inputs)
         for view in self.service.views.values():
-            # What on-demand views need is compared too, to know where their differences come from.
-            known = (*self.service.features, *self.service.inputs)
             mine = [each for each in known if each.view == view.name and each.name not in refused]
             if view.name in self.truth.times:
-                self._compare_view(view, mine, parities)
+                parities |= self._compare_view(view, mine)
         for feature in self.service.features:
             if feature.computed and feature.name not in refused:
-                parities[feature.name] = self._computed(feature)
+                parities[feature.name] = self._compare_computed(feature)
         names = [each.name for each in self.service.features if each.name in parities]
         comparisons = self._distributions({name: parities[name] for name in names}, thresholds)
-        return tuple(
-            FeatureSkew(
-                each.name,
-                "insufficient",
-                f"{each.name} cannot be compared: {refused[each.name]}.",
-                self.origin,
-            )
-            if each.name in refused
-            else judged(
-                each.name, parities[each.name], comparisons[each.name], thresholds, self.origin
-            )
-            for each in self.service.features
-        )
+        found = []
+        for name in (each.name for each in self.service.features):
+            if name in refused:
+                sentence = f"{name} cannot be compared: {refused[name]}."
+                found.append(FeatureSkew(name, "insufficient", sentence, self.origin))
+            else:
+                pair = parities[name], comparisons[name]
+                found.append(judged(name, *pair, thresholds, self.origin))
+        return tuple(found)
 
     def _why_not(self, feature: ServedFeature) -> str:
+        """Why a feature cannot be compared; empty if it can."""
         if feature.refusal:
             return feature.refusal
         failures = {**self.truth.failures, **self.requests.failures}
@@ -102,32 +100,26 @@ class Sides:
         return "" if feature.name in self.truth.cells else "training has no such feature"
 
     def _compare_view(
-        self, view: ServedView, features: Sequence[ServedFeature], parities: dict[str, Parity]
-    ) -> None:
-        times = self.truth.times[view.name]
-        now = self.origin == "online"
-        serving = Serving(
-            ttl=view.layout.ttl if view.layout else None,
-            streamed=view.view.stream_source is not None,
-            windows=view.windows if now else None,
-        )
-        # Of a log nobody knows what was online then.
+        self, view: ServedView, features: Sequence[ServedFeature]
+    ) -> dict[str, Parity]:
+        times, moments = self.truth.times[view.name], self.requests.moments
+        online = self.origin == "online"
+        windows = view.windows if online else ()
+        # Rows that need not be online.
         undue = [
             row
             for row, time in enumerate(times)
-            if time is not None and not (now and any(time in window for window in view.windows))
+            if time is not None and not any(time in window for window in windows)
         ]
         held: Mapping[int, Mapping[str, Any]] = {}
-        if now and undue and view.windows:
+        if undue and windows:
             held = materialized_truth(self.store, view, self.requests, undue)
         due: Mapping[int, datetime | None] = {}
-        allowed = self.allowed.get(view.name)
-        if undue and allowed is not None:
+        if undue and (allowed := self.allowed.get(view.name)) is not None:
             due = times_before(self.store, view, self.requests, undue, allowed)
-        keys = [
-            dict(zip(view.keys, self.requests.key_of(view, row), strict=True))
-            for row in range(len(self.requests))
-        ]
+        rows = range(len(self.requests))
+        keys = [self.requests.key_of(view, row) for row in rows]
+        parities = {}
         for feature in features:
             if feature.name not in self.answers.cells:
                 continue
@@ -136,24 +128,20 @@ class Sides:
             stamps = self.answers.times[feature.name]
             pairs = (
                 Pair(
-                    *(served[row], training[row], stamps[row], times[row]),
-                    self.requests.moments[row],
+                    *(served[row], training[row], stamps[row], times[row], moments[row]),
                     held[row][feature.feature] if row in held else None,
                     due.get(row),
                 )
-                for row in range(len(self.requests))
+                for row in rows
             )
-            self._keep(feature, [cause_of(pair, serving) for pair in pairs])
+            causes = self._keep(feature, [cause_of(pair, view, online=online) for pair in pairs])
+            lags = [_lag(now, then) for now, then in zip(stamps, times, strict=True)]
             parities[feature.name] = parity(
-                self.causes[feature.name],
-                served,
-                training,
-                keys=keys,
-                moments=self.requests.moments,
-                lags=[_lag(now, then) for now, then in zip(stamps, times, strict=True)],
+                causes, served, training, keys=keys, moments=moments, lags=lags
             )
+        return parities
 
-    def _computed(self, feature: ServedFeature) -> Parity:
+    def _compare_computed(self, feature: ServedFeature) -> Parity:
         on_demand = next(
             each for each in self.service.on_demand if each.projection.name_to_use() == feature.view
         )
@@ -164,11 +152,11 @@ class Sides:
             for each in source.features
         ]
         served, training = self.answers.cells[feature.name], self.truth.cells[feature.name]
-        self._keep(feature, computed_causes(served, training, inputs))
+        causes = self._keep(feature, computed_causes(served, training, inputs))
         asked = {**self.requests.keys, **self.requests.data}
         count = len(self.requests)
         return parity(
-            self.causes[feature.name],
+            causes,
             served,
             training,
             keys=[{name: column[row] for name, column in asked.items()} for row in range(count)],
@@ -176,16 +164,17 @@ class Sides:
             lags=[None] * count,
         )
 
-    def _keep(self, feature: ServedFeature, causes: list[Cause]) -> None:
-        """Remember causes; what a write between two readings made look wrong once is let go."""
+    def _keep(self, feature: ServedFeature, causes: list[Cause]) -> list[Cause]:
+        """Remember causes, without those that a write between two readings made wrong once."""
         before = self.first and self.first.causes.get(feature.name)
         if before:
             pairs = zip(before, causes, strict=True)
             causes = [now if then in WRONG or now not in WRONG else then for then, now in pairs]
         self.causes[feature.name] = causes
+        return causes
 
     def _perhaps_stale(self, view: str) -> list[Cause]:
-        """What an input may have been that a log does not tell: too new to have been online."""
+        """Causes of an input that a log lacks: ``stale`` if its row may not have been online."""
         allowed = self.allowed.get(view)
         return [
             "stale"
@@ -197,7 +186,7 @@ class Sides:
     def _distributions(
         self, parities: Mapping[str, Parity], thresholds: SkewThresholds
     ) -> dict[str, Comparison]:
-        """Training as the reference, what is served as the window, corrected across features."""
+        """Training as the reference, the served values as the window, corrected over features."""
         training = {name: pd.Series(each.training, dtype=object) for name, each in parities.items()}
         served = {name: pd.Series(each.served, dtype=object) for name, each in parities.items()}
         as_of = max(self.requests.moments, default=datetime.now(UTC))
@@ -208,7 +197,7 @@ class Sides:
 
 
 def _lag(served: datetime | None, training: datetime | None) -> float | None:
-    """Seconds by which what is served is older than what training has; None where it is not."""
-    if served is None or training is None or served >= training - timedelta(seconds=1):
+    """Seconds by which the served row is older than training's; None if it is not."""
+    if served is None or training is None or served >= training - CLOCK:
         return None
     return (training - served).total_seconds()

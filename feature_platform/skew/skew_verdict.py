@@ -9,18 +9,18 @@ import numpy as np
 
 from feature_platform.skew.parity import WRONG, Cause, Parity
 from feature_platform.statistics import Comparison, Thresholds, Verdict
+from feature_platform.statistics.comparison import WORST_FIRST
 
 Origin = Literal["online", "logged"]
 
 
 @dataclass(frozen=True)
 class SkewThresholds:
-    """From which share of differing values on skew matters.
+    """How much skew matters.
 
     Attributes:
-        mismatch: Share of values that are served otherwise than trained: above it is ``drift``,
-            anything below is a warning.
-        statistics: What matters between the two distributions.
+        mismatch: Share of wrong values: ``drift`` above it, a warning below.
+        statistics: For the two distributions.
     """
 
     mismatch: float = 0.01
@@ -33,11 +33,11 @@ class FeatureSkew:
 
     Attributes:
         name: ``<view>__<feature>``, the view as the service calls it.
-        verdict: ``ok``, ``warn``, ``drift``, or ``insufficient`` where nothing could be compared.
-        sentence: Why, with value, threshold, and how many values were compared.
-        origin: ``online`` for what was read now, ``logged`` for what the log says was served.
-        parity: Value by value; None where nothing could be compared.
-        comparison: The two distributions, training being the reference; None likewise.
+        verdict: ``ok``, ``warn``, ``drift``, or ``insufficient`` if nothing could be compared.
+        sentence: Why, with value, threshold, and number of compared values.
+        origin: ``online`` for values read now, ``logged`` for those of the log.
+        parity: The compared values; None if nothing could be compared.
+        comparison: The two distributions, with training as the reference; None likewise.
     """
 
     name: str
@@ -48,12 +48,17 @@ class FeatureSkew:
     comparison: Comparison | None = None
 
     @property
+    def label(self) -> str:
+        """The name, marked if it is logged."""
+        return self.name if self.origin == "online" else f"{self.name} (logged)"
+
+    @property
     def match_rate(self) -> float:
-        """Share of the compared values that are the same; NaN where none was compared."""
+        """Share of the compared values that are equal; NaN if none was compared."""
         return math.nan if self.parity is None else self.parity.share("match")
 
     def statistic(self, name: str) -> float:
-        """A statistic between the two distributions; NaN where it was not computed."""
+        """A statistic of the two distributions; NaN if it was not computed."""
         measures = self.comparison.measures if self.comparison else ()
         return next((each.value for each in measures if each.statistic == name), math.nan)
 
@@ -63,29 +68,30 @@ def judged(
 ) -> FeatureSkew:
     """The verdict on a feature.
 
+    Values served beyond their TTL are wrong in a log, whose keys were asked for, but not online:
+    most of all keys may never be asked for again.
+
     Args:
         name: Its full name.
-        found: Value by value.
-        comparison: Of the two distributions.
-        thresholds: What matters.
-        origin: Where the served values come from. What is served beyond its TTL is wrong in a log,
-            whose keys were asked for; of all keys there are, most may never be asked for again.
+        found: The compared values.
+        comparison: The two distributions.
+        thresholds: How much skew matters.
+        origin: Where the served values come from.
     """
     if not found.compared:
         absent = found.counts.get("absent", 0)
-        said = f"{name} cannot be compared: none of {absent:,} keys has a row within the TTL."
-        return FeatureSkew(name, "insufficient", said, origin, found, comparison)
+        sentence = f"{name} cannot be compared: none of {absent:,} keys has a row within the TTL."
+        return FeatureSkew(name, "insufficient", sentence, origin, found, comparison)
     share = found.share(*WRONG, *(("expired",) if origin == "logged" else ()))
     verdict: Verdict = "drift" if share > thresholds.mismatch else "warn" if share else "ok"
-    # Where all values are equal, pair by pair, the distributions are.
-    if found.share("match") < 1 and _ORDER.get(comparison.verdict, 0) > _ORDER[verdict]:
-        verdict = comparison.verdict
-    said = _sentence(name, found, comparison, share, thresholds)
-    return FeatureSkew(name, verdict, said, origin, found, comparison)
+    # If all values are equal, so are the distributions.
+    if found.share("match") < 1 and comparison.verdict != "insufficient":
+        verdict = min(verdict, comparison.verdict, key=lambda each: WORST_FIRST[each])
+    sentence = _sentence(name, found, comparison, share, thresholds)
+    return FeatureSkew(name, verdict, sentence, origin, found, comparison)
 
 
-_ORDER = {"ok": 0, "warn": 1, "drift": 2}
-_TOLD: Mapping[Cause, str] = {
+_MEANINGS: Mapping[Cause, str] = {
     "late": "should be newer by now",
     "null": "null on one side",
     "default": "a default on one side",
@@ -100,14 +106,12 @@ _TOLD: Mapping[Cause, str] = {
 def _sentence(
     name: str, found: Parity, comparison: Comparison, share: float, thresholds: SkewThresholds
 ) -> str:
-    said = (
-        f"{name}: {found.share('match'):.2%} of {found.compared:,} values are served as trained, "
-        f"{share:.2%} are wrong (threshold {thresholds.mismatch:.2%})"
-    )
-    parts = [said]
+    wrong = f"{share:.2%} are wrong (threshold {thresholds.mismatch:.2%})"
+    same = f"{found.share('match'):.2%} of {found.compared:,} values are served as trained"
+    parts = [f"{name}: {same}, {wrong}"]
     causes = [
-        f"{found.counts[cause]:,} {told}"
-        for cause, told in _TOLD.items()
+        f"{found.counts[cause]:,} {meaning}"
+        for cause, meaning in _MEANINGS.items()
         if found.counts.get(cause)
     ]
     if causes:

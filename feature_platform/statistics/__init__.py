@@ -1,4 +1,4 @@
-"""Profiles, references, distances and verdicts: numpy, scipy and Arrow alone."""
+"""Profiles, references, distances and verdicts, with numpy, scipy and Arrow only."""
 
 from feature_platform.statistics.compare import compare, compare_many, compare_windows, measure_many
 from feature_platform.statistics.comparison import BinShare, Comparison, Summary, Verdict

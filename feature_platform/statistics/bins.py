@@ -1,4 +1,4 @@
-"""Bins that a reference sets and keeps: quantiles for numbers, names for categories."""
+"""The bins of a reference, kept for every later window: quantiles, or categories."""
 
 import math
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from feature_platform.statistics.profiles.profile import Profile
 
 QUANTILE_BINS = 10
 CATEGORY_BINS = 30
-_ATOM = 1 / (2 * QUANTILE_BINS)  # a value as frequent as half a bin gets a bin of its own
-_RARE = 0.005  # share of rows below which a category goes to "other"
+_ATOM = 1 / (2 * QUANTILE_BINS)  # share of rows from which a single value has its own bin
+_RARE = 0.005  # share of rows below which a category is part of "other"
 
 NULL, OTHER, UNSEEN, REST = "null", "other", "unseen", "other or new"
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Where the bins of a feature are.
+    """The bins of one feature.
 
     Numbers and timestamps: bins ``[edge, next edge)``, the outer two open, then one for null.
-    Booleans and strings: one a category, then ``other`` (known, but rare), ``unseen`` (not in the
-    reference at all), and null; of an open set of values ``other or new`` is one bin.
+    Booleans and strings: one per category, then ``other`` (known, but rare), ``unseen`` (not in
+    the reference), and null; an open set of values has one bin ``other or new`` instead.
 
     Attributes:
         edges: Inner edges, increasing; empty for categories.
         categories: Categories with a bin of their own; empty for numbers.
-        categorical: Whether they are of categories.
-        opened: Whether new categories are no news, and share a bin with the rare ones.
+        categorical: Whether the bins are categories.
+        opened: Whether the set is open: new categories are usual and share a bin with rare ones.
     """
 
     edges: tuple[float, ...] = ()
@@ -39,7 +39,7 @@ class Bins:
 
     @classmethod
     def of(cls, reference: Profile) -> "Bins":
-        """The bins that `reference` asks for; only null where it holds no values."""
+        """The bins of `reference`; only null where it has no values."""
         if reference.categories is not None:
             least = _RARE * reference.rows
             top = reference.categories.top(CATEGORY_BINS)
@@ -51,13 +51,13 @@ class Bins:
         items, weights = reference.ranks.weighted
         unique, starts = np.unique(items, return_index=True)
         atoms = unique[np.add.reduceat(weights, starts) >= _ATOM * reference.ranks.count]
-        # An atom is the bin between itself and the next number that a float can hold.
+        # The bin of a single value ends at the next floating-point number.
         edges = np.unique(np.concatenate([quantiles, atoms, np.nextafter(atoms, math.inf)]))
         return cls(edges=tuple(float(edge) for edge in edges if math.isfinite(edge)))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What each bin holds, for people."""
+        """A readable name of each bin."""
         if self.categorical:
             rest = (REST,) if self.opened else (OTHER, UNSEEN)
             return (*self.categories, *rest, NULL)
@@ -70,16 +70,16 @@ class Bins:
             for low, high in zip(self.edges, self.edges[1:], strict=False)
         ]
         first, last = _number(self.edges[0]), _number(self.edges[-1])
-        # After an atom comes what is above it, not what is from it on.
+        # After the bin of a single value, the last bin excludes that value.
         above = len(self.edges) > 1 and np.nextafter(self.edges[-2], math.inf) == self.edges[-1]
         return (f"< {first}", *inner, f"{'>' if above else '≥'} {last}", NULL)
 
     def counts(self, profile: Profile, reference: Profile) -> FloatArray:
-        """Rows of `profile` in each bin, in the order of `labels`.
+        """Rows of `profile` per bin, in the order of `labels`.
 
         Args:
-            profile: What to count.
-            reference: Where a category must have been seen not to be `UNSEEN`.
+            profile: The profile to count.
+            reference: A category that it lacks is `UNSEEN`.
         """
         if not self.categorical:
             found = profile.histogram(np.array(self.edges))
@@ -93,7 +93,7 @@ class Bins:
         return np.array([*own, other, unseen, float(profile.nulls)])
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back."""
+        """A JSON object for `from_json`."""
         return {
             "edges": list(self.edges),
             "categories": list(self.categories),
@@ -102,15 +102,15 @@ class Bins:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Bins":
-        """What `to_json` wrote."""
+        """The inverse of `to_json`."""
         return cls(tuple(data["edges"]), tuple(data["categories"]), bool(data["categorical"]))
 
 
 def unseen_counts(profile: Profile, reference: Profile) -> dict[str, int]:
-    """Categories of `profile` that the reference does not know, with their rows.
+    """Rows by category of `profile` that the reference lacks.
 
-    Where the reference has more categories than its summary lists, one that it does not list is
-    unseen only if it is far more frequent now than an unlisted one can have been.
+    If the reference's summary is incomplete, a category that it does not list is unseen only if it
+    is far more frequent than an unlisted one can have been.
     """
     if profile.categories is None or reference.categories is None:
         return {}
@@ -125,7 +125,7 @@ def unseen_counts(profile: Profile, reference: Profile) -> dict[str, int]:
 
 
 def unseen_rows(profile: Profile, reference: Profile) -> int:
-    """Rows of `profile` whose category the reference does not know."""
+    """Rows of `profile` whose category the reference lacks."""
     return sum(unseen_counts(profile, reference).values())
 
 

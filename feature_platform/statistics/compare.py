@@ -13,14 +13,16 @@ import pyarrow as pa
 from feature_platform.errors import StatisticsError
 from feature_platform.statistics.bins import Bins
 from feature_platform.statistics.comparison import BinShare, Comparison, Summary, Verdict
-from feature_platform.statistics.measures import Measure, measure
-from feature_platform.statistics.parts import basis_of, parts_of
+from feature_platform.statistics.drift_statistics import measure
+from feature_platform.statistics.parts import parts_of, verdict_basis_suffix
+from feature_platform.statistics.profiles.arrays import FloatArray
 from feature_platform.statistics.profiles.profile import Profile, profile
 from feature_platform.statistics.reference import Reference
 from feature_platform.statistics.thresholds import DEFAULT_THRESHOLDS, Thresholds, guide_rules
 from feature_platform.statistics.verdicts import correct
 
 if TYPE_CHECKING:
+    from feature_platform.statistics.measures import Measure
     from feature_platform.statistics.profiles.columns import ColumnLike
 
 ReferenceLike: TypeAlias = "Reference | Profile | ColumnLike"
@@ -47,19 +49,19 @@ def compare(
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
     window: str = "",
 ) -> Comparison:
-    """Whether one feature has drifted. For several, `compare_many` corrects across them.
+    """Compare one feature; `compare_many` compares several and corrects across them.
 
     Args:
         reference: A `Reference`, a profile, or a column (pandas or Arrow).
         current: A profile or a column of the window.
         feature: Its name; None for the reference's.
-        season: Season of the window (`season_of`), for references that know seasons.
-        as_of: End of the window: timestamps of a `current` column become seconds before it.
-        thresholds: What matters.
-        window: Name of the window.
+        season: See `compare_many`, as the rest.
+        as_of: Likewise.
+        thresholds: Likewise.
+        window: Likewise.
 
     Raises:
-        StatisticsError: There is no reference, or a column has no one type or no statistics.
+        StatisticsError: There is no reference, or a column has no single type or no statistics.
     """
     if reference is None:
         raise StatisticsError(
@@ -84,19 +86,19 @@ def compare_many(
     window: str = "",
     threads: int | None = None,
 ) -> tuple[Comparison, ...]:
-    """The features of one window, corrected across them (Benjamini-Hochberg).
+    """Compare the features of one window, corrected across them (Benjamini-Hochberg).
 
-    Nothing passes silently: a feature that has a reference and is gone, or has changed its type, is
-    `drift`; one that has no reference, or cannot be read, is `insufficient`, and says so.
+    Every feature gets a verdict: one that has a reference and is gone, or has changed its type, is
+    `drift`; one that has no reference, or cannot be read, is `insufficient`.
 
     Args:
         references: By feature.
         currents: By feature, or an Arrow table of them.
-        season: Season of the window (`season_of`).
+        season: Season of the window (`season_of`), for references that know seasons.
         as_of: End of the window: timestamps of columns become seconds before it.
-        thresholds: What matters.
+        thresholds: How large a change matters.
         window: Name of the window.
-        threads: Threads to profile columns with; None for one a core.
+        threads: Threads to profile columns with; None for one per core.
 
     Returns:
         One for each feature of `references`, in that order, then those without a reference.
@@ -113,14 +115,14 @@ def compare_windows(
     as_of: Mapping[str, datetime] | None = None,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> dict[str, tuple[Comparison, ...]]:
-    """The features of several windows, corrected across features and windows together.
+    """Compare the features of several windows, corrected across features and windows together.
 
     Args:
         references: By feature.
         windows: Features by name of the window.
         seasons: Season by name of the window.
         as_of: End by name of the window.
-        thresholds: What matters.
+        thresholds: How large a change matters.
 
     Returns:
         By name of the window, as `compare_many`.
@@ -146,18 +148,10 @@ def measure_many(
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
     window: str = "",
 ) -> tuple[Comparison, ...]:
-    """The features of one window as `compare_many` has them, but not judged yet.
+    """Measure the features of one window as `compare_many` does, without verdicts yet.
 
-    For windows that each have a reference of their own: hand those of all windows to `correct`
-    together, which makes them one family.
-
-    Args:
-        references: By feature.
-        currents: By feature.
-        season: Season of the window (`season_of`).
-        as_of: End of the window: timestamps of columns become seconds before it.
-        thresholds: What matters.
-        window: Name of the window.
+    For windows that each have a reference of their own: `correct` then judges the comparisons of
+    all windows as one family.
     """
     setting = _Setting(season, as_of, thresholds, window)
     return tuple(_measured_many(references, currents, setting, threads=1))
@@ -183,8 +177,8 @@ def _measured_many(
 
     names = [*references, *(name for name in currents if name not in references)]
     workers = max(1, min(len(names), threads or os.cpu_count() or 1))
-    # NumPy and Arrow let go of the interpreter while they read a column; what comes after is short
-    # and holds it, so that threads would only wait for each other.
+    # NumPy and Arrow release the interpreter while they read a column. What follows holds it and
+    # is short, so that threads would only wait for each other.
     with ThreadPoolExecutor(workers) as pool:
         found = list(pool.map(read, names)) if workers > 1 else [read(name) for name in names]
     return [
@@ -207,11 +201,11 @@ def _compared(
         return Comparison(name, verdict, sentence, reason=reason, window=setting.window)
 
     if not present:
-        said = f"{name} is gone: the reference has it, the window does not."
-        return unmeasured("drift", "feature_gone", said)
+        sentence = f"{name} is gone: the reference has it, the window does not."
+        return unmeasured("drift", "feature_gone", sentence)
     if reference is None:
-        said = f"{name} cannot be judged: it has no reference; set one."
-        return unmeasured("insufficient", "no_reference", said)
+        sentence = f"{name} cannot be judged: it has no reference; set one."
+        return unmeasured("insufficient", "no_reference", sentence)
     try:
         known = _reference(reference, name)
     except StatisticsError as error:
@@ -227,7 +221,7 @@ def _reference(reference: ReferenceLike, name: str) -> Reference:
 
 
 def _measured(name: str, reference: Reference, current: Profile, setting: _Setting) -> Comparison:
-    """The measures of a feature; its verdict is `correct`'s, unless none needs measuring."""
+    """The measures of a feature; `correct` sets the verdict, unless nothing needs measuring."""
     baseline = reference.baseline(setting.season)
     known = baseline.profile
     found = Comparison(
@@ -249,18 +243,17 @@ def _measured(name: str, reference: Reference, current: Profile, setting: _Setti
     measures: list[Measure] = []
     shares: list[BinShare] = []
     for part in parts_of(reference, baseline, current):
-        of = (part.baseline, part.current, part.bins, part.spread)
-        for each in measure(*of, setting.thresholds, part.novelty):
-            if part.nulls or each.statistic != "null_rate_change":
-                label = f"{part.name}.{each.statistic}" if part.name else each.statistic
-                measures.append(replace(each, statistic=label))
-        shares += _bin_shares(part.name, part.baseline.profile, part.current, part.bins)
+        for each in measure(part, setting.thresholds):
+            if part.nulls or each.name != "null_rate_change":
+                full = f"{part.name}.{each.name}" if part.name else each.name
+                measures.append(replace(each, statistic=full))
+        shares += _bin_shares(part.name, part.bins, *part.counts)
     return replace(
         found,
         measures=tuple(measures),
         rules=guide_rules(known, current),
         bins=tuple(shares),
-        basis=basis_of(reference, known),
+        basis=verdict_basis_suffix(reference, known),
     )
 
 
@@ -273,10 +266,12 @@ def _settled(found: Comparison, known: Profile, current: Profile) -> Comparison 
     if not current.rows:
         sentence = f"{name} cannot be judged: the window holds no rows {sizes}."
         return replace(found, sentence=sentence, reason="empty_window")
-    if "empty" not in (known.kind, current.kind) and known.kind != current.kind:
+    if "empty" in (known.kind, current.kind):
+        return None
+    if known.kind != current.kind:
         sentence = f"{name} has changed its type from {known.kind} to {current.kind} {sizes}."
         return replace(found, verdict="drift", sentence=sentence, reason="type_changed")
-    if "empty" not in (known.kind, current.kind) and known.ages != current.ages:
+    if known.ages != current.ages:
         sentence = (
             f"{name} has changed its meaning: ages before the window's end on one side, times "
             f"since 1970 on the other {sizes}; give as_of for both or for none."
@@ -285,8 +280,7 @@ def _settled(found: Comparison, known: Profile, current: Profile) -> Comparison 
     return None
 
 
-def _bin_shares(part: str, known: Profile, current: Profile, bins: Bins) -> list[BinShare]:
-    before, now = bins.counts(known, known), bins.counts(current, known)
+def _bin_shares(part: str, bins: Bins, before: FloatArray, now: FloatArray) -> list[BinShare]:
     if not before.sum() or not now.sum():
         return []
     before, now = before / before.sum(), now / now.sum()

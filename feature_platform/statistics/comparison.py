@@ -1,4 +1,4 @@
-"""What was found of one feature in one window, and the sentence that says so."""
+"""The comparison of one feature in one window with its reference, and the sentence on it."""
 
 import math
 from collections.abc import Mapping
@@ -7,20 +7,26 @@ from typing import Any, Literal
 
 from feature_platform.errors import StatisticsError
 from feature_platform.statistics.measures import Measure
-from feature_platform.statistics.profiles.arrays import finite_or_none, nan_if_none
+from feature_platform.statistics.profiles.arrays import (
+    finite_or_none,
+    nan_if_none,
+    require_schema,
+)
 from feature_platform.statistics.profiles.profile import Profile
 from feature_platform.statistics.thresholds import Rule
 
 SCHEMA_VERSION = 1
 Verdict = Literal["ok", "warn", "drift", "insufficient"]
 
+WORST_FIRST: Mapping[Verdict, int] = {"drift": 0, "warn": 1, "insufficient": 2, "ok": 3}
+"""The rank of each verdict."""
 SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-"""The quantiles that a summary keeps."""
+"""The quantiles of a summary."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The plain numbers of a profile; NaN where one does not apply.
+    """The basic statistics of a profile; NaN where one does not apply.
 
     Attributes:
         rows: Number of rows, nulls among them.
@@ -30,7 +36,7 @@ class Summary:
         std: Their standard deviation.
         minimum: Least finite value.
         maximum: Greatest finite value.
-        quantiles: At the shares `SHARES`.
+        quantiles: At `SHARES`.
     """
 
     rows: int
@@ -52,14 +58,14 @@ class Summary:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back."""
+        """A JSON object for `from_json`."""
         reals = {name: finite_or_none(getattr(self, name)) for name in _SUMMARY_REALS}
         quantiles = [finite_or_none(value) for value in self.quantiles]
         return {"rows": self.rows, "distinct": self.distinct, **reals, "quantiles": quantiles}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Summary":
-        """What `to_json` wrote."""
+        """The inverse of `to_json`."""
         reals = {name: nan_if_none(data[name]) for name in _SUMMARY_REALS}
         quantiles = tuple(nan_if_none(value) for value in data["quantiles"])
         return cls(**{**data, **reals, "quantiles": quantiles})
@@ -91,27 +97,27 @@ class Comparison:
 
     Attributes:
         feature: Its name.
-        verdict: ``ok``, ``warn``, ``drift``, or ``insufficient`` where too little is there to say.
+        verdict: ``ok``, ``warn``, ``drift``, or ``insufficient`` where the rows are too few.
         sentence: Why, with statistic, value, threshold and both sample sizes.
         reason: One word for programs: ``measured``, ``empty_window``, ``empty_reference``,
             ``no_reference``, ``feature_gone``, ``type_changed``, ``unreadable``.
-        kind: What the feature is.
-        reference_rows: Rows of the reference it was compared with.
+        kind: The `Kind` of the feature.
+        reference_rows: Rows of the reference.
         current_rows: Rows of the window.
         measures: Every statistic.
-        rules: The guide's plain rules.
-        p_value: The least p-value of the deciding measures, over its weight among them.
+        rules: The guide's simple rules.
+        p_value: The least p-value of the deciding measures, each over its weight.
         adjusted_p: `p_value` corrected across the family (Benjamini-Hochberg).
         family: Number of comparisons that were corrected together.
-        reference_label: Which reference.
+        reference_label: Label of the reference.
         reference_version: Its version.
-        season: Season of the reference it was compared with; None for all of it.
-        notes: What a reader should know besides.
-        bins: The overlay.
-        reference: Plain numbers of the reference; None where there is none.
-        current: Plain numbers of the window.
-        window: Name of the window, such as ``2026-03-01``; empty where none was given.
-        basis: What the verdict goes by, where that is not plain, such as with ids.
+        season: Season of the reference that was used; None for all windows.
+        notes: Further remarks for the reader.
+        bins: Shares of both sides per bin.
+        reference: Summary of the reference; None without one.
+        current: Summary of the window; None without one.
+        window: Name of the window, such as ``2026-03-01``; may be empty.
+        basis: How a feature is judged that is judged in a special way, such as ids.
     """
 
     feature: str
@@ -138,13 +144,13 @@ class Comparison:
 
     @property
     def worst(self) -> Measure | None:
-        """The deciding measure closest to, or furthest beyond, its threshold; None without one."""
+        """The deciding measure of the greatest severity; None without one."""
         deciding = [each for each in self.measures if each.decides]
         return max(deciding, key=lambda each: each.severity, default=None)
 
     @property
     def severity(self) -> float:
-        """How bad: 1 is where drift begins; infinite for a drift that no statistic measures."""
+        """Severity of `worst`; 1 is where drift begins, infinite for drift without a measure."""
         if self.verdict == "drift" and self.reason != "measured":
             return math.inf
         return 0.0 if self.worst is None else self.worst.severity
@@ -166,7 +172,7 @@ class Comparison:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of schema `SCHEMA_VERSION` that `from_json` reads back."""
+        """A JSON object of schema `SCHEMA_VERSION` for `from_json`."""
         plain = {name: getattr(self, name) for name in _PLAIN}
         return {
             "schema_version": SCHEMA_VERSION,
@@ -182,18 +188,13 @@ class Comparison:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Comparison":
-        """What `to_json` wrote; its measures have lost their laws, so it cannot be corrected again.
+        """The inverse of `to_json`, without null distributions: it cannot be corrected again.
 
         Raises:
-            StatisticsError: It was written by another version, or by something else.
+            StatisticsError: It is of another schema version.
         """
-        version = data.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise StatisticsError(
-                f"stored comparison of {data.get('feature')!r}",
-                f"it is of schema version {version!r}, this is version {SCHEMA_VERSION}",
-                "compare the window again",
-            )
+        subject = f"stored comparison of {data.get('feature')!r}"
+        require_schema(data, SCHEMA_VERSION, subject, "compare the window again")
         return cls(
             **{name: data[name] for name in _PLAIN},
             basis=data.get("basis", ""),

@@ -1,10 +1,10 @@
-"""How new the texts of ordinary windows are: ids and free text always, categories hardly ever.
+"""How many values of an ordinary window are new: nearly all ids, hardly any category.
 
-Of a set of values that grows, such as ids, tokens or merchants, a window holds values that its
-reference has never seen, and that says only that time goes by. How many is learnt from the
-reference: each of its later windows against those before it. What such a feature can still show is
-a single new value that takes a larger share than new ones do, many more new values than the set
-grows by, and where nearly all are new, the lengths and the repeats.
+A window of a growing set of values, such as ids, tokens or merchants, has values that its reference
+lacks, which is no drift. How many is estimated from the reference: each of its later windows
+against those before it. Such a feature can still drift by a single new value of a larger share
+than new ones usually have, by many more new values than the set grows by, and where nearly all are
+new, by the lengths and the repeats.
 """
 
 from collections.abc import Sequence
@@ -19,26 +19,27 @@ from feature_platform.statistics.profiles.profile import Profile, merge_profiles
 from feature_platform.statistics.spread import Spread
 
 OPEN = 0.002
-"""Share of rows with new values from which a set of values is an open one."""
+"""Share of new values from which a set of values is open."""
 ID_LIKE = 0.3
-"""The same, from which shares of values say too little of a feature."""
-_ENOUGH = 8  # windows of which one may have been extraordinary
+"""Share of new values from which shares of single values say too little of a feature."""
+_ENOUGH = 8  # windows from which the most extreme one is left out
 _LATE = ("most", "variance")
-_FEW = 3  # windows that tell nothing of how much they differ
+_FEW = 3  # windows below which their variance is unknown
 
 
 @dataclass(frozen=True)
 class Novelty:
-    """What the windows of a reference say of values that are new; all 0 where there are too few.
+    """Shares of new values among the windows of a reference; all 0 where windows are too few.
 
     Attributes:
-        windows: Windows that were held against those before them.
-        share: Share of a window's values that none of the windows before holds, on average.
-        largest: Share of the most frequent such value, in all windows but the most extraordinary.
-        most: Share of a window's values that the earlier half of the windows does not hold, in all
-            windows of the later half but the most extraordinary; None where it was not looked for.
-        variance: Variance of that among windows, beside its growth from window to window.
-        ratios: Windows that `distinct` was found in.
+        windows: Windows that were compared with those before them.
+        share: Share of a window's values that no window before has, on average.
+        largest: Share of the most frequent such value; the maximum over windows, the most extreme
+            one left out.
+        most: Share of a window's values that the earlier half of the windows lacks; the maximum
+            over the later half, the most extreme window left out. None where not computed.
+        variance: Variance of that among windows, around its linear growth.
+        ratios: Windows that `distinct` was computed from.
         distinct: Distinct values of a window over its values, on average.
         distinct_variance: Variance of that among windows.
         lengths: How much the lengths of the values differ between windows.
@@ -56,15 +57,11 @@ class Novelty:
 
     @classmethod
     def among(cls, groups: Sequence[Sequence[Profile]]) -> "Novelty":
-        """From groups of like windows, oldest first; of lists, their elements count.
-
-        Args:
-            groups: The windows of each.
-        """
+        """Estimate it from groups of like windows, oldest first; lists by their elements."""
         held = [[each for window in group if (each := texts_of(window)).values] for group in groups]
         if not any(each.categories is not None for group in held for each in group):
             return cls()
-        found = [new for group in held for new in _news(group)]
+        found = [new for group in held for new in _new_shares(group)]
         largest = sorted(largest for _, largest in found)
         ratios = [each.distinct_count / each.values for group in held for each in group]
         share = float(np.mean([share for share, _ in found])) if found else 0.0
@@ -90,10 +87,10 @@ class Novelty:
         )
 
     def share_of(self, known: Profile) -> float:
-        """Share of new values to be expected beside the values of `known`, not a list.
+        """Expected share of values that `known`, not a list, lacks.
 
-        The larger of what was seen among windows and what the values themselves say: by Good and
-        Turing, the share of those that occur once.
+        The larger of the average among windows and the Good-Turing estimate, the share of the
+        values that occur once.
         """
         if known.categories is None or not known.values:
             return 0.0
@@ -103,27 +100,27 @@ class Novelty:
         return max(self.share, once / known.values)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back."""
-        # What was not looked for is left out, as by older versions: a reference keeps its hash.
-        looked_for = {} if self.most is None else {"most": self.most, "variance": self.variance}
+        """A JSON object for `from_json`."""
+        # Left out where not computed, as older releases did: a reference keeps its hash.
+        computed = {} if self.most is None else {"most": self.most, "variance": self.variance}
         rest = {name: each for name, each in self.__dict__.items() if name not in _LATE}
-        return {**rest, **looked_for, "lengths": self.lengths.to_json()}
+        return {**rest, **computed, "lengths": self.lengths.to_json()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Novelty":
-        """What `to_json` wrote."""
+        """The inverse of `to_json`."""
         return cls(**{**data, "lengths": Spread.from_json(data["lengths"])})
 
 
 def texts_of(found: Profile) -> Profile:
-    """What is not a list: the elements of lists, or theirs."""
+    """The innermost elements of lists; `found` itself if it is no list."""
     while found.kind == "list" and found.elements is not None:
         found = found.elements
     return found
 
 
-def _news(group: Sequence[Profile]) -> list[tuple[float, float]]:
-    """For the later half of the windows, the share of new values and that of the largest."""
+def _new_shares(group: Sequence[Profile]) -> list[tuple[float, float]]:
+    """For the later half of the windows, the shares of all new values and of the largest one."""
     seen: set[str] = set()
     sketch = DistinctSketch.empty()
     missed = values = 0
@@ -132,7 +129,7 @@ def _news(group: Sequence[Profile]) -> list[tuple[float, float]]:
         if window.categories is None:
             continue
         if 2 * place >= len(group) and values:
-            # A value that is not listed may have been seen, but not often: see `unseen_counts`.
+            # An unlisted value may have been seen, but not often: see `unseen_counts`.
             least = 3 * missed / values * window.values + 10 if missed else 0
             new = [
                 count
@@ -150,13 +147,14 @@ def _news(group: Sequence[Profile]) -> list[tuple[float, float]]:
 
 
 def _growth(groups: Sequence[Sequence[Profile]]) -> tuple[float | None, float]:
-    """Share of values of later windows that the earlier half of a group does not hold.
+    """Shares of new values of the later windows of a group, against its earlier half.
 
-    The last windows of a reference are a while before the one that is compared with it, and the
-    set has grown meanwhile: some of these are as far from what they are held against.
+    A window is compared with a reference that ended a while ago, and the set has grown meanwhile;
+    the last windows of a group are as far from its earlier half.
 
     Returns:
-        The largest but one, and the variance around a line through the windows of all groups.
+        The largest share (of 8 or more, the second largest), and the variance around a line through
+        the windows of all groups.
     """
     places: list[int] = []
     shares: list[float] = []
@@ -168,7 +166,7 @@ def _growth(groups: Sequence[Sequence[Profile]]) -> tuple[float | None, float]:
             places += range(len(group) - half)
     if len(shares) < _FEW:
         return None, 0.0
-    # Where every group has one such window there is no line: the mean is what is left.
+    # Where every group has one such window, the mean in place of a line.
     line = np.polyfit(places, shares, 1 if max(places) else 0)
     rest = np.array(shares) - np.polyval(line, places)
     variance = float(rest @ rest) / (len(shares) - len(line))
@@ -176,7 +174,7 @@ def _growth(groups: Sequence[Sequence[Profile]]) -> tuple[float | None, float]:
 
 
 def new_share(known: Profile, window: Profile) -> float:
-    """Share of the values of `window`, a text each, that `known` does not hold."""
+    """Share of the values of `window` (texts) that `known` lacks."""
     for each in (known, window):
         if each.categories is None or not each.categories.complete:
             return _new_share(known.distinct, window)
@@ -184,7 +182,7 @@ def new_share(known: Profile, window: Profile) -> float:
 
 
 def _new_share(seen: DistinctSketch, window: Profile) -> float:
-    """As many of the window's values as are new among those of its hashes that both would keep."""
+    """The share of new values among the hashes that both sketches would keep, scaled to values."""
     most = seen.hashes[-1]
     both = window.distinct.hashes[window.distinct.hashes <= most]
     if not len(both):

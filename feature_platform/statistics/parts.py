@@ -1,10 +1,12 @@
-"""What of a feature is compared: itself, the lengths and elements of lists, the lengths of ids."""
+"""The parts of a feature that are compared: itself, lengths and elements of lists, ids' lengths."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from feature_platform.statistics.bins import Bins
 from feature_platform.statistics.novelty import ID_LIKE, OPEN, Novelty, texts_of
+from feature_platform.statistics.profiles.arrays import FloatArray
 from feature_platform.statistics.profiles.profile import Profile
 from feature_platform.statistics.reference import Baseline, Reference
 from feature_platform.statistics.spread import Spread
@@ -12,17 +14,17 @@ from feature_platform.statistics.spread import Spread
 
 @dataclass(frozen=True)
 class Part:
-    """One thing of a feature that is measured.
+    """One part of a feature on both sides.
 
     Attributes:
         name: ``length``, ``elements``, of nested lists ``elements.length`` and so on; empty for the
             feature itself.
         baseline: What it is compared with.
-        current: The window's.
-        bins: The bins of both.
+        current: The profile of the window.
+        bins: The bins of both sides.
         spread: How much windows differ beyond chance.
         novelty: How new its values usually are.
-        nulls: Whether its nulls are news: those of a length are those of the list.
+        nulls: Whether its nulls are compared: those of a length are those of the list.
     """
 
     name: str
@@ -33,10 +35,29 @@ class Part:
     novelty: Novelty
     nulls: bool = True
 
+    @property
+    def reference(self) -> Profile:
+        """The profile of the baseline."""
+        return self.baseline.profile
+
+    @cached_property
+    def counts(self) -> tuple[FloatArray, FloatArray]:
+        """Rows of the reference and of the window, one count per bin."""
+        known = self.reference
+        return self.bins.counts(known, known), self.bins.counts(self.current, known)
+
+    def between(self, variance: float) -> float:
+        """The variance between windows of the difference of both sides.
+
+        Args:
+            variance: That of one window, a field of `spread`; the baseline's mean adds its own.
+        """
+        return variance * (1 + 1 / self.baseline.windows) if self.spread.windows else 0.0
+
 
 def parts_of(reference: Reference, baseline: Baseline, current: Profile) -> list[Part]:
-    """The parts of a feature, of which `baseline` is what its reference says of the window."""
-    known = baseline.profile
+    """The parts of a feature, where `baseline` is what `reference` has for the window's season."""
+    known, novelty = baseline.profile, reference.novelty
     if known.kind == "list" and known.lengths and known.elements:
         lists = known.values, current.values
         found = [
@@ -44,21 +65,21 @@ def parts_of(reference: Reference, baseline: Baseline, current: Profile) -> list
                 name,
                 replace(baseline, profile=then, windows=1),
                 now,
-                _bins(then, reference.novelty),
+                replace(Bins.of(then), opened=novelty.share_of(then) >= OPEN),
                 Spread.of_clusters((then, lists[0]), (now, lists[1])),
-                reference.novelty,
+                novelty,
                 nulls=not name.endswith("length"),
             )
-            for name, then, now in _inner(known, current)
+            for name, then, now in _lengths_and_elements(known, current)
         ]
-        only = replace(baseline, profile=_without_values(known))
-        mine = _without_values(current)
-        return [*found, Part("", only, mine, Bins(), reference.spread, Novelty())]
+        rows = replace(baseline, profile=_without_values(known))
+        itself = Part("", rows, _without_values(current), Bins(), reference.spread, Novelty())
+        return [*found, itself]
     bins = reference.bins
-    share = reference.novelty.share_of(known)
+    share = novelty.share_of(known)
     if bins.categorical and share >= OPEN:
         bins = replace(bins, opened=True)
-    itself = Part("", baseline, current, bins, reference.spread, reference.novelty)
+    itself = Part("", baseline, current, bins, reference.spread, novelty)
     if share < ID_LIKE or known.lengths is None or current.lengths is None:
         return [itself]
     lengths = Part(
@@ -66,49 +87,44 @@ def parts_of(reference: Reference, baseline: Baseline, current: Profile) -> list
         replace(baseline, profile=known.lengths),
         current.lengths,
         Bins.of(known.lengths),
-        reference.novelty.lengths,
+        novelty.lengths,
         Novelty(),
         nulls=False,
     )
     return [itself, lengths]
 
 
-def basis_of(reference: Reference, known: Profile) -> str:
-    """What the verdict goes by, where that is not plain; for the end of a sentence."""
-    texts = texts_of(known)
-    share = reference.novelty.share_of(texts)
-    said = []
+def verdict_basis_suffix(reference: Reference, known: Profile) -> str:
+    """The end of a verdict's sentence on features that are judged in a special way, such as ids."""
+    share = reference.novelty.share_of(texts_of(known))
+    suffixes = []
     if known.kind == "list" and known.elements is not None and known.elements.kind == "list":
-        said.append(
+        suffixes.append(
             "nested lists are compared by length, and so are the lists in them and their elements"
         )
     if share >= ID_LIKE:
         what = "elements" if known.kind == "list" else "rows"
         length = ", length" if known.kind != "list" and known.lengths is not None else ""
-        said.append(
+        suffixes.append(
             f"as ids are, {100 * share:.0f}% of its {what} are new in an ordinary window, so it is "
             f"judged by nulls{length}, repeats, and single values that are frequent"
         )
     elif share >= OPEN:
-        said.append("new values are usual in it, so each of them is judged alone")
-    return "; ".join(said)
+        suffixes.append("new values are usual in it, so each of them is judged alone")
+    return "; ".join(suffixes)
 
 
-def _bins(known: Profile, novelty: Novelty) -> Bins:
-    return replace(Bins.of(known), opened=novelty.share_of(known) >= OPEN)
-
-
-def _inner(
-    known: Profile, current: Profile, under: str = ""
+def _lengths_and_elements(
+    known: Profile, current: Profile, prefix: str = ""
 ) -> Iterator[tuple[str, Profile, Profile]]:
-    """Lengths and elements of both; of elements that are lists, theirs."""
-    yield f"{under}length", _or_empty(known.lengths), _or_empty(current.lengths)
+    """Name and both profiles of lengths and elements, at every depth of nested lists."""
+    yield f"{prefix}length", _or_empty(known.lengths), _or_empty(current.lengths)
     then, now = _or_empty(known.elements), _or_empty(current.elements)
     if then.kind == "list" and then.lengths is not None and then.elements is not None:
-        yield f"{under}elements", _without_values(then), _without_values(now)
-        yield from _inner(then, now, f"{under}elements.")
+        yield f"{prefix}elements", _without_values(then), _without_values(now)
+        yield from _lengths_and_elements(then, now, f"{prefix}elements.")
     else:
-        yield f"{under}elements", then, now
+        yield f"{prefix}elements", then, now
 
 
 def _or_empty(found: Profile | None) -> Profile:

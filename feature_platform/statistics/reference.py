@@ -1,4 +1,4 @@
-"""What a feature is compared with: frozen when it is made, known by a hash of its content."""
+"""The reference of a feature: immutable, identified by a hash of its content."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from feature_platform.errors import StatisticsError
 from feature_platform.statistics.bins import Bins
 from feature_platform.statistics.novelty import Novelty
+from feature_platform.statistics.profiles.arrays import require_schema
 from feature_platform.statistics.profiles.profile import Profile, merge_profiles, profile
 from feature_platform.statistics.seasons import WEEKDAYS
 from feature_platform.statistics.spread import Spread
@@ -22,12 +23,12 @@ SCHEMA_VERSION = 1
 ReferenceSource = Literal["fixed", "trailing", "training_set", "named"]
 
 _SEASON_WINDOWS = 2
-"""Windows of a season from which the season stands for itself; one Monday is no season."""
+"""Windows from which a season is compared with itself."""
 
 
 @dataclass(frozen=True)
 class SeasonWindow:
-    """One window of a reference: its season (see `season_of`; None for none), and its profile."""
+    """One window of a reference: its season (see `season_of`; None without one) and its profile."""
 
     season: str | None
     profile: Profile
@@ -38,10 +39,10 @@ class Baseline:
     """The part of a reference that one window is compared with.
 
     Attributes:
-        profile: The season's own profile, or that of all windows.
+        profile: The profile of the season, or of all windows.
         season: The season, or None for all windows.
         windows: Number of windows in it; 1 where it was not made from windows.
-        note: Why it is not the season that was asked for; empty where it is.
+        note: Why it is not the requested season; empty where it is.
     """
 
     profile: Profile
@@ -57,14 +58,14 @@ class Reference:
     Attributes:
         feature: Name of the feature.
         profile: All windows together.
-        bins: Bins that this and every later window is counted in.
-        source: Where it comes from.
-        label: What people call it, such as ``2026-01-01..2026-01-29``.
+        bins: Bins of this and every later window.
+        source: Its kind.
+        label: Its name for people, such as ``2026-01-01..2026-01-29``.
         created: When it was made, aware.
         windows: Number of windows it was made from; 1 for a plain column.
-        seasons: Season to its profile and the number of its windows.
+        seasons: Season to the number of its windows and their profile.
         spread: How much its windows differ among themselves beyond chance.
-        novelty: How new the values of its windows are beside those before; of texts alone.
+        novelty: How many values of its windows are new; for texts.
     """
 
     feature: str
@@ -91,7 +92,7 @@ class Reference:
         """A reference without seasons, from a column or a profile.
 
         Raises:
-            StatisticsError: The column has no one type, or one without statistics.
+            StatisticsError: The column has no single type, or one without statistics.
         """
         found = (
             column if isinstance(column, Profile) else profile(column, name=feature, as_of=as_of)
@@ -107,10 +108,10 @@ class Reference:
         source: ReferenceSource = "trailing",
         label: str = "reference",
     ) -> "Reference":
-        """A reference from the profiles of several windows, oldest first: the days of eight weeks.
+        """A reference from the profiles of several windows, oldest first.
 
-        It knows the seasons its windows name, and how much windows of one season differ from each
-        other beyond chance, so that a window is not alarming for being as different as they are.
+        It keeps the seasons of its windows, and how much windows of one season differ beyond
+        chance, so that a window that differs no more is no alarm.
 
         Raises:
             StatisticsError: There is no window, or the feature changed its type among them.
@@ -120,7 +121,7 @@ class Reference:
         for window in each:
             grouped.setdefault(window.season, []).append(window.profile)
         try:
-            # Season by season, so that no window is merged twice.
+            # By season first, so that no window is merged twice.
             merged = {name: merge_profiles(group) for name, group in grouped.items()}
             whole = merge_profiles(merged.values())
         except StatisticsError as error:
@@ -144,8 +145,8 @@ class Reference:
 
     @cached_property
     def version(self) -> str:
-        """Twelve hex digits of the content: two references of one version are the same."""
-        # Exact numbers and the bins pin the content down; the sketches may be compressed later.
+        """Twelve hexadecimal digits of the SHA-256 of the content."""
+        # Exact numbers and bins identify the content; sketches may be compressed later.
         content = {
             "reference": [self.feature, self.source, self.label, self.windows],
             "bins": self.bins.to_json(),
@@ -158,7 +159,7 @@ class Reference:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def baseline(self, season: str | None = None) -> Baseline:
-        """What a window of `season` is compared with: its own season where that is known."""
+        """The part to compare a window of `season` with: its season if known, else all windows."""
         windows, found = self.seasons.get(season or "", (0, self.profile))
         if season is None or not self.seasons:
             return Baseline(self.profile, None, self.windows)
@@ -168,7 +169,7 @@ class Reference:
         return Baseline(self.profile, None, self.windows, f"{note}, so all of it was compared with")
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of schema `SCHEMA_VERSION` that `from_json` reads back."""
+        """A JSON object of schema `SCHEMA_VERSION` for `from_json`."""
         return {
             "schema_version": SCHEMA_VERSION,
             "feature": self.feature,
@@ -188,18 +189,13 @@ class Reference:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Reference":
-        """What `to_json` wrote.
+        """The inverse of `to_json`.
 
         Raises:
-            StatisticsError: It was written by another version, or by something else.
+            StatisticsError: It is of another schema version.
         """
-        version = data.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise StatisticsError(
-                f"stored reference of {data.get('feature')!r}",
-                f"it is of schema version {version!r}, this is version {SCHEMA_VERSION}",
-                "set the reference again",
-            )
+        subject = f"stored reference of {data.get('feature')!r}"
+        require_schema(data, SCHEMA_VERSION, subject, "set the reference again")
         return cls(
             feature=data["feature"],
             profile=Profile.from_json(data["profile"]),
@@ -213,6 +209,6 @@ class Reference:
                 for name, each in data["seasons"].items()
             },
             spread=Spread.from_json(data["spread"]),
-            # A reference that was set before there was such a thing knows nothing of it.
+            # References of older releases lack it.
             novelty=Novelty.from_json(data["novelty"]) if "novelty" in data else Novelty(),
         )

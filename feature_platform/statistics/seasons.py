@@ -1,4 +1,4 @@
-"""Which windows are alike: Mondays are compared with Mondays, holidays with holidays."""
+"""Seasons of windows: Mondays are compared with Mondays, holidays with holidays."""
 
 from collections.abc import Mapping
 from datetime import date, datetime

@@ -1,8 +1,8 @@
-"""How much the windows of a reference differ among themselves beyond what chance explains.
+"""How much the windows of a reference differ among themselves beyond chance.
 
-Rows of one day are not independent draws: a day has its weather and its campaigns. As in survey
-sampling (Kish's design effect) that makes a window worth fewer rows than it has: the variance of
-its shares is ``1 / n + v``, and ``v``, the variance between windows, comes from the reference.
+Rows of one day are not independent: a day has its weather and its campaigns. As in survey sampling
+(Kish's design effect), a window is worth fewer rows than it has: the variance of its shares is
+``1 / n + v``, where ``v``, the variance between windows, is estimated from the reference.
 """
 
 import math
@@ -19,7 +19,7 @@ from feature_platform.statistics.profiles.arrays import FloatArray
 from feature_platform.statistics.profiles.profile import Profile
 
 _KOLMOGOROV_SQUARE = math.pi**2 / 12  # mean of the squared Kolmogorov variable
-_TAIL = 1e-5  # where the tails of two laws are made to meet
+_TAIL = 1e-5  # tail probability at which two distributions are made to agree
 _KOLMOGOROV_TAIL = float(
     special.chdtri(1, _TAIL) / (special.kolmogi(_TAIL) ** 2 / _KOLMOGOROV_SQUARE)
 )
@@ -27,15 +27,15 @@ _KOLMOGOROV_TAIL = float(
 
 @dataclass(frozen=True)
 class Spread:
-    """Variance between windows, beyond chance; all 0 where the reference has too few windows.
+    """Variance between windows beyond chance; all 0 where the reference has too few windows.
 
     Attributes:
         windows: Windows that it was estimated from.
         bins: For PSI and shares of bins, in units of a multinomial variance (per bin's share).
-        ranks: For Kolmogorov-Smirnov, in the same units. Both are widened, for windows that differ
-            do so in one way mostly (a shift), not in all bins at random: of the same mean square
-            such differences are far more often large.
-        nulls: Of the null rate, absolute.
+        ranks: For Kolmogorov-Smirnov, in the same units. Both are widened, since windows mostly
+            differ in one direction (a shift), not in all bins at random: for the same mean square,
+            such differences have longer tails.
+        nulls: Of the null rate.
         mean: Of the window's mean, in units of the feature squared.
     """
 
@@ -47,11 +47,11 @@ class Spread:
 
     @classmethod
     def among(cls, groups: Sequence[tuple[Sequence[Profile], Profile]], bins: Bins) -> "Spread":
-        """From groups of like windows, each window against the others of its group.
+        """Estimate it from groups of like windows, each window against the rest of its group.
 
         Args:
-            groups: The windows of each, and all of them merged.
-            bins: What shares are counted in.
+            groups: The windows of each group, and all of them merged.
+            bins: The bins for shares.
         """
         found: dict[str, list[tuple[float, float]]] = {
             name: [] for name in ("bins", "ranks", "nulls", "mean")
@@ -64,7 +64,7 @@ class Spread:
             freedom = max(freedom, int(np.count_nonzero(counts)) - 1)
             for window in group:
                 for name, value in _excess(window, whole, bins, counts).items():
-                    # Both the window and the rest's windows vary: 1 + 1 / (windows of the rest).
+                    # The window and the mean of the rest both vary.
                     found[name].append((value, 1 + 1 / (len(group) - 1)))
         sizes = [len(values) for values in found.values()]
         estimated = {name: _variance(values) for name, values in found.items()}
@@ -74,35 +74,35 @@ class Spread:
 
     @classmethod
     def of_clusters(cls, *sides: tuple[Profile, int]) -> "Spread":
-        """For the elements of lists, which are worth as many draws as there are lists.
+        """For the elements of lists, of which each list counts as one independent draw.
 
         Args:
-            sides: The elements of each side, and the number of its lists.
+            sides: The elements and the number of lists, for reference and window.
         """
         if any(not lists or not elements.rows for elements, lists in sides):
             return cls()
-        # Halved, since a baseline of one window counts it twice.
+        # Halved, since `Part.between` doubles it for a baseline of one window.
         between = sum(max(0.0, 1 / lists - 1 / each.rows) for each, lists in sides) / 2
         nulls = sum(each.nulls for each, _ in sides) / sum(each.rows for each, _ in sides)
         variance = max((each.std**2 for each, _ in sides if each.finite > 1), default=0.0)
         return cls(1, between, between, nulls * (1 - nulls) * between, variance * between)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back."""
+        """A JSON object for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Spread":
-        """What `to_json` wrote."""
+        """The inverse of `to_json`."""
         return cls(**data)
 
 
 def _excess(
     window: Profile, whole: Profile, bins: Bins, whole_counts: FloatArray
 ) -> dict[str, float]:
-    """Squared differences of a window from the rest of its group, less those that chance gives.
+    """Squared differences of a window from the rest of its group, less those of chance.
 
-    The rest is the whole less the window, so that no window is merged but once.
+    The rest is `whole` less the window, so that no window is merged twice.
     """
     excess: dict[str, float] = {}
     rows = whole.rows - window.rows
@@ -112,14 +112,14 @@ def _excess(
     counts = bins.counts(window, whole)
     statistic, freedom, _ = chi_square(np.maximum(whole_counts - counts, 0), counts)
     if freedom:
-        # Pearson's statistic, not PSI: its mean is its degrees of freedom in small samples too.
+        # Pearson's statistic: unlike PSI's, its mean is known in small samples too.
         excess["bins"] = (statistic / freedom - 1) * rate
     pooled = whole.nulls / whole.rows
     rest_null_rate = (whole.nulls - window.nulls) / rows
     excess["nulls"] = (window.null_rate - rest_null_rate) ** 2 - pooled * (1 - pooled) * rate
     values = whole.values - window.values
     if window.ranks is not None and whole.ranks is not None and window.values and values:
-        # F_window - F_whole is the rest's share of F_window - F_rest.
+        # F_window - F_whole is (F_window - F_rest) times the rest's share of the values.
         distance = kolmogorov_smirnov(whole.ranks, window.ranks) * whole.values / values
         excess["ranks"] = distance**2 / _KOLMOGOROV_SQUARE - (1 / window.values + 1 / values)
     finite = whole.finite - window.finite
@@ -131,12 +131,12 @@ def _excess(
 
 
 def _one_dimension(freedom: int) -> float:
-    """By how much a one-dimensional effect outdoes one of `freedom` dimensions, at the tail."""
+    """Ratio of the `_TAIL` quantiles of mean squares of 1 and of `freedom` dimensions."""
     return float(special.chdtri(1, _TAIL) / (special.chdtri(freedom, _TAIL) / freedom))
 
 
 def _variance(values: Sequence[tuple[float, float]]) -> float:
-    """The variance that the excesses average to, widened for being estimated from few windows."""
+    """The mean excess, widened (Student over normal quantile) for few windows."""
     if len(values) < 3:  # noqa: PLR2004
         return 0.0
     mean = float(np.mean([value / weight for value, weight in values]))

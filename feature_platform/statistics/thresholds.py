@@ -1,4 +1,4 @@
-"""How large a change matters, and the guide's plain rules."""
+"""How large a change matters, and the guide's simple rules."""
 
 import math
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ from feature_platform.statistics.profiles.profile import Profile
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From which effect on a change matters, if it is beyond chance. None: it does not decide.
+    """The effect of each statistic from which a change beyond chance is drift; None to ignore it.
 
-    A warning takes half of each. The defaults of `psi` and `ks` are what a shift of
-    a normal feature by 0.15 standard deviations amounts to.
+    Half of it is a warning. The defaults of `psi` and `ks` are those of a shift of a normal feature
+    by 0.15 standard deviations.
 
     Attributes:
-        psi: Population stability index, above the value that chance gives it.
+        psi: Population stability index, above its expected value.
         ks: Kolmogorov-Smirnov distance of numbers.
-        share_change: Greatest change of the share of a category.
-        null_rate_change: Change of the share of nulls. The guide's rule has 0.05.
-        unseen_share: Share of rows in categories that the reference does not know; of an open set
-            of values, such as ids, rows in a single one, twice this above what new ones take.
-        new_share_rise: Share of values, of an open set, that the reference does not know, above
-            the most that its own windows held of such.
-        distinct_change: Change of the distinct values over all values, where nearly all are new.
+        share_change: Largest change of the share of a category.
+        null_rate_change: Change of the null rate. The guide's rule has 0.05.
+        unseen_share: Share of rows in categories that the reference lacks; of an open set of
+            values, such as ids, the share of a single new value, twice this above the usual.
+        new_share_rise: Share of new values of an open set, above the most in a window of the
+            reference.
+        distinct_change: Change of distinct values over values, where nearly all are new.
         infinite_share_change: Change of the share of infinite values.
-        mean_change: Change of the mean over the reference's mean; and at least 0.15 of the
+        mean_change: Change of the mean over the reference's mean, and at least 0.15 of the
             reference's standard deviation, since a mean near zero changes by any factor.
         max_multiplier: Maximum over the reference's maximum, if that is above zero.
-        alpha: Chance that a family of features without any change raises an alarm.
-        min_rows: Rows below which a window, or a reference, can only be found `insufficient` unless
-            it has drifted beyond doubt.
+        alpha: Probability that a family of features without any change raises an alarm.
+        min_rows: Rows of window and reference below which the verdict is `insufficient` unless the
+            feature has drifted beyond chance.
     """
 
     psi: float | None = 0.0225
@@ -51,12 +51,12 @@ DEFAULT_THRESHOLDS = Thresholds()
 
 @dataclass(frozen=True)
 class Rule:
-    """One of the guide's rules, as it stands: no regard to sample sizes, so it decides nothing.
+    """One of the guide's rules. It ignores sample sizes, so it does not decide.
 
     Attributes:
         name: ``mean_change``, ``null_rate_change`` or ``max_multiplier``.
-        value: What it measured; NaN where it does not apply.
-        threshold: From where on it is broken.
+        value: The value; NaN where it does not apply.
+        threshold: The rule is broken above it.
     """
 
     name: str

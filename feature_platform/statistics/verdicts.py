@@ -7,34 +7,16 @@ import numpy as np
 
 from feature_platform.errors import StatisticsError
 from feature_platform.statistics.comparison import Comparison, Verdict
+from feature_platform.statistics.drift_statistics import STATISTICS, full_title
 from feature_platform.statistics.measures import Measure
 from feature_platform.statistics.profiles.arrays import FloatArray
 from feature_platform.statistics.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
-NAMES = {
-    "psi": "PSI",
-    "ks": "Kolmogorov-Smirnov distance",
-    "share_change": "largest change of a category's share",
-    "null_rate_change": "change of the null rate",
-    "unseen_share": "share of unseen categories",
-    "largest_unseen_share": "share of the most frequent new value",
-    "new_share_rise": "share of new values above the usual",
-    "distinct_change": "change of the distinct values over all",
-    "infinite_share_change": "change of the share of infinities",
-    "mean_change": "relative change of the mean",
-    "max_multiplier": "maximum over the reference's maximum",
-    "wasserstein": "Wasserstein distance in standard deviations",
-    "jensen_shannon": "Jensen-Shannon distance",
-    "chi_square": "chi-square",
-    "cramers_v": "Cramér's V",
-}
-"""What a statistic is called in a sentence."""
-
 
 def benjamini_hochberg(p_values: Sequence[float]) -> FloatArray:
-    """Adjusted p-values: those of at most ``q`` are found at false discovery rate ``q``.
+    """Adjusted p-values, in the same order: those up to ``q`` have false discovery rate ``q``.
 
-    Benjamini and Hochberg (1995). Same order as `p_values`.
+    Benjamini and Hochberg (1995).
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p)
@@ -47,48 +29,53 @@ def benjamini_hochberg(p_values: Sequence[float]) -> FloatArray:
 def correct(
     comparisons: Iterable[Comparison], thresholds: Thresholds = DEFAULT_THRESHOLDS
 ) -> tuple[Comparison, ...]:
-    """The same comparisons, judged as one family: the features of a window, or of many windows.
+    """Judge comparisons as one family: the features of a window, or of many windows.
 
-    Each measure's threshold becomes what chance passes, somewhere in the family, with probability
-    `Thresholds.alpha` at most (Benjamini-Hochberg, and Bonferroni among the measures of a feature,
-    weighted),
-    or the effect that matters, if that is larger.
+    The threshold of each measure is the effect that matters, or if larger what chance exceeds
+    somewhere in the family with probability `Thresholds.alpha` at most (Benjamini-Hochberg over
+    features, weighted Bonferroni over the measures of one feature).
 
     Raises:
-        StatisticsError: A comparison was read from storage, without the laws of its measures.
+        StatisticsError: A comparison was read from storage, without null distributions.
     """
     family = tuple(comparisons)
-    judged = [each for each in family if each.reason == "measured"]
-    if not judged:
+    measured = [each for each in family if each.reason == "measured"]
+    if not measured:
         return family
-    for each in judged:
-        if any(m.floor is not None and m.law is None for m in each.measures):
+    for each in measured:
+        if any(m.floor is not None and m.null is None for m in each.measures):
             raise StatisticsError(
                 f"comparison of {each.feature!r}",
                 "it was read from storage, and cannot be corrected again",
                 "compare the profiles of all windows in one call of compare_windows",
             )
-    p_values = [min(1.0, _feature_p(each)) for each in judged]
+    p_values = [min(1.0, _feature_p(each)) for each in measured]
     adjusted = benjamini_hochberg(p_values)
-    found = max(1, int(np.count_nonzero(adjusted <= thresholds.alpha)))
-    level = thresholds.alpha * found / len(judged)
-    verdicts = iter(
-        _judge(replace(each, p_value=p, adjusted_p=float(q), family=len(judged)), level, thresholds)
-        for each, p, q in zip(judged, p_values, adjusted, strict=True)
+    rejected = max(1, int(np.count_nonzero(adjusted <= thresholds.alpha)))
+    level = thresholds.alpha * rejected / len(measured)
+    judged = iter(
+        _judge(
+            replace(each, p_value=p, adjusted_p=float(q), family=len(measured)), level, thresholds
+        )
+        for each, p, q in zip(measured, p_values, adjusted, strict=True)
     )
-    return tuple(next(verdicts) if each.reason == "measured" else each for each in family)
+    return tuple(next(judged) if each.reason == "measured" else each for each in family)
+
+
+def _weight(measure: Measure) -> int:
+    return STATISTICS[measure.name].weight
 
 
 def _feature_p(comparison: Comparison) -> float:
-    """The least of the deciding measures' p-values, over their weights (Bonferroni)."""
+    """The least p-value of the deciding measures, each over its weight (Bonferroni)."""
     deciding = [m for m in comparison.measures if m.decides]
-    total = sum(each.weight for each in deciding)
-    return min((total / m.weight * (m.p_value or 0.0) for m in deciding), default=1.0)
+    total = sum(map(_weight, deciding))
+    return min((total / _weight(m) * (m.p_value or 0.0) for m in deciding), default=1.0)
 
 
 def _judge(comparison: Comparison, level: float, thresholds: Thresholds) -> Comparison:
-    total = sum(each.weight for each in comparison.measures if each.decides)
-    measures = tuple(m.at_level(level * m.weight / max(1, total)) for m in comparison.measures)
+    total = sum(_weight(each) for each in comparison.measures if each.decides)
+    measures = tuple(m.at_level(level * _weight(m) / max(1, total)) for m in comparison.measures)
     comparison = replace(comparison, measures=measures)
     drifting = [each for each in measures if each.decides and each.value > each.threshold]
     warning = [each for each in measures if each.decides and each.value > each.warn_threshold]
@@ -117,25 +104,16 @@ def _sentence(
         worst = comparison.worst
         if worst is None:
             return f"{name} has not changed: neither side holds anything to measure {sizes}."
-        return f"{name} has not drifted: {_told(worst, worst.threshold, 'at most')} {sizes}."
+        return f"{name} has not drifted: {_compared(worst, worst.threshold, 'at most')} {sizes}."
     ordered = sorted(raised, key=lambda each: -each.severity)
     first = ordered[0]
     threshold = first.threshold if verdict == "drift" else first.warn_threshold
-    said = "has drifted" if verdict == "drift" else "may be drifting"
-    more = "".join(f", {spoken(m.statistic)} {m.value:.3g}" for m in ordered[1:3])
-    return f"{name} {said}: {_told(first, threshold, '>')}{more} {sizes}."
+    finding = "has drifted" if verdict == "drift" else "may be drifting"
+    more = "".join(f", {full_title(m.statistic)} {m.value:.3g}" for m in ordered[1:3])
+    return f"{name} {finding}: {_compared(first, threshold, '>')}{more} {sizes}."
 
 
-def _told(measure: Measure, threshold: float, relation: str) -> str:
-    # A threshold without a value is one that no value of so few rows could pass.
+def _compared(measure: Measure, threshold: float, relation: str) -> str:
+    # No value of so few rows can exceed an infinite threshold.
     bound = f"{threshold:.3g}" if np.isfinite(threshold) else "what so few rows can show"
-    return f"{spoken(measure.statistic)} {measure.value:.3g} {relation} {bound}"
-
-
-def spoken(statistic: str) -> str:
-    """The name of a statistic in a sentence, such as ``PSI of the elements``."""
-    part, _, plain = statistic.rpartition(".")
-    name = NAMES.get(plain, plain)
-    *outer, last = part.split(".")
-    inside = "".join(f" of the {each}" for each in reversed(outer))
-    return f"{name} of the {last}{inside}" if part else name
+    return f"{full_title(measure.statistic)} {measure.value:.3g} {relation} {bound}"

@@ -11,7 +11,7 @@ from worlds.repos import write_table
 from worlds.rides import MONDAY, VIEWS
 
 from feature_platform.core.windows import Window
-from feature_platform.drift.accepted import accept, accept_window
+from feature_platform.drift.acceptance import accept, accept_window
 from feature_platform.drift.drift_judge import DriftJudge
 from feature_platform.drift.drift_results import WindowDrift
 from feature_platform.drift.drift_settings import (
@@ -21,7 +21,7 @@ from feature_platform.drift.drift_settings import (
     ReferenceKind,
     SameWeekday,
     Trailing,
-    TrainingSet,
+    TrainingSetReference,
     ViewDrift,
 )
 from feature_platform.errors import RepoError
@@ -244,7 +244,7 @@ def test_hours_are_compared_with_the_hour_and_so_are_those_that_were_accepted(
     [
         (Named("usual"), "--set-reference usual --start 2026-03-07 --end 2026-03-08"),
         (FixedWindow("2026-03-01", "2026-04-01"), "write later days into drift.yaml"),
-        (TrainingSet("fraud"), "feature-platform training-set --service fraud"),
+        (TrainingSetReference("fraud"), "feature-platform training-set --service fraud"),
     ],
 )
 def test_a_reference_of_another_kind_says_how_it_is_moved(

@@ -13,7 +13,7 @@ from worlds.rides import MONDAY, day
 
 from feature_platform.drift.accepted import Accepted, AcceptedStore
 from feature_platform.drift.drift_files import Files
-from feature_platform.drift.references import ReferenceStore, reference_of_windows
+from feature_platform.drift.references import ReferenceStore, reference_of_each
 from feature_platform.drift.window_profiles import ProfileStore, WindowProfiles
 from feature_platform.statistics import profile
 
@@ -43,7 +43,7 @@ def profiles(number: int, seed: int) -> WindowProfiles:
 
 def set_reference(files: Files, seed: int) -> None:
     windows = [profiles(number, seed) for number in range(3)]
-    made = reference_of_windows(windows, ["fare"], source="named", label="x", name="launch day")
+    made = reference_of_each({"fare": windows}, source="named", label="x", name="launch day")
     ReferenceStore(files, VIEW).set(made)
 
 

@@ -21,10 +21,10 @@ from feature_platform.drift.drift_settings import (
     Named,
     SameWeekday,
     Trailing,
-    TrainingSet,
+    TrainingSetReference,
     ViewDrift,
 )
-from feature_platform.drift.references import ReferenceStore, reference_of_windows
+from feature_platform.drift.references import ReferenceStore, reference_of_each
 from feature_platform.drift.training_reference import training_reference
 from feature_platform.drift.window_profiles import ProfileStore, WindowProfiles
 from feature_platform.errors import RepoError, SourceError, WindowError
@@ -65,9 +65,8 @@ def test_a_reference_is_frozen_and_its_older_versions_are_kept(files: Files):
     store = ReferenceStore(files, "riding")
     assert store.current("launch") is None
     made = [
-        reference_of_windows(
-            [profiles(number, fares(number)) for number in range(first, first + 8)],
-            ["fare"],
+        reference_of_each(
+            {"fare": [profiles(number, fares(number)) for number in range(first, first + 8)]},
             source="named",
             label="launch",
             name="launch",
@@ -89,7 +88,7 @@ def test_a_reference_is_frozen_and_its_older_versions_are_kept(files: Files):
 def test_the_same_windows_make_the_same_version():
     def made() -> str:
         windows = [profiles(number, fares(number)) for number in range(5)]
-        return reference_of_windows(windows, ["fare"], source="trailing", label="x").version
+        return reference_of_each({"fare": windows}, source="trailing", label="x").version
 
     assert made() == made()
 
@@ -97,7 +96,7 @@ def test_the_same_windows_make_the_same_version():
 def test_a_type_that_changed_among_the_windows_gives_way_to_the_one_most_of_them_have():
     windows = [profiles(number, fares(number)) for number in range(5)]
     windows.append(profiles(5, pa.array(["a", "b"])))
-    found = reference_of_windows(windows, ["fare"], source="trailing", label="x")
+    found = reference_of_each({"fare": windows}, source="trailing", label="x")
     assert found.features["fare"].profile.kind == "number"
     assert found.features["fare"].windows == 5
 
@@ -118,7 +117,7 @@ def test_a_type_that_changed_among_the_windows_gives_way_to_the_one_most_of_them
 def test_a_damaged_reference_is_an_error_and_not_a_missing_one(content: bytes, tmp_path: Path):
     store = ReferenceStore(Files(str(tmp_path)), "riding")
     windows = [profiles(number, fares(number)) for number in range(2)]
-    store.set(reference_of_windows(windows, ["fare"], source="named", label="x", name="spring"))
+    store.set(reference_of_each({"fare": windows}, source="named", label="x", name="spring"))
     (path,) = tmp_path.rglob("*.json.gz")
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"json\.gz': is damaged .*; remove it"):
@@ -165,7 +164,7 @@ def riding(make_repo: Callable[..., "Sample"]) -> "Sample":
         ({"same_weekday": {"weeks": 4}}, SameWeekday(weeks=4)),
         ({"fixed": {"start": "2026-01-01", "end": "2026-02-01"}}, None),
         ({"named": "launch"}, Named("launch")),
-        ({"training_set": "fraud"}, TrainingSet("fraud")),
+        ({"training_set": "fraud"}, TrainingSetReference("fraud")),
     ],
 )
 def test_every_kind_of_reference_can_be_written(said: Any, meant: Any, riding: "Sample"):
@@ -227,4 +226,4 @@ def test_a_fixed_reference_that_ends_before_it_starts_is_refused(riding: "Sample
 def test_a_training_set_that_is_no_parquet_is_an_error_that_names_it(riding: "Sample"):
     judge = DriftJudge(riding.project, "riding", DriftSettings())
     with pytest.raises(SourceError, match=r"views\.py': cannot be read"):
-        training_reference(judge, TrainingSet("fraud", "views.py"))
+        training_reference(judge, TrainingSetReference("fraud", "views.py"))

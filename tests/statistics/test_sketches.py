@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from feature_platform.statistics.profiles.categories import CAPACITY, Categories
 from feature_platform.statistics.profiles.distinct_sketch import DistinctSketch, K
 from feature_platform.statistics.profiles.quantile_sketch import QuantileSketch
+from feature_platform.statistics.profiles.scan import scan
 
 SHARES = np.array([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])
 
@@ -71,15 +72,13 @@ def test_a_sketch_survives_json_bit_for_bit(random: np.random.Generator):
 
 @pytest.mark.parametrize("step", [1.0, 0.1, 1e6])
 def test_distinct_values_of_a_sequence_are_counted_within_four_errors(step: float):
-    sketch = DistinctSketch.empty().add_numbers(np.arange(200_000) * step)
+    sketch = scan(np.arange(200_000) * step).distinct
     assert sketch.error == pytest.approx(1 / math.sqrt(K - 2))
     assert abs(sketch.estimate / 200_000 - 1) < 4 * sketch.error
 
 
 def test_distinct_estimates_are_unbiased(random: np.random.Generator):
-    ratios = [
-        DistinctSketch.empty().add_numbers(random.random(5000)).estimate / 5000 for _ in range(100)
-    ]
+    ratios = [scan(random.random(5000)).distinct.estimate / 5000 for _ in range(100)]
     assert abs(np.mean(ratios) - 1) < 4 / math.sqrt(K - 2) / 10
     assert np.std(ratios) < 1.3 / math.sqrt(K - 2)
 
@@ -88,7 +87,7 @@ def test_few_distinct_values_are_counted_exactly_however_often_they_come(
     random: np.random.Generator,
 ):
     values = random.integers(0, 700, size=300_000).astype(float)
-    assert DistinctSketch.empty().add_numbers(values).estimate == 700
+    assert scan(values).distinct.estimate == 700
 
 
 @pytest.mark.parametrize("distinct", [2, 1000, 1023, 1025, 1500, 20_000])
@@ -101,32 +100,30 @@ def test_repeats_and_zeros_change_nothing_of_a_sketch(
     once = np.split(np.unique(values), range(500, distinct, 500))
     merged = DistinctSketch.empty()
     for few in once:
-        merged = merged.merge(DistinctSketch.empty().add_numbers(few))
-    assert np.array_equal(DistinctSketch.empty().add_numbers(values).hashes, merged.hashes)
+        merged = merged.merge(scan(few).distinct)
+    assert np.array_equal(scan(values).distinct.hashes, merged.hashes)
 
 
 def test_zero_is_one_value_whatever_its_sign():
-    assert DistinctSketch.empty().add_numbers(np.array([0.0, -0.0])).estimate == 1
+    assert scan(np.array([0.0, -0.0])).distinct.estimate == 1
 
 
 def test_merged_distinct_sketches_are_the_sketch_of_the_union(random: np.random.Generator):
     one, other = random.random(5000), random.random(5000)
-    merged = (
-        DistinctSketch.empty().add_numbers(one).merge(DistinctSketch.empty().add_numbers(other))
-    )
-    whole = DistinctSketch.empty().add_numbers(np.concatenate([one, other]))
+    merged = scan(one).distinct.merge(scan(other).distinct)
+    whole = scan(np.concatenate([one, other])).distinct
     assert np.array_equal(merged.hashes, whole.hashes)
 
 
 def test_texts_are_told_apart_also_the_empty_one_and_one_within_another():
     texts = pa.array(["", "a", "b", "ab", "ba", "a\0", "aa", ""], pa.large_string())
-    assert DistinctSketch.empty().add_texts(texts).estimate == 7
-    assert DistinctSketch.empty().add_texts(texts.slice(1, 3)).estimate == 3
+    assert DistinctSketch.of_texts(texts).estimate == 7
+    assert DistinctSketch.of_texts(texts.slice(1, 3)).estimate == 3
 
 
 def test_many_texts_are_counted_within_four_errors():
     texts = pa.array([f"user-{i:07d}" for i in range(50_000)], pa.large_string())
-    sketch = DistinctSketch.empty().add_texts(texts)
+    sketch = DistinctSketch.of_texts(texts)
     assert abs(sketch.estimate / 50_000 - 1) < 4 * sketch.error
 
 

@@ -130,7 +130,7 @@ def _accept(
     *,
     as_json: bool,
 ) -> int:
-    from feature_platform.drift.accepted import accept_window
+    from feature_platform.drift.acceptance import accept_window
 
     store = judge.project.store()
     # A verdict that is there is the one that alarmed; nothing is read again to accept it.

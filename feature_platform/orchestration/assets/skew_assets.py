@@ -127,7 +127,7 @@ def _table(found: "ServiceSkew") -> dg.TableMetadataValue:
         records=[
             dg.TableRecord(
                 {
-                    "feature": each.name if each.origin == "online" else f"{each.name} (logged)",
+                    "feature": each.label,
                     "verdict": each.verdict,
                     "served as trained": f"{each.match_rate:.2%}" if each.parity else "",
                     "compared": str(each.parity.compared if each.parity else 0),

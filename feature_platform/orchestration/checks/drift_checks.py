@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "drift"
 REPORT = "feature_platform/report"
-_SAID = 5
-_STATISTICS = ("psi", "ks", "wasserstein", "jensen_shannon", "cramers_v")
+_MOST_LINES = 5
 
 
 def drift_check_names(data: FeastTranslatorData) -> dict[str, str]:
@@ -81,12 +80,7 @@ def drift_check_results(
 
 def series(found: "WindowDrift") -> dict[str, Any]:
     """The numbers of one partition, each of which the UI draws as a curve over partitions."""
-    numbers: dict[str, Any] = {
-        "feature_platform/features": len(found.comparisons),
-        "feature_platform/features_drifted": _count(found, "drift"),
-        "feature_platform/features_warned": _count(found, "warn"),
-        "feature_platform/features_insufficient": _count(found, "insufficient"),
-    }
+    numbers = _counts(found)
     for each in found.comparisons:
         numbers |= _finite(
             {
@@ -122,10 +116,7 @@ def _summary(
             "feature_platform/reference": f"{window.reference}, version {window.reference_version}"
             if window.reference_version
             else window.reference,
-            "feature_platform/features": len(window.comparisons),
-            "feature_platform/features_drifted": _count(window, "drift"),
-            "feature_platform/features_warned": _count(window, "warn"),
-            "feature_platform/features_insufficient": _count(window, "insufficient"),
+            **_counts(window),
             **_finite({"feature_platform/worst_distance": worst}),
             **_report(partition, pages),
         },
@@ -182,9 +173,11 @@ def severity(verdicts: "Any") -> dg.AssetCheckSeverity:
 
 def _numbers(comparison: "Comparison") -> dict[str, Any]:
     """The numbers of the check: the UI draws each over the runs."""
+    from feature_platform.statistics.drift_statistics import STATISTICS
+
     numbers: dict[str, float] = {"feature_platform/distance": comparison.severity}
     for each in comparison.measures:
-        if each.statistic in _STATISTICS:
+        if each.statistic in STATISTICS and STATISTICS[each.statistic].in_checks:
             numbers[f"feature_platform/{each.statistic}"] = each.value
     for side, summary in (("reference", comparison.reference), ("current", comparison.current)):
         if summary is not None:
@@ -241,16 +234,21 @@ def _worst(verdicts: "Mapping[str, str]", found: "Mapping[str, Sequence[Comparis
 
 
 def _told(lines: Sequence[str]) -> str:
-    more = len(lines) - _SAID
-    return "\n".join(lines[:_SAID]) + (f"\nand {more} more windows" if more > 0 else "")
+    more = len(lines) - _MOST_LINES
+    return "\n".join(lines[:_MOST_LINES]) + (f"\nand {more} more windows" if more > 0 else "")
 
 
 def _calm(sentence: str, windows: int) -> str:
     return sentence if windows == 1 else f"No drift in {windows} windows. The nearest: {sentence}"
 
 
-def _count(found: "WindowDrift", verdict: str) -> int:
-    return sum(found.verdict_of(each) == verdict for each in found.comparisons)
+def _counts(found: "WindowDrift") -> dict[str, Any]:
+    return {
+        "feature_platform/features": len(found.comparisons),
+        "feature_platform/features_drifted": found.counts["drift"],
+        "feature_platform/features_warned": found.counts["warn"],
+        "feature_platform/features_insufficient": found.counts["insufficient"],
+    }
 
 
 def _finite(numbers: Mapping[str, float]) -> dict[str, Any]:

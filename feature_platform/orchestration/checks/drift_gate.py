@@ -200,7 +200,7 @@ class DriftReport:
             known = judge.results.read(window)
             if known is None or known.content_hash != hashes[window]:
                 continue
-            if judge.still_counts(known, store):
+            if judge.is_current(known, store):
                 found[key] = known
         return found
 

@@ -1,7 +1,6 @@
-"""The most frequent values of a stream, with a bound on what was missed.
+"""The most frequent values of a stream, with a bound on the error of their counts.
 
-Misra and Gries (1982), the mergeable form of space-saving: Agarwal et al., "Mergeable summaries"
-(2013).
+Misra and Gries (1982), in the mergeable form of Agarwal et al., "Mergeable summaries" (2013).
 """
 
 from collections import Counter
@@ -11,17 +10,17 @@ from types import MappingProxyType
 from typing import Any
 
 CAPACITY = 4096
-"""Categories counted in one summary; a column with no more of them is counted exactly."""
+"""Categories in one summary; a column with no more of them is counted exactly."""
 
 
 @dataclass(frozen=True)
 class Categories:
-    """How often each value was seen.
+    """Counts of values.
 
     Attributes:
-        counts: Value to the number of times it was seen, most frequent first.
-        undercount: At most so many times may each value, listed or not, have been seen beyond its
-            count; 0 while the counts are exact and complete. Never above ``n / (CAPACITY + 1)``.
+        counts: Count by value, most frequent first.
+        undercount: Upper bound on how much the count of any value, listed or not, is too low; 0
+            while the counts are exact and complete, at most ``n / (CAPACITY + 1)``.
     """
 
     counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -39,7 +38,7 @@ class Categories:
 
     @property
     def complete(self) -> bool:
-        """Whether every value seen is listed."""
+        """Whether every value is listed."""
         return self.undercount == 0
 
     def merge(self, other: "Categories") -> "Categories":
@@ -49,14 +48,14 @@ class Categories:
         return Categories.of(total, self.undercount + other.undercount)
 
     def top(self, n: int) -> list[tuple[str, int]]:
-        """The `n` most frequent values and their counts."""
+        """The `n` most frequent values with their counts."""
         return list(self.counts.items())[:n]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back."""
+        """A JSON object for `from_json`."""
         return {"counts": dict(self.counts), "undercount": self.undercount}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Categories":
-        """What `to_json` wrote."""
+        """The inverse of `to_json`."""
         return cls(MappingProxyType(dict(data["counts"])), int(data["undercount"]))

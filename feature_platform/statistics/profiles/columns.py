@@ -1,4 +1,4 @@
-"""A column as the statistics see it: its kind, and its values without nulls."""
+"""A column prepared for statistics: its kind, and its values without nulls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["number", "boolean", "string", "timestamp", "list", "empty"]
-"""What a feature is. ``empty`` is a column whose type says nothing, such as all None."""
+"""The kind of a feature; ``empty`` is a column without a type, such as all None."""
 
 ColumnLike: TypeAlias = "pd.Series[Any] | pa.Array | pa.ChunkedArray"
-"""Any Arrow array or pandas Series. NaN and NaT are null, as pandas and Feast have it."""
+"""An Arrow array or pandas Series. NaN and NaT are null, as in pandas and Feast."""
 
 _TYPES: dict[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
     "empty": (pa.types.is_null,),
@@ -35,7 +35,8 @@ _TYPES: dict[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {
     ),
     "list": (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list),
 }
-_LONGEST = 128  # bytes of a category that are kept; longer ones keep their start and a digest
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_LONGEST = 128  # bytes of a category; longer ones keep their start and a digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class Column:
     """The values of a column.
 
     Attributes:
-        kind: What they are.
+        kind: Their kind.
         rows: Number of rows, nulls among them.
         numbers: The non-null values of a number or timestamp column (seconds), infinities kept.
         texts: The non-null values of a boolean or string column, as large_string.
@@ -72,12 +73,12 @@ def read_column(
 
     Args:
         column: An Arrow array, or a pandas Series.
-        name: What errors call it.
-        as_of: For timestamps: measure seconds before this moment, which does not drift merely
-            because time goes by; None for seconds since 1970.
+        name: Its name in errors.
+        as_of: Timestamps become seconds before this moment, which do not drift as time passes;
+            None for seconds since 1970.
 
     Raises:
-        StatisticsError: The values are of mixed types, or of a type that has no statistics.
+        StatisticsError: The values are of mixed types, or of a type without statistics.
     """
     array = _arrow(column, name)
     rows, kind = len(array), kind_of(array.type, name)
@@ -112,7 +113,7 @@ def kind_of(data_type: pa.DataType, name: str = "column") -> Kind:
 def _arrow(column: ColumnLike, name: str) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
         array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-        # A chunked array without chunks combines to one in some versions, and to none in others.
+        # Some versions combine a chunked array without chunks to a chunked array again.
         array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     elif isinstance(column, pa.Array):
         array = column
@@ -131,7 +132,7 @@ def _arrow(column: ColumnLike, name: str) -> pa.Array:
 
 
 def _without_nulls(array: pa.Array) -> pa.Array:
-    """Arrow's `drop_null`; for float64, which most features are, by NumPy at twice its speed."""
+    """Arrow's `drop_null`; for float64, the most common type, twice as fast by NumPy."""
     if array.type != pa.float64():
         return array.drop_null()
     validity, data = array.buffers()
@@ -147,13 +148,13 @@ def _numbers(present: pa.Array, kind: Kind, as_of: datetime | None, name: str) -
         present = present.cast(pa.timestamp("ms"))
         data_type = present.type
     if pa.types.is_timestamp(data_type) or pa.types.is_duration(data_type):
-        scale = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[data_type.unit]
+        scale = _PER_SECOND[data_type.unit]
         present = present.cast(pa.int64())
     elif pa.types.is_time(data_type):
-        scale = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[data_type.unit]
+        scale = _PER_SECOND[data_type.unit]
         present = present.cast(pa.int32() if data_type.bit_width == 32 else pa.int64())  # noqa: PLR2004
     if present.type != pa.float64():
-        # Not safe: an integer beyond 2**53 is rounded, which no statistic here can tell.
+        # Unsafe: integers beyond 2**53 are rounded, which changes no statistic here.
         present = present.cast(pa.float64(), safe=False)
     numbers = present.to_numpy(zero_copy_only=True)
     if scale != 1.0:
@@ -166,7 +167,7 @@ def _numbers(present: pa.Array, kind: Kind, as_of: datetime | None, name: str) -
                 "give an aware datetime, such as the end of the window",
             )
         numbers = as_of.timestamp() - numbers
-    # A minimum is NaN if any value is: cheaper than to ask each of them.
+    # The minimum is NaN if any value is, and cheaper than a test of each value.
     if len(numbers) and np.isnan(numbers.min()):
         numbers = numbers[~np.isnan(numbers)]
     return np.asarray(numbers, dtype=np.float64)
@@ -183,7 +184,7 @@ def _texts(present: pa.Array) -> pa.Array:
 
 
 def label(text: str) -> str:
-    """`text` as a category: itself, or where it is long its start and a digest of all of it."""
+    """`text` as a category: long text is cut and ends with a digest of all of it."""
     raw = text.encode()
     if len(raw) <= _LONGEST:
         return text

@@ -1,4 +1,4 @@
-"""What is known of a feature over a window: computed in one pass, merged across windows."""
+"""The profile of a feature over a window: computed in one pass, merged across windows."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_platform.errors import StatisticsError
-from feature_platform.statistics.profiles.arrays import FloatArray, finite_or_none, nan_if_none
+from feature_platform.statistics.profiles.arrays import (
+    FloatArray,
+    finite_or_none,
+    nan_if_none,
+    require_schema,
+)
 from feature_platform.statistics.profiles.categories import Categories
 from feature_platform.statistics.profiles.columns import (
     Column,
@@ -26,30 +31,29 @@ from feature_platform.statistics.profiles.quantile_sketch import DEFAULT_K, Quan
 from feature_platform.statistics.profiles.scan import scan
 
 SCHEMA_VERSION = 1
-_DIVERSE = 0.05  # distinct over all texts below which they are categories, told by their names
+_DIVERSE = 0.05  # distinct over all texts from which lengths are profiled too
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """A feature over a window. Profiles of neighbouring windows `merge` into that of their union.
+    """A feature over a window; `merge` gives the profile of two windows together.
 
     Attributes:
-        kind: What the feature is.
+        kind: Its kind.
         rows: Number of rows, nulls among them.
-        nulls: Rows without a value; NaN is none.
+        nulls: Rows without a value; NaN is null.
         negative_infinities: Values that are ``-inf``.
         positive_infinities: Values that are ``inf``.
         zeros: Values equal to 0.
-        mean: Mean of the finite values; NaN where there is none. Seconds for timestamps.
+        mean: Mean of the finite values; NaN without any. Seconds for timestamps.
         squares: Sum of squared deviations of the finite values from `mean`.
-        minimum: Least finite value; NaN where there is none.
-        maximum: Greatest finite value; NaN where there is none.
+        minimum: Least finite value; NaN without any.
+        maximum: Greatest finite value; NaN without any.
         ranks: Sketch of all numbers, infinities among them; None for other kinds.
         distinct: Sketch of the distinct values; of the elements for lists.
         categories: Frequent values of booleans and strings; None for other kinds.
-        lengths: The lengths of lists (elements) or texts (bytes) as a number feature; None for
-            other kinds.
-        elements: The elements of lists as a feature; None for other kinds.
+        lengths: Profile of the lengths of lists (elements) or texts (bytes); None for other kinds.
+        elements: Profile of the elements of lists; None for other kinds.
         ages: Whether timestamps are seconds before the window's end, not since 1970.
     """
 
@@ -72,7 +76,7 @@ class Profile:
 
     @property
     def values(self) -> int:
-        """Rows that hold a value."""
+        """Rows with a value."""
         return self.rows - self.nulls
 
     @property
@@ -92,15 +96,15 @@ class Profile:
 
     @property
     def distinct_count(self) -> int:
-        """Estimated number of distinct values; `distinct` states its error."""
+        """Estimated number of distinct values; `distinct.error` is its relative error."""
         if self.categories is not None and self.categories.complete:
             return len(self.categories.counts)
-        # An estimate a little above all that there is would only look careless.
+        # An estimate may exceed the number of values.
         most = self.elements.values if self.elements is not None else self.values
         return min(round(self.distinct.estimate), most)
 
     def quantiles(self, *shares: float) -> list[float]:
-        """Values at `shares` of the ranks; NaN for a feature that is not a number."""
+        """Values at `shares` of the ranks; NaN for other kinds than numbers."""
         if self.ranks is None:
             return [math.nan] * len(shares)
         return [float(each) for each in self.ranks.quantiles(np.array(shares))]
@@ -121,7 +125,7 @@ class Profile:
         finite = self.finite + other.finite
         mean, squares = self.mean, self.squares
         if other.finite and self.finite:
-            # Chan, Golub and LeVeque (1979): no cancellation, in any order of merging.
+            # Chan, Golub and LeVeque (1979): no cancellation in any order.
             delta = other.mean - self.mean
             mean += delta * other.finite / finite
             squares += other.squares + delta * delta * self.finite * other.finite / finite
@@ -136,7 +140,7 @@ class Profile:
             zeros=self.zeros + other.zeros,
             mean=mean,
             squares=squares,
-            # fmin and fmax prefer a number to the NaN of a window without values.
+            # fmin and fmax ignore the NaN of a window without values.
             minimum=float(np.fmin(self.minimum, other.minimum)),
             maximum=float(np.fmax(self.maximum, other.maximum)),
             ranks=_either(self.ranks, other.ranks),
@@ -148,7 +152,7 @@ class Profile:
         )
 
     def compress(self, k: int = DEFAULT_K) -> "Profile":
-        """The same profile, its sketch of ranks no larger than `k` asks for."""
+        """The same profile with its sketches of ranks compressed to `k`."""
         return replace(
             self,
             ranks=self.ranks and self.ranks.compress(k),
@@ -157,7 +161,7 @@ class Profile:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of schema `SCHEMA_VERSION`; some 30 kB for a number, ranks compressed."""
+        """A JSON object of schema `SCHEMA_VERSION`, compressed; some 30 kB for a number."""
         small = self.compress()
         return {
             "schema_version": SCHEMA_VERSION,
@@ -172,18 +176,12 @@ class Profile:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Profile":
-        """What `to_json` wrote.
+        """The inverse of `to_json`.
 
         Raises:
-            StatisticsError: It was written by another version, or by something else.
+            StatisticsError: It is of another schema version.
         """
-        version = data.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise StatisticsError(
-                "stored profile",
-                f"it is of schema version {version!r}, this is version {SCHEMA_VERSION}",
-                "profile the window again",
-            )
+        require_schema(data, SCHEMA_VERSION, "stored profile", "profile the window again")
         fields: dict[str, Any] = {name: data[name] for name in _PLAIN}
         fields |= {name: nan_if_none(data[name]) for name in _REAL}
         for name, part in _part_types().items():
@@ -192,7 +190,7 @@ class Profile:
         return cls(**fields, squares=squares)
 
     def exact_part(self) -> list[Any]:
-        """The numbers that no sketch estimates, as JSON: what tells two profiles apart."""
+        """The exact numbers as JSON, without sketches: they identify the profile."""
         return [
             *(getattr(self, name) for name in _PLAIN),
             *(finite_or_none(getattr(self, name)) for name in _REAL),
@@ -216,15 +214,15 @@ _PARTS = ("ranks", "distinct", "categories", "lengths", "elements")
 
 
 def profile(column: ColumnLike, *, name: str = "column", as_of: datetime | None = None) -> Profile:
-    """The profile of one column held in memory.
+    """The profile of one column in memory.
 
     Args:
         column: An Arrow array or a pandas Series; NaN is null.
-        name: What errors call it.
+        name: Its name in errors.
         as_of: End of the window: timestamps become seconds before it.
 
     Raises:
-        StatisticsError: The column has no one type, or one without statistics.
+        StatisticsError: The column has no single type, or one without statistics.
     """
     return _profile(read_column(column, name=name, as_of=as_of), ages=as_of is not None, name=name)
 
@@ -235,7 +233,7 @@ def profile_batches(
     *,
     as_of: datetime | None = None,
 ) -> dict[str, Profile]:
-    """Profiles of the columns of a stream, which is read once and held one batch at a time.
+    """Profiles of the columns of a stream of batches, read once.
 
     Args:
         batches: Record batches of one schema.
@@ -261,10 +259,10 @@ def profile_batches(
 
 
 def merge_profiles(profiles: Iterable[Profile]) -> Profile:
-    """The profile of all the windows together, such as a month from thirty days.
+    """The profile of all windows together, such as of a month from thirty days.
 
     Raises:
-        StatisticsError: There is none, or they are of different kinds.
+        StatisticsError: There is no profile, or they are of different kinds.
     """
     each = list(profiles)
     if not each:
@@ -289,7 +287,7 @@ def _profile(column: Column, *, ages: bool, name: str) -> Profile:
         return replace(
             found,
             categories=Categories.of(tally),
-            distinct=DistinctSketch.empty().add_texts(unique),
+            distinct=DistinctSketch.of_texts(unique),
             lengths=_text_lengths(unique, counts)
             if len(unique) >= _DIVERSE * len(column.texts)
             else None,
@@ -309,7 +307,7 @@ def _text_lengths(unique: pa.Array, tally: pa.StructArray) -> Profile:
 
 
 def _lengths(one: Profile, other: Profile) -> Profile | None:
-    """Those of both; None where one side has texts and no lengths, as older profiles do."""
+    """The merged lengths; None if one side has texts without lengths, as in older profiles."""
     for each in (one, other):
         if each.kind == "string" and each.values and each.lengths is None:
             return None
@@ -360,7 +358,7 @@ def _common_kind(one: Profile, other: Profile) -> Kind:
 
 
 def _either(one: Any, other: Any) -> Any:
-    """The merge of two parts of which one may be missing."""
+    """Merge two parts, of which either may be missing."""
     if one is None or other is None:
         return other if one is None else one
     return one.merge(other)

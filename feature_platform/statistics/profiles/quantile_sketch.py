@@ -1,8 +1,8 @@
-"""Quantiles of a stream in one pass: a KLL sketch that knows its own error.
+"""Quantiles of a stream in one pass: a KLL sketch with a bound on its own error.
 
-Karnin, Lang and Liberty, "Optimal quantile approximation in streams" (2016). Level ``h`` holds
-items that stand for ``2**h`` values each. A full level is sorted and every other item, odd or even
-by a coin, moves up a level. As in the paper a sampler replaces the bottom levels of long batches.
+Karnin, Lang and Liberty, "Optimal quantile approximation in streams" (2016). An item of level ``h``
+stands for ``2**h`` values. A full level is sorted, and every other item, odd or even at random,
+moves up a level. As in the paper, a sampler replaces the bottom levels of long batches.
 """
 
 import math
@@ -20,23 +20,23 @@ from feature_platform.statistics.profiles.arrays import (
 )
 
 DEFAULT_K = 1024
-"""Items the top level holds in a stored sketch: a rank error of about 0.1 %."""
+"""Items of the top level of a stored sketch: a rank error of about 0.1 %."""
 EXACT_LIMIT = 65_536
-"""Values a batch may hold before it is sampled; a sketch of so few is exact until compressed."""
-_SAMPLE = 16_384  # values drawn at most from a longer batch: a rank error of 0.4 to 0.55 %
+"""Values above which a batch is sampled; below, a sketch is exact until compressed."""
+_SAMPLE = 16_384  # most values drawn from a longer batch: a rank error of 0.4 to 0.55 %
 _DECAY = 2 / 3
 _MIN_LEVEL = 8
 
 
 @dataclass(frozen=True, eq=False)
 class QuantileSketch:
-    """Sorted items by level, and the variance that compacting them has cost.
+    """Sorted items by level, and the variance that compaction has added.
 
     Attributes:
         levels: Sorted items; each of ``levels[h]`` stands for ``2**h`` values.
-        count: Number of values seen.
-        rank_variance: Bound on the variance of a rank, in values squared, that sampling and
-            compaction have added; 0 while the sketch is exact.
+        count: Number of values.
+        rank_variance: Bound on the variance of a rank from sampling and compaction, in values
+            squared; 0 while the sketch is exact.
     """
 
     levels: tuple[FloatArray, ...]
@@ -47,7 +47,7 @@ class QuantileSketch:
     def of(cls, values: FloatArray, seed: int = 0) -> "QuantileSketch":
         """The sketch of `values` (no NaN), exact up to `EXACT_LIMIT` of them.
 
-        Longer input is sampled: one value, at a random place, from each block of ``2**h``.
+        Longer input is sampled: one random value of each block of ``2**h``.
         """
         count = len(values)
         if count <= EXACT_LIMIT:
@@ -68,7 +68,7 @@ class QuantileSketch:
 
     @cached_property
     def weighted(self) -> tuple[FloatArray, IntArray]:
-        """All items, sorted, and how many values each stands for; the weights sum to `count`."""
+        """All items, sorted, and their weights, which sum to `count`."""
         if len(self.levels) == 1:
             return self.levels[0], np.ones(len(self.levels[0]), dtype=np.int64)
         items = np.concatenate(self.levels)
@@ -80,15 +80,12 @@ class QuantileSketch:
         return items[order], weights[order]
 
     def quantiles(self, shares: FloatArray) -> FloatArray:
-        """The value at each share of the ranks (the lower one, as in ``inverted_cdf``).
-
-        NaN where no value was seen.
-        """
+        """The value at each share of the ranks (NumPy's ``inverted_cdf``); NaN without values."""
         if not self.count:
             return np.full(len(shares), math.nan)
         items, weights = self.weighted
         cumulative = np.cumsum(weights)
-        # A hair below the rank, lest 0.1 * 30 = 3.0000000000000004 ask for the fourth value.
+        # Slightly below the rank, or 0.1 * 30 = 3.0000000000000004 gives the fourth value.
         ranks = np.asarray(shares) * self.count - 1e-9 * self.count
         places = np.searchsorted(cumulative, ranks, side="left")
         return np.asarray(items[np.minimum(places, len(items) - 1)], dtype=np.float64)
@@ -113,16 +110,16 @@ class QuantileSketch:
         ).compress(k)
 
     def compress(self, k: int = DEFAULT_K) -> "QuantileSketch":
-        """The same stream in about ``3 * k`` items; itself where it is no larger than that.
+        """The same stream in about ``3 * k`` items; the sketch itself if it is no larger.
 
-        Each compaction of items of weight ``w`` moves a rank by ``w``, up or down by a coin, where
-        the rank is odd among them, and by nothing where it is even: variance at most ``w**2``.
+        Each compaction of items of weight ``w`` moves an odd rank by ``w``, up or down at random,
+        and an even rank not at all: variance at most ``w**2``.
         """
         if sum(map(len, self.levels)) <= _capacity(k, len(self.levels)):
             return self
         levels = list(self.levels)
         variance = self.rank_variance
-        # Seeded by what is compacted: the same stream gives the same sketch on every machine.
+        # A fixed seed: the same stream gives the same sketch on every machine.
         coin = np.random.Generator(np.random.PCG64(self.count))
         height = 0
         while height < len(levels):
@@ -135,14 +132,14 @@ class QuantileSketch:
                 levels[height] = level[even:]
                 levels[height + 1] = np.sort(np.concatenate([levels[height + 1], promoted]))
                 variance += 4.0**height
-                # A new top lowers what the levels below may hold: look at them again.
+                # A new top lowers the capacity of the levels below: start again.
                 height = 0 if len(promoted) == len(levels[height + 1]) else height + 1
             else:
                 height += 1
         return QuantileSketch(tuple(levels), self.count, variance)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back, bit for bit."""
+        """A JSON object for `from_json`, bit for bit."""
         return {
             "levels": [encode_array(level) for level in self.levels],
             "count": self.count,
@@ -151,7 +148,7 @@ class QuantileSketch:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "QuantileSketch":
-        """What `to_json` wrote."""
+        """The inverse of `to_json`."""
         levels = tuple(decode_array(level, np.float64) for level in data["levels"])
         return cls(levels, int(data["count"]), float(data["rank_variance"]))
 
@@ -169,6 +166,6 @@ def _capacity(k: int, levels: int) -> int:
 
 @lru_cache(maxsize=8)
 def _places(blocks: int, width: int, seed: int) -> IntArray:
-    """One place in each block; cached, since the columns of a window are equally long."""
+    """One random place per block; cached, since the columns of a window have one length."""
     random = np.random.Generator(np.random.PCG64(seed))
     return np.arange(blocks) * width + random.integers(width, size=blocks)

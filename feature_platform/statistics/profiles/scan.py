@@ -1,4 +1,4 @@
-"""Everything about a column of numbers that one reading of memory can tell."""
+"""Moments, extremes and distinct values of a column of numbers in one pass."""
 
 import math
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from feature_platform.statistics.profiles.distinct_sketch import (
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What was found; mean, minimum and maximum are NaN where there is no number.
+    """The result of `scan`; mean, minimum and maximum are NaN without numbers.
 
     Attributes:
-        mean: The mean; meaningless where a number is infinite.
-        squares: Sum of squared deviations from it; the same holds.
-        minimum: The least.
-        maximum: The greatest.
+        mean: The mean; undefined if a number is infinite.
+        squares: Sum of squared deviations from the mean; likewise.
+        minimum: The least number.
+        maximum: The greatest number.
         zeros: Numbers equal to 0.
-        distinct: Sketch of the distinct ones.
+        distinct: Sketch of the distinct numbers.
     """
 
     mean: float
@@ -35,14 +35,14 @@ class Scan:
 
 
 def scan(numbers: FloatArray) -> Scan:
-    """Read `numbers` (no NaN) once, chunk by chunk, each of which stays in the cache meanwhile."""
+    """Read `numbers` (no NaN) once, in chunks that stay in the cache."""
     if not len(numbers):
         return Scan(math.nan, 0.0, math.nan, math.nan, 0, DistinctSketch.empty())
-    # Deviations from a value nearby: the squares of raw values would cancel far from zero.
+    # Deviations from a nearby value: squares of raw values would cancel far from zero.
     shift = float(numbers[:CHUNK].mean()) if np.isfinite(numbers[:CHUNK]).all() else 0.0
     total = squares = 0.0
     minimum, maximum, zeros = math.inf, -math.inf, 0
-    hashes = SmallestHashes(DistinctSketch.empty())
+    hashes = SmallestHashes()
     buffer = np.empty(min(CHUNK, len(numbers)))
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(numbers), CHUNK):
@@ -51,13 +51,13 @@ def scan(numbers: FloatArray) -> Scan:
             minimum, maximum = min(minimum, least), max(maximum, most)
             deviations = np.subtract(chunk, shift, out=buffer[: len(chunk)])
             total += float(deviations.sum())
-            # Not a dot product: BLAS would hand so many numbers to threads of its own.
+            # Not a dot product: BLAS would start threads of its own.
             squares += float(np.multiply(deviations, deviations, out=deviations).sum())
             found = int(np.count_nonzero(chunk == 0)) if least <= 0 <= most else 0
             zeros += found
-            # Adding 0.0 turns -0.0 into 0.0, which is the same number in other bits.
+            # Adding 0.0 turns -0.0 into 0.0, the same number in other bits.
             hashes.add(np.add(chunk, 0.0, out=deviations) if found else chunk)
     mean, squares = shift + total / len(numbers), squares - total * total / len(numbers)
-    # Numbers beyond the root of the greatest float have squares that no float holds.
+    # Squares of numbers above about 1e154 overflow.
     squares = max(0.0, squares) if math.isfinite(squares) else math.inf
     return Scan(mean, squares, minimum, maximum, zeros, hashes.sketch())

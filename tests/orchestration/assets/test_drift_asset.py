@@ -1,6 +1,5 @@
 """Drift assets: what a run compares, says, keeps, and keeps from being served."""
 
-import html
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from markupsafe import escape
 from worlds.repos import write_table
 from worlds.rides import VIEWS
 from worlds.samples import Sample, checks
@@ -20,7 +20,7 @@ from worlds.times import MARCH, key, march, window
 
 from feature_platform.cli import main
 from feature_platform.core.windows import Window
-from feature_platform.drift.accepted import accept_window
+from feature_platform.drift.acceptance import accept_window
 from feature_platform.drift.drift_judge import DriftJudge
 from feature_platform.drift.drift_settings import DriftSettings, Trailing, ViewDrift
 from feature_platform.orchestration.checks.drift_checks import drift_check_names
@@ -569,7 +569,7 @@ def test_hours_keys_of_two_parts_odd_names_and_every_type_are_compared(
     assert kept is not None
     assert kept.to_json() == found.to_json()
     page = window_page(judge, found, judge.history(hour))
-    assert all(html.escape(name).replace("_", "_<wbr>") in page for name in ODD)
+    assert all(str(escape(name)).replace("_", "_<wbr>") in page for name in ODD)
     assert "--date 2026-03-10T05:00 --accept" in page
     names = drift_check_names(sample.graph.drifts["visiting"])
     assert len(set(names.values())) == len(ODD)
