@@ -711,9 +711,9 @@ def test_great_expectations_comes_late_sends_nothing_and_writes_nothing(tmp_path
         import os, socket, sys
         from datetime import UTC, datetime, timedelta
         import pyarrow as pa
-        from feature_platform.checks.defaults import SourceSchema
-        from feature_platform.checks.expectations import SourceValidator
-        from feature_platform.store.windows import Window
+        from feature_platform.orchestration.validation.default_checks import SourceSchema
+        from feature_platform.orchestration.validation.source_validator import SourceValidator
+        from feature_platform.core.windows import Window
 
         assert "great_expectations" not in sys.modules
         assert "GX_ANALYTICS_ENABLED" not in os.environ
