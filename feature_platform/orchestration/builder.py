@@ -30,9 +30,11 @@ from feature_platform.orchestration.graph.closures import run_closures
 from feature_platform.orchestration.graph.executor import preloaded_executor
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.retries import RETRIES
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import (
+    DriftData,
     FeastTranslatorData,
+    FeatureViewData,
 )
 from feature_platform.orchestration.repairs.conditions import conditioned
 from feature_platform.orchestration.repairs.schedules import build_schedules
@@ -111,14 +113,14 @@ def build_feast_definitions(
 
     reports = _drift_reports(graph, translator, drift or DriftSettings.load(project))
     assets += [
-        translator.spec_of(each.data)
-        if each.data.refusal
-        else build_drift_asset(each, retry_policy)
-        for each in reports.values()
+        build_drift_asset(reports[name], retry_policy)
+        if name in reports
+        else translator.spec_of(each)
+        for name, each in graph.drifts.items()
     ]
 
     for name, view in graph.views.items():
-        if view.refusal:
+        if not isinstance(view, FeatureViewData):
             assets.append(translator.spec_of(view))
             continue
         gates = [SourceGate(name, source_checks[each.name]) for each in view.sources]
@@ -156,7 +158,7 @@ def build_feast_definitions(
     jobs, crons = (
         build_schedules(
             project.name,
-            [graph.views[name] for name in closures],
+            [graph.materializable[name] for name in closures],
             closures,
             default_schedule_status,
         )
@@ -196,7 +198,11 @@ def _drift_reports(
     """By view; a setting for a view that the repo lacks is refused."""
     for name in settings.views:
         graph.project.view(name)
-    return {name: DriftReport(each, translator, settings) for name, each in graph.drifts.items()}
+    return {
+        name: DriftReport(each, translator, settings)
+        for name, each in graph.drifts.items()
+        if isinstance(each, DriftData)
+    }
 
 
 def _refuse_shared_keys(graph: FeastGraph, translator: DagsterFeastTranslator) -> None:

@@ -16,11 +16,8 @@ from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.orchestration.alerting.alert_events import Watched, read_findings
 from feature_platform.orchestration.alerting.tick_failures import tick_findings
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import FeastTranslatorData
 from feature_platform.orchestration.watch.ticking import TICK, Ticking
 
 
@@ -147,12 +144,12 @@ def _subject(
     if kind == "source":
         views = graph.readers.get(name, ())
     else:
-        found = graph.views.get(name)
-        views = [found] if found is not None and not found.refusal else []
+        found = graph.materializable.get(name)
+        views = [found] if found is not None else []
     owners = tuple(spec.owners) or tuple(
         dict.fromkeys(owner for view in views for owner in translator.spec_of(view).owners)
     )
-    settings = {view.settings.partitions for view in views if view.settings}
+    settings = {view.settings.partitions for view in views}
     return Subject(
         asset="/".join(spec.key.path),
         project=project.name,
@@ -163,8 +160,7 @@ def _subject(
         views=tuple(view.name for view in views),
         # A window that a daily view can take is one that an hourly view can take too.
         cadence="daily" if "daily" in settings else "hourly" if settings else None,
-        blocks=kind == "drift"
-        and any(view.settings is not None and view.settings.drift == "block" for view in views),
+        blocks=kind == "drift" and any(view.settings.drift == "block" for view in views),
         upstream=tuple("/".join(dep.asset_key.path) for dep in spec.deps),
         repo=_shown(project.repo_dir),
         profile=project.profile,

@@ -17,11 +17,8 @@ from feature_platform.orchestration.checks.skew_checks import (
 )
 from feature_platform.orchestration.graph.cadence import promise
 from feature_platform.orchestration.graph.retries import RETRIES, one_line_failures
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import FeatureViewData, SkewData
 
 if TYPE_CHECKING:
     from feature_platform.skew.service_skew import ServiceSkew
@@ -43,7 +40,7 @@ class SkewConfig(dg.Config):
 
 
 def build_skew_asset(
-    data: FeastTranslatorData,
+    data: SkewData,
     translator: DagsterFeastTranslator,
     retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
@@ -85,7 +82,7 @@ def build_skew_asset(
     return skew_asset
 
 
-def allowed_lags(data: FeastTranslatorData) -> Mapping[str, timedelta]:
+def allowed_lags(data: SkewData) -> Mapping[str, timedelta]:
     """How old a row of each view may be and not be online, by the service's names for them."""
     views = {each.name: each for each in data.upstream}
     for name, ((parent, feature),) in data.lineage.items():
@@ -95,7 +92,7 @@ def allowed_lags(data: FeastTranslatorData) -> Mapping[str, timedelta]:
     return {
         alias: promise(view.settings)
         for alias, view in views.items()
-        if view.settings is not None and not view.refusal
+        if isinstance(view, FeatureViewData)
     }
 
 

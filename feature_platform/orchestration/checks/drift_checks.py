@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
-from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.orchestration.graph.translator_data import DriftData
 
 if TYPE_CHECKING:
     from feature_platform.drift.drift_results import WindowDrift
@@ -21,7 +21,7 @@ _SAID = 5
 _STATISTICS = ("psi", "ks", "wasserstein", "jensen_shannon", "cramers_v")
 
 
-def drift_check_names(data: FeastTranslatorData) -> dict[str, str]:
+def drift_check_names(data: DriftData) -> dict[str, str]:
     """Name of each feature to the name of its check; no two are the same."""
     names: dict[str, str] = {}
     taken = {SUMMARY}
@@ -35,14 +35,13 @@ def drift_check_names(data: FeastTranslatorData) -> dict[str, str]:
     return names
 
 
-def drift_check_specs(data: FeastTranslatorData, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+def drift_check_specs(data: DriftData, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """One check that sums them up, and one a feature."""
-    blocks = data.settings is not None and data.settings.drift == "block"
     return [
         dg.AssetCheckSpec(
             name=SUMMARY,
             asset=key,
-            blocking=blocks,
+            blocking=data.blocking,
             description="No feature is far from its reference.",
         ),
         *(
@@ -56,7 +55,7 @@ def drift_check_specs(data: FeastTranslatorData, key: dg.AssetKey) -> list[dg.As
 
 def drift_check_results(
     found: "Mapping[str, WindowDrift]",
-    data: FeastTranslatorData,
+    data: DriftData,
     key: dg.AssetKey,
     pages: Mapping[str, Path],
 ) -> Iterator[dg.AssetCheckResult]:

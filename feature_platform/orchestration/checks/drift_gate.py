@@ -22,10 +22,8 @@ from feature_platform.orchestration.checks.drift_checks import (
 from feature_platform.orchestration.graph.content_hashes import hashed_columns
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.recorded_verdicts import record_results
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import DriftData
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -47,7 +45,7 @@ class DriftReport:
         settings: What the project says of drift.
     """
 
-    data: FeastTranslatorData
+    data: DriftData
     translator: DagsterFeastTranslator
     settings: DriftSettings
 
@@ -64,7 +62,7 @@ class DriftReport:
     @property
     def blocking(self) -> bool:
         """Whether a window that has drifted is kept from being served."""
-        return self.data.settings is not None and self.data.settings.drift == "block"
+        return self.data.blocking
 
     def judge(self) -> "DriftJudge":
         """Who judges it."""
@@ -138,10 +136,10 @@ class DriftReport:
 
     def _online(self, store: "FeatureStore", spans: Sequence[Window]) -> "list[WindowDrift]":
         """The verdict on each window of `spans`; those that have none are judged now."""
-        partitions = self.data.partitions
-        assert partitions is not None  # noqa: S101 - only views that can be materialized come here
         windows = {
-            key: each for span in spans for key, each in partitions_within(partitions, span).items()
+            key: each
+            for span in spans
+            for key, each in partitions_within(self.data.partitions, span).items()
         }
         if not windows:
             return []
@@ -180,7 +178,7 @@ class DriftReport:
     def _hashes(self, store: "FeatureStore", windows: Mapping[str, Window]) -> dict[Window, str]:
         from feature_platform.sources.window_digests import window_digests
 
-        source = self.data.upstream[0]
+        source = self.data.source
         digests = window_digests(store, source.obj, list(windows.values()), hashed_columns(source))
         return {each.window: each.content_hash for each in digests}
 

@@ -18,11 +18,8 @@ from feature_platform.materialize.computed_windows import newest_computed
 from feature_platform.orchestration.graph.cadence import LENGTH, promise
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.retries import one_line_failures
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.orchestration.watch.due_windows import cadence_of, due_windows
 from feature_platform.orchestration.watch.observed_events import newest_events
@@ -117,18 +114,14 @@ def freshness(look: Look, *, names: Sequence[str] | None = None, position: str =
         RegistryError: The registry cannot be reached.
     """
     graph, settings, memory, now = look.graph, look.settings, look.memory, look.now
-    chosen = sorted(
-        name
-        for name, view in graph.views.items()
-        if not view.refusal and (names is None or name in names)
-    )
+    chosen = sorted(name for name in graph.materializable if names is None or name in names)
     start = next((place for place, name in enumerate(chosen) if name >= position), 0)
     registered = registered_views(look.store)
-    keys = {name: look.translator.key_of(graph.views[name]) for name in chosen}
+    keys = {name: look.translator.key_of(graph.materializable[name]) for name in chosen}
     events = newest_events(look.instance, list(keys.values()))
     found = Freshnesses({})
     for name in [*chosen[start:], *chosen[:start]]:
-        view = graph.views[name]
+        view = graph.materializable[name]
         online = windows_of(registered[name]) if name in registered else []
         seen = f"{events[keys[name]]} {online[-1] if online else ''}"
         known, note = memory.newest.get(name), ""
@@ -157,13 +150,11 @@ def freshness(look: Look, *, names: Sequence[str] | None = None, position: str =
 
 
 def freshness_specs(
-    views: Mapping[str, FeastTranslatorData], translator: DagsterFeastTranslator
+    views: Mapping[str, FeatureViewData], translator: DagsterFeastTranslator
 ) -> list[dg.AssetCheckSpec]:
     """The specs of both checks for every view that can be materialized."""
     found = []
     for view in views.values():
-        if view.refusal:
-            continue
         key, about = translator.key_of(view), _hours(_promised(view))
         found += [
             dg.AssetCheckSpec(
@@ -201,7 +192,7 @@ def fresh_evaluation(found: Freshness, key: dg.AssetKey) -> dg.AssetCheckEvaluat
     )
 
 
-def ttl_evaluation(view: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+def ttl_evaluation(view: FeatureViewData, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
     """What is said of a view's TTL."""
     ttl: timedelta | None = getattr(view.obj, "ttl", None)
     cadence = cadence_of(view)
@@ -226,7 +217,7 @@ def build_freshness_checks(
     graph: FeastGraph, translator: DagsterFeastTranslator, settings: AutomationSettings | None
 ) -> list[dg.AssetChecksDefinition]:
     """Both checks of all views in one step, which looks at those that are selected."""
-    views = {name: view for name, view in graph.views.items() if not view.refusal}
+    views = graph.materializable
     if not views or settings is None or not settings.freshness:
         return []
     grace, lookback = settings.grace, settings.lookback
@@ -273,13 +264,12 @@ def build_freshness_checks(
     return [freshness_checks]
 
 
-def _promised(view: FeastTranslatorData) -> timedelta:
-    assert view.settings is not None  # noqa: S101 - views always carry settings
+def _promised(view: FeatureViewData) -> timedelta:
     return promise(view.settings)
 
 
 def _newest_row(
-    store: "FeatureStore", view: FeastTranslatorData, online: list[Window]
+    store: "FeatureStore", view: FeatureViewData, online: list[Window]
 ) -> datetime | None:
     if not online:
         return None

@@ -9,7 +9,8 @@ import dagster as dg
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.partitions import partitions_within, run_windows
 from feature_platform.orchestration.graph.retries import one_line_failures
-from feature_platform.orchestration.graph.translator import FeastTranslatorData, op_name
+from feature_platform.orchestration.graph.translator import op_name
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.registry.windows_on_record import materialized_windows
 from feature_platform.repo.computability import why_transformed
 
@@ -23,7 +24,7 @@ _SAMPLE = 2000
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
-def build_online_check(data: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetChecksDefinition:
+def build_online_check(data: FeatureViewData, key: dg.AssetKey) -> dg.AssetChecksDefinition:
     """A check that reads keys back from the online store and compares them with the source.
 
     All keys up to 2,000, else a sample of 2,000 seeded by the run, so that runs cover different
@@ -60,14 +61,14 @@ def build_online_check(data: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetC
 
 
 def compared_windows(
-    data: FeastTranslatorData, store: "FeatureStore", tags: Mapping[str, str] = _NO_TAGS
+    data: FeatureViewData, store: "FeatureStore", tags: Mapping[str, str] = _NO_TAGS
 ) -> list[Window] | None:
     """Of a view that Feast computes: the partitions of the run, else the newest that is online.
 
     They are computed again, which takes as long as materializing them. None for other views, whose
     rows of all windows are looked up.
     """
-    if data.partitions is None or not why_transformed(data.obj):
+    if not why_transformed(data.obj):
         return None
     if {"dagster/partition", "dagster/asset_partition_range_start"} & set(tags):
         return list(run_windows(tags, data.partitions).values())

@@ -3,14 +3,12 @@
 import dagster as dg
 
 from feature_platform.orchestration.graph.retries import one_line_failures
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import RegistryData
 
 
 def build_registry_check(
-    data: FeastTranslatorData, translator: DagsterFeastTranslator
+    data: RegistryData, translator: DagsterFeastTranslator
 ) -> dg.AssetChecksDefinition:
     """A check that a new plan against the registry is empty."""
     project = data.project

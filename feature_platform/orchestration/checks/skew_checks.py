@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.orchestration.graph.translator_data import SkewData
 
 if TYPE_CHECKING:
     from feature_platform.skew.service_skew import FeatureSkew, ServiceSkew
@@ -19,7 +19,7 @@ _PASSING = ("ok",)
 _SEVERE = ("drift",)
 
 
-def skew_check_names(data: FeastTranslatorData) -> dict[str, str]:
+def skew_check_names(data: SkewData) -> dict[str, str]:
     """Full name of each feature to the name of its check; no two are the same."""
     names: dict[str, str] = {}
     for feature in data.lineage:
@@ -33,7 +33,7 @@ def skew_check_names(data: FeastTranslatorData) -> dict[str, str]:
     return names
 
 
-def skew_check_specs(data: FeastTranslatorData, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+def skew_check_specs(data: SkewData, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """One check a feature, and one that sums them up."""
     return [
         dg.AssetCheckSpec(
@@ -51,7 +51,7 @@ def skew_check_specs(data: FeastTranslatorData, key: dg.AssetKey) -> list[dg.Ass
 
 
 def skew_check_results(
-    found: "ServiceSkew", data: FeastTranslatorData, key: dg.AssetKey, page: Path
+    found: "ServiceSkew", data: SkewData, key: dg.AssetKey, page: Path
 ) -> Iterator[dg.AssetCheckResult]:
     """The verdicts of one comparison; a feature that is not among them fails too.
 

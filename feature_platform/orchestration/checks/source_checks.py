@@ -25,7 +25,8 @@ from feature_platform.orchestration.graph.recorded_verdicts import (
     recorded_verdicts,
 )
 from feature_platform.orchestration.graph.retries import one_line_failures
-from feature_platform.orchestration.graph.translator import FeastTranslatorData, op_name
+from feature_platform.orchestration.graph.translator import op_name
+from feature_platform.orchestration.graph.translator_data import SourceData
 from feature_platform.orchestration.validation.row_counts import earlier_windows
 from feature_platform.repo.inference import UNKNOWN
 from feature_platform.repo.project import source_of
@@ -77,7 +78,7 @@ class WindowVerdict:
 class SourceChecks:
     """The checks of one source: which they are, how they run, and what they said before."""
 
-    data: FeastTranslatorData
+    data: SourceData
     key: dg.AssetKey
 
     @property
@@ -88,7 +89,6 @@ class SourceChecks:
     @property
     def partitions(self) -> dg.TimeWindowPartitionsDefinition:
         """The source's partitions."""
-        assert self.data.partitions is not None  # noqa: S101 - sources are always partitioned
         return self.data.partitions
 
     @cached_property

@@ -109,16 +109,14 @@ def run_views(
         WindowError: The window does not fit the partitions.
     """
     translator = DagsterFeastTranslator()
-    selected = [graph.views[name] for name in views]
+    selected = [graph.materializable[name] for name in views]
     partitions = selected[0].partitions
-    assert partitions is not None  # noqa: S101 - the caller passes views that materialize
     together = {translator.key_of(graph.registry)}
     sources: set[dg.AssetKey] = set()
     apart: dict[dg.AssetKey, dg.TimeWindowPartitionsDefinition] = {}
     for view in selected:
         together.add(translator.key_of(view))
         for source in view.sources:
-            assert source.partitions is not None  # noqa: S101 - sources are always partitioned
             sources.add(translator.key_of(source))
             if source.partitions == partitions:
                 together.add(translator.key_of(source))

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 
 # Characters of an error that is not ours, which may hold a whole statement.
 _MOST = 400
@@ -30,7 +27,7 @@ class Step:
 
 
 def steps_of(
-    graph: FeastGraph, views: Sequence[FeastTranslatorData], translator: DagsterFeastTranslator
+    graph: FeastGraph, views: Sequence[FeatureViewData], translator: DagsterFeastTranslator
 ) -> Mapping[str, Step]:
     """By its key, each step of a run that materializes `views`."""
     registry = Step(f"registry of project '{graph.project.name}'", [view.name for view in views])

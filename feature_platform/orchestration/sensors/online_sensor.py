@@ -148,9 +148,9 @@ def _online_views(look: Look) -> Mapping[str, tuple[Any, Window]]:
 
     registered = registered_views(look.store)
     found: dict[str, tuple[Any, Window]] = {}
-    for name, view in look.graph.views.items():
+    for name, view in look.graph.materializable.items():
         online = windows_of(registered[name]) if name in registered else []
-        if view.refusal or not online or why_transformed(registered[name]):
+        if not online or why_transformed(registered[name]):
             continue
         last = online[-1]
         start = max(last.start, last.end - LENGTH[cadence_of(view)])
