@@ -99,7 +99,9 @@ def build_feast_definitions(
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
         build_registry_asset(graph.registry, translator, retry_policy)
     ]
-    checks: list[dg.AssetChecksDefinition] = [build_registry_check(graph.registry, translator)]
+    checks: list[dg.AssetChecksDefinition] = [
+        build_registry_check(graph.registry, translator.key_of(graph.registry))
+    ]
     source_checks: dict[str, SourceChecks] = {}
     for name, source in graph.sources.items():
         if source.refusal:

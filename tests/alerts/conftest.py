@@ -14,6 +14,7 @@ from feature_platform.alerts.desk import AlertDesk, Delivered
 from feature_platform.alerts.incident_ledger import open_ledger
 from feature_platform.alerts.messages.incidents import WHOLE, Condition, Evidence, Finding, Subject
 from feature_platform.alerts.route_file import load_alerts
+from feature_platform.orchestration.validation.check_declarations import CHECKS, remedies
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
 
@@ -125,6 +126,7 @@ SUBJECTS = {
             cadence="daily",
             upstream=("fraud/sources/clicks", "fraud/registry"),
             profile="gcp",
+            remedies=remedies("feature_view", [each.name for each in CHECKS["feature_view"]]),
         ),
         Subject("fraud/registry", "fraud", "registry", "registry"),
         *(

@@ -15,7 +15,7 @@ import pytest
 from shop import FIRST, ONE, Shop, day
 
 from feature_platform.core.windows import Window
-from feature_platform.orchestration.checks.freshness_checks import FRESH
+from feature_platform.orchestration.validation.check_declarations import FRESH
 from feature_platform.registry.windows_on_record import forget_window, materialized_windows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +123,7 @@ def test_a_daemon_keeps_its_schedule_and_mends_what_is_missing_or_wrong(
         wait(lambda: done("feature_platform/automation", "source_changed"), "the correction")
         served = shop.sample.online(["only:orders"], [{"customer": 1}])
         assert served["orders"] == [77]
-        check = dg.AssetCheckKey(view, FRESH)
+        check = dg.AssetCheckKey(view, FRESH.name)
         history = instance.event_log_storage.get_asset_check_execution_history
 
         def verdict() -> bool:

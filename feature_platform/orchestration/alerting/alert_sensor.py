@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from feature_platform.orchestration.alerting.tick_failures import tick_findings
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
 from feature_platform.orchestration.graph.translator_data import FeastTranslatorData
+from feature_platform.orchestration.validation.check_declarations import remedies
 from feature_platform.orchestration.watch.ticking import TICK, Ticking
 
 
@@ -110,6 +113,15 @@ def watch(
             *graph.skews.values(),
         )
     }
+    known = [
+        key
+        for each in (*assets, *checks)
+        if isinstance(each, dg.AssetsDefinition)
+        for key in each.check_keys
+    ]
+    names: dict[dg.AssetKey, list[str]] = defaultdict(list)
+    for key in known:
+        names[key.asset_key].append(key.name)
     subjects: dict[str, Subject] = {}
     keys: dict[str, dg.AssetKey] = {}
     for asset in assets:
@@ -117,17 +129,9 @@ def watch(
         for spec in specs:
             name = "/".join(spec.key.path)
             keys[name] = spec.key
-            subjects[name] = _subject(spec, graph, translator, records.get(spec.key))
-    return Watched(
-        subjects=subjects,
-        keys=keys,
-        checks=[
-            key
-            for each in (*assets, *checks)
-            if isinstance(each, dg.AssetsDefinition)
-            for key in each.check_keys
-        ],
-    )
+            subject = _subject(spec, graph, translator, records.get(spec.key))
+            subjects[name] = replace(subject, remedies=remedies(subject.kind, names[spec.key]))
+    return Watched(subjects=subjects, keys=keys, checks=known)
 
 
 def _subject(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from feature_platform.orchestration.checks.drift_checks import drift_check_specs
+from feature_platform.orchestration.checks.report_checks import report_check_specs
 from feature_platform.orchestration.checks.source_checks import SourceChecks
 from feature_platform.orchestration.graph.closures import run_closures
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
@@ -263,7 +263,7 @@ def _refused(
         drift = automated.graph.drifts.get(name)
         found[name] = set()
         if isinstance(drift, DriftData):
-            specs = drift_check_specs(drift, automated.translator.key_of(drift))
+            specs = report_check_specs(drift, automated.translator.key_of(drift))
             found[name] |= refused_partitions(instance, specs, tried)
         windows_tried = {key: window_of(view.partitions, key) for key in tried}
         for source in view.sources:

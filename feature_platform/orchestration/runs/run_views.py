@@ -140,7 +140,7 @@ def run_views(
         op_name(translator.key_of(view)): {"config": {"allow_failed_checks": allow_failed_checks}}
         for view in selected
     }
-    steps = steps_of(graph, selected, translator)
+    steps = steps_of(graph, selected, translator, definitions)
     reports = []
     for job in jobs:
         result = definitions.resolve_job_def(job.name).execute_in_process(

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from feature_platform.orchestration.checks.drift_checks import drift_check_names
+from feature_platform.orchestration.checks.report_checks import feature_check_names
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.gave_up import report_gave_up
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
@@ -148,7 +148,7 @@ def _episodes(known: Retraining, instance: dg.DagsterInstance, ledger: Ledger) -
         dg.AssetCheckKey(known.translator.key_of(drift), check): f"{name}:{feature}"
         for name, drift in known.graph.drifts.items()
         if isinstance(drift, DriftData)
-        for feature, check in drift_check_names(drift).items()
+        for feature, check in feature_check_names(drift).items()
     }
     latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks))
     found: dict[str, str] = {}
