@@ -18,7 +18,6 @@ from feature_platform.alerts.messages.incidents import (
     incident_key,
 )
 from feature_platform.alerts.messages.message import compose
-from feature_platform.alerts.messages.repair import FRESH_CHECK
 from feature_platform.alerts.outbox import Outbox
 from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.alerts.routes import LOG, targets
@@ -29,7 +28,6 @@ BUDGET = 25.0
 LOOKED_AT = "looked_at"
 """The position that holds when findings were last taken in, in seconds since 1970."""
 _KEPT = timedelta(days=30)
-_POLICY, _EVENT_TIME = Condition("freshness"), Condition("check", FRESH_CHECK)
 
 
 @dataclass(frozen=True)
@@ -138,11 +136,7 @@ class AlertDesk:
         finding = self._plan.without_secrets(finding)
         if finding.upstream_explains and self.ledger.has_open_check(subject.upstream):
             return
-        if (
-            finding.bad
-            and finding.condition == _POLICY
-            and self.ledger.is_open(incident_key(finding.asset, _EVENT_TIME))
-        ):
+        if finding.bad and finding.condition.kind == "freshness" and self._is_stale(subject):
             return  # rows older than promised were not written later than promised either
         before, after = self.ledger.apply(finding)
         if after is None:
@@ -151,6 +145,14 @@ class AlertDesk:
             self._conclude(after, subject, now)
         elif before is None or after.severity != before.severity:
             self._announce(after, subject, now)
+
+    def _is_stale(self, subject: Subject) -> bool:
+        """Whether a check of the asset already says that its values are older than promised."""
+        return any(
+            self.ledger.is_open(incident_key(subject.asset, Condition("check", name)))
+            for name, remedy in subject.remedies.items()
+            if remedy.stale
+        )
 
     def _conclude(self, incident: Incident, subject: Subject, now: datetime) -> None:
         message = compose(incident, subject, "resolve", self._plan.places)

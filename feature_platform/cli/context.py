@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from feature_platform.errors import RepoError
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.repo.project import FeastProject
 
 
@@ -25,17 +26,17 @@ def choose_views(graph: FeastGraph, names: Sequence[str]) -> list[str]:
     Raises:
         RepoError: A view is unknown or cannot be materialized, or there is none at all.
     """
-    possible = [name for name, view in graph.views.items() if not view.refusal]
+    possible = list(graph.materializable)
     for name in names:
         known = graph.views.get(name) or graph.on_demand_views.get(name)
         if known is None:
             graph.project.view(name)
-        elif refusal := known.refusal:
+        elif not isinstance(known, FeatureViewData):
             others = ", ".join(sorted(possible)) or "(the repo has no other)"
             change = "" if getattr(known.obj, "online", True) else "define it with online=True, or "
             raise RepoError(
                 f"feature view '{name}'",
-                f"cannot be materialized: {refusal}",
+                f"cannot be materialized: {known.refusal}",
                 f"{change}choose one of: {others}",
             )
     chosen = list(names) or possible

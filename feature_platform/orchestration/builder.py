@@ -1,6 +1,8 @@
 """`build_feast_definitions`: one Feast repo in, one Dagster ``Definitions`` out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,11 @@ from feature_platform.orchestration.graph.closures import run_closures
 from feature_platform.orchestration.graph.executor import preloaded_executor
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.retries import RETRIES
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import (
+    DriftData,
     FeastTranslatorData,
+    FeatureViewData,
 )
 from feature_platform.orchestration.repairs.conditions import conditioned
 from feature_platform.orchestration.repairs.schedules import build_schedules
@@ -42,7 +46,7 @@ from feature_platform.orchestration.watch.automation_settings import AutomationS
 from feature_platform.orchestration.watch.ticking import CONDITIONS, Ticking
 from feature_platform.repo.computability import is_computed_here, why_transformed
 from feature_platform.repo.project import FeastProject
-from feature_platform.tables.table_builders import table_builder_for
+from feature_platform.tables.table_builders import TableBuilder, table_builder_for
 from feature_platform.training.entity_rows import EntityRows
 from feature_platform.training.training_set_files import load_training_sets
 
@@ -62,119 +66,56 @@ def build_feast_definitions(
     retry_policy: dg.RetryPolicy | None = RETRIES,
     default_schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
 ) -> dg.Definitions:
-    """Build the asset graph of a Feast repo: assets, checks, jobs, and schedules.
+    """Build the asset graph of a Feast repo: assets, checks, jobs, schedules, and sensors.
 
     Args:
         project: The repo and its profile.
         start_date: First day of the partitions, ``YYYY-MM-DD``, UTC.
         translator: Changes keys, groups, owners, tags or metadata of the assets.
-        resources: Dagster resources; ``bigquery`` where the repo builds tables in BigQuery and
-            the default one (project of the offline store, credentials of the environment) is not
-            the right one.
-        training_sets: Where the entity rows of a feature service's training set come from, beside
-            what the repo says in ``training_sets/<service>.yaml``.
-        training_sets_dir: Where their snapshots are kept, relative to the repo.
-        drift: What drift is measured against, and how much of it matters; None takes the repo's
-            ``drift.yaml``, or the defaults.
-        alerts: The route file that says whom to tell what is wrong; None adds no alerts.
-        automation: Which repairs are started without being asked, and within which limits; None
-            adds no sensors for them.
+        resources: Dagster resources. ``bigquery`` replaces the default one, which takes the
+            project of the offline store and the credentials of the environment.
+        training_sets: Entity rows of training sets by feature service, in addition to the repo's
+            ``training_sets/<service>.yaml``.
+        training_sets_dir: Folder of their snapshots, relative to the repo.
+        drift: References and thresholds of drift; None takes the repo's ``drift.yaml``, or the
+            defaults.
+        alerts: The route file of alerts; None adds no alerts.
+        automation: Which repairs start automatically, and their limits; None adds no sensors for
+            them.
         schedules: Whether to add jobs and schedules.
-        retry_policy: When a failed step is tried again: three times, five minutes apart, where
-            that can help. None is for people who wait for the result.
-        default_schedule_status: Whether the schedules start switched on.
+        retry_policy: How failed steps are retried: by default three times, five minutes apart,
+            unless the error is permanent. None fails at once.
+        default_schedule_status: Whether schedules start switched on.
 
     Raises:
-        RepoError: The repo, a tag, or `start_date` is not what it should be.
-        AlertError: The route file is wrong, or one of its secrets is not in the environment.
+        RepoError: The repo, a tag, or `start_date` is invalid.
+        AlertError: The route file is invalid, or one of its secrets is not in the environment.
     """
     plan = load_alerts(alerts) if alerts else None
     translator = translator or DagsterFeastTranslator()
     graph = FeastGraph(project, start_date)
     _refuse_shared_keys(graph, translator)
-    builder = table_builder_for(project)
-
-    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
-        build_registry_asset(graph.registry, translator, retry_policy)
-    ]
-    checks: list[dg.AssetChecksDefinition] = [build_registry_check(graph.registry, translator)]
-    source_checks: dict[str, SourceChecks] = {}
-    for name, source in graph.sources.items():
-        if source.refusal:
-            assets.append(translator.spec_of(source))
-            continue
-        has_sql = project.sql_file(name) is not None
-        asset = build_source_asset(source, translator, builder if has_sql else None, retry_policy)
-        source_checks[name] = SourceChecks(source, asset.key)
-        assets.append(asset)
-        checks.append(build_source_checks(source_checks[name]))
-
-    reports = _drift_reports(graph, translator, drift or DriftSettings.load(project))
-    assets += [
-        translator.spec_of(each.data)
-        if each.data.refusal
-        else build_drift_asset(each, retry_policy)
-        for each in reports.values()
-    ]
-
-    for name, view in graph.views.items():
-        if view.refusal:
-            assets.append(translator.spec_of(view))
-            continue
-        gates = [SourceGate(name, source_checks[each.name]) for each in view.sources]
-        report = reports.get(name)
-        asset = build_feature_view_asset(view, translator, gates, retry_policy, report)
-        asset = conditioned(asset, automation)
-        assets.append(asset)
-        if not why_transformed(view.obj) or is_computed_here(project.config):
-            # What an engine elsewhere computes cannot be computed again here, to compare with.
-            checks.append(build_online_check(view, asset.key))
-    closures = run_closures(graph, translator)
-
-    checks += build_freshness_checks(graph, translator, automation)
-
-    lineage_only = [
-        *graph.raw_tables.values(),
-        *graph.on_demand_views.values(),
-        *graph.services.values(),
-    ]
-    assets += [translator.spec_of(each) for each in lineage_only]
-
-    skews = [skew for skew in graph.skews.values() if not skew.refusal]
-    assets += [
-        translator.spec_of(skew)
-        if skew.refusal
-        else build_skew_asset(skew, translator, retry_policy)
-        for skew in graph.skews.values()
-    ]
+    tables = table_builder_for(project)
+    repo = _RepoBuilder(graph, translator, tables, drift, automation, retry_policy)
     sets = {**load_training_sets(project), **(training_sets or {})}
-    for name, rows in sets.items():
-        data = graph.training_set(name, rows.partitions)
-        settings = TrainingSetSettings(rows, project.repo_dir / training_sets_dir)
-        assets.append(build_training_set_asset(data, translator, settings, retry_policy))
-
-    jobs, crons = (
-        build_schedules(
-            project.name,
-            [graph.views[name] for name in closures],
-            closures,
-            default_schedule_status,
-        )
-        if schedules
-        else ([], [])
-    )
-    if schedules:
-        skew_jobs, skew_crons = build_skew_schedule(
-            project.name, [translator.key_of(skew) for skew in skews], default_schedule_status
-        )
-        jobs += skew_jobs
-        crons += skew_crons
+    parts = [
+        repo.registry(),
+        repo.sources(),
+        repo.drift_reports(),
+        repo.views(),
+        repo.freshness(),
+        repo.lineage(),
+        repo.skew_reports(),
+        repo.training_sets(sets, project.repo_dir / training_sets_dir),
+    ]
+    assets = [asset for part in parts for asset in part.assets]
+    checks = [check for part in parts for check in part.checks]
+    jobs, crons = repo.schedules(default_schedule_status) if schedules else ([], [])
     sensors = build_automation(automation, graph, translator, sets)
     if plan:
-        ticking = [
-            *(Ticking.of(each) for each in (*sensors, *crons)),
-            *([CONDITIONS] if automation and automation.condition else []),
-        ]
+        ticking = [Ticking.of(each) for each in (*sensors, *crons)]
+        if automation and automation.condition:
+            ticking.append(CONDITIONS)
         alerting = build_alert_sensor(plan, graph, translator, assets, checks, ticking=ticking)
         sensors.insert(0, alerting)
     return dg.Definitions(
@@ -183,33 +124,169 @@ def build_feast_definitions(
         jobs=jobs,
         schedules=crons,
         sensors=sensors,
-        resources={**builder_resources(project, builder), **(resources or {})},
-        # Steps are forked from a server that has imported everything once: a step
-        # does not pay for importing Feast and Great Expectations again.
+        resources={**builder_resources(project, tables), **(resources or {})},
+        # Steps are forked from a server that has imported Feast and Great Expectations.
         executor=preloaded_executor,
     )
 
 
-def _drift_reports(
-    graph: FeastGraph, translator: DagsterFeastTranslator, settings: DriftSettings
-) -> dict[str, DriftReport]:
-    """By view; a setting for a view that the repo lacks is refused."""
-    for name in settings.views:
-        graph.project.view(name)
-    return {name: DriftReport(each, translator, settings) for name, each in graph.drifts.items()}
+@dataclass(frozen=True)
+class _Part:
+    """The assets of one kind, and checks in steps of their own."""
+
+    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec] = ()
+    checks: Sequence[dg.AssetChecksDefinition] = ()
+
+
+@dataclass(frozen=True)
+class _RepoBuilder:
+    """Builds the definitions of a repo, one kind of asset at a time.
+
+    What cannot be materialized becomes a spec: it appears in the graph, with the reason.
+    """
+
+    graph: FeastGraph
+    translator: DagsterFeastTranslator
+    tables: TableBuilder | None
+    drift: DriftSettings | None
+    automation: AutomationSettings | None
+    retry_policy: dg.RetryPolicy | None
+
+    @cached_property
+    def source_checks(self) -> Mapping[str, SourceChecks]:
+        """The checks of each source that can be read."""
+        return {
+            name: SourceChecks(source, self.translator.key_of(source))
+            for name, source in self.graph.sources.items()
+            if not source.refusal
+        }
+
+    @cached_property
+    def reports(self) -> Mapping[str, DriftReport]:
+        """The drift report of each view that can be compared."""
+        settings = self.drift or DriftSettings.load(self.graph.project)
+        for name in settings.views:
+            self.graph.project.view(name)  # raises if the repo lacks it
+        return {
+            name: DriftReport(each, self.translator, settings)
+            for name, each in self.graph.drifts.items()
+            if isinstance(each, DriftData)
+        }
+
+    def registry(self) -> _Part:
+        data = self.graph.registry
+        asset = build_registry_asset(data, self.translator, self.retry_policy)
+        return _Part([asset], [build_registry_check(data, self.translator.key_of(data))])
+
+    def sources(self) -> _Part:
+        project = self.graph.project
+        return _Part(
+            [
+                self.translator.spec_of(source)
+                if source.refusal
+                else build_source_asset(
+                    source,
+                    self.translator,
+                    self.tables if project.sql_file(name) else None,
+                    self.retry_policy,
+                )
+                for name, source in self.graph.sources.items()
+            ],
+            [build_source_checks(each) for each in self.source_checks.values()],
+        )
+
+    def drift_reports(self) -> _Part:
+        return _Part(
+            [
+                build_drift_asset(self.reports[name], self.retry_policy)
+                if name in self.reports
+                else self.translator.spec_of(data)
+                for name, data in self.graph.drifts.items()
+            ]
+        )
+
+    def views(self) -> _Part:
+        # The rows that a remote engine computes cannot be computed again here, to compare with.
+        comparable = [
+            view
+            for view in self.graph.materializable.values()
+            if not why_transformed(view.obj) or is_computed_here(self.graph.project.config)
+        ]
+        return _Part(
+            [
+                self._view(view)
+                if isinstance(view, FeatureViewData)
+                else self.translator.spec_of(view)
+                for view in self.graph.views.values()
+            ],
+            [build_online_check(view, self.translator.key_of(view)) for view in comparable],
+        )
+
+    def _view(self, view: FeatureViewData) -> dg.AssetsDefinition:
+        gates = [SourceGate(view.name, self.source_checks[each.name]) for each in view.sources]
+        report = self.reports.get(view.name)
+        asset = build_feature_view_asset(view, self.translator, gates, self.retry_policy, report)
+        return conditioned(asset, self.automation)
+
+    def freshness(self) -> _Part:
+        return _Part(checks=build_freshness_checks(self.graph, self.translator, self.automation))
+
+    def lineage(self) -> _Part:
+        """Objects that are never materialized."""
+        graph = self.graph
+        objects = (graph.raw_tables, graph.on_demand_views, graph.services)
+        return _Part([self.translator.spec_of(each) for kind in objects for each in kind.values()])
+
+    def skew_reports(self) -> _Part:
+        return _Part(
+            [
+                self.translator.spec_of(skew)
+                if skew.refusal
+                else build_skew_asset(skew, self.translator, self.retry_policy)
+                for skew in self.graph.skews.values()
+            ]
+        )
+
+    def training_sets(self, sets: Mapping[str, EntityRows], folder: Path) -> _Part:
+        return _Part(
+            [
+                build_training_set_asset(
+                    self.graph.training_set(service, rows.partitions),
+                    self.translator,
+                    TrainingSetSettings(rows, folder),
+                    self.retry_policy,
+                )
+                for service, rows in sets.items()
+            ]
+        )
+
+    def schedules(
+        self, status: dg.DefaultScheduleStatus
+    ) -> tuple[list[Any], list[dg.ScheduleDefinition]]:
+        """Jobs and schedules of the views and of the skew reports."""
+        name = self.graph.project.name
+        closures = run_closures(self.graph, self.translator)
+        views = list(self.graph.materializable.values())
+        skews = [skew for skew in self.graph.skews.values() if not skew.refusal]
+        jobs, crons = build_schedules(name, views, closures, status)
+        skew_jobs, skew_crons = build_skew_schedule(
+            name, [self.translator.key_of(skew) for skew in skews], status
+        )
+        return [*jobs, *skew_jobs], [*crons, *skew_crons]
 
 
 def _refuse_shared_keys(graph: FeastGraph, translator: DagsterFeastTranslator) -> None:
-    """Two objects under one asset key would be one asset with half of each."""
+    """Raise if two objects have one asset key: they would become one asset."""
+    kinds: Sequence[Mapping[str, FeastTranslatorData]] = (
+        graph.sources,
+        graph.views,
+        graph.on_demand_views,
+        graph.services,
+        graph.drifts,
+        graph.skews,
+    )
     seen: dict[dg.AssetKey, FeastTranslatorData] = {}
-    for each in (
-        *graph.sources.values(),
-        *graph.views.values(),
-        *graph.on_demand_views.values(),
-        *graph.services.values(),
-        *graph.drifts.values(),
-        *graph.skews.values(),
-    ):
+    for each in (data for kind in kinds for data in kind.values()):
         other = seen.setdefault(translator.key_of(each), each)
         if other is not each:
             raise RepoError(

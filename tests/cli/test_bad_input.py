@@ -427,9 +427,9 @@ def test_an_error_that_is_not_ours_names_its_object_and_where_all_of_it_is(
     failure = shell.failed(stock)
     assert failure.startswith(
         "source 'voorraad': ZeroDivisionError: of all things: a division; correct what it names, "
-        "or look at run "
+        "or see run "
     )
-    assert failure.endswith(" in Dagster's UI, which has all of it")
+    assert failure.endswith(" in Dagster's UI for the whole error")
 
 
 def test_parquet_that_cannot_be_read(shell: Shell, stock: "Sample"):

@@ -12,7 +12,7 @@ from worlds.repos import write_table
 from worlds.times import march
 
 from feature_platform.cli import main
-from feature_platform.orchestration.checks.online_check import ONLINE
+from feature_platform.orchestration.validation.check_declarations import ONLINE
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
@@ -59,7 +59,7 @@ def test_a_view_that_cannot_be_rebuilt_keeps_no_other_from_it(
         assert "read back: 2 of 2 keys compared, all equal" in result.output
         assert sample.online(["sound:sales"], [{"shop": 2}])["sales"] == [20]
         # It is on record: whoever was told of the loss is told of its end.
-        key = dg.AssetCheckKey(sample.key("feature_views/sound"), ONLINE)
+        key = dg.AssetCheckKey(sample.key("feature_views/sound"), ONLINE.name)
         latest = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
         assert not latest.run_id
         assert latest.evaluation

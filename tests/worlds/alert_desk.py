@@ -14,6 +14,7 @@ from feature_platform.alerts.desk import AlertDesk, Delivered
 from feature_platform.alerts.incident_ledger import open_ledger
 from feature_platform.alerts.messages.incidents import WHOLE, Condition, Evidence, Finding, Subject
 from feature_platform.alerts.route_file import load_alerts
+from feature_platform.orchestration.validation.check_declarations import CHECKS, remedies
 
 NOON = datetime(2026, 3, 11, 12, tzinfo=UTC)  # a Wednesday
 SECRETS = {
@@ -119,6 +120,7 @@ SUBJECTS = {
             cadence="daily",
             upstream=("fraud/sources/clicks", "fraud/registry"),
             profile="gcp",
+            remedies=remedies("feature_view", [each.name for each in CHECKS["feature_view"]]),
         ),
         Subject("fraud/registry", "fraud", "registry", "registry"),
         *(

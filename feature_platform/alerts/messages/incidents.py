@@ -135,6 +135,24 @@ class Incident:
 
 
 @dataclass(frozen=True)
+class Remedy:
+    """What to do about a failure, and what is served until then.
+
+    Attributes:
+        command: A subcommand of ``feature-platform`` with its options, or ``feast apply``;
+            ``materialize`` also gets the windows.
+        page: The runbook.
+        effect: What is served; empty if that depends on whether the check blocks.
+        stale: Whether values are older than promised.
+    """
+
+    command: str = "materialize"
+    page: str = "failed-check.md"
+    effect: str = ""
+    stale: bool = False
+
+
+@dataclass(frozen=True)
 class Subject:
     """The asset an incident is about, as far as people who hear of it need to know.
 
@@ -152,6 +170,7 @@ class Subject:
             does not say so.
         repo: The repo's folder, as commands name it.
         profile: Its profile; None for the default one.
+        remedies: By the name of a check of it; a check without one has the default remedy.
     """
 
     asset: str
@@ -166,6 +185,7 @@ class Subject:
     blocks: bool = False
     repo: str = "feature_repo"
     profile: str | None = None
+    remedies: Mapping[str, Remedy] = field(default_factory=dict)
 
 
 def incident_key(asset: str, condition: Condition) -> str:

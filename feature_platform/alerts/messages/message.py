@@ -7,24 +7,10 @@ from typing import Literal
 from urllib.parse import quote
 
 from feature_platform.alerts.messages.incidents import WHOLE, Incident, Severity, Subject
-from feature_platform.alerts.messages.repair import (
-    ONLINE_CHECK,
-    is_stale,
-    repair_command,
-    runbook_page,
-)
+from feature_platform.alerts.messages.repair import remedy, repair_command
 
 MessageKind = Literal["open", "resolve"]
 
-_EFFECTS = {
-    "freshness": "served: values online are older than promised",
-    "rebuild": "served: values may be online whose rows have left the source",
-    "tick": "what is online still is served; nothing is looked after until it ticks again",
-    **dict.fromkeys(
-        ("run", "gave_up"),
-        "blocked: nothing of these windows was put online; what was online before still is",
-    ),
-}
 _MAX_TEXT = 1500
 _SHOWN_WINDOWS = 3
 
@@ -136,13 +122,13 @@ def compose(incident: Incident, subject: Subject, kind: MessageKind, places: Pla
         until=None if incident.resolved_at is None else _moment(incident.resolved_at),
         value=_cut(evidence.value) if evidence.value else None,
         threshold=_cut(evidence.threshold) if evidence.threshold else None,
-        effect=_effect(incident) if kind == "open" else "",
+        effect=_effect(incident, subject) if kind == "open" else "",
         windows=_windows(incident.scopes),
         owner=", ".join(subject.owners) or _unowned(subject),
         link=_asset_link(incident, places.ui),
         run=f"{places.ui}/runs/{evidence.run_id}" if places.ui and evidence.run_id else None,
         command=repair_command(incident, subject),
-        runbook=f"{places.runbooks}/{runbook_page(incident.condition, subject)}",
+        runbook=f"{places.runbooks}/{remedy(incident.condition, subject).page}",
     )
 
 
@@ -164,22 +150,17 @@ def _title(incident: Incident, subject: Subject, kind: MessageKind) -> str:
         "rebuild": "rebuild due",
         "tick": "ticks fail",
     }[incident.condition.kind]
-    said = "stale" if is_stale(incident.condition) else said
+    said = "stale" if remedy(incident.condition, subject).stale else said
     state = "resolved" if kind == "resolve" else incident.severity
     return f"[{state}] {subject.project}: {thing}: {said}"
 
 
-def _effect(incident: Incident) -> str:
-    condition = incident.condition
-    if condition.check == ONLINE_CHECK:
-        return "served: what is online differs from the source"
-    if is_stale(condition):
-        return "served: values online are older than promised"
-    if condition.kind == "check":
-        if incident.evidence.blocking and incident.severity == "error":
-            return "blocked: these windows are not served; what was online before still is"
-        return "served: the check does not block"
-    return _EFFECTS[condition.kind]
+def _effect(incident: Incident, subject: Subject) -> str:
+    if effect := remedy(incident.condition, subject).effect:
+        return effect
+    if incident.evidence.blocking and incident.severity == "error":
+        return "blocked: these windows are not served; what was online before still is"
+    return "served: the check does not block"
 
 
 def _windows(scopes: tuple[str, ...]) -> str:

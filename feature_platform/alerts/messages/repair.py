@@ -1,60 +1,70 @@
 """What to do about an incident: the command that repairs it, and the page that explains it."""
 
 import shlex
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from feature_platform.alerts.messages.incidents import WHOLE, Condition, Incident, Subject
+from feature_platform.alerts.messages.incidents import (
+    WHOLE,
+    Condition,
+    Incident,
+    Kind,
+    Remedy,
+    Subject,
+)
 
-ONLINE_CHECK = "online_equals_offline"
-REGISTRY_CHECK = "registry_matches_repo"
-FRESH_CHECK = "fresh_by_event_time"
+STALE = Remedy(
+    "backfill",  # whatever is missing, for however long
+    "stale-view.md",
+    "served: values online are older than promised",
+    stale=True,
+)
+_BLOCKED = Remedy(
+    page="stale-view.md",
+    effect="blocked: nothing of these windows was put online; what was online before still is",
+)
+_CHECK = Remedy()
+_REMEDIES: Mapping[Kind, Remedy] = {
+    "run": _BLOCKED,
+    "freshness": STALE,
+    "gave_up": _BLOCKED,
+    "rebuild": Remedy(
+        "rebuild-online --empty-first",
+        "rebuild-due.md",
+        "served: values may be online whose rows have left the source",
+    ),
+    "tick": Remedy(
+        "doctor",
+        "failed-tick.md",
+        "what is online still is served; nothing is looked after until it ticks again",
+    ),
+}
 _FORMS = ("%Y-%m-%d-%H:%M", "%Y-%m-%d")
+
+
+def remedy(condition: Condition, subject: Subject) -> Remedy:
+    """What to do about a condition of an asset."""
+    if condition.kind == "check":
+        return subject.remedies.get(condition.check, _CHECK)
+    return _REMEDIES[condition.kind]
 
 
 def repair_command(incident: Incident, subject: Subject) -> str:
     """The command line that repairs what is wrong, once its cause is gone."""
-    check = incident.condition.check
-    views = [f"--view {shlex.quote(view)}" for view in subject.views]
-    if check == REGISTRY_CHECK or subject.kind == "registry":
+    command = remedy(incident.condition, subject).command
+    if command == "feast apply" or subject.kind == "registry":
         file = ["-f", f"feature_store.{subject.profile}.yaml"] if subject.profile else []
         return shlex.join(["feast", "-c", subject.repo, *file, "apply"])
-    if command := _whole_command(incident.condition, subject):
+    views = [f"--view {shlex.quote(view)}" for view in subject.views]
+    if command != "materialize":
         return _ours(command, subject, views)
+    if subject.kind == "drift":  # a failed run of a report: its windows are online
+        return _ours("drift", subject, views)
     window = _window(incident, subject)
     if not views or window is None:
         return _ours("status", subject, views)
     start, end = window
     return _ours("materialize", subject, [*views, f"--start {start}", f"--end {end}"])
-
-
-def _whole_command(condition: Condition, subject: Subject) -> str:
-    """The command that needs no window; empty where one has to be named."""
-    if condition.check == ONLINE_CHECK:
-        return "rebuild-online"
-    if condition.kind == "rebuild":
-        return "rebuild-online --empty-first"
-    if condition.kind == "tick":
-        return "doctor"
-    if is_stale(condition):
-        return "backfill"  # whatever is missing, for however long
-    return "drift" if subject.kind == "drift" else ""
-
-
-def is_stale(condition: Condition) -> bool:
-    """Whether it is that values are older than promised, by Dagster's policy or by event time."""
-    return condition.kind == "freshness" or condition.check == FRESH_CHECK
-
-
-def runbook_page(condition: Condition, subject: Subject) -> str:
-    """The page in the folder of runbooks."""
-    if condition.check == ONLINE_CHECK:
-        return "lost-online-store.md"
-    if is_stale(condition):
-        return "stale-view.md"
-    if condition.kind == "check" and subject.kind == "drift":
-        return "drift.md"
-    pages = {"check": "failed-check.md", "rebuild": "rebuild-due.md", "tick": "failed-tick.md"}
-    return pages.get(condition.kind, "stale-view.md")
 
 
 def _ours(command: str, subject: Subject, options: list[str]) -> str:

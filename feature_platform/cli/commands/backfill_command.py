@@ -65,7 +65,7 @@ def _readers(graph: FeastGraph, sources: Sequence[str], views: Sequence[str]) ->
         name
         for name in views
         if any(
-            each.name in sources and each.partitions == graph.views[name].partitions
-            for each in graph.views[name].sources
+            each.name in sources and each.partitions == graph.materializable[name].partitions
+            for each in graph.materializable[name].sources
         )
     ]

@@ -135,7 +135,7 @@ def _definitions(project: FeastProject, start_date: str) -> Finding:
     # What the code location does at its start: it refuses more than the graph does.
     build_feast_definitions(project, start_date)
     graph = FeastGraph(project, start_date)
-    refused = [name for name, view in graph.views.items() if view.refusal]
+    refused = [name for name in graph.views if name not in graph.materializable]
     said = (
         f"{len(graph.sources)} sources, {len(graph.views)} feature views, "
         f"{len(graph.services)} services"

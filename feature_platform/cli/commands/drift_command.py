@@ -113,8 +113,10 @@ def _by(judge: "DriftJudge") -> str:
 
 
 def _require_told(graph: "FeastGraph", view: str) -> None:
+    from feature_platform.orchestration.graph.translator_data import RefusedDriftData
+
     known = graph.drifts.get(view)
-    if known is not None and known.refusal:
+    if isinstance(known, RefusedDriftData):
         raise RepoError(
             f"feature view '{view}'",
             f"its drift cannot be told: {known.refusal}",
@@ -160,10 +162,11 @@ def _record(graph: "FeastGraph", found: "WindowDrift", settings: "DriftSettings"
     from feature_platform.orchestration.checks.drift_gate import DriftReport
     from feature_platform.orchestration.graph.partitions import partitions_within
     from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+    from feature_platform.orchestration.graph.translator_data import DriftData
     from feature_platform.orchestration.runs.instance import dagster_instance
 
     drift = graph.drifts.get(found.view)
-    if drift is None or drift.partitions is None:
+    if not isinstance(drift, DriftData):
         raise RepoError(
             f"drift of feature view '{found.view}'",
             "has no asset: its tag 'dagster/drift' is 'off'",

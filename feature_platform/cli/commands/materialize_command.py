@@ -44,7 +44,9 @@ def run(
                         current=current,
                     )
                 )
-                current |= {each.name for name in names for each in graph.views[name].sources}
+                current |= {
+                    each.name for name in names for each in graph.materializable[name].sources
+                }
     well = all(report.succeeded for report in reports)
     passed = all(check.passed for report in reports for check in report.checks)
     if as_json:

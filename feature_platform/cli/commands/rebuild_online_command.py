@@ -23,6 +23,7 @@ from feature_platform.orchestration.checks.source_gate import SourceGate
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.rebuild_due import report_rebuilt
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import DriftData
 from feature_platform.orchestration.runs.instance import dagster_instance
 from feature_platform.orchestration.runs.rebuild_gates import require_gates
 
@@ -78,7 +79,7 @@ def run(
                     )
                 if not result.leaves_vanished:
                     report_rebuilt(instance, key, result.keys_written)
-                windows = compared_windows(graph.views[name], store)
+                windows = compared_windows(graph.materializable[name], store)
                 said = online_evaluation(compare_online(store, name, windows), key, seed=0)
             except FeaturePlatformError as error:
                 # A lost store is lost for all views: what can be served again is.
@@ -160,10 +161,12 @@ def _drift(
     graph: FeastGraph, view: str, translator: DagsterFeastTranslator, settings: DriftSettings
 ) -> DriftReport | None:
     found = graph.drifts.get(view)
-    return None if found is None else DriftReport(found, translator, settings)
+    if not isinstance(found, DriftData):
+        return None
+    return DriftReport(found, translator, settings)
 
 
 def _checks(graph: FeastGraph, view: str, translator: DagsterFeastTranslator) -> list[SourceChecks]:
     """Those of every table that the view is made from."""
-    sources = graph.views[view].sources
+    sources = graph.materializable[view].sources
     return [SourceChecks(each, translator.get_asset_spec(each).key) for each in sources]

@@ -40,7 +40,7 @@ def run(
     store, now = graph.project.store(), datetime.now(UTC)
     with dagster_instance() as instance:
         found = [
-            view_status(graph.views[name], store, instance, now=now, count=windows)
+            view_status(graph.materializable[name], store, instance, now=now, count=windows)
             for name in names
         ]
         translator = DagsterFeastTranslator()

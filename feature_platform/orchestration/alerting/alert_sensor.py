@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,11 +18,9 @@ from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.orchestration.alerting.alert_events import Watched, read_findings
 from feature_platform.orchestration.alerting.tick_failures import tick_findings
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import FeastTranslatorData
+from feature_platform.orchestration.validation.check_declarations import remedies
 from feature_platform.orchestration.watch.ticking import TICK, Ticking
 
 
@@ -113,6 +113,15 @@ def watch(
             *graph.skews.values(),
         )
     }
+    known = [
+        key
+        for each in (*assets, *checks)
+        if isinstance(each, dg.AssetsDefinition)
+        for key in each.check_keys
+    ]
+    names: dict[dg.AssetKey, list[str]] = defaultdict(list)
+    for key in known:
+        names[key.asset_key].append(key.name)
     subjects: dict[str, Subject] = {}
     keys: dict[str, dg.AssetKey] = {}
     for asset in assets:
@@ -120,17 +129,9 @@ def watch(
         for spec in specs:
             name = "/".join(spec.key.path)
             keys[name] = spec.key
-            subjects[name] = _subject(spec, graph, translator, records.get(spec.key))
-    return Watched(
-        subjects=subjects,
-        keys=keys,
-        checks=[
-            key
-            for each in (*assets, *checks)
-            if isinstance(each, dg.AssetsDefinition)
-            for key in each.check_keys
-        ],
-    )
+            subject = _subject(spec, graph, translator, records.get(spec.key))
+            subjects[name] = replace(subject, remedies=remedies(subject.kind, names[spec.key]))
+    return Watched(subjects=subjects, keys=keys, checks=known)
 
 
 def _subject(
@@ -147,12 +148,12 @@ def _subject(
     if kind == "source":
         views = graph.readers.get(name, ())
     else:
-        found = graph.views.get(name)
-        views = [found] if found is not None and not found.refusal else []
+        found = graph.materializable.get(name)
+        views = [found] if found is not None else []
     owners = tuple(spec.owners) or tuple(
         dict.fromkeys(owner for view in views for owner in translator.spec_of(view).owners)
     )
-    settings = {view.settings.partitions for view in views if view.settings}
+    settings = {view.settings.partitions for view in views}
     return Subject(
         asset="/".join(spec.key.path),
         project=project.name,
@@ -163,8 +164,7 @@ def _subject(
         views=tuple(view.name for view in views),
         # A window that a daily view can take is one that an hourly view can take too.
         cadence="daily" if "daily" in settings else "hourly" if settings else None,
-        blocks=kind == "drift"
-        and any(view.settings is not None and view.settings.drift == "block" for view in views),
+        blocks=kind == "drift" and any(view.settings.drift == "block" for view in views),
         upstream=tuple("/".join(dep.asset_key.path) for dep in spec.deps),
         repo=_shown(project.repo_dir),
         profile=project.profile,

@@ -1,4 +1,4 @@
-"""Drift assets: each feature of a view's window against its reference."""
+"""Drift assets: each feature of a window against its reference."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from feature_platform.core.windows import Window
-from feature_platform.orchestration.checks.drift_checks import REPORT, series
+from feature_platform.orchestration.checks.drift_checks import series
+from feature_platform.orchestration.checks.metadata_tables import metadata_table
+from feature_platform.orchestration.checks.report_checks import REPORT
 from feature_platform.orchestration.graph.partitions import run_windows
 from feature_platform.orchestration.graph.retries import RETRIES, one_line_failures
 from feature_platform.orchestration.graph.translator import op_name
@@ -24,12 +26,11 @@ def build_drift_asset(
     """The asset of one view's drift, with its checks.
 
     Args:
-        report: The view's drift.
+        report: The view's drift report.
         retry_policy: When a failed step is tried again.
     """
     spec = report.translator.spec_of(report.data)
     partitions = report.data.partitions
-    assert partitions is not None  # noqa: S101 - only views that can be materialized come here
 
     @dg.multi_asset(
         specs=[spec],
@@ -54,15 +55,17 @@ def build_drift_asset(
         newest = next(reversed(found.values()))
         yield dg.MaterializeResult(asset_key=spec.key, metadata={"features": _table(newest)})
         yield from report.results(found, pages)
-        # Last: what Feast's metrics cannot take has been judged all the same, and is told.
+        # Last, so that the verdicts are recorded even if Feast's metrics refuse the profiles.
         with one_line_failures():
-            _tell_feast(report, store, windows.values())
+            _write_feast_metrics(report, store, windows.values())
 
     return drift_asset
 
 
-def _tell_feast(report: "DriftReport", store: "FeatureStore", windows: Iterable[Window]) -> None:
-    """Keep the profiles among Feast's own metrics, where the repo has Feast monitor its views."""
+def _write_feast_metrics(
+    report: "DriftReport", store: "FeatureStore", windows: Iterable[Window]
+) -> None:
+    """Write the profiles into Feast's own metrics, if the repo has Feast monitor its views."""
     from feature_platform.drift.feast_monitoring import is_monitored, write_metrics
 
     profiles = report.judge().profiles
@@ -73,17 +76,14 @@ def _tell_feast(report: "DriftReport", store: "FeatureStore", windows: Iterable[
 
 def _table(found: "WindowDrift") -> dg.TableMetadataValue:
     """The features of the newest window of a run, worst first."""
-    columns = ("feature", "verdict", "why")
-    return dg.TableMetadataValue(
-        records=[
-            dg.TableRecord(
-                {
-                    "feature": each.feature,
-                    "verdict": found.verdict_of(each),
-                    "why": found.sentence_of(each),
-                }
-            )
+    return metadata_table(
+        ("feature", "verdict", "why"),
+        [
+            {
+                "feature": each.feature,
+                "verdict": found.verdict_of(each),
+                "why": found.sentence_of(each),
+            }
             for each in found.worst_first
         ],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
     )

@@ -5,15 +5,12 @@ from typing import Any
 import dagster as dg
 
 from feature_platform.orchestration.graph.retries import RETRIES, one_line_failures
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import RegistryData
 
 
 def build_registry_asset(
-    data: FeastTranslatorData,
+    data: RegistryData,
     translator: DagsterFeastTranslator,
     retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:

@@ -1,6 +1,6 @@
-"""Skew assets: a feature service as it is served now, against what its training sets hold.
+"""Skew assets: what a feature service serves now, against what its training sets hold.
 
-Not partitioned: an online store holds the present alone, so a past day cannot be looked at again.
+Not partitioned: an online store holds only current values, so a past day cannot be compared.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,31 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from feature_platform.orchestration.checks.skew_checks import (
-    service_numbers,
-    skew_check_results,
-    skew_check_specs,
-)
+from feature_platform.orchestration.checks.metadata_tables import metadata_table
+from feature_platform.orchestration.checks.report_checks import REPORT, report_check_specs
+from feature_platform.orchestration.checks.skew_checks import service_numbers, skew_check_results
 from feature_platform.orchestration.graph.cadence import promise
 from feature_platform.orchestration.graph.retries import RETRIES, one_line_failures
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import FeatureViewData, SkewData
 
 if TYPE_CHECKING:
     from feature_platform.skew.service_skew import ServiceSkew
 
 
 class SkewConfig(dg.Config):
-    """What a run of a skew asset may be told.
+    """Configuration of a run of a skew asset.
 
     Attributes:
-        limit: Requests at most, and as many logged vectors.
-        seed: Chooses keys; None takes the run's id, so that runs cover different keys and a
-            failing one can be repeated.
-        request_data: Values for what on-demand views take from the request, by name.
+        limit: Maximum number of requests, and of logged vectors.
+        seed: Of the sample of keys; None takes the run's id, so that runs cover different keys and
+            a failing run can be repeated.
+        request_data: Values of the request sources of on-demand views, by name.
     """
 
     limit: int = 1000
@@ -43,14 +38,14 @@ class SkewConfig(dg.Config):
 
 
 def build_skew_asset(
-    data: FeastTranslatorData,
+    data: SkewData,
     translator: DagsterFeastTranslator,
     retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
     """The asset of one feature service's skew, with its checks.
 
     Args:
-        data: The service, as `FeastGraph.skews` has it.
+        data: Its record, from `FeastGraph.skews`.
         translator: Gives the spec.
         retry_policy: When a failed step is tried again.
     """
@@ -60,7 +55,7 @@ def build_skew_asset(
     @dg.multi_asset(
         specs=[spec],
         name=op_name(spec.key),
-        check_specs=skew_check_specs(data, spec.key),
+        check_specs=report_check_specs(data, spec.key),
         retry_policy=retry_policy,
     )
     def skew_asset(
@@ -85,8 +80,8 @@ def build_skew_asset(
     return skew_asset
 
 
-def allowed_lags(data: FeastTranslatorData) -> Mapping[str, timedelta]:
-    """How old a row of each view may be and not be online, by the service's names for them."""
+def allowed_lags(data: SkewData) -> Mapping[str, timedelta]:
+    """How late each view's rows may be online, by the name the service has for the view."""
     views = {each.name: each for each in data.upstream}
     for name, ((parent, feature),) in data.lineage.items():
         alias = name.removesuffix(f"__{feature}")
@@ -95,12 +90,12 @@ def allowed_lags(data: FeastTranslatorData) -> Mapping[str, timedelta]:
     return {
         alias: promise(view.settings)
         for alias, view in views.items()
-        if view.settings is not None and not view.refusal
+        if isinstance(view, FeatureViewData)
     }
 
 
 def _write_page(storage: Path, key: dg.AssetKey, found: "ServiceSkew") -> Path:
-    """The report of one run, beside whatever else Dagster keeps of it."""
+    """Write the report of one run into Dagster's storage folder."""
     from feature_platform.reports.skew_page import skew_page
 
     folder = storage.joinpath("reports", *key.path)
@@ -113,8 +108,8 @@ def _write_page(storage: Path, key: dg.AssetKey, found: "ServiceSkew") -> Path:
 def _metadata(found: "ServiceSkew", page: Path) -> dict[str, Any]:
     return {
         **service_numbers(found),
-        "feature_platform/report": dg.MetadataValue.path(page),
-        # Text, since the UI draws a curve of every number.
+        REPORT: dg.MetadataValue.path(page),
+        # Text: the UI draws every number over the runs.
         "feature_platform/seed": str(found.seed),
         "feature_platform/moment": found.moment.isoformat(timespec="seconds"),
         "features": _table(found),
@@ -122,19 +117,16 @@ def _metadata(found: "ServiceSkew", page: Path) -> dict[str, Any]:
 
 
 def _table(found: "ServiceSkew") -> dg.TableMetadataValue:
-    columns = ("feature", "verdict", "served as trained", "compared", "why")
-    return dg.TableMetadataValue(
-        records=[
-            dg.TableRecord(
-                {
-                    "feature": each.label,
-                    "verdict": each.verdict,
-                    "served as trained": f"{each.match_rate:.2%}" if each.parity else "",
-                    "compared": str(each.parity.compared if each.parity else 0),
-                    "why": each.sentence,
-                }
-            )
+    return metadata_table(
+        ("feature", "verdict", "served as trained", "compared", "why"),
+        [
+            {
+                "feature": each.label,
+                "verdict": each.verdict,
+                "served as trained": f"{each.match_rate:.2%}" if each.parity else "",
+                "compared": str(each.parity.compared if each.parity else 0),
+                "why": each.sentence,
+            }
             for each in found.features
         ],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
     )

@@ -15,18 +15,15 @@ from feature_platform.orchestration.graph.content_hashes import (
 )
 from feature_platform.orchestration.graph.partitions import run_windows
 from feature_platform.orchestration.graph.retries import RETRIES, one_line_failures
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import SourceData
 
 if TYPE_CHECKING:
     from feature_platform.tables.table_builders import TableBuilder
 
 
 def build_source_asset(
-    data: FeastTranslatorData,
+    data: SourceData,
     translator: DagsterFeastTranslator,
     table_builder: "TableBuilder | None",
     retry_policy: dg.RetryPolicy | None = RETRIES,
@@ -41,7 +38,6 @@ def build_source_asset(
     """
     spec = translator.spec_of(data)
     partitions, source, project = data.partitions, data.obj, data.project
-    assert partitions is not None  # noqa: S101 - sources are always partitioned
     columns = hashed_columns(data)
 
     @dg.multi_asset(

@@ -17,11 +17,8 @@ from feature_platform.orchestration.checks.training_set_checks import (
 from feature_platform.orchestration.graph.content_hashes import ROW_COUNT, combined_hash
 from feature_platform.orchestration.graph.partitions import run_windows
 from feature_platform.orchestration.graph.retries import RETRIES, one_line_failures
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import TrainingSetData
 from feature_platform.tables.raw_tables import raw_table_binder
 from feature_platform.training.entity_rows import EntityRows
 
@@ -49,7 +46,7 @@ class TrainingSetSettings:
 
 
 def build_training_set_asset(
-    data: FeastTranslatorData,
+    data: TrainingSetData,
     translator: DagsterFeastTranslator,
     settings: TrainingSetSettings,
     retry_policy: dg.RetryPolicy | None = RETRIES,

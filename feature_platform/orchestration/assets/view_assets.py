@@ -19,11 +19,8 @@ from feature_platform.orchestration.graph.partitions import run_windows
 from feature_platform.orchestration.graph.rebuild_due import REBUILD_DUE, rebuild_due_observation
 from feature_platform.orchestration.graph.retries import RETRIES, one_line_failures
 from feature_platform.orchestration.graph.size_metadata import size_metadata
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.repo.computability import why_transformed
 
 if TYPE_CHECKING:
@@ -42,7 +39,7 @@ class FeatureViewConfig(dg.Config):
 
 
 def build_feature_view_asset(
-    data: FeastTranslatorData,
+    data: FeatureViewData,
     translator: DagsterFeastTranslator,
     gates: "Sequence[SourceGate]",
     retry_policy: dg.RetryPolicy | None = RETRIES,
@@ -60,7 +57,6 @@ def build_feature_view_asset(
     """
     spec = translator.spec_of(data)
     partitions, project, view = data.partitions, data.project, data.name
-    assert partitions is not None  # noqa: S101 - only views that can be materialized come here
 
     @dg.multi_asset(
         specs=[spec],

@@ -1,74 +1,47 @@
-"""Checks of feature views: no feature is far from its reference."""
+"""Results of the drift checks: no feature is far from its reference."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from feature_platform.orchestration.checks.report_checks import (
+    REPORT,
+    WORST_FIRST,
+    feature_check_names,
+    finite,
+    severity,
+)
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
-from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.orchestration.graph.translator_data import DriftData
+from feature_platform.orchestration.validation.check_declarations import DRIFT
 
 if TYPE_CHECKING:
     from feature_platform.drift.drift_results import WindowDrift
     from feature_platform.statistics import Comparison
 
-SUMMARY = "drift"
-REPORT = "feature_platform/report"
+# Sentences in a description.
 _MOST_LINES = 5
-
-
-def drift_check_names(data: FeastTranslatorData) -> dict[str, str]:
-    """Name of each feature to the name of its check; no two are the same."""
-    names: dict[str, str] = {}
-    taken = {SUMMARY}
-    for feature in data.lineage:
-        plain = re.sub(r"[^A-Za-z0-9_]", "_", feature)
-        name, number = plain, 2
-        while name in taken:
-            name, number = f"{plain}_{number}", number + 1
-        taken.add(name)
-        names[feature] = name
-    return names
-
-
-def drift_check_specs(data: FeastTranslatorData, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """One check that sums them up, and one a feature."""
-    blocks = data.settings is not None and data.settings.drift == "block"
-    return [
-        dg.AssetCheckSpec(
-            name=SUMMARY,
-            asset=key,
-            blocking=blocks,
-            description="No feature is far from its reference.",
-        ),
-        *(
-            dg.AssetCheckSpec(
-                name=name, asset=key, description=f"{feature} is not far from its reference."
-            )
-            for feature, name in drift_check_names(data).items()
-        ),
-    ]
 
 
 def drift_check_results(
     found: "Mapping[str, WindowDrift]",
-    data: FeastTranslatorData,
+    data: DriftData,
     key: dg.AssetKey,
     pages: Mapping[str, Path],
 ) -> Iterator[dg.AssetCheckResult]:
-    """What was found in the windows of a run, a result a check.
+    """One result per check, over the windows of a run.
 
     Args:
-        found: By partition key.
-        data: The view's drift.
+        found: The drift of each window, by partition key.
+        data: The view's drift report.
         key: Its asset.
-        pages: Reports by partition key.
+        pages: HTML reports by partition key.
     """
     yield _summary(found, key, pages)
-    for feature, name in drift_check_names(data).items():
+    for feature, name in feature_check_names(data).items():
         judged = {
             partition: (window, comparison)
             for partition, window in found.items()
@@ -79,10 +52,10 @@ def drift_check_results(
 
 
 def series(found: "WindowDrift") -> dict[str, Any]:
-    """The numbers of one partition, each of which the UI draws as a curve over partitions."""
+    """Numbers of one partition; the UI draws each over the partitions."""
     numbers = _counts(found)
     for each in found.comparisons:
-        numbers |= _finite(
+        numbers |= finite(
             {
                 f"distance/{each.feature}": each.severity,
                 f"null_rate/{each.feature}": each.current.null_rate if each.current else math.nan,
@@ -106,10 +79,10 @@ def _summary(
     worst = max((each.severity for each in window.comparisons), default=math.nan)
     return dg.AssetCheckResult(
         asset_key=key,
-        check_name=SUMMARY,
+        check_name=DRIFT.name,
         passed=not lines,
         severity=severity(verdicts.values()),
-        description=_told(lines) or _calm(window.sentence, len(found)),
+        description=_joined(lines) or _passed(window.sentence, len(found)),
         metadata={
             VERDICTS: _verdicts(verdicts),
             "feature_platform/window": str(window.window),
@@ -117,7 +90,7 @@ def _summary(
             if window.reference_version
             else window.reference,
             **_counts(window),
-            **_finite({"feature_platform/worst_distance": worst}),
+            **finite({"feature_platform/worst_distance": worst}),
             **_report(partition, pages),
         },
     )
@@ -154,7 +127,7 @@ def _feature(
         check_name=name,
         passed=not lines,
         severity=severity(verdicts.values()),
-        description=_told(lines) or _calm(window.sentence_of(comparison), len(judged)),
+        description=_joined(lines) or _passed(window.sentence_of(comparison), len(judged)),
         metadata={
             VERDICTS: _verdicts(verdicts),
             "feature_platform/window": str(window.window),
@@ -165,14 +138,8 @@ def _feature(
     )
 
 
-def severity(verdicts: "Any") -> dg.AssetCheckSeverity:
-    """Drift is an error; what may be drift, or cannot be judged, a warning."""
-    kinds = dg.AssetCheckSeverity
-    return kinds.ERROR if "drift" in set(verdicts) else kinds.WARN
-
-
 def _numbers(comparison: "Comparison") -> dict[str, Any]:
-    """The numbers of the check: the UI draws each over the runs."""
+    """Numbers of one check; the UI draws each over the runs."""
     from feature_platform.statistics.drift_statistics import STATISTICS
 
     numbers: dict[str, float] = {"feature_platform/distance": comparison.severity}
@@ -183,14 +150,14 @@ def _numbers(comparison: "Comparison") -> dict[str, Any]:
         if summary is not None:
             numbers[f"feature_platform/{side}_null_rate"] = summary.null_rate
             numbers[f"feature_platform/{side}_mean"] = summary.mean
-    found = _finite(numbers)
+    found = finite(numbers)
     found["feature_platform/reference_rows"] = comparison.reference_rows
     found["feature_platform/current_rows"] = comparison.current_rows
     worst = comparison.worst
     if worst is not None:
-        # What alerts put into their message.
+        # Alerts show these.
         found["feature_platform/statistic"] = worst.statistic
-        found |= _finite(
+        found |= finite(
             {
                 "feature_platform/observed": worst.value,
                 "feature_platform/threshold": worst.threshold,
@@ -222,23 +189,22 @@ def _verdicts(verdicts: "Mapping[str, str]") -> dg.JsonMetadataValue:
 
 
 def _worst(verdicts: "Mapping[str, str]", found: "Mapping[str, Sequence[Comparison]]") -> str:
-    """The partition of the worst verdict; of several the one furthest from its threshold."""
-    order = ("drift", "warn", "insufficient", "ok")
+    """The partition with the worst verdict; of several, the one furthest from its threshold."""
     return min(
         verdicts,
         key=lambda each: (
-            order.index(verdicts[each]),
+            WORST_FIRST.index(verdicts[each]),
             -max((comparison.severity for comparison in found[each]), default=0.0),
         ),
     )
 
 
-def _told(lines: Sequence[str]) -> str:
+def _joined(lines: Sequence[str]) -> str:
     more = len(lines) - _MOST_LINES
     return "\n".join(lines[:_MOST_LINES]) + (f"\nand {more} more windows" if more > 0 else "")
 
 
-def _calm(sentence: str, windows: int) -> str:
+def _passed(sentence: str, windows: int) -> str:
     return sentence if windows == 1 else f"No drift in {windows} windows. The nearest: {sentence}"
 
 
@@ -249,7 +215,3 @@ def _counts(found: "WindowDrift") -> dict[str, Any]:
         "feature_platform/features_warned": found.counts["warn"],
         "feature_platform/features_insufficient": found.counts["insufficient"],
     }
-
-
-def _finite(numbers: Mapping[str, float]) -> dict[str, Any]:
-    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}

@@ -1,7 +1,7 @@
-"""One view's drift in Dagster: its report, and the gate where drift blocks the online write.
+"""The drift report of a view, and the gate that keeps drifted windows from the online write.
 
-As at the gate of the sources, a verdict counts only for the content and the settings it was given
-for. Where there is none, the window is judged here and now, and the verdict recorded.
+As with source checks, a verdict counts only for the content and the settings it was made for. A
+window without one is judged at the gate, and the verdict is recorded.
 """
 
 import logging
@@ -15,17 +15,14 @@ import dagster as dg
 from feature_platform.core.windows import Window
 from feature_platform.drift.drift_settings import DriftSettings
 from feature_platform.errors import GateError
-from feature_platform.orchestration.checks.drift_checks import (
-    drift_check_results,
-    drift_check_specs,
-)
+from feature_platform.orchestration.checks.drift_checks import drift_check_results
+from feature_platform.orchestration.checks.report_checks import report_check_specs
 from feature_platform.orchestration.graph.content_hashes import hashed_columns
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.recorded_verdicts import record_results
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import DriftData
+from feature_platform.orchestration.validation.check_declarations import DRIFT
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -33,21 +30,21 @@ if TYPE_CHECKING:
     from feature_platform.drift.drift_judge import DriftJudge
     from feature_platform.drift.drift_results import WindowDrift
 
-# Windows of a run from which only those that are not well, and the last, get a page.
-_PAGES = 31
+# A longer run writes pages only for its last window and for those whose verdict is not ok.
+_MOST_PAGES = 31
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """The drift of one view.
+    """The drift report of one view.
 
     Attributes:
-        data: The view's drift, as `FeastGraph.drifts` has it.
+        data: Its record, from `FeastGraph.drifts`.
         translator: Gives keys.
-        settings: What the project says of drift.
+        settings: The project's drift settings.
     """
 
-    data: FeastTranslatorData
+    data: DriftData
     translator: DagsterFeastTranslator
     settings: DriftSettings
 
@@ -59,15 +56,15 @@ class DriftReport:
     @property
     def specs(self) -> list[dg.AssetCheckSpec]:
         """Its checks."""
-        return drift_check_specs(self.data, self.key)
+        return report_check_specs(self.data, self.key)
 
     @property
     def blocking(self) -> bool:
-        """Whether a window that has drifted is kept from being served."""
-        return self.data.settings is not None and self.data.settings.drift == "block"
+        """Whether a window that has drifted is not served."""
+        return self.data.blocking
 
     def judge(self) -> "DriftJudge":
-        """Who judges it."""
+        """Compares windows with the view's reference."""
         from feature_platform.drift.drift_judge import DriftJudge
 
         return DriftJudge(self.data.project, self.data.name, self.settings)
@@ -75,7 +72,7 @@ class DriftReport:
     def judge_windows(
         self, store: "FeatureStore", windows: Mapping[str, Window]
     ) -> "dict[str, WindowDrift]":
-        """Judge the windows of a run, all in one pass; by partition key."""
+        """Judge the windows of a run in one pass; by partition key."""
         hashes = self._hashes(store, windows) if self.blocking else None
         found = self.judge().judge(store, list(windows.values()), hashes=hashes)
         by_window = {each.window: each for each in found}
@@ -95,8 +92,8 @@ class DriftReport:
         Raises:
             GateError: A window has drifted; names view, window, feature, and the numbers.
         """
-        found = self._recorded(store, windows)
-        if found is None:
+        found = self._known(store, windows)
+        if len(found) < len(windows):
             log.info("drift of '%s' has no verdict on these rows: judging", self.data.name)
             found = self.judge_windows(store, windows)
             self.record(instance, found)
@@ -115,10 +112,10 @@ class DriftReport:
         allow_failed: bool,
         log: logging.Logger,
     ) -> None:
-        """As `require`, for what is online already and is about to be written again.
+        """As `require`, for windows that are online and about to be written again.
 
         Raises:
-            GateError: The source now holds drifted rows in one of its windows.
+            GateError: The source's rows of a window have drifted.
         """
         drifted = [each for each in self._online(store, spans) if each.blocks]
         if drifted:
@@ -127,21 +124,21 @@ class DriftReport:
     def servable(
         self, store: "FeatureStore", spans: Sequence[Window], *, log: logging.Logger
     ) -> list[Window]:
-        """The parts of `spans`, all online, that have not drifted, as the source now is."""
+        """The parts of `spans`, all online, whose rows in the source have not drifted."""
         found: list[Window] = []
         for each in self._online(store, spans):
             if each.blocks:
-                log.warning("window %s is not fallen back on: %s", each.window, each.blocks)
+                log.warning("window %s is not used as a fallback: %s", each.window, each.blocks)
             else:
                 found.append(each.window)
         return [part for span in spans for each in found if (part := span.intersection(each))]
 
     def _online(self, store: "FeatureStore", spans: Sequence[Window]) -> "list[WindowDrift]":
-        """The verdict on each window of `spans`; those that have none are judged now."""
-        partitions = self.data.partitions
-        assert partitions is not None  # noqa: S101 - only views that can be materialized come here
+        """The verdict on each window of `spans`; windows without one are judged now."""
         windows = {
-            key: each for span in spans for key, each in partitions_within(partitions, span).items()
+            key: each
+            for span in spans
+            for key, each in partitions_within(self.data.partitions, span).items()
         }
         if not windows:
             return []
@@ -154,24 +151,24 @@ class DriftReport:
     def results(
         self, found: "Mapping[str, WindowDrift]", pages: Mapping[str, Path]
     ) -> Iterator[dg.AssetCheckResult]:
-        """One result a check."""
+        """One result per check."""
         return drift_check_results(found, self.data, self.key, pages)
 
     def write_pages(
         self, instance: dg.DagsterInstance, found: "Mapping[str, WindowDrift]"
     ) -> dict[str, Path]:
-        """The reports, beside whatever else Dagster keeps of the runs; by partition key."""
+        """Write HTML reports into Dagster's storage folder; by partition key."""
         from feature_platform.reports.drift_page import window_page
 
         judge = self.judge()
         folder = Path(instance.storage_directory()).joinpath("reports", *self.key.path)
         folder.mkdir(parents=True, exist_ok=True)
-        few, last = len(found) <= _PAGES, list(found)[-1]
+        few, last = len(found) <= _MOST_PAGES, list(found)[-1]
         pages: dict[str, Path] = {}
         history = judge.history(next(iter(found.values())).window)
         for key, each in found.items():
             if few or key == last or each.verdict != "ok":
-                # Colons of hours are not allowed in file names everywhere.
+                # Not every file system allows the colons of hourly keys.
                 pages[key] = folder / f"{key.replace(':', '')}.html"
                 pages[key].write_text(window_page(judge, each, history), encoding="utf-8")
             history.append(each)
@@ -180,20 +177,14 @@ class DriftReport:
     def _hashes(self, store: "FeatureStore", windows: Mapping[str, Window]) -> dict[Window, str]:
         from feature_platform.sources.window_digests import window_digests
 
-        source = self.data.upstream[0]
+        source = self.data.source
         digests = window_digests(store, source.obj, list(windows.values()), hashed_columns(source))
         return {each.window: each.content_hash for each in digests}
-
-    def _recorded(
-        self, store: "FeatureStore", windows: Mapping[str, Window]
-    ) -> "dict[str, WindowDrift] | None":
-        """What was said of these rows by these rules and references; None where one lacks it."""
-        found = self._known(store, windows)
-        return found if len(found) == len(windows) else None
 
     def _known(
         self, store: "FeatureStore", windows: Mapping[str, Window]
     ) -> "dict[str, WindowDrift]":
+        """Recorded verdicts on these rows, by these settings and references."""
         judge, hashes = self.judge(), self._hashes(store, windows)
         found: dict[str, WindowDrift] = {}
         for key, window in windows.items():
@@ -205,10 +196,9 @@ class DriftReport:
         return found
 
     def record(self, instance: dg.DagsterInstance, found: "Mapping[str, WindowDrift]") -> None:
-        """Put verdicts on record that no run of the asset gave, with their pages."""
-        pages = self.write_pages(instance, found)
-        results = self.results(found, pages)
-        record_results(instance, self.key, results, blocking={self.specs[0].name})
+        """Record verdicts that no run of the asset made, with their pages."""
+        results = self.results(found, self.write_pages(instance, found))
+        record_results(instance, self.key, results, blocking={DRIFT.name})
 
     def _refuse(
         self, drifted: "list[WindowDrift]", *, allow_failed: bool, log: logging.Logger
@@ -218,11 +208,11 @@ class DriftReport:
         problem = f"window {first.window} has drifted{others}: {first.blocks}"
         subject = f"feature view '{self.data.name}'"
         if allow_failed:
-            log.warning("%s: %s; served all the same, as asked", subject, problem)
+            log.warning("%s: %s; served, since failed checks are allowed", subject, problem)
             return
         raise GateError(
             subject,
             problem,
-            "fix the source and rerun; if the change is meant, materialize with "
+            "fix the source and rerun; if the change is intended, materialize with "
             "--allow-failed-checks (in the UI: config allow_failed_checks: true)",
         )

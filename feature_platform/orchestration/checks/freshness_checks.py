@@ -1,7 +1,6 @@
-"""Checks of freshness by event time: how old the newest row is that a view serves.
+"""Checks of freshness by event time: the age of the newest row that a view serves.
 
-Dagster's freshness policy looks at when something was materialized last, whatever it was; a
-backfill of last year satisfies it. These look at the rows.
+Dagster's freshness policy looks at the last materialization, which may be a backfill of last year.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +16,11 @@ from feature_platform.errors import SourceError, TransformationError
 from feature_platform.materialize.computed_windows import newest_computed
 from feature_platform.orchestration.graph.cadence import LENGTH, promise
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
+from feature_platform.orchestration.graph.recorded_verdicts import as_result
 from feature_platform.orchestration.graph.retries import one_line_failures
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
+from feature_platform.orchestration.validation.check_declarations import FRESH, TTL
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.orchestration.watch.due_windows import cadence_of, due_windows
 from feature_platform.orchestration.watch.observed_events import newest_events
@@ -35,10 +33,6 @@ from feature_platform.tables.fingerprints import newest_event
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-FRESH = "fresh_by_event_time"
-TTL = "ttl_outlives_a_late_run"
-_ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
-
 
 @dataclass(frozen=True)
 class Freshness:
@@ -46,12 +40,12 @@ class Freshness:
 
     Attributes:
         view: Its name.
-        newest: Event time of the newest row it serves; None where it serves none.
-        promise: How old that may be.
+        newest: Event time of the newest row it serves; None if it serves none.
+        promise: Maximum age of that row.
         due: Whether a window should have been materialized by now.
-        ever: Whether any window ever was.
-        now: When it was looked at.
-        note: What is to be known of `newest`; empty where it is simply so.
+        ever: Whether any window was ever materialized.
+        now: When the view was looked at.
+        note: A restriction on `newest`, such as "at best"; may be empty.
     """
 
     view: str
@@ -64,14 +58,14 @@ class Freshness:
 
     @property
     def passed(self) -> bool:
-        """Whether the promise is kept; a view that was never due has made none yet."""
+        """Whether the promise is kept; a view without a due window has made none yet."""
         if self.newest is None:
             return not self.due and not self.ever
         return self.now - self.newest <= self.promise
 
     @property
     def sentence(self) -> str:
-        """What was found, for people."""
+        """The verdict as a sentence."""
         promised = f"no more than {_hours(self.promise)} are promised"
         if self.newest is None:
             if not self.ever:
@@ -89,12 +83,12 @@ class Freshness:
 
 @dataclass
 class Freshnesses:
-    """What a look at the views found.
+    """The freshness of several views.
 
     Attributes:
         views: By name.
-        position: Where to go on; empty where all were looked at.
-        scans: How many sources were read.
+        position: The view to continue with; empty if none is left.
+        scans: How many views' sources were read.
     """
 
     views: dict[str, Freshness]
@@ -103,32 +97,28 @@ class Freshnesses:
 
 
 def freshness(look: Look, *, names: Sequence[str] | None = None, position: str = "") -> Freshnesses:
-    """Look at the newest rows of views.
+    """Find the newest rows of views.
 
-    The registry is listed once and the event log asked once; a source is read only where a view was
-    materialized since it was looked at.
+    Lists the registry once and queries the event log once; reads a source only if a view on it was
+    materialized since its last reading.
 
     Args:
-        look: What to go by.
-        names: The views; None looks at all that can be materialized.
+        look: The project and the limits.
+        names: The views; None takes all that can be materialized.
         position: The view to begin with.
 
     Raises:
         RegistryError: The registry cannot be reached.
     """
     graph, settings, memory, now = look.graph, look.settings, look.memory, look.now
-    chosen = sorted(
-        name
-        for name, view in graph.views.items()
-        if not view.refusal and (names is None or name in names)
-    )
+    chosen = sorted(name for name in graph.materializable if names is None or name in names)
     start = next((place for place, name in enumerate(chosen) if name >= position), 0)
     registered = registered_views(look.store)
-    keys = {name: look.translator.key_of(graph.views[name]) for name in chosen}
+    keys = {name: look.translator.key_of(graph.materializable[name]) for name in chosen}
     events = newest_events(look.instance, list(keys.values()))
     found = Freshnesses({})
     for name in [*chosen[start:], *chosen[:start]]:
-        view = graph.views[name]
+        view = graph.materializable[name]
         online = windows_of(registered[name]) if name in registered else []
         seen = f"{events[keys[name]]} {online[-1] if online else ''}"
         known, note = memory.newest.get(name), ""
@@ -142,7 +132,7 @@ def freshness(look: Look, *, names: Sequence[str] | None = None, position: str =
                 known = NewestMemory(seen, newest.isoformat() if newest else None)
                 memory.newest[name] = known
             except (SourceError, TransformationError) as error:
-                # No worse than the end of the newest window; it is looked at again.
+                # The end of the newest window is an upper bound; the next look reads again.
                 known = NewestMemory("", online[-1].end.isoformat())
                 note = f"at best, since {error.problem}"
         newest = datetime.fromisoformat(known.newest) if known.newest else None
@@ -151,38 +141,31 @@ def freshness(look: Look, *, names: Sequence[str] | None = None, position: str =
             newest = None
         due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
         found.views[name] = Freshness(
-            name, newest, _promised(view), due=bool(due), ever=bool(online), now=now, note=note
+            name,
+            newest,
+            promise(view.settings),
+            due=bool(due),
+            ever=bool(online),
+            now=now,
+            note=note,
         )
     return found
 
 
 def freshness_specs(
-    views: Mapping[str, FeastTranslatorData], translator: DagsterFeastTranslator
+    views: Mapping[str, FeatureViewData], translator: DagsterFeastTranslator
 ) -> list[dg.AssetCheckSpec]:
-    """The specs of both checks for every view that can be materialized."""
+    """The specs of both checks of each view."""
     found = []
     for view in views.values():
-        if view.refusal:
-            continue
-        key, about = translator.key_of(view), _hours(_promised(view))
-        found += [
-            dg.AssetCheckSpec(
-                FRESH,
-                asset=key,
-                description=f"The newest row served is no older than {about}, by event time.",
-            ),
-            dg.AssetCheckSpec(
-                TTL,
-                asset=key,
-                description="The TTL is at least twice the cadence, so that a late run leaves "
-                "something to serve.",
-            ),
-        ]
+        key, age = translator.key_of(view), _hours(promise(view.settings))
+        fresh = f"The newest row served is no older than {age}, by event time."
+        found += [FRESH.spec(key, description=fresh), TTL.spec(key)]
     return found
 
 
 def fresh_evaluation(found: Freshness, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    """What is said of a view's freshness."""
+    """The verdict on a view's freshness."""
     metadata: dict[str, Any] = {"feature_platform/threshold": _hours(found.promise)}
     if found.newest is not None:
         age = found.now - found.newest
@@ -193,40 +176,45 @@ def fresh_evaluation(found: Freshness, key: dg.AssetKey) -> dg.AssetCheckEvaluat
         }
     return dg.AssetCheckEvaluation(
         asset_key=key,
-        check_name=FRESH,
+        check_name=FRESH.name,
         passed=found.passed,
-        severity=_ERROR,
+        severity=FRESH.severity,
         description=found.sentence,
         metadata=metadata,
     )
 
 
-def ttl_evaluation(view: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    """What is said of a view's TTL."""
+def ttl_evaluation(view: FeatureViewData, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """The verdict on a view's TTL."""
     ttl: timedelta | None = getattr(view.obj, "ttl", None)
     cadence = cadence_of(view)
     length = LENGTH[cadence]
     passed = not ttl or ttl >= 2 * length
     if not ttl:
-        said = "it has no TTL: values never expire"
+        description = "it has no TTL: values never expire"
     elif passed:
-        said = f"a TTL of {_hours(ttl)} outlives a {cadence} run that comes late"
+        description = f"a TTL of {_hours(ttl)} outlives a {cadence} run that comes late"
     else:
-        said = (
+        description = (
             f"a TTL of {_hours(ttl)} is shorter than twice the cadence ({_hours(2 * length)}): "
             f"when a {cadence} run comes late, the last values have expired and nulls are served; "
             f"set ttl to {_hours(2 * length)} or more"
         )
     return dg.AssetCheckEvaluation(
-        asset_key=key, check_name=TTL, passed=passed, severity=_WARN, description=said, metadata={}
+        asset_key=key,
+        check_name=TTL.name,
+        passed=passed,
+        severity=TTL.severity,
+        description=description,
+        metadata={},
     )
 
 
 def build_freshness_checks(
     graph: FeastGraph, translator: DagsterFeastTranslator, settings: AutomationSettings | None
 ) -> list[dg.AssetChecksDefinition]:
-    """Both checks of all views in one step, which looks at those that are selected."""
-    views = {name: view for name, view in graph.views.items() if not view.refusal}
+    """Both checks of all views in one step, which evaluates those that are selected."""
+    views = graph.materializable
     if not views or settings is None or not settings.freshness:
         return []
     grace, lookback = settings.grace, settings.lookback
@@ -256,39 +244,26 @@ def build_freshness_checks(
             found = freshness(look, names=sorted(names))
         for each in sorted(selected, key=lambda key: (key.asset_key.path, key.name)):
             view = by_key[each.asset_key]
-            said = (
+            yield as_result(
                 fresh_evaluation(found.views[view.name], each.asset_key)
-                if each.name == FRESH
+                if each.name == FRESH.name
                 else ttl_evaluation(view, each.asset_key)
-            )
-            yield dg.AssetCheckResult(
-                asset_key=said.asset_key,
-                check_name=said.check_name,
-                passed=said.passed,
-                severity=said.severity,
-                description=said.description,
-                metadata=said.metadata,
             )
 
     return [freshness_checks]
 
 
-def _promised(view: FeastTranslatorData) -> timedelta:
-    assert view.settings is not None  # noqa: S101 - views always carry settings
-    return promise(view.settings)
-
-
 def _newest_row(
-    store: "FeatureStore", view: FeastTranslatorData, online: list[Window]
+    store: "FeatureStore", view: FeatureViewData, online: list[Window]
 ) -> datetime | None:
     if not online:
         return None
     last = online[-1]
-    # The newest partition alone, as a rule: only where it is empty all of them are looked at.
+    # All windows are read only if the newest partition is empty.
     start = max(last.start, last.end - LENGTH[cadence_of(view)])
     for windows in ([Window(start, last.end)], online):
         if len(view.sources) > 1 and is_computed_here(store.config):
-            # What is joined has the later time, where it is in all of them.
+            # A joined row has the latest event time of its parents' rows.
             newest = newest_computed(store, view_layout(load_view(store, view.name)), windows)
             if newest is not None:
                 return newest

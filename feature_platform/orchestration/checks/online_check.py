@@ -1,42 +1,41 @@
-"""Checks of feature views: what is served equals the offline truth."""
+"""The check of feature views that values served online equal the source."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from feature_platform.core.windows import Window
+from feature_platform.orchestration.checks.metadata_tables import metadata_table
 from feature_platform.orchestration.graph.partitions import partitions_within, run_windows
+from feature_platform.orchestration.graph.recorded_verdicts import as_result
 from feature_platform.orchestration.graph.retries import one_line_failures
-from feature_platform.orchestration.graph.translator import FeastTranslatorData, op_name
+from feature_platform.orchestration.graph.translator import op_name
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
+from feature_platform.orchestration.validation.check_declarations import ONLINE
 from feature_platform.registry.windows_on_record import materialized_windows
 from feature_platform.repo.computability import why_transformed
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from feature_platform.materialize.read_back import Mismatch, OnlineComparison
+    from feature_platform.materialize.read_back import OnlineComparison
 
-ONLINE = "online_equals_offline"
 _SAMPLE = 2000
+_MOST_SHOWN = 20
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
-def build_online_check(data: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetChecksDefinition:
+def build_online_check(data: FeatureViewData, key: dg.AssetKey) -> dg.AssetChecksDefinition:
     """A check that reads keys back from the online store and compares them with the source.
 
-    All keys up to 2,000, else a sample of 2,000 seeded by the run, so that runs cover different
-    keys and a failing one can be repeated.
+    Up to 2,000 keys, all or a sample. The run seeds the sample, so that runs cover different keys
+    and a failing run can be repeated.
     """
-    spec = dg.AssetCheckSpec(
-        name=ONLINE,
-        asset=key,
-        description="Values served online equal the newest materialized source rows.",
-    )
 
-    # Not @asset_check: it names its op after the key, and two keys may come to one name.
-    @dg.multi_asset_check(name=f"{op_name(key)}__online_equals_offline", specs=[spec])
+    # Not @asset_check: it may name the ops of two keys the same.
+    @dg.multi_asset_check(name=f"{op_name(key)}__{ONLINE.name}", specs=[ONLINE.spec(key)])
     def online_equals_offline(
         context: dg.AssetCheckExecutionContext,
     ) -> Iterator[dg.AssetCheckResult]:
@@ -47,27 +46,20 @@ def build_online_check(data: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetC
             store = data.project.store()
             windows = compared_windows(data, store, context.run.tags)
             found = compare_online(store, data.name, windows, limit=_SAMPLE, seed=seed)
-        said = online_evaluation(found, key, seed)
-        yield dg.AssetCheckResult(
-            asset_key=key,
-            check_name=said.check_name,
-            passed=said.passed,
-            description=said.description,
-            metadata=said.metadata,
-        )
+        yield as_result(online_evaluation(found, key, seed))
 
     return online_equals_offline
 
 
 def compared_windows(
-    data: FeastTranslatorData, store: "FeatureStore", tags: Mapping[str, str] = _NO_TAGS
+    data: FeatureViewData, store: "FeatureStore", tags: Mapping[str, str] = _NO_TAGS
 ) -> list[Window] | None:
-    """Of a view that Feast computes: the partitions of the run, else the newest that is online.
+    """The windows to compare; None compares the rows of all windows that are online.
 
-    They are computed again, which takes as long as materializing them. None for other views, whose
-    rows of all windows are looked up.
+    A view that Feast computes is compared on the partitions of the run, else on its newest one
+    online: its rows are computed again, which takes as long as materializing them.
     """
-    if data.partitions is None or not why_transformed(data.obj):
+    if not why_transformed(data.obj):
         return None
     if {"dagster/partition", "dagster/asset_partition_range_start"} & set(tags):
         return list(run_windows(tags, data.partitions).values())
@@ -83,19 +75,19 @@ def compared_windows(
 def online_evaluation(
     found: "OnlineComparison", key: dg.AssetKey, seed: int, *, before: str = ""
 ) -> dg.AssetCheckEvaluation:
-    """What a comparison says, for the check of the view with this key.
+    """The verdict of a comparison.
 
     Args:
         found: The comparison.
         key: The view's asset.
-        seed: What chose the keys.
-        before: What else is to be said, first.
+        seed: The seed of the sample of keys.
+        before: Text to put first in the description.
     """
     if not found.mismatches:
-        said = f"{found.keys_compared} of {found.keys_total} keys compared, all equal"
+        description = f"{found.keys_compared} of {found.keys_total} keys compared, all equal"
     else:
         first = found.mismatches[0]
-        said = (
+        description = (
             f"{len(found.mismatches)} differences in {found.keys_compared} of "
             f"{found.keys_total} keys; first: {first.key} {first.feature} is "
             f"{first.online!r} online and {first.offline!r} offline"
@@ -103,32 +95,27 @@ def online_evaluation(
     metadata: dict[str, Any] = {
         "feature_platform/keys_compared": found.keys_compared,
         "feature_platform/keys_total": found.keys_total,
-        # Text, since the UI draws a curve of every number.
+        # Text: the UI draws every number over the runs.
         "feature_platform/seed": str(seed),
-        **({"differences": _table(found.mismatches)} if found.mismatches else {}),
     }
+    if found.mismatches:
+        metadata["differences"] = metadata_table(
+            ("key", "feature", "online", "offline"),
+            [
+                {
+                    "key": str(each.key),
+                    "feature": each.feature,
+                    "online": repr(each.online),
+                    "offline": repr(each.offline),
+                }
+                for each in found.mismatches[:_MOST_SHOWN]
+            ],
+        )
     return dg.AssetCheckEvaluation(
         asset_key=key,
-        check_name=ONLINE,
+        check_name=ONLINE.name,
         passed=not found.mismatches,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=f"{before}{said}",
+        severity=ONLINE.severity,
+        description=f"{before}{description}",
         metadata=metadata,
     )
-
-
-def _table(mismatches: "Sequence[Mismatch]") -> dg.TableMetadataValue:
-    """The first twenty differences, a row each."""
-    records = [
-        dg.TableRecord(
-            {
-                "key": str(each.key),
-                "feature": each.feature,
-                "online": repr(each.online),
-                "offline": repr(each.offline),
-            }
-        )
-        for each in mismatches[:20]
-    ]
-    columns = [dg.TableColumn(name) for name in ("key", "feature", "online", "offline")]
-    return dg.TableMetadataValue(records=records, schema=dg.TableSchema(columns))

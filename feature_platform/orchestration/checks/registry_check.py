@@ -1,32 +1,29 @@
-"""Check of the registry: it holds what the repo defines."""
+"""The check that the registry holds what the repo defines."""
+
+from collections.abc import Iterator
 
 import dagster as dg
 
 from feature_platform.orchestration.graph.retries import one_line_failures
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-)
+from feature_platform.orchestration.graph.translator import op_name
+from feature_platform.orchestration.graph.translator_data import RegistryData
+from feature_platform.orchestration.validation.check_declarations import REGISTRY
 
 
-def build_registry_check(
-    data: FeastTranslatorData, translator: DagsterFeastTranslator
-) -> dg.AssetChecksDefinition:
+def build_registry_check(data: RegistryData, key: dg.AssetKey) -> dg.AssetChecksDefinition:
     """A check that a new plan against the registry is empty."""
     project = data.project
 
-    @dg.asset_check(
-        name="registry_matches_repo",
-        asset=translator.key_of(data),
-        description="Nothing in the repo differs from what the registry holds.",
-    )
-    def registry_matches_repo() -> dg.AssetCheckResult:
+    @dg.multi_asset_check(name=f"{op_name(key)}_{REGISTRY.name}", specs=[REGISTRY.spec(key)])
+    def registry_matches_repo() -> Iterator[dg.AssetCheckResult]:
         from feature_platform.registry.registry_apply import plan
 
         with one_line_failures():
             change = plan(project.store(), project.contents)
         changed = [*change.added, *change.updated, *change.deleted]
-        return dg.AssetCheckResult(
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=REGISTRY.name,
             passed=not changed,
             description=f"differs in {', '.join(changed)}" if changed else "nothing differs",
         )

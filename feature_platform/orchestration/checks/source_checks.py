@@ -1,4 +1,4 @@
-"""Source checks in Dagster: Great Expectations on each window, blocking, verdicts on record."""
+"""Source checks in Dagster: Great Expectations on each window; verdicts by content."""
 
 import hashlib
 import logging
@@ -12,20 +12,23 @@ import dagster as dg
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
-from feature_platform.orchestration.graph.content_hashes import (
-    CONTENT_HASH,
-    ROW_COUNT,
-    hashed_columns,
-)
+from feature_platform.orchestration.checks.source_results import WindowVerdict, source_check_results
+from feature_platform.orchestration.graph.content_hashes import ROW_COUNT as PARTITION_ROWS
+from feature_platform.orchestration.graph.content_hashes import hashed_columns
 from feature_platform.orchestration.graph.partitions import run_windows
 from feature_platform.orchestration.graph.recorded_verdicts import (
-    VERDICTS,
     newest_by_partition,
     record_results,
     recorded_verdicts,
 )
 from feature_platform.orchestration.graph.retries import one_line_failures
-from feature_platform.orchestration.graph.translator import FeastTranslatorData, op_name
+from feature_platform.orchestration.graph.translator import op_name
+from feature_platform.orchestration.graph.translator_data import SourceData
+from feature_platform.orchestration.validation.check_declarations import (
+    ROW_COUNT,
+    SOURCE_CHECKS,
+    SUITE,
+)
 from feature_platform.orchestration.validation.row_counts import earlier_windows
 from feature_platform.repo.inference import UNKNOWN
 from feature_platform.repo.project import source_of
@@ -35,49 +38,16 @@ from feature_platform.sources.source_columns import time_columns
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from feature_platform.orchestration.validation.outcomes import CheckOutcome, ExpectationOutcome
     from feature_platform.sources.window_digests import WindowDigest
 
 _log = logging.getLogger(__name__)
-# Expectations shown on a page, failures first.
-_MAX_SHOWN = 100
-
-_DESCRIPTIONS = {
-    "schema": "Columns and types that the feature views declare are there.",
-    "keys": "Entity keys are not null; key, event time and created time are unique together.",
-    "event_time": "Event times lie inside the window and not in the future; no row of the source "
-    "lacks one (which only warns).",
-    "numbers": "Numbers are finite; nulls are allowed.",
-    "row_count": "The window is not empty, nor has it far fewer rows than those of the same "
-    "weekday and hour before it; far more only warn.",
-    "suite": "The repo's own expectations on this source.",
-}
-
-
-@dataclass(frozen=True)
-class WindowVerdict:
-    """What the checks said of one partition.
-
-    Attributes:
-        partition: The partition key.
-        window: Its window.
-        content_hash: Of the content that was checked.
-        rules: Of what it was checked against.
-        outcomes: One for each check.
-    """
-
-    partition: str
-    window: Window
-    content_hash: str
-    rules: str
-    outcomes: "tuple[CheckOutcome, ...]"
 
 
 @dataclass(frozen=True)
 class SourceChecks:
-    """The checks of one source: which they are, how they run, and what they said before."""
+    """The checks of one source: their specs, runs, and recorded verdicts."""
 
-    data: FeastTranslatorData
+    data: SourceData
     key: dg.AssetKey
 
     @property
@@ -88,44 +58,43 @@ class SourceChecks:
     @property
     def partitions(self) -> dg.TimeWindowPartitionsDefinition:
         """The source's partitions."""
-        assert self.data.partitions is not None  # noqa: S101 - sources are always partitioned
         return self.data.partitions
 
     @cached_property
     def min_rows(self) -> int | None:
-        """What the source's tag ``dagster/min_rows`` says; None without it."""
+        """The source's tag ``dagster/min_rows``; None without it."""
         return read_min_rows(self.name, self.data.obj.tags or {})
 
     @cached_property
     def specs(self) -> list[dg.AssetCheckSpec]:
-        """Specs of the checks, all blocking; ``suite`` only where the repo has one."""
+        """Specs of the checks; ``suite`` only if the repo has one."""
         has_suite = self.data.project.suite_file(self.name) is not None
-        said = dict(_DESCRIPTIONS)
-        if self.min_rows is not None:
-            said["row_count"] = (
-                f"The window has at least {self.min_rows} rows, as the source's tag says; far more "
-                "than those of the same weekday and hour before it only warn."
-            )
+        few = (
+            f"The window has at least {self.min_rows} rows, as the source's tag says; far more "
+            "than those of the same weekday and hour before it only warn."
+        )
         return [
-            dg.AssetCheckSpec(name=name, asset=self.key, blocking=True, description=description)
-            for name, description in said.items()
-            if name != "suite" or has_suite
+            each.spec(
+                self.key, description=few if each is ROW_COUNT and self.min_rows is not None else ""
+            )
+            for each in SOURCE_CHECKS
+            if each is not SUITE or has_suite
         ]
 
     @cached_property
     def rules(self) -> str:
-        """A hash of what windows are checked against: another suite or schema, another verdict."""
+        """A hash of schema, suite and settings: verdicts by other rules do not count."""
         suite_file = self.data.project.suite_file(self.name)
         suite = suite_file.read_bytes() if suite_file else b""
-        said = repr(self._schema()).encode() + b"\0" + suite
-        if self.min_rows is not None:  # without it, verdicts of the time before it hold
-            said += f"\0min_rows {self.min_rows}".encode()
-        return hashlib.sha256(said).hexdigest()[:16]
+        rules = repr(self._schema()).encode() + b"\0" + suite
+        if self.min_rows is not None:  # without the tag, the hash is what it was before tags
+            rules += f"\0min_rows {self.min_rows}".encode()
+        return hashlib.sha256(rules).hexdigest()[:16]
 
     def digests(
         self, store: "FeatureStore", windows: Sequence[Window]
     ) -> "Mapping[Window, WindowDigest]":
-        """Row count and content hash of each window, as the source now is."""
+        """Row count and content hash of each window in the source now."""
         from feature_platform.sources.window_digests import window_digests
 
         digests = window_digests(store, self.data.obj, windows, hashed_columns(self.data))
@@ -138,7 +107,7 @@ class SourceChecks:
         windows: Mapping[str, Window],
         digests: "Mapping[Window, WindowDigest]",
     ) -> Iterator[WindowVerdict]:
-        """Check each window, oldest first, holding one of them in memory at a time."""
+        """Check each window, oldest first, with one window in memory at a time."""
         from feature_platform.orchestration.validation.source_validator import SourceValidator
         from feature_platform.orchestration.validation.suites import load_suite
         from feature_platform.sources.window_digests import read_window_table
@@ -158,81 +127,57 @@ class SourceChecks:
                     window,
                     now=now,
                     row_counts=counts,
-                    # They are no window's, and told once a run.
+                    # They belong to no window: counted once per run.
                     untimed=untimed if [key] == newest else None,
                 )
                 yield WindowVerdict(key, window, digests[window].content_hash, self.rules, outcomes)
 
     def _untimed(self, store: "FeatureStore") -> int | None:
-        """Rows without an event time; None where the source cannot be asked, be it for now."""
+        """Rows without an event time; None if the source cannot be asked."""
         from feature_platform.sources.event_times import rows_without_event_time
 
         try:
             return rows_without_event_time(store.config, self.data.obj)
         except SourceError as error:
-            # They only warn: that they cannot be counted is no reason to keep windows back.
+            # They only warn, so failing to count them blocks nothing.
             _log.warning("rows without an event time were not counted: %s", error)
             return None
 
-    def results(self, verdicts: Sequence[WindowVerdict]) -> Iterator[dg.AssetCheckResult]:
-        """One result a check, over the windows of the run."""
-        for spec in self.specs:
-            per_window = [
-                (verdict, outcome)
-                for verdict in verdicts
-                for outcome in verdict.outcomes
-                if outcome.name == spec.name
-            ]
-            failed = [(verdict, outcome) for verdict, outcome in per_window if not outcome.passed]
-            blocks = any(outcome.blocks for _, outcome in failed)
-            yield dg.AssetCheckResult(
-                asset_key=self.key,
-                check_name=spec.name,
-                passed=not failed,
-                severity=dg.AssetCheckSeverity.ERROR
-                if blocks or not failed
-                else dg.AssetCheckSeverity.WARN,
-                description=_describe(per_window, failed),
-                metadata=_metadata(per_window),
-            )
-
     def record(self, instance: dg.DagsterInstance, verdicts: Sequence[WindowVerdict]) -> None:
-        """Put verdicts that no check step gave on record, for the UI and for the next gate."""
+        """Record verdicts that no check step made, for the UI and for the next gate."""
         blocking = {spec.name for spec in self.specs}
-        record_results(instance, self.key, self.results(verdicts), blocking=blocking)
+        record_results(
+            instance, self.key, source_check_results(self.specs, verdicts), blocking=blocking
+        )
 
     def recorded(
         self, instance: dg.DagsterInstance, contents: Mapping[str, str]
     ) -> dict[str, str | None]:
-        """What every check last said of each partition, if it saw just this content.
-
-        A verdict under other rules is none.
+        """The recorded verdicts on each partition's content, by the rules that hold now.
 
         Args:
             instance: Where checks are recorded.
             contents: Partition key to content hash.
 
         Returns:
-            The empty string where all passed, a sentence where one failed, None where one of them
-            has not seen this content.
+            By partition: why it failed, empty if it passed every check, None if a check has no
+            verdict on this content.
         """
-        said: dict[str, list[str] | None] = {key: [] for key in contents}
-        for spec in self.specs:
-            verdicts = self._history(instance, spec, contents)
-            for key, sentences in said.items():
-                if key not in verdicts:
-                    said[key] = None
-                elif sentences is not None and verdicts[key]:
-                    sentences.append(verdicts[key])
-        return {key: None if each is None else "; ".join(each) for key, each in said.items()}
+        histories = [self._history(instance, spec, contents) for spec in self.specs]
+        return {
+            key: "; ".join(filter(None, (verdicts[key] for verdicts in histories)))
+            if all(key in verdicts for verdicts in histories)
+            else None
+            for key in contents
+        }
 
     def _history(
         self, instance: dg.DagsterInstance, spec: dg.AssetCheckSpec, contents: Mapping[str, str]
     ) -> dict[str, str]:
+        """Why each partition failed a check, by its newest verdict on this content."""
         found: dict[str, str] = {}
-        for said in recorded_verdicts(instance, spec.key):
-            for key, verdict in said.items():
-                # Newest first: the newest verdict on this content by these rules decides.
+        for verdicts in recorded_verdicts(instance, spec.key):
+            for key, verdict in verdicts.items():
                 seen = (verdict["content_hash"], verdict.get("rules"))
                 if seen == (contents.get(key), self.rules) and key not in found:
                     found[key] = verdict["blocks"]
@@ -263,7 +208,7 @@ class SourceChecks:
     def _recorded_counts(
         self, instance: dg.DagsterInstance, windows: Mapping[str, Window]
     ) -> dict[Window, int]:
-        """Row counts of windows that these are compared with, as their materializations said."""
+        """Row counts of the windows that these are compared with, from their materializations."""
         asked = {earlier for window in windows.values() for earlier in earlier_windows(window)}
         before = {
             self.partitions.get_partition_key_for_timestamp(each.start.timestamp()): each
@@ -272,12 +217,12 @@ class SourceChecks:
         }
         if not before:
             return {}
-        rows = newest_by_partition(instance, self.key, list(before), ROW_COUNT)
+        rows = newest_by_partition(instance, self.key, list(before), PARTITION_ROWS)
         return {before[key]: int(value) for key, value in rows.items()}
 
 
 def build_source_checks(checks: SourceChecks) -> dg.AssetChecksDefinition:
-    """The checks of one source as a Dagster definition: one step, all of them together."""
+    """The checks of one source, all in one step."""
 
     @dg.multi_asset_check(
         name=f"{op_name(checks.key)}__checks",
@@ -290,85 +235,6 @@ def build_source_checks(checks: SourceChecks) -> dg.AssetChecksDefinition:
             store = checks.data.project.store()
             digests = checks.digests(store, list(windows.values()))
             verdicts = list(checks.run(context.instance, store, windows, digests))
-        yield from checks.results(verdicts)
+        yield from source_check_results(checks.specs, verdicts)
 
     return source_checks
-
-
-def _describe(
-    per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]",
-    failed: "Sequence[tuple[WindowVerdict, CheckOutcome]]",
-) -> str:
-    if not failed:
-        windows = [verdict.window for verdict, _ in per_window]
-        count = f" ({len(windows)} windows)" if len(windows) > 1 else ""
-        return f"passed on {Window(windows[0].start, windows[-1].end)}{count}"
-    lines = [f"{verdict.window}: {outcome.sentence}" for verdict, outcome in failed[:5]]
-    more = len(failed) - len(lines)
-    return "\n".join(lines) + (f"\nand {more} more windows" if more else "")
-
-
-def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dict[str, Any]:
-    several = len(per_window) > 1
-    shown = [
-        (verdict, result)
-        for verdict, outcome in per_window
-        for result in sorted(outcome.results, key=lambda result: result.passed)
-        # A run of many windows shows what failed; a run of one shows everything.
-        if not several or not result.passed
-    ]
-    metadata: dict[str, Any] = {
-        VERDICTS: dg.JsonMetadataValue(
-            {
-                verdict.partition: {
-                    "content_hash": verdict.content_hash,
-                    "rules": verdict.rules,
-                    "passed": outcome.passed,
-                    "blocks": f"check '{outcome.name}' ({outcome.sentence})"
-                    if outcome.blocks
-                    else "",
-                }
-                for verdict, outcome in per_window
-            }
-        )
-    }
-    if shown:
-        metadata["results"] = _table(shown[:_MAX_SHOWN], several=several)
-    # Not in the table: a whole row of a source makes it wider than any page.
-    if offending := [
-        {
-            "window": str(verdict.window),
-            "column": result.column,
-            "expectation": result.expectation,
-            "rows": [dict(row) for row in result.unexpected_rows],
-        }
-        for verdict, result in shown[:_MAX_SHOWN]
-        if result.unexpected_rows
-    ]:
-        metadata["offending_rows"] = dg.JsonMetadataValue(offending)
-    if not several:
-        metadata[CONTENT_HASH] = per_window[0][0].content_hash
-    return metadata
-
-
-def _table(
-    shown: "Sequence[tuple[WindowVerdict, ExpectationOutcome]]", *, several: bool
-) -> dg.TableMetadataValue:
-    """Expectations, a row each; four columns are what a page holds."""
-    columns = [*(["window"] if several else []), "expectation", "passed", "expected", "observed"]
-    rows: list[dict[str, Any]] = [
-        {
-            "window": str(verdict.window),
-            "expectation": f"{result.column or 'table'}: {result.expectation}",
-            "passed": result.passed,
-            "expected": str(result.expected),
-            "observed": str(result.observed),
-        }
-        for verdict, result in shown
-    ]
-    return dg.TableMetadataValue(
-        records=[dg.TableRecord({name: row[name] for name in columns}) for row in rows],
-        schema=dg.TableSchema(
-            [dg.TableColumn(name, "bool" if name == "passed" else "string") for name in columns]
-        ),
-    )

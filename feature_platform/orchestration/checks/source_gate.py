@@ -1,9 +1,8 @@
-"""The gate before the online write: what failed its checks is not served, whatever was selected.
+"""The gate before the online write: a window that failed its checks is not served.
 
-A blocking check stops a run only if the run selected it. So the feature view's own step asks, for
-each window it is about to write: does the source, as it is at this moment, have a verdict? A
-verdict counts only for the content it was given for (the window's hash). Where there is none, the
-checks are run here and now, and their results recorded.
+A blocking check stops a run only if the run selected it. So the feature view's own step asks for
+the verdict on each window it is about to write. A verdict counts only for the content it was made
+for (the window's hash). If there is none, the checks are run, and their results recorded.
 """
 
 import logging
@@ -32,7 +31,7 @@ class SourceGate:
     """Decides which windows of a source may be served.
 
     Attributes:
-        view: The feature view that waits behind the gate.
+        view: The feature view that reads the source.
         checks: The checks of its source.
     """
 
@@ -51,7 +50,7 @@ class SourceGate:
         """Raise unless every source window inside `span` has passed.
 
         Returns:
-            What passed, oldest window first.
+            Digests of the windows, oldest first.
 
         Raises:
             GateError: A window failed a check; names view, window, check, and what was observed.
@@ -77,10 +76,10 @@ class SourceGate:
         *,
         log: logging.Logger,
     ) -> list[Window]:
-        """The parts of `spans` that have passed, as the source now is.
+        """The parts of `spans` whose rows in the source pass now.
 
-        They may have been materialized long ago and have changed since: what a key falls back on
-        when its newest row vanishes is behind the gate too.
+        A key whose newest row vanishes falls back on an earlier window, which may have changed
+        since it was materialized.
         """
         passed: list[Window] = []
         for span in spans:
@@ -90,7 +89,7 @@ class SourceGate:
                 if not sentence:
                     passed.append(windows[key])
                 else:
-                    log.warning("window %s is not fallen back on: %s", windows[key], sentence)
+                    log.warning("window %s is not used as a fallback: %s", windows[key], sentence)
         return [part for span in spans for window in passed if (part := span.intersection(window))]
 
     def _verdicts(
@@ -101,7 +100,7 @@ class SourceGate:
         digests: "Mapping[Window, WindowDigest]",
         log: logging.Logger,
     ) -> dict[str, str]:
-        """For each partition why it failed; the empty string where it passed."""
+        """For each partition why it failed; empty if it passed."""
         said = self.checks.recorded(
             instance, {key: digests[window].content_hash for key, window in windows.items()}
         )
@@ -119,7 +118,7 @@ class SourceGate:
         return {key: sentence or "" for key, sentence in said.items()}
 
     def _require_same_source(self, store: "FeatureStore") -> None:
-        """What is checked is the repo's source; what is written is read from the registry's."""
+        """Checks read the repo's source, the write reads the registry's: they must be one table."""
         registered = sources_of(load_view(store, self.view))
         ours = self.checks.data.obj
         if _reads(ours) not in map(_reads, registered):
@@ -137,7 +136,9 @@ class SourceGate:
         others = f" and {len(failed) - 1} more windows" if len(failed) > 1 else ""
         problem = f"window {window} failed {sentence}{others}"
         if allow_failed:
-            log.warning("feature view '%s': %s; served all the same, as asked", self.view, problem)
+            log.warning(
+                "feature view '%s': %s; served, since failed checks are allowed", self.view, problem
+            )
             return
         raise GateError(
             f"feature view '{self.view}'",
@@ -148,7 +149,7 @@ class SourceGate:
 
 
 def _reads(source: Any) -> tuple[object, ...]:
-    """Where a source's rows come from, and by which times."""
+    """The table, column names and time columns of a source."""
     path = getattr(source, "path", None)
     table = path if path is not None else source.get_table_query_string()
     return table, dict(source.field_mapping), time_columns(source)

@@ -1,4 +1,4 @@
-"""Checks of training sets: nothing from the future, no row lost, values and labels there."""
+"""Checks of training sets: no leak, no row lost, values and labels present."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from feature_platform.orchestration.checks.metadata_tables import Cell, metadata_table
+from feature_platform.orchestration.validation.check_declarations import (
+    AGES,
+    LABEL,
+    NO_LEAK,
+    NULL_RATES,
+    ROWS_KEPT,
+    CheckDeclaration,
+)
 from feature_platform.training.entity_rows import EntityRows
 
 if TYPE_CHECKING:
@@ -15,21 +24,21 @@ if TYPE_CHECKING:
     from feature_platform.training.leak_probe import ProbedView
     from feature_platform.training.training_set import TrainingSet
 
+# A null rate may rise by so much from one version to the next.
 _NULLS_MORE = 0.05
-"""A null rate that rose by more than this since the last version is worth a look."""
 
 
 @dataclass(frozen=True)
 class BuiltSet:
-    """One snapshot with what its checks are about.
+    """One snapshot, with what its checks look at.
 
     Attributes:
         made: The snapshot.
-        entity_rows: How many rows were asked for.
-        probed: What the probe found, view by view.
-        label_nulls: Rows without a label; None where no label is named.
-        label_values: Different labels, at most two counted; None where no label is named.
-        nulls_before: Null rate of each feature in the version before; empty for a first one.
+        entity_rows: Number of entity rows.
+        probed: Results of the leak probe, one per view.
+        label_nulls: Rows without a label; None if the set has no label.
+        label_values: Distinct labels, counted up to two; None if the set has no label.
+        nulls_before: Null rate of each feature in the previous version; empty for a first one.
     """
 
     made: "TrainingSet"
@@ -47,47 +56,35 @@ def judge(
     entity_rows: int,
     label: str | None,
 ) -> BuiltSet:
-    """Collect what the checks of a snapshot are about.
+    """Collect what the checks of a snapshot look at.
 
     Args:
         made: The snapshot.
         table: Its rows.
-        probed: What the probe found in them.
-        entity_rows: How many rows were asked for.
-        label: The column that is learned.
+        probed: Results of the leak probe.
+        entity_rows: Number of entity rows.
+        label: The column of the label; None if there is none.
     """
     import pyarrow.compute as pc
 
-    column = table.column(label) if label and label in table.column_names else None
-    return BuiltSet(
-        made,
-        entity_rows,
-        probed,
-        label_nulls=None
-        if label is None
-        else table.num_rows
-        if column is None
-        else column.null_count,
-        label_values=None
-        if label is None
-        else 0
-        if column is None
-        else min(len(pc.unique(column.drop_null())), 2),
-        nulls_before=_nulls_before(made),
-    )
+    nulls = values = None
+    if label is not None:
+        nulls, values = table.num_rows, 0
+        if label in table.column_names:
+            column = table.column(label)
+            nulls, values = column.null_count, min(len(pc.unique(column.drop_null())), 2)
+    return BuiltSet(made, entity_rows, probed, nulls, values, _nulls_before(made))
 
 
 def training_set_checks(key: dg.AssetKey, rows: EntityRows) -> list[dg.AssetCheckSpec]:
-    """The checks of one training set; those of the label where one is named."""
-    wanted = [name for name in _CHECKS if name != "label" or rows.label]
-    return [
-        dg.AssetCheckSpec(name, asset=key, description=_CHECKS[name].description) for name in wanted
-    ]
+    """The checks of one training set; ``label`` only if it has one."""
+    declared = [each.declaration for each in _CHECKS]
+    return [each.spec(key) for each in declared if each is not LABEL or rows.label]
 
 
 def check_result(spec: dg.AssetCheckSpec, built: Sequence[BuiltSet]) -> dg.AssetCheckResult:
-    """What one check says of the snapshots of a run."""
-    check = _CHECKS[spec.name]
+    """The result of one check on the snapshots of a run."""
+    check = next(each for each in _CHECKS if each.declaration.name == spec.name)
     troubles = [
         f"{_name(each)}: {trouble}" if len(built) > 1 else trouble
         for each in built
@@ -97,7 +94,7 @@ def check_result(spec: dg.AssetCheckSpec, built: Sequence[BuiltSet]) -> dg.Asset
         asset_key=spec.asset_key,
         check_name=spec.name,
         passed=not troubles,
-        severity=check.severity,
+        severity=check.declaration.severity,
         description="; ".join(troubles[:5]) or check.well(built),
         metadata=check.metadata(built),
     )
@@ -149,19 +146,11 @@ def _nulls(each: BuiltSet) -> list[str]:
 
 def _null_metadata(built: Sequence[BuiltSet]) -> dict[str, Any]:
     facts = built[-1].made.snapshot.manifest["features"]
-    records = [
-        dg.TableRecord(
-            {"feature": name, "null_rate": each["null_rate"], "default_rate": each["default_rate"]}
-        )
-        for name, each in facts.items()
-    ]
-    columns = [
-        dg.TableColumn("feature"),
-        dg.TableColumn("null_rate", "float"),
-        dg.TableColumn("default_rate", "float"),
-    ]
     return {
-        "features": dg.TableMetadataValue(records=records, schema=dg.TableSchema(columns)),
+        "features": metadata_table(
+            {"feature": "string", "null_rate": "float", "default_rate": "float"},
+            [{"feature": name, **each} for name, each in facts.items()],
+        ),
         "feature_platform/highest_null_rate": max(
             (each["null_rate"] for each in facts.values()), default=0.0
         ),
@@ -177,22 +166,19 @@ def _ages(each: BuiltSet) -> list[str]:
 
 
 def _age_metadata(built: Sequence[BuiltSet]) -> dict[str, Any]:
-    records = [
-        dg.TableRecord(
-            {
-                "view": view.view,
-                "rows": view.rows,
-                "found": view.found,
-                **{f"p{round(100 * q)}": _hours(age) for q, age in view.ages.items()},
-            }
-        )
+    quantiles = dict.fromkeys(("p0", "p50", "p90", "p99", "p100"), "string")
+    rows: list[dict[str, Cell]] = [
+        {
+            "view": view.view,
+            "rows": view.rows,
+            "found": view.found,
+            **{f"p{round(100 * q)}": _hours(age) for q, age in view.ages.items()},
+        }
         for view in built[-1].probed
         if view.ages
     ]
-    names = ["view", "rows", "found", "p0", "p50", "p90", "p99", "p100"]
-    kinds = ["string", "int", "int", *["string"] * 5]
-    columns = [dg.TableColumn(*pair) for pair in zip(names, kinds, strict=True)]
-    return {"ages": dg.TableMetadataValue(records=records, schema=dg.TableSchema(columns))}
+    columns = {"view": "string", "rows": "int", "found": "int", **quantiles}
+    return {"ages": metadata_table(columns, rows)}
 
 
 def _label(each: BuiltSet) -> list[str]:
@@ -221,7 +207,7 @@ def _nulls_before(made: "TrainingSet") -> dict[str, float]:
         return {}
     try:
         before = read_snapshot(made.snapshot.folder.parent / made.previous)
-    except (OSError, ValueError):  # somebody has cleaned up, or it is damaged
+    except (OSError, ValueError):  # it was deleted, or is damaged
         return {}
     return {name: each["null_rate"] for name, each in before.manifest["features"].items()}
 
@@ -232,44 +218,35 @@ def _rows(built: Sequence[BuiltSet]) -> int:
 
 @dataclass(frozen=True)
 class _Check:
-    """What one check looks at; `severity` is that of its failure."""
+    """What one check looks at.
 
-    description: str
+    Attributes:
+        declaration: The check.
+        troubles: What is wrong with a snapshot.
+        well: The description if nothing is.
+        metadata: Of its result.
+    """
+
+    declaration: CheckDeclaration
     troubles: Callable[[BuiltSet], list[str]]
     well: Callable[[Sequence[BuiltSet]], str]
     metadata: Callable[[Sequence[BuiltSet]], dict[str, Any]] = lambda _: {}
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 
 
-_CHECKS: Mapping[str, _Check] = {
-    "no_leak": _Check(
-        "Probed rows hold what was newest at their time, and nothing later.",
+_CHECKS = (
+    _Check(
+        NO_LEAK,
         _leaks,
         lambda built: f"every probed row of {_rows(built)} holds what was newest at its time",
         _probe_metadata,
     ),
-    "rows_kept": _Check(
-        "One row for each entity row.",
-        _lost,
-        lambda built: f"{_rows(built)} rows, one for each entity row",
-    ),
-    "null_rates": _Check(
-        "Every feature has values, and not clearly fewer than in the version before.",
+    _Check(ROWS_KEPT, _lost, lambda built: f"{_rows(built)} rows, one for each entity row"),
+    _Check(
+        NULL_RATES,
         _nulls,
         lambda built: f"every feature has values in {_rows(built)} rows",
         _null_metadata,
-        dg.AssetCheckSeverity.WARN,
     ),
-    "ages": _Check(
-        "How old the joined values were, by feature view.",
-        _ages,
-        lambda _: "every feature view has values in time",
-        _age_metadata,
-        dg.AssetCheckSeverity.WARN,
-    ),
-    "label": _Check(
-        "The label is there in every row, and is not always the same.",
-        _label,
-        lambda built: f"{_rows(built)} rows with labels of more than one value",
-    ),
-}
+    _Check(AGES, _ages, lambda _: "every feature view has values in time", _age_metadata),
+    _Check(LABEL, _label, lambda built: f"{_rows(built)} rows with labels of more than one value"),
+)

@@ -4,6 +4,7 @@ import dagster as dg
 
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import DriftData
 
 
 def run_closures(
@@ -16,12 +17,10 @@ def run_closures(
         translator: The one that the definitions are built with.
     """
     found: dict[str, list[dg.AssetKey]] = {}
-    for name, view in graph.views.items():
-        if view.refusal:
-            continue
+    for name, view in graph.materializable.items():
         keys = [translator.key_of(graph.registry), translator.key_of(view)]
         drift = graph.drifts.get(name)
-        keys += [translator.key_of(drift)] if drift and not drift.refusal else []
+        keys += [translator.key_of(drift)] if isinstance(drift, DriftData) else []
         # A source with hourly partitions has its own job; a daily view on it is checked, hour by
         # hour, at its gate.
         keys += [

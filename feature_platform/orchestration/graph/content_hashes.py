@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.orchestration.graph.translator_data import SourceData
 from feature_platform.repo.computability import why_transformed
 from feature_platform.repo.project import source_of
 
@@ -11,7 +11,7 @@ CONTENT_HASH = "feature_platform/content_hash"
 ROW_COUNT = "dagster/partition_row_count"
 
 
-def hashed_columns(data: FeastTranslatorData) -> list[str] | None:
+def hashed_columns(data: SourceData) -> list[str] | None:
     """The columns of a source whose content counts; None counts all of the table's.
 
     All of them where the repo has a suite, which may look at any; where a transformation reads the

@@ -1,9 +1,12 @@
-"""The executor: a process a step, forked from a server that has imported everything once."""
+"""The executor: one process per step, forked from a server that has imported everything once."""
 
 from typing import Any
 
 import dagster as dg
 from dagster import multiple_process_executor_requirements
+
+# A name, not an import: the module imports what stands above this one.
+PRELOADED = "feature_platform.orchestration.assets.preload"
 
 
 @dg.executor(
@@ -12,18 +15,15 @@ from dagster import multiple_process_executor_requirements
     requirements=multiple_process_executor_requirements(),
 )
 def preloaded_executor(init_context: dg.InitExecutorContext) -> Any:
-    """Dagster's multiprocess executor on a fork server with the code location and its imports.
+    """Dagster's multiprocess executor on a fork server that has imported the code location.
 
-    Takes the configuration of ``multiprocess_executor``; a ``start_method`` given there wins.
+    Takes the configuration of ``multiprocess_executor``, whose ``start_method`` takes precedence.
     """
     config = dict(init_context.executor_config)
     if "start_method" not in config:
         job: Any = init_context.job
         location = job.get_module() if hasattr(job, "get_module") else None
-        modules = [
-            "feature_platform.orchestration.graph.preload",
-            *([location] if location else []),
-        ]
+        modules = [PRELOADED, *([location] if location else [])]
         config["start_method"] = {"forkserver": {"preload_modules": modules}}
     create = dg.multiprocess_executor.executor_creation_fn
     assert create is not None  # noqa: S101 - Dagster's own executor has one

@@ -1,4 +1,4 @@
-"""Verdicts of checks on record: those that no check step gave are put there, all are read back."""
+"""Check results outside of check steps: recorded, and read back."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 VERDICTS = "feature_platform/verdicts"
-# How many evaluations back a verdict is looked for; past that the checks are simply run again.
+# Evaluations of a check that are searched for a verdict; without one the check is run again.
 _HISTORY = 50
 
 
@@ -17,20 +17,19 @@ def record_results(
     *,
     blocking: Collection[str],
 ) -> None:
-    """Report check results as if their check had been run.
+    """Record check results as if a check step had made them.
 
     Args:
         instance: Where they are recorded.
         key: The asset they are about.
-        results: One for each check, named.
-        blocking: Names of the checks whose failure keeps a window from being served.
+        results: One per check, with the check's name.
+        blocking: Names of the checks that are blocking.
     """
     for result in results:
-        assert result.check_name is not None  # noqa: S101 - the caller names every check
         instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(
                 asset_key=key,
-                check_name=result.check_name,
+                check_name=str(result.check_name),
                 passed=result.passed,
                 severity=result.severity,
                 description=result.description,
@@ -40,12 +39,24 @@ def record_results(
         )
 
 
+def as_result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
+    """The same verdict, as a check step yields it."""
+    return dg.AssetCheckResult(
+        asset_key=evaluation.asset_key,
+        check_name=evaluation.check_name,
+        passed=evaluation.passed,
+        severity=evaluation.severity,
+        description=evaluation.description,
+        metadata=evaluation.metadata,
+    )
+
+
 def newest_by_partition(
     instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Collection[str], label: str
 ) -> dict[str, str]:
-    """What the newest materialization of each partition that has it says under a label.
+    """Metadata `label` of the newest materialization of each partition that has it.
 
-    A partition may have been materialized any number of times: pages are read until all are found.
+    Pages are read until each partition is found: any of them may have been materialized often.
     """
     found: dict[str, str] = {}
     cursor: str | None = None
@@ -69,16 +80,16 @@ def newest_by_partition(
 def recorded_verdicts(
     instance: dg.DagsterInstance, check: dg.AssetCheckKey
 ) -> Iterator[Mapping[str, Mapping[str, Any]]]:
-    """What each evaluation of a check said, by partition, the newest first."""
+    """The verdicts of each evaluation of a check, by partition, the newest first."""
     records = instance.event_log_storage.get_asset_check_execution_history(check, limit=_HISTORY)
     for record in records:
-        # A record that was planned and never came to its verdict holds the plan instead.
+        # A check that was planned and did not finish has a plan in place of an evaluation.
         evaluation: Any = record.evaluation
         checked = isinstance(evaluation, dg.AssetCheckEvaluation)
         value = evaluation.metadata.get(VERDICTS) if checked else None
-        said = value.value if isinstance(value, dg.JsonMetadataValue) else None
-        if isinstance(said, dict):
-            yield said
+        verdicts = value.value if isinstance(value, dg.JsonMetadataValue) else None
+        if isinstance(verdicts, dict):
+            yield verdicts
 
 
 def refused_partitions(
@@ -86,24 +97,24 @@ def refused_partitions(
     specs: Iterable[dg.AssetCheckSpec],
     partitions: Collection[str],
 ) -> set[str]:
-    """Those of the partitions that a blocking check has refused when it saw them last.
+    """The partitions that failed a blocking check when they were last checked.
 
     Args:
         instance: Where checks are recorded.
-        specs: The checks; those that do not block refuse nothing.
+        specs: The checks; those that are not blocking are ignored.
         partitions: Partition keys.
     """
     found: set[str] = set()
     for spec in specs:
         seen: set[str] = set()
-        for said in recorded_verdicts(instance, spec.key) if spec.blocking else ():
-            found |= {key for key, each in said.items() if key not in seen and _refuses(each)}
-            seen |= said.keys()
+        for verdicts in recorded_verdicts(instance, spec.key) if spec.blocking else ():
+            found |= {key for key, each in verdicts.items() if key not in seen and _blocks(each)}
+            seen |= verdicts.keys()
             if seen.issuperset(partitions):
                 break
     return found & set(partitions)
 
 
-def _refuses(verdict: Mapping[str, Any]) -> bool:
-    """A check of a source says why; one of drift has a verdict, of which only the worst blocks."""
+def _blocks(verdict: Mapping[str, Any]) -> bool:
+    """Source checks record why they block; of drift, only the worst verdict does."""
     return bool(verdict.get("blocks")) or verdict.get("verdict") == "drift"

@@ -4,34 +4,32 @@ import hashlib
 import re
 import unicodedata
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import dagster as dg
 
 from feature_platform.orchestration.graph.cadence import promise, require_cron
+from feature_platform.orchestration.graph.translator_data import (
+    DriftData,
+    FeastObjectData,
+    FeastTranslatorData,
+    FeatureServiceData,
+    FeatureViewData,
+    OnDemandViewData,
+    RawTableData,
+    RefusedDriftData,
+    RefusedViewData,
+    RegistryData,
+    SkewData,
+    SourceData,
+    TrainingSetData,
+)
 from feature_platform.registry.registry_address import configured_address
-from feature_platform.repo.project import FeastProject
-from feature_platform.repo.view_settings import PREFIX, ViewSettings
+from feature_platform.repo.view_settings import PREFIX
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-ObjectKind = Literal[
-    "raw_table",
-    "source",
-    "registry",
-    "feature_view",
-    "on_demand_feature_view",
-    "feature_service",
-    "drift",
-    "skew",
-    "training_set",
-]
 _FOLDERS = {
     "source": "sources",
     "feature_view": "feature_views",
@@ -41,12 +39,9 @@ _FOLDERS = {
     "skew": "skew",
     "training_set": "training_sets",
 }
-# Reports and snapshots are not the view or service, whose object they carry.
-_ABOUT: "Mapping[ObjectKind, ObjectKind]" = {
-    "drift": "feature_view",
-    "skew": "feature_service",
-    "training_set": "feature_service",
-}
+_Report = DriftData | RefusedDriftData | SkewData | TrainingSetData
+_Partitioned = SourceData | FeatureViewData | DriftData | TrainingSetData
+_WithSettings = FeatureViewData | RefusedViewData | DriftData | RefusedDriftData
 # What Feast calls the entity of a view without entities.
 _NO_ENTITY = "__dummy"
 _TAG_KEY = re.compile(r"^[\w.\-]{1,63}(/[\w.\-]{1,63})?$", re.ASCII)
@@ -54,80 +49,48 @@ _TAG_VALUE = re.compile(r"^[\w.\-]{0,63}$", re.ASCII)
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$")
 
 
-@dataclass(frozen=True)
-class FeastTranslatorData:
-    """One object of a Feast repo, with what its asset spec is made of.
-
-    Attributes:
-        kind: What the object is.
-        name: Its Feast name; for a raw table the dotted name in the SQL.
-        project: The repo it belongs to.
-        obj: The Feast object itself; None for the registry and for raw tables.
-        upstream: The objects it depends on.
-        settings: What its ``dagster/...`` tags say; None where tags mean nothing.
-        partitions: Its partitions; None where it has none.
-        refusal: Why it cannot be materialized; None where it can.
-        columns: Its columns, with their types in Feast's or the source's own words.
-        lineage: For each column, the columns of upstream objects it is made from.
-    """
-
-    kind: ObjectKind
-    name: str
-    project: FeastProject
-    obj: Any = None
-    upstream: "Sequence[FeastTranslatorData]" = ()
-    settings: ViewSettings | None = None
-    partitions: dg.TimeWindowPartitionsDefinition | None = None
-    refusal: str | None = None
-    columns: "Sequence[dg.TableColumn]" = ()
-    lineage: "Mapping[str, Sequence[tuple[FeastTranslatorData, str]]]" = field(default_factory=dict)
-
-    @property
-    def sources(self) -> "Sequence[FeastTranslatorData]":
-        """The source tables its rows come from: several where a view has several parents."""
-        return [each for each in self.upstream if each.kind == "source"]
-
-
 class DagsterFeastTranslator:
     """Turns an object of a Feast repo into a Dagster ``AssetSpec``.
 
     Subclass it and override :meth:`get_asset_spec` to change keys, groups, owners, tags, metadata
-    or freshness: take ``super().get_asset_spec(data)`` and ``replace_attributes`` on it. Everything
-    downstream follows, since dependencies are built through the same method.
+    or freshness: take ``super().get_asset_spec(data)`` and ``replace_attributes`` on it. `data` is
+    of the class that `feature_platform.orchestration.graph.translator_data` has for its kind.
+    Dependencies are built through the same method, so they follow.
     """
 
     def get_asset_spec(self, data: FeastTranslatorData) -> dg.AssetSpec:
         """The spec of one object; its key is what other objects depend on."""
-        settings, obj = data.settings, data.obj
-        # One group a project: with a second one the UI draws closed boxes instead of the graph.
+        # One group per project: with a second one the UI draws closed boxes instead of the graph.
         group = re.sub(r"\W", "_", data.project.name, flags=re.ASCII)
-        if data.kind == "raw_table":
+        if isinstance(data, RawTableData):
             return dg.AssetSpec(
                 key=dg.AssetKey(data.name.split(".")),
                 group_name=group,
                 description="A raw table that the repo's SQL reads.",
                 kinds={"table"},
             )
+        obj = data.obj if isinstance(data, FeastObjectData) else None
+        tags = getattr(obj, "tags", None) or {}
         return dg.AssetSpec(
-            key=self._key(data),
+            key=_key(data),
             deps=[self.key_of(upstream) for upstream in data.upstream],
             group_name=group,
             description=_description(data),
             kinds=_kinds(data),
             owners=_owners(
-                settings.owner if settings else None,
+                data.settings.owner if isinstance(data, _WithSettings) else None,
                 getattr(obj, "owner", ""),
-                (getattr(obj, "tags", None) or {}).get("owner"),
+                tags.get("owner"),
             ),
-            tags=_tags(getattr(obj, "tags", None) or {}),
+            tags={key: value for key, value in tags.items() if _is_dagster_tag(key, value)},
             metadata=self._metadata(data),
-            partitions_def=data.partitions,
+            partitions_def=data.partitions if isinstance(data, _Partitioned) else None,
             freshness_policy=_freshness_policy(data),
         )
 
     def spec_of(self, data: FeastTranslatorData) -> dg.AssetSpec:
-        """What :meth:`get_asset_spec` says of an object, asked once for each."""
-        # The record is kept beside its spec, so that no other one can get its id meanwhile.
+        """What :meth:`get_asset_spec` returns for an object; called once per object."""
+        # The record is kept beside its spec, so that no other record can get its id.
         found = self._specs.get(id(data))
         if found is None:
             found = self._specs[id(data)] = (data, self.get_asset_spec(data))
@@ -137,57 +100,8 @@ class DagsterFeastTranslator:
         """The key that :meth:`get_asset_spec` gives an object."""
         return self.spec_of(data).key
 
-    @cached_property
-    def _specs(self) -> dict[int, tuple[FeastTranslatorData, dg.AssetSpec]]:
-        return {}
-
-    def _key(self, data: FeastTranslatorData) -> dg.AssetKey:
-        if data.kind == "registry":
-            return dg.AssetKey([_key_part(data.project.name), "registry"])
-        name = data.name
-        if data.kind == "source":
-            name = _without_path(name, data.project.repo_dir)
-        return dg.AssetKey([_key_part(data.project.name), _FOLDERS[data.kind], _key_part(name)])
-
-    def _metadata(self, data: FeastTranslatorData) -> dict[str, Any]:
-        obj = data.obj
-        metadata: dict[str, Any] = {"feast/project": data.project.name}
-        if data.kind != "registry":
-            metadata["feast/name"] = data.name
-        if data.columns:
-            metadata["dagster/column_schema"] = dg.TableSchema(columns=list(data.columns))
-        if data.lineage:
-            metadata["dagster/column_lineage"] = self.column_lineage(data)
-        if data.kind == "source":
-            metadata |= _source_metadata(data)
-        if data.kind == "feature_view":
-            metadata |= {
-                "feast/ttl": _duration(obj.ttl) if obj.ttl else "none: values never expire",
-                "feast/entities": [name for name in obj.entities if name != _NO_ENTITY],
-                "feast/online": obj.online,
-            }
-        odd_tags = {
-            key: value
-            for key, value in (getattr(obj, "tags", None) or {}).items()
-            if not key.startswith(PREFIX) and not (_TAG_KEY.match(key) and _TAG_VALUE.match(value))
-        }
-        if odd_tags:
-            # Dagster restricts the characters of a tag; Feast does not. Nothing is dropped.
-            metadata["feast/tags"] = odd_tags
-        defined_as = _ABOUT.get(data.kind, data.kind)
-        location = data.project.code_location(defined_as, data.name)
-        if data.kind == "registry":
-            metadata["feast/registry"] = configured_address(data.project.config)
-        elif sql := (data.project.sql_file(data.name) if data.kind == "source" else None):
-            metadata["dagster/code_references"] = _code_reference(sql, 1, "the SQL that builds it")
-        elif location:
-            metadata["dagster/code_references"] = _code_reference(
-                location.path, location.line, "its definition"
-            )
-        return metadata
-
-    def column_lineage(self, data: FeastTranslatorData) -> dg.TableColumnLineage:
-        """Column lineage of `data`, in terms of the keys this translator gives."""
+    def column_lineage(self, data: FeastObjectData) -> dg.TableColumnLineage:
+        """Column lineage of `data`, with the keys that this translator gives."""
         return dg.TableColumnLineage(
             {
                 column: [
@@ -197,6 +111,33 @@ class DagsterFeastTranslator:
                 for column, origins in data.lineage.items()
             }
         )
+
+    @cached_property
+    def _specs(self) -> dict[int, tuple[FeastTranslatorData, dg.AssetSpec]]:
+        return {}
+
+    def _metadata(self, data: FeastTranslatorData) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"feast/project": data.project.name}
+        if not isinstance(data, FeastObjectData):
+            return metadata | {"feast/registry": configured_address(data.project.config)}
+        metadata["feast/name"] = data.name
+        if data.columns:
+            metadata["dagster/column_schema"] = dg.TableSchema(columns=list(data.columns))
+        if data.lineage:
+            metadata["dagster/column_lineage"] = self.column_lineage(data)
+        if isinstance(data, SourceData):
+            metadata |= _source_metadata(data.obj)
+        if isinstance(data, FeatureViewData | RefusedViewData):
+            metadata |= _view_metadata(data.obj)
+        # Dagster restricts the characters of a tag, Feast does not: no tag is dropped.
+        odd_tags = {
+            key: value
+            for key, value in (getattr(data.obj, "tags", None) or {}).items()
+            if not key.startswith(PREFIX) and not _is_dagster_tag(key, value)
+        }
+        if odd_tags:
+            metadata["feast/tags"] = odd_tags
+        return metadata | _code_references(data)
 
 
 def op_name(key: dg.AssetKey) -> str:
@@ -211,10 +152,20 @@ def op_name(key: dg.AssetKey) -> str:
     return f"{name}_{hashlib.sha256(plain.encode()).hexdigest()[:6]}"
 
 
-def _without_path(name: str, repo_dir: Path) -> str:
-    """A source without a name is called by its path in Feast: ``data/stats.parquet``.
+def _key(data: FeastTranslatorData) -> dg.AssetKey:
+    project = _key_part(data.project.name)
+    if isinstance(data, RegistryData):
+        return dg.AssetKey([project, "registry"])
+    name = data.name
+    if isinstance(data, SourceData):
+        name = _without_path(name, data.project.repo_dir)
+    return dg.AssetKey([project, _FOLDERS[data.kind], _key_part(name)])
 
-    Folders stay part of it, since ``eu/stats.parquet`` and ``asia/stats.parquet`` are two sources.
+
+def _without_path(name: str, repo_dir: Path) -> str:
+    """The last part of a source's key. Feast names a source without a name by its path.
+
+    Folders are kept: ``eu/stats.parquet`` and ``asia/stats.parquet`` are two sources.
     """
     if "/" not in name:
         return name
@@ -223,57 +174,63 @@ def _without_path(name: str, repo_dir: Path) -> str:
 
 
 def _key_part(name: str) -> str:
-    # Dagster makes names of outputs from keys, and takes ASCII letters alone; accents come off.
+    # Dagster makes output names from keys, and takes ASCII letters only; accents are removed.
     plain = unicodedata.normalize("NFKD", name)
     ascii_name = "".join(char for char in plain if not unicodedata.combining(char))
     return re.sub(r"[^A-Za-z0-9_.\-]+", "_", ascii_name).strip("_") or "unnamed"
 
 
 def _description(data: FeastTranslatorData) -> str:
-    # A report says what it reports, not what the reported object is.
-    own = "" if data.kind in _ABOUT else str(getattr(data.obj, "description", "") or "")
-    default = {
-        "source": "One window of the source table: built by the repo's SQL."
-        if data.project.sql_file(data.name)
-        else "One window of the source table, built elsewhere; read and profiled here.",
-        "registry": "The Feast registry: `feast apply` of the repo's definitions.",
-        "feature_view": "Puts one window of the source online.",
-        "on_demand_feature_view": "Computed at request time; nothing to materialize.",
-        "feature_service": "The features one model asks for.",
-        "drift": "Each feature of the window against its reference: the weeks before it, unless "
-        "the settings say otherwise.",
-        "skew": "What the service serves against what its training sets hold, for the same keys at "
-        "the same moment.",
-        "training_set": "The service's features as of each entity row: an immutable snapshot, its "
-        "manifest, and what changed since the version before.",
-    }[data.kind]
-    lines = [own or default]
-    if data.refusal:
-        verb = "read" if data.kind == "source" else "materialized"
-        lines.append(f"Cannot be {verb}: {data.refusal}.")
-    return "\n\n".join(lines)
+    text = _DESCRIPTIONS[data.kind]
+    if isinstance(data, SourceData) and data.project.sql_file(data.name):
+        text = "One window of the source table: built by the repo's SQL."
+    # A report describes itself, not the object it is about.
+    if isinstance(data, FeastObjectData) and not isinstance(data, _Report):
+        text = str(getattr(data.obj, "description", "") or "") or text
+    match data:
+        case SourceData(refusal=str(why)):
+            return f"{text}\n\nCannot be read: {why}."
+        case RefusedViewData() | RefusedDriftData() | OnDemandViewData():
+            return f"{text}\n\nCannot be materialized: {data.refusal}."
+        case SkewData(refusal=str(why)):
+            return f"{text}\n\nCannot be materialized: {why}."
+    return text
 
 
-_KINDS: "Mapping[ObjectKind, tuple[str, ...]]" = {
-    "drift": ("drift",),
-    "skew": ("skew",),
-    "training_set": ("training set",),
-    "feature_service": ("service",),
+_DESCRIPTIONS = {
+    "source": "One window of the source table, built elsewhere; read and profiled here.",
+    "registry": "The Feast registry: `feast apply` of the repo's definitions.",
+    "feature_view": "Puts one window of the source online.",
+    "on_demand_feature_view": "Computed at request time; nothing to materialize.",
+    "feature_service": "The features one model asks for.",
+    "drift": "Each feature of the window against its reference: the weeks before it, unless the "
+    "settings say otherwise.",
+    "skew": "What the service serves against what its training sets hold, for the same keys at the "
+    "same moment.",
+    "training_set": "The service's features as of each entity row: an immutable snapshot, its "
+    "manifest, and what changed since the version before.",
 }
 
 
 def _kinds(data: FeastTranslatorData) -> set[str]:
     config = data.project.config
-    if data.kind == "source":
-        return {"feast", str(config.offline_store.type).rsplit(".", 1)[-1].lower()[:32]}
-    if data.kind == "feature_view" and not data.refusal:
-        return {"feast", str(config.online_store.type).rsplit(".", 1)[-1].lower()[:32]}
-    # Dagster's graph shows the last part of a key, which these share with what they are about.
-    return {"feast", *_KINDS.get(data.kind, ())}
+    match data:
+        case SourceData():
+            return {"feast", str(config.offline_store.type).rsplit(".", 1)[-1].lower()[:32]}
+        case FeatureViewData():
+            return {"feast", str(config.online_store.type).rsplit(".", 1)[-1].lower()[:32]}
+        # Dagster's graph shows the last part of a key, which these share with their subject.
+        case DriftData() | RefusedDriftData() | SkewData():
+            return {"feast", data.kind}
+        case TrainingSetData():
+            return {"feast", "training set"}
+        case FeatureServiceData():
+            return {"feast", "service"}
+    return {"feast"}
 
 
 def _owners(*candidates: str | None) -> list[str] | None:
-    """The first owner that somebody named; Dagster takes e-mail addresses and teams."""
+    """The first candidate that is not empty; Dagster takes e-mail addresses and teams."""
     owner = next((each.strip() for each in candidates if each and each.strip()), None)
     if owner is None:
         return None
@@ -282,35 +239,40 @@ def _owners(*candidates: str | None) -> list[str] | None:
     return [f"team:{owner}"]
 
 
-def _tags(tags: Mapping[str, str]) -> dict[str, str]:
-    return {
-        key: value
-        for key, value in tags.items()
-        if not key.startswith(PREFIX) and _TAG_KEY.match(key) and _TAG_VALUE.match(value)
-    }
+def _is_dagster_tag(key: str, value: str) -> bool:
+    """Whether a Feast tag is shown as a tag in Dagster; our own are settings."""
+    allowed = _TAG_KEY.match(key) and _TAG_VALUE.match(value)
+    return bool(allowed) and not key.startswith(PREFIX)
 
 
 def _freshness_policy(data: FeastTranslatorData) -> dg.FreshnessPolicy | None:
     """For every view that can be materialized; reports and snapshots follow their views."""
-    if data.kind != "feature_view" or data.settings is None or data.refusal:
+    if not isinstance(data, FeatureViewData):
         return None
     require_cron(data.name, data.settings)
     return dg.FreshnessPolicy.time_window(fail_window=promise(data.settings))
 
 
+def _view_metadata(view: Any) -> dict[str, Any]:
+    return {
+        "feast/ttl": _duration(view.ttl) if view.ttl else "none: values never expire",
+        "feast/entities": [name for name in view.entities if name != _NO_ENTITY],
+        "feast/online": view.online,
+    }
+
+
 def _duration(span: timedelta) -> str:
-    """``7 days``, ``1 day 12 hours``: as people say it, not as Python does."""
+    """``7 days``, ``1 day 12 hours``."""
     seconds = round(span.total_seconds())
-    said = []
+    parts = []
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         count, seconds = divmod(seconds, length)
         if count:
-            said.append(f"{count} {unit}{'' if count == 1 else 's'}")
-    return " ".join(said) or "0 seconds"
+            parts.append(f"{count} {unit}{'' if count == 1 else 's'}")
+    return " ".join(parts) or "0 seconds"
 
 
-def _source_metadata(data: FeastTranslatorData) -> dict[str, Any]:
-    source = data.obj
+def _source_metadata(source: Any) -> dict[str, Any]:
     table, query = _table_and_query(source)
     metadata: dict[str, Any] = {
         "dagster/table_name": table,
@@ -327,23 +289,35 @@ def _source_metadata(data: FeastTranslatorData) -> dict[str, Any]:
 
 
 def _table_and_query(source: Any) -> tuple[str, str | None]:
-    """The table's name or path; and the query, where the source is one."""
+    """The table's name or path; and the query if the source is one."""
     if path := getattr(source, "path", None):
         return str(path), None
     try:
-        said = str(source.get_table_query_string())
+        text = str(source.get_table_query_string())
     except NotImplementedError:
         return str(source.name), None
-    if said.startswith("("):
-        return str(source.name), said[1:-1]
-    return said.strip('`"'), None
+    if text.startswith("("):
+        return str(source.name), text[1:-1]
+    return text.strip('`"'), None
 
 
-def _code_reference(path: Path, line: int, label: str) -> dg.CodeReferencesMetadataValue:
+def _code_references(data: FeastObjectData) -> dict[str, Any]:
+    """Where the object is defined: a source's SQL if the repo builds it, else its Python."""
+    project = data.project
+    if isinstance(data, SourceData) and (sql := project.sql_file(data.name)):
+        path, line, label = sql, 1, "the SQL that builds it"
+    else:
+        # A report is not defined anywhere; the object it is about is.
+        kind = data.kind
+        if isinstance(data, _Report):
+            kind = "feature_view" if data.kind == "drift" else "feature_service"
+        location = project.code_location(kind, data.name)
+        if location is None:
+            return {}
+        path, line, label = location.path, location.line, "its definition"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.CodeReferencesMetadataValue(
-            code_references=[
-                dg.LocalFileCodeReference(file_path=str(path), line_number=line, label=label)
-            ]
-        )
+        reference = dg.LocalFileCodeReference(file_path=str(path), line_number=line, label=label)
+        return {
+            "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])
+        }

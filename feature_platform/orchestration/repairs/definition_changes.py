@@ -81,9 +81,7 @@ def changed_definitions(  # noqa: PLR0917
     done = _succeeded(instance, graph.project.name)
     differs = ledger.known.get(_REPO) != repo
     known = {_REPO: ledger.known.get(_REPO, "")}
-    for name, view in graph.views.items():
-        if view.refusal:
-            continue
+    for name, view in graph.materializable.items():
         wanted = signature(view.obj)
         there = registered.get(name)
         before = ledger.known.get(name)

@@ -28,9 +28,7 @@ def gaps(
         now: The moment.
     """
     found: dict[str, dict[str, str]] = {}
-    for name, view in graph.views.items():
-        if view.refusal:
-            continue
+    for name, view in graph.materializable.items():
         known = registered.get(name)
         online = windows_of(known) if known is not None else []
         if not online and settings.definition_changed:

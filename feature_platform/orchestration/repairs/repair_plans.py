@@ -11,14 +11,11 @@ import dagster as dg
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.partitions import partitions_within
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import FeatureViewData, SourceData
 from feature_platform.orchestration.repairs.attempt_log import Ledger
 from feature_platform.orchestration.repairs.repair_ranges import Repair, ranges, together
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
-from feature_platform.orchestration.watch.due_windows import cadence_of
 from feature_platform.orchestration.watch.observed_events import Underway
 
 if TYPE_CHECKING:
@@ -149,7 +146,7 @@ def record_tries(
 
 def _repairs(
     cause: Cause,
-    data: FeastTranslatorData,
+    data: FeatureViewData | SourceData,
     wanted: Mapping[str, str],
     ledger: Ledger,
     most: int,
@@ -157,12 +154,11 @@ def _repairs(
     if not wanted:
         return []
     partitions = data.partitions
-    assert partitions is not None  # noqa: S101 - only what can be materialized comes here
     keys = sorted(wanted)
     first = _window(partitions, keys[0])
     last = _window(partitions, keys[-1])
     windows = partitions_within(partitions, Window(first.start, last.end))
-    cadence: Cadence = cadence_of(data) if data.settings else _cadence(partitions)
+    cadence: Cadence = _cadence(partitions)
     found = []
     for start, end, count, span in ranges(windows, wanted, most):
         inside = [key for key in keys if start <= key <= end]
@@ -200,7 +196,7 @@ def subject(source: str) -> str:
     return f"{_SOURCE}{source}"
 
 
-def _data(graph: FeastGraph, name: str) -> FeastTranslatorData:
-    if name in graph.views:
-        return graph.views[name]
+def _data(graph: FeastGraph, name: str) -> FeatureViewData | SourceData:
+    if name in graph.materializable:
+        return graph.materializable[name]
     return graph.sources[name.removeprefix(_SOURCE)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from feature_platform.orchestration.checks.drift_checks import drift_check_specs
+from feature_platform.orchestration.checks.report_checks import report_check_specs
 from feature_platform.orchestration.checks.source_checks import SourceChecks
 from feature_platform.orchestration.graph.closures import run_closures
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
@@ -17,6 +17,7 @@ from feature_platform.orchestration.graph.gave_up import report_gave_up
 from feature_platform.orchestration.graph.partitions import partitions_within, window_of
 from feature_platform.orchestration.graph.recorded_verdicts import refused_partitions
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import DriftData
 from feature_platform.orchestration.repairs.attempt_log import Ledger
 from feature_platform.orchestration.repairs.definition_changes import (
     changed_definitions,
@@ -87,7 +88,7 @@ class Automated:
         closures = run_closures(graph, translator)
         jobs, _ = build_schedules(
             graph.project.name,
-            [graph.views[name] for name in closures],
+            list(graph.materializable.values()),
             closures,
             dg.DefaultScheduleStatus.STOPPED,
         )
@@ -256,17 +257,16 @@ def _refused(
     found: dict[str, set[str]] = {}
     for name, windows in wrong.items():
         tried = [key for key, token in windows.items() if ledger.count(name, key, token)]
-        view = automated.graph.views.get(name)
-        if not tried or view is None or view.partitions is None:
+        view = automated.graph.materializable.get(name)
+        if not tried or view is None:
             continue
         drift = automated.graph.drifts.get(name)
         found[name] = set()
-        if drift is not None and not drift.refusal:
-            specs = drift_check_specs(drift, automated.translator.key_of(drift))
+        if isinstance(drift, DriftData):
+            specs = report_check_specs(drift, automated.translator.key_of(drift))
             found[name] |= refused_partitions(instance, specs, tried)
         windows_tried = {key: window_of(view.partitions, key) for key in tried}
         for source in view.sources:
-            assert source.partitions is not None  # noqa: S101 - sources are always partitioned
             parts = {
                 key: set(partitions_within(source.partitions, window))
                 for key, window in windows_tried.items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from feature_platform.orchestration.graph.cadence import DEFAULT_CRON, cron_of, require_cron
-from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 
 if TYPE_CHECKING:
     from feature_platform.repo.view_settings import Cadence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def build_schedules(
     project: str,
-    views: Sequence[FeastTranslatorData],
+    views: Sequence[FeatureViewData],
     upstream: Mapping[str, Sequence[dg.AssetKey]],
     default_status: dg.DefaultScheduleStatus,
 ) -> tuple[list[Any], list[dg.ScheduleDefinition]]:
@@ -31,9 +31,8 @@ def build_schedules(
     Raises:
         RepoError: A ``dagster/cron`` tag is not a cron expression.
     """
-    groups: dict[tuple[Cadence, str], list[FeastTranslatorData]] = defaultdict(list)
+    groups: dict[tuple[Cadence, str], list[FeatureViewData]] = defaultdict(list)
     for view in views:
-        assert view.settings is not None  # noqa: S101 - views always carry settings
         require_cron(view.name, view.settings)
         groups[view.settings.partitions, cron_of(view.settings)].append(view)
     jobs, schedules = [], []
@@ -67,11 +66,10 @@ def _schedule(
     job: Any,
     cadence: str,
     cron: str,
-    view: FeastTranslatorData,
+    view: FeatureViewData,
     default_status: dg.DefaultScheduleStatus,
 ) -> dg.ScheduleDefinition:
     partitions = view.partitions
-    assert partitions is not None  # noqa: S101 - a scheduled view is partitioned
 
     @dg.schedule(
         name=f"{name}_schedule",

@@ -12,7 +12,7 @@ from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.orchestration.graph.content_hashes import combined_hash, hashed_columns
 from feature_platform.orchestration.graph.partitions import partitions_within
-from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.orchestration.graph.translator_data import FeatureViewData, SourceData
 from feature_platform.orchestration.watch.due_windows import due_windows
 from feature_platform.orchestration.watch.observed_events import content_hashes, newest_events
 from feature_platform.orchestration.watch.sensor_context import Look
@@ -97,14 +97,13 @@ class _Table:
         built: How the repo builds it; None where it does not.
     """
 
-    source: FeastTranslatorData
+    source: SourceData
     contents: Mapping[str, str]
     recorded: Mapping[str, str]
     built: BuiltBy | BuiltThere | None
 
     def within(self, window: Window) -> list[str]:
         """The partitions inside a window."""
-        assert self.source.partitions is not None  # noqa: S101 - sources are always partitioned
         return list(partitions_within(self.source.partitions, window))
 
     def outdated(self, window: Window) -> dict[str, str]:
@@ -124,7 +123,7 @@ class _Comparison:
     # A source is read once a look, also where a view of several sources has asked for it before.
     tables: dict[str, _Table | None] = field(default_factory=dict)
 
-    def at(self, source: FeastTranslatorData) -> None:
+    def at(self, source: SourceData) -> None:
         """One source and the views on it, each with all of its sources."""
         if self._table(source) is None:
             return
@@ -134,7 +133,7 @@ class _Comparison:
                 self._compare(view, [each for each in tables if each])
         self.found.sources_seen.add(source.name)
 
-    def _compare(self, view: FeastTranslatorData, tables: Sequence[_Table]) -> None:
+    def _compare(self, view: FeatureViewData, tables: Sequence[_Table]) -> None:
         due = self._due(view)
         served = self._recorded(view, list(due))
         wrong: dict[str, str] = {}
@@ -163,11 +162,11 @@ class _Comparison:
         if wrong:
             self.found.views[view.name] = wrong
 
-    def _due(self, view: FeastTranslatorData) -> Mapping[str, Window]:
+    def _due(self, view: FeatureViewData) -> Mapping[str, Window]:
         settings = self.look.settings
         return due_windows(view, self.look.now, grace=settings.grace, lookback=settings.lookback)
 
-    def _table(self, source: FeastTranslatorData) -> _Table | None:
+    def _table(self, source: SourceData) -> _Table | None:
         """A source with the partitions that its views serve; None where it cannot be read."""
         if source.name not in self.tables:
             try:
@@ -177,8 +176,7 @@ class _Comparison:
                 self.found.troubles.append(str(error))
         return self.tables[source.name]
 
-    def _read(self, source: FeastTranslatorData) -> _Table:
-        assert source.partitions is not None  # noqa: S101 - sources are always partitioned
+    def _read(self, source: SourceData) -> _Table:
         parts: dict[str, Window] = {}
         for view in self.look.graph.readers[source.name]:
             due = self._due(view)
@@ -192,13 +190,15 @@ class _Comparison:
         contents = self._contents(source, parts, built)
         return _Table(source, contents, self._recorded(source, list(parts)), built)
 
-    def _recorded(self, data: FeastTranslatorData, keys: Sequence[str]) -> Mapping[str, str]:
+    def _recorded(
+        self, data: FeatureViewData | SourceData, keys: Sequence[str]
+    ) -> Mapping[str, str]:
         key = self.look.translator.key_of(data)
         return content_hashes(self.look.instance, key, keys, self.events[key], self.look.memory)
 
     def _contents(
         self,
-        source: FeastTranslatorData,
+        source: SourceData,
         parts: Mapping[str, Window],
         built: BuiltBy | BuiltThere | None,
     ) -> Mapping[str, str]:
@@ -229,7 +229,7 @@ class _Comparison:
         look.memory.sources[source.name] = known
         return {key: known.digests[start] for key, start in starts.items()}
 
-    def _resting(self, source: FeastTranslatorData, known: SourceMemory) -> bool:
+    def _resting(self, source: SourceData, known: SourceMemory) -> bool:
         """Whether a warehouse has read the source so lately that it is left alone."""
         kind = warehouse_kind(self.look.store.config, source.obj)
         if kind is None or not known.digests:
@@ -242,7 +242,7 @@ class _Comparison:
         """Whether the repo's SQL is run on DuckDB, on this machine."""
         return isinstance(table_builder_for(self.look.graph.project), ParquetBuilder)
 
-    def _built_by(self, source: FeastTranslatorData) -> BuiltBy | BuiltThere | None:
+    def _built_by(self, source: SourceData) -> BuiltBy | BuiltThere | None:
         """How the repo builds a table; None where it does not, and it is looked at as it is."""
         project = self.look.graph.project
         sql = project.sql_file(source.name)

@@ -109,16 +109,14 @@ def run_views(
         WindowError: The window does not fit the partitions.
     """
     translator = DagsterFeastTranslator()
-    selected = [graph.views[name] for name in views]
+    selected = [graph.materializable[name] for name in views]
     partitions = selected[0].partitions
-    assert partitions is not None  # noqa: S101 - the caller passes views that materialize
     together = {translator.key_of(graph.registry)}
     sources: set[dg.AssetKey] = set()
     apart: dict[dg.AssetKey, dg.TimeWindowPartitionsDefinition] = {}
     for view in selected:
         together.add(translator.key_of(view))
         for source in view.sources:
-            assert source.partitions is not None  # noqa: S101 - sources are always partitioned
             sources.add(translator.key_of(source))
             if source.partitions == partitions:
                 together.add(translator.key_of(source))
@@ -142,7 +140,7 @@ def run_views(
         op_name(translator.key_of(view)): {"config": {"allow_failed_checks": allow_failed_checks}}
         for view in selected
     }
-    steps = steps_of(graph, selected, translator)
+    steps = steps_of(graph, selected, translator, definitions)
     reports = []
     for job in jobs:
         result = definitions.resolve_job_def(job.name).execute_in_process(

@@ -28,7 +28,7 @@ def build_automation(
         translator: The one that the definitions are built with.
         sets: Where the entity rows of training sets come from, by service.
     """
-    if settings is None or all(view.refusal for view in graph.views.values()):
+    if settings is None or not graph.materializable:
         return []
     automated = Automated.of(graph, translator, settings)
     found = [build_repair_sensor(cause, automated) for cause in CAUSES if settings.allows(cause)]

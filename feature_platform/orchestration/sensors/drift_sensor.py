@@ -8,14 +8,15 @@ from typing import Any
 
 import dagster as dg
 
-from feature_platform.orchestration.checks.drift_checks import drift_check_names
+from feature_platform.orchestration.checks.report_checks import feature_check_names
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.gave_up import report_gave_up
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-    op_name,
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator_data import (
+    DriftData,
+    FeatureServiceData,
+    OnDemandViewData,
 )
 from feature_platform.orchestration.repairs.attempt_log import Ledger
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
@@ -146,8 +147,8 @@ def _episodes(known: Retraining, instance: dg.DagsterInstance, ledger: Ledger) -
     checks = {
         dg.AssetCheckKey(known.translator.key_of(drift), check): f"{name}:{feature}"
         for name, drift in known.graph.drifts.items()
-        if not drift.refusal
-        for feature, check in drift_check_names(drift).items()
+        if isinstance(drift, DriftData)
+        for feature, check in feature_check_names(drift).items()
     }
     latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks))
     found: dict[str, str] = {}
@@ -173,12 +174,12 @@ def _episodes(known: Retraining, instance: dg.DagsterInstance, ledger: Ledger) -
     return found
 
 
-def _features(service: FeastTranslatorData) -> set[str]:
+def _features(service: FeatureServiceData) -> set[str]:
     """View and feature of all that a service is made of, through on-demand views too."""
     found: set[str] = set()
     for origins in service.lineage.values():
         for parent, feature in origins:
-            if parent.kind == "on_demand_feature_view":
+            if isinstance(parent, OnDemandViewData):
                 found |= {f"{view.name}:{name}" for view, name in parent.lineage.get(feature, ())}
             else:
                 found.add(f"{parent.name}:{feature}")

@@ -73,8 +73,9 @@ def watch_freshness(  # noqa: PLR0917
         found = freshness(look, position=position)
     reported, day = 0, f"{now:%Y%m%d}"
     for name, each in found.views.items():
-        key = translator.key_of(graph.views[name])
-        fresh, ttl = fresh_evaluation(each, key), ttl_evaluation(graph.views[name], key)
+        view = graph.materializable[name]
+        key = translator.key_of(view)
+        fresh, ttl = fresh_evaluation(each, key), ttl_evaluation(view, key)
         new = f"{fresh.passed:d}{ttl.passed:d} {day}"
         if said.get(name) != new and reported < _REPORTS:
             old = said.get(name, "")

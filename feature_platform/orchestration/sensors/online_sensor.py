@@ -15,10 +15,11 @@ import dagster as dg
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, OnlineStoreError, SourceError
-from feature_platform.orchestration.checks.online_check import ONLINE, online_evaluation
+from feature_platform.orchestration.checks.online_check import online_evaluation
 from feature_platform.orchestration.graph.cadence import LENGTH
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.validation.check_declarations import ONLINE
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.orchestration.watch.due_windows import cadence_of
 from feature_platform.orchestration.watch.observed_events import newest_events
@@ -133,7 +134,7 @@ def _report_unread(look: Look, view: str, error: OnlineStoreError) -> None:
     look.instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(
             asset_key=look.translator.key_of(look.graph.views[view]),
-            check_name=ONLINE,
+            check_name=ONLINE.name,
             passed=False,
             severity=dg.AssetCheckSeverity.ERROR,
             description=f"it cannot be read: {error.problem}",
@@ -148,9 +149,9 @@ def _online_views(look: Look) -> Mapping[str, tuple[Any, Window]]:
 
     registered = registered_views(look.store)
     found: dict[str, tuple[Any, Window]] = {}
-    for name, view in look.graph.views.items():
+    for name, view in look.graph.materializable.items():
         online = windows_of(registered[name]) if name in registered else []
-        if view.refusal or not online or why_transformed(registered[name]):
+        if not online or why_transformed(registered[name]):
             continue
         last = online[-1]
         start = max(last.start, last.end - LENGTH[cadence_of(view)])

@@ -12,7 +12,7 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from feature_platform.core.windows import covers
 from feature_platform.orchestration.graph.closures import run_closures
-from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.orchestration.repairs.schedules import build_schedules
 from feature_platform.orchestration.watch.due_windows import cadence_of, due_windows
 from feature_platform.orchestration.watch.sensor_context import Look
@@ -30,8 +30,7 @@ def why_stale(look: Look, name: str) -> str:
         look: What to go by.
         name: The view.
     """
-    view = look.graph.views[name]
-    assert view.partitions is not None  # noqa: S101 - only views that materialize go stale
+    view = look.graph.materializable[name]
     registered = registered_views(look.store).get(name)
     online = windows_of(registered) if registered is not None else []
     settings = look.settings
@@ -88,7 +87,7 @@ def _name(look: Look, key: dg.AssetKey) -> str:
     return f"'{key.to_user_string()}'"
 
 
-def _schedule(look: Look, view: FeastTranslatorData) -> str:
+def _schedule(look: Look, view: FeatureViewData) -> str:
     """What keeps the view's schedule from starting runs, as far as Dagster knows."""
     closures = run_closures(look.graph, look.translator)
     project = look.graph.project.name
@@ -105,7 +104,7 @@ def _schedules(instance: dg.DagsterInstance) -> Sequence[InstigatorState]:
     return instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
 
 
-def _last_tick(look: Look, view: FeastTranslatorData, state: InstigatorState) -> str:
+def _last_tick(look: Look, view: FeatureViewData, state: InstigatorState) -> str:
     if state.status == InstigatorStatus.STOPPED:
         return "is off"
     ticks = look.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)

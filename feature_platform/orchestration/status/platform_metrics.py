@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -21,10 +21,8 @@ from feature_platform.alerts.outbox import Outbox
 from feature_platform.errors import FeaturePlatformError, MetricsError
 from feature_platform.online.online_size import online_size
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.orchestration.status.growth import GrowthReader
 from feature_platform.orchestration.status.status_cache import StatusCache
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
@@ -127,8 +125,8 @@ class PlatformMetrics:
         return GrowthReader(self.instance)
 
     @cached_property
-    def _materializable(self) -> dict[str, FeastTranslatorData]:
-        return {name: view for name, view in self.graph.views.items() if not view.refusal}
+    def _materializable(self) -> Mapping[str, FeatureViewData]:
+        return self.graph.materializable
 
     @cached_property
     def _kinds(self) -> dict[dg.AssetKey, str]:

@@ -11,10 +11,8 @@ from dagster import DagsterEventType
 from feature_platform.orchestration.graph.cadence import LENGTH
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.partitions import window_of
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.orchestration.status.window_status import (
     ViewStatus,
     WindowStatus,
@@ -28,9 +26,8 @@ _WITHOUT_TTL = 30
 _PAGE = 1000
 
 
-def windows_shown(view: FeastTranslatorData) -> int:
+def windows_shown(view: FeatureViewData) -> int:
     """How many of a view's newest windows count: those within its TTL, at most 60."""
-    assert view.settings is not None  # noqa: S101 - views always carry settings
     ttl = view.obj.ttl
     within = int(ttl / LENGTH[view.settings.partitions]) if ttl else _WITHOUT_TTL
     return max(1, min(within, _MOST_WINDOWS))
@@ -57,7 +54,7 @@ class StatusCache:
     _seen: int | None = None
 
     def statuses(
-        self, views: Mapping[str, FeastTranslatorData], now: datetime
+        self, views: Mapping[str, FeatureViewData], now: datetime
     ) -> dict[str, ViewStatus]:
         """The status of each of the views that can be materialized, as of `now`."""
         self._forget_rebuilt()
@@ -74,7 +71,6 @@ class StatusCache:
             if entry is None and not online:
                 found[name] = _untouched(view, now)
                 continue
-            assert view.partitions is not None  # noqa: S101 - it can be materialized
             stamp = (
                 _stamp(entry),
                 *(_stamp(entries.get(self.translator.key_of(each))) for each in view.sources),
@@ -114,9 +110,8 @@ class StatusCache:
         self._seen = newest
 
 
-def _untouched(view: FeastTranslatorData, now: datetime) -> ViewStatus:
+def _untouched(view: FeatureViewData, now: datetime) -> ViewStatus:
     """The status of a view that no run has ever been about."""
-    assert view.partitions is not None  # noqa: S101 - it can be materialized
     keys = view.partitions.get_partition_keys(current_time=now)[-windows_shown(view) :]
     windows = tuple(WindowStatus(key, window_of(view.partitions, key), "missing") for key in keys)
     return ViewStatus(view.name, windows, None, None)

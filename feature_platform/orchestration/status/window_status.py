@@ -13,10 +13,8 @@ from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH, co
 from feature_platform.orchestration.graph.partitions import partitions_within, window_of
 from feature_platform.orchestration.graph.rebuild_due import REBUILD_DUE, REBUILT
 from feature_platform.orchestration.graph.recorded_verdicts import newest_by_partition
-from feature_platform.orchestration.graph.translator import (
-    DagsterFeastTranslator,
-    FeastTranslatorData,
-)
+from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.graph.translator_data import FeatureViewData, SourceData
 from feature_platform.registry.windows_on_record import materialized_windows
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ class ViewStatus:
 
 
 def view_status(
-    view: FeastTranslatorData,
+    view: FeatureViewData,
     store: "FeatureStore",
     instance: dg.DagsterInstance,
     *,
@@ -89,7 +87,6 @@ def view_status(
         count: How many of the newest partitions to show.
         translator: The one that the definitions were built with.
     """
-    assert view.partitions is not None  # noqa: S101 - the caller passes views that materialize
     translator = translator or DagsterFeastTranslator()
     keys = view.partitions.get_partition_keys(current_time=now)[-count:]
     windows = {key: window_of(view.partitions, key) for key in keys}
@@ -125,7 +122,7 @@ def _state(status: AssetPartitionStatus | None, *, online: bool, changed: bool) 
 def _changed(
     instance: dg.DagsterInstance,
     view: dg.AssetKey,
-    sources: Mapping[dg.AssetKey, FeastTranslatorData],
+    sources: Mapping[dg.AssetKey, SourceData],
     windows: Mapping[str, Window],
 ) -> set[str]:
     """Partitions whose sources now have another content than the one put online."""
@@ -134,7 +131,6 @@ def _changed(
         return set()
     content: dict[str, list[str | None]] = {key: [] for key in served}
     for asset, source in sources.items():
-        assert source.partitions is not None  # noqa: S101 - sources are always partitioned
         parts = {key: list(partitions_within(source.partitions, windows[key])) for key in served}
         built = newest_by_partition(
             instance, asset, {part for each in parts.values() for part in each}, CONTENT_HASH

@@ -1,4 +1,4 @@
-"""What every window of a source is expected to be, as the Feast schema implies it."""
+"""The expectations of the default checks, as the Feast schema implies them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -39,11 +39,11 @@ ROW_COUNT = "expect_table_row_count_to_be_between"
 
 @dataclass(frozen=True)
 class SourceSchema:
-    """What Feast says of a source table, under the table's own column names.
+    """The columns of a source table that Feast declares, by the table's own column names.
 
     Attributes:
         source: Name of the source.
-        join_keys: Columns of the entity keys; none for views without entities.
+        join_keys: Columns of the entity keys; empty for views without entities.
         timestamp_field: Column of the event time.
         created_timestamp_column: Column of the created time, or None.
         columns: Each column that feature views take, and the name of its Feast type, such as
@@ -58,7 +58,7 @@ class SourceSchema:
 
     @cached_property
     def types(self) -> Mapping[str, FeastType]:
-        """Feast type of every column: keys, times, then the rest."""
+        """Feast type of every column: keys first, then times, then the rest."""
         declared = {name: feast_type(kind) for name, kind in dict(self.columns).items()}
         first = dict.fromkeys(self.join_keys, FeastType("Invalid", "Invalid"))
         first |= dict.fromkeys(self.times, FeastType("UnixTimestamp", "UnixTimestamp"))
@@ -66,13 +66,13 @@ class SourceSchema:
 
     @property
     def times(self) -> tuple[str, ...]:
-        """The time columns there are: event time, created time."""
+        """The columns of the event time and, if declared, of the created time."""
         created = self.created_timestamp_column
         return (self.timestamp_field, created) if created else (self.timestamp_field,)
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The columns that tell one row from every other: keys and times."""
+        """The columns that identify a row: keys and times."""
         return tuple(dict.fromkeys([*self.join_keys, *self.times]))
 
 
@@ -81,16 +81,14 @@ class Expected:
     """One expectation of a check.
 
     Attributes:
-        check: Name of the check.
         spec: The expectation.
         expected: What it expects, in a few words.
-        offence: What an offending row is, to follow "3 of 120 rows".
-        observed: What was looked at, where Great Expectations does not say.
-        result: The verdict where it needs no Great Expectations: on Arrow types, which pandas
-            does not have, on elements of lists, and on columns that are not there.
+        offence: What offending rows are, to follow "3 of 120 rows".
+        observed: What was looked at, if Great Expectations does not report it.
+        result: The verdict, if it needs no Great Expectations: on Arrow types, which pandas does
+            not have, on elements of lists, and on missing columns.
     """
 
-    check: str
     spec: ExpectationSpec
     expected: str
     offence: str = "unexpected"
@@ -99,11 +97,10 @@ class Expected:
 
 
 def expect_schema(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
-    """Columns are there, with types and values that Feast serves as what was declared."""
+    """Columns exist, with types and values that fit the declared Feast types."""
     present = ", ".join(table.column_names)
     for name, declared in schema.types.items():
         yield Expected(
-            "schema",
             ExpectationSpec(EXISTS, {"column": name}),
             f"a column '{name}'",
             observed=f"the columns {present}",
@@ -115,7 +112,6 @@ def expect_schema(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
         kind = unpacked(column).type
         if declared.base in {"Json", "Map", "Struct"} and is_text(kind):
             yield Expected(
-                "schema",
                 ExpectationSpec("expect_column_values_to_be_json_parseable", {"column": name}),
                 "JSON",
                 "not JSON",
@@ -125,12 +121,12 @@ def expect_schema(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
 def expect_keys(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
     """Keys are not null; keys, event time and created time are unique together."""
     for key in schema.join_keys:
-        yield _on_column(table, "keys", ExpectationSpec(NOT_NULL, {"column": key}), "a key", "null")
+        yield _on_column(table, ExpectationSpec(NOT_NULL, {"column": key}), "a key", "null")
     identity = schema.identity
     spec = (
         ExpectationSpec(UNIQUE, {"column": identity[0]})
         if len(identity) == 1
-        # "never": rows without a created time are as ambiguous as rows with the same one.
+        # "never": rows without a created time are ambiguous too.
         else ExpectationSpec(
             UNIQUE_TOGETHER, {"column_list": list(identity), "ignore_row_if": "never"}
         )
@@ -142,9 +138,9 @@ def expect_keys(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
     ]
     expected = f"{' and '.join(identity)} unique{' together' if len(identity) > 1 else ''}"
     if nested:
-        yield Expected("keys", spec, expected, result=_failed(nested[0]))
+        yield Expected(spec, expected, result=_failed(nested[0]))
     else:
-        yield _on_column(table, "keys", spec, expected, "not unique")
+        yield _on_column(table, spec, expected, "not unique")
 
 
 def expect_event_time(
@@ -152,13 +148,12 @@ def expect_event_time(
 ) -> Iterator[Expected]:
     """Event times are not null, inside the half-open window, and not in the future.
 
-    Rows of the whole source that have none, `untimed`, are told: which window lacks them nobody
-    knows, so this one is served.
+    Rows of the whole source without an event time, `untimed`, only warn: their window can't be
+    determined.
     """
     name = schema.timestamp_field
     if untimed is not None:
         yield Expected(
-            "event_time",
             ExpectationSpec(NOT_NULL, {"column": name}, severity="warn"),
             "none in the whole source",
             observed=f"{untimed} rows of the source without an event time",
@@ -177,18 +172,18 @@ def expect_event_time(
         kind = unpacked(table.column(name)).type
         if len(table) and not is_instant(kind):
             wrong = _failed(f"it is of type {kind}, not a timestamp")
-            yield Expected("event_time", inside, f"inside {window}", result=wrong)
+            yield Expected(inside, f"inside {window}", result=wrong)
             return
     not_null = ExpectationSpec(NOT_NULL, {"column": name})
-    yield _on_column(table, "event_time", not_null, "an event time", "null")
-    yield _on_column(table, "event_time", inside, f"inside {window}", f"outside {window}")
+    yield _on_column(table, not_null, "an event time", "null")
+    yield _on_column(table, inside, f"inside {window}", f"outside {window}")
     past = ExpectationSpec(BETWEEN, {"column": name, "max_value": now})
     moment = now.isoformat(timespec="seconds")
-    yield _on_column(table, "event_time", past, f"not after {moment}", "in the future")
+    yield _on_column(table, past, f"not after {moment}", "in the future")
 
 
 def expect_numbers(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
-    """Floating-point numbers are finite, also in lists; nulls are allowed."""
+    """Floating-point numbers are finite, including in lists; nulls are allowed."""
     for name, declared in schema.types.items():
         limit = FLOAT32_MAX if _leaf(declared).base == "Float32" else FLOAT64_MAX
         narrow = limit == FLOAT32_MAX
@@ -197,51 +192,47 @@ def expect_numbers(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
         offence = "NaN, infinite or beyond Float32" if narrow else "NaN or infinite"
         column = unpacked(table.column(name)) if name in table.column_names else None
         if pt.is_floating(column.type) if column is not None else _is_float(declared):
-            yield _on_column(table, "numbers", spec, expected, offence)
+            yield _on_column(table, spec, expected, offence)
         elif column is not None and holds_floats(column.type):
             rows = by_chunk(column, partial(not_finite, limit=limit))
             offence = f"with elements {offence}"
             result = _verdict(rows)
-            yield Expected("numbers", spec, f"elements {expected}", offence, result=result)
+            yield Expected(spec, f"elements {expected}", offence, result=result)
 
 
 def expect_row_count(usual: UsualRows) -> Iterator[Expected]:
-    """Not fewer rows than a window may have; far more than usual are told, and served."""
+    """The window has enough rows; far more than usual only warn."""
     said = f" (usual: {usual.usual})" if usual.usual else ""
     yield Expected(
-        "row_count",
         ExpectationSpec(ROW_COUNT, {"min_value": usual.least}),
         f"at least {usual.least} row{'' if usual.least == 1 else 's'}{said}",
     )
     if usual.most is not None:
         yield Expected(
-            "row_count",
             ExpectationSpec(ROW_COUNT, {"max_value": usual.most}, severity="warn"),
             f"at most {usual.most} rows{said}",
         )
 
 
 def expect_suite(table: pa.Table, suite: Iterable[ExpectationSpec]) -> Iterator[Expected]:
-    """What the repo itself expects of the source."""
+    """The repo's own expectations."""
     for spec in suite:
         named = {"column", "column_A", "column_B", "column_list"}
         wanted = [f"{key}={value}" for key, value in spec.kwargs.items() if key not in named]
         words = "; ".join(filter(None, [", ".join(wanted), spec.description]))
         offence = f"against {words}" if words else "unexpected"
-        expected = _on_column(table, "suite", spec, words or spec.type, offence)
+        expected = _on_column(table, spec, words or spec.type, offence)
         present = f"the columns {', '.join(table.column_names)}" if spec.type == EXISTS else None
         yield replace(expected, observed=present)
 
 
-def _on_column(
-    table: pa.Table, check: str, spec: ExpectationSpec, expected: str, offence: str
-) -> Expected:
-    """An expectation on columns, already failed where one of them is not there."""
+def _on_column(table: pa.Table, spec: ExpectationSpec, expected: str, offence: str) -> Expected:
+    """An expectation on columns; it has failed if one of them is missing."""
     missing = [name for name in spec.columns if name not in table.column_names]
     if not missing or spec.type == EXISTS:
-        return Expected(check, spec, expected, offence)
+        return Expected(spec, expected, offence)
     said = f"column '{missing[0]}' is missing; there are {', '.join(table.column_names)}"
-    return Expected(check, spec, expected, offence, result=_failed(said))
+    return Expected(spec, expected, offence, result=_failed(said))
 
 
 def _typed(
@@ -252,17 +243,17 @@ def _typed(
     observed = f"type {column.type}"
     wrong_time = name in schema.times and not is_instant(kind)
     if len(column) and (wrong_time or (name in schema.join_keys and pt.is_null(kind))):
-        # A feature may be all null. A key may not, and event times are compared as times.
+        # A feature may be null in every row, a key may not; event times are compared as times.
         expected = "timestamps or dates" if wrong_time else f"keys of type {declared.name}"
         everywhere = replace(_verdict(np.ones(len(column), np.bool_)), passed=False)
         offence = f"of type {kind}, expected {expected}"
-        return Expected("schema", spec, expected, offence, observed, everywhere)
+        return Expected(spec, expected, offence, observed, everywhere)
     found = misfit(column, declared)
     if found is None:
         fits = _verdict(np.zeros(len(column), np.bool_))
-        return Expected("schema", spec, declared.name, observed=observed, result=fits)
+        return Expected(spec, declared.name, observed=observed, result=fits)
     offence = f"{found.problem}, expected {found.expected}"
-    return Expected("schema", spec, found.expected, offence, observed, _verdict(found.rows))
+    return Expected(spec, found.expected, offence, observed, _verdict(found.rows))
 
 
 def _failed(exception: str) -> SpecResult:

@@ -86,7 +86,7 @@ class ExpectationRunner:
         """
         if not specs:
             return []
-        gx = _great_expectations()
+        gx = import_great_expectations()
         if self._context is None:
             self._context = _new_context(gx)
         source = self._context.data_sources.add_pandas(_SOURCE)
@@ -121,7 +121,7 @@ def make_expectation(spec: ExpectationSpec, meta: Mapping[str, Any] | None = Non
     Raises:
         ValueError: The spec's kwargs do not suit its type.
     """
-    _great_expectations()
+    import_great_expectations()
     from great_expectations.expectations.registry import get_expectation_impl
 
     kind = get_expectation_impl(spec.type)
@@ -142,7 +142,7 @@ def make_expectation(spec: ExpectationSpec, meta: Mapping[str, Any] | None = Non
 
 def expectation_types() -> Mapping[str, Any]:
     """All known expectations: name to class."""
-    _great_expectations()
+    import_great_expectations()
     from great_expectations.expectations.registry import (
         get_expectation_impl,
         list_registered_expectation_implementations,
@@ -170,7 +170,8 @@ def needs_database(kind: Any) -> bool:
     return not runs and not any("pandas" in str(source).lower() for source in sources)
 
 
-def _great_expectations() -> Any:
+def import_great_expectations() -> Any:
+    """The package, with its analytics off and its log quiet; the import takes seconds."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations
 

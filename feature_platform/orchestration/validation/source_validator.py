@@ -1,7 +1,8 @@
-"""Validation of one window of a source table with Great Expectations; no Dagster."""
+"""Validation of one window of a source table with Great Expectations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +14,14 @@ import pyarrow.types as pt
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError, WindowError
 from feature_platform.orchestration.validation.arrow_types import unpacked
+from feature_platform.orchestration.validation.check_declarations import (
+    EVENT_TIME,
+    KEYS,
+    NUMBERS,
+    ROW_COUNT,
+    SCHEMA,
+    SUITE,
+)
 from feature_platform.orchestration.validation.default_checks import (
     EXISTS,
     UNIQUE,
@@ -42,23 +51,19 @@ from feature_platform.orchestration.validation.outcomes import (
 )
 from feature_platform.orchestration.validation.row_counts import usual_rows
 
-CHECK_NAMES = ("schema", "keys", "event_time", "numbers", "row_count", "suite")
-"""The checks, in the order of `SourceValidator.validate`; ``suite`` only where there is one."""
-
 
 class SourceValidator:
     """Validates windows of one source, one after the other, in one Great Expectations context.
 
-    Keep one for all windows of a run: the first window pays for importing Great Expectations. It
-    holds no data between windows. Not for use by several threads. As a context manager it lets go
-    of the context at the end.
+    Use one for all windows of a run: the first pays for importing Great Expectations. It holds no
+    data between windows. Not for use by several threads. A context manager, which closes the
+    context at the end.
 
     Args:
-        schema: What Feast says of the source.
-        suite: The repo's own expectations, from `load_suite`; without any there is no ``suite``
-            among the outcomes.
-        min_rows: How few rows a window may have, whatever those before it had; None leaves it to
-            them, see `feature_platform.orchestration.validation.row_counts.usual_rows`.
+        schema: The columns that Feast declares.
+        suite: The repo's own expectations, from `load_suite`; may be empty.
+        min_rows: Minimum number of rows of a window; None derives it from earlier windows, see
+            `feature_platform.orchestration.validation.row_counts.usual_rows`.
     """
 
     def __init__(
@@ -96,16 +101,16 @@ class SourceValidator:
         """Validate one window.
 
         Args:
-            frame: All rows of the window, under the source's column names. Times without a zone
-                are UTC.
+            frame: All rows of the window, by the source's column names. Times without a zone are
+                UTC.
             window: The half-open window of event time that the rows should lie in.
             now: The present, aware; a later event time is in the future.
-            row_counts: Rows of other windows of the source, as far as known.
-            untimed: Rows of the whole source without an event time; None where nobody looked.
+            row_counts: Row counts of other windows of the source, as far as known.
+            untimed: Rows of the whole source without an event time; None if not counted.
 
         Returns:
-            One outcome for each of `CHECK_NAMES`, in that order. What is wrong with the data is an
-            outcome, not an error.
+            One outcome per check of a source, in the order of `SOURCE_CHECKS`. A fault of the data
+            is an outcome, not an error.
 
         Raises:
             WindowError: `now` has no time zone.
@@ -119,38 +124,42 @@ class SourceValidator:
                 f"the present it is compared with, {now}, has no time zone",
                 "give an aware datetime, for example datetime.now(UTC)",
             )
-        plan = [
-            *expect_schema(frame, self.schema),
-            *expect_keys(frame, self.schema),
-            *expect_event_time(frame, self.schema, window, now.astimezone(UTC), untimed),
-            *expect_numbers(frame, self.schema),
-            *expect_row_count(usual_rows(window, row_counts or {}, self.min_rows)),
-            *expect_suite(frame, self.suite),
-        ]
-        results = self._evaluate(frame, plan)
-        outcomes = [
-            (each.check, _outcome(frame, self.schema.identity, each, result))
-            for each, result in zip(plan, results, strict=True)
-        ]
+        times = expect_event_time(frame, self.schema, window, now.astimezone(UTC), untimed)
+        usual = usual_rows(window, row_counts or {}, self.min_rows)
+        plan = {
+            SCHEMA: list(expect_schema(frame, self.schema)),
+            KEYS: list(expect_keys(frame, self.schema)),
+            EVENT_TIME: list(times),
+            NUMBERS: list(expect_numbers(frame, self.schema)),
+            ROW_COUNT: list(expect_row_count(usual)),
+        }
+        if self.suite:
+            plan[SUITE] = list(expect_suite(frame, self.suite))
+        results = self._evaluate(frame, chain.from_iterable(plan.values()))
         return tuple(
-            CheckOutcome(name, tuple(outcome for check, outcome in outcomes if check == name))
-            for name in CHECK_NAMES
-            if name != "suite" or self.suite
+            CheckOutcome(
+                check.name,
+                tuple(
+                    _outcome(frame, self.schema.identity, each, next(results)) for each in expected
+                ),
+            )
+            for check, expected in plan.items()
         )
 
-    def _evaluate(self, frame: pa.Table, plan: Sequence[Expected]) -> list[SpecResult]:
-        """The results of a plan, all that need Great Expectations in one run."""
-        specs = [each.spec for each in plan if each.result is None]
+    def _evaluate(self, frame: pa.Table, expected: Iterable[Expected]) -> Iterator[SpecResult]:
+        """The result of each expectation; Great Expectations evaluates its part in one run."""
+        everything = list(expected)
+        specs = [each.spec for each in everything if each.result is None]
         found = iter(
             self._runner.run(expectation_frame(frame, self._contents(frame, specs)), specs)
         )
-        return [next(found) if each.result is None else each.result for each in plan]
+        return (next(found) if each.result is None else each.result for each in everything)
 
     def _contents(self, frame: pa.Table, specs: Sequence[ExpectationSpec]) -> set[str]:
         """The columns whose values an expectation may read."""
         read = {name for spec in specs if spec.type != EXISTS for name in spec.columns}
         if self.suite:
-            # A row condition may name any column, and in more ways than one.
+            # A row condition may name any column, in several syntaxes.
             read |= {field.name for field in frame.schema if not pt.is_nested(field.type)}
         return read
 
@@ -210,7 +219,7 @@ def _sentence(
         return f"{start} failed: {result.exception}"
     if result.counted is None:
         return f"{start} failed: found {_observed(each, result)}, expected {each.expected}"
-    # What is wrong and which row it is; the whole rows stand beside the sentence.
+    # The columns that identify the row and offend; the outcome holds the whole rows.
     shown = dict.fromkeys([*identity, *each.spec.columns])
     found = {name: rows[0][name] for name in shown if name in rows[0]} if rows else {}
     example = f", e.g. {row_as_text(found or rows[0])}" if rows else ""
@@ -221,7 +230,7 @@ def _sentence(
 def _with_twins(
     frame: pa.Table, columns: Sequence[str], positions: Sequence[int]
 ) -> tuple[int, ...]:
-    """Put the rows that share a key next to each other: one alone does not show what is wrong."""
+    """The offending rows, each followed by the rows that equal it in `columns`."""
     shown: list[int] = []
     for position in positions:
         if position in shown or len(shown) >= MAX_ROWS:

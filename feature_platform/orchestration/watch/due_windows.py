@@ -10,18 +10,18 @@ from dagster._utils.schedules import reverse_cron_string_iterator
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.cadence import LENGTH, cron_of
 from feature_platform.orchestration.graph.partitions import partitions_within
-from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.repo.view_settings import Cadence
 
 
-def horizon(view: FeastTranslatorData, now: datetime, lookback: timedelta) -> datetime:
+def horizon(view: FeatureViewData, now: datetime, lookback: timedelta) -> datetime:
     """Rows from before this moment are not served any more."""
     ttl: timedelta | None = getattr(view.obj, "ttl", None)
     return now - (ttl or lookback)
 
 
 def due_windows(
-    view: FeastTranslatorData, now: datetime, *, grace: timedelta, lookback: timedelta
+    view: FeatureViewData, now: datetime, *, grace: timedelta, lookback: timedelta
 ) -> Mapping[str, Window]:
     """The windows that the view's schedule has come past and whose rows can be served.
 
@@ -34,8 +34,6 @@ def due_windows(
     Returns:
         Partition key to window, oldest first.
     """
-    assert view.partitions is not None  # noqa: S101 - the caller passes views that materialize
-    assert view.settings is not None  # noqa: S101 - views always carry settings
     tick = _last_tick(cron_of(view.settings), now - grace)
     start = horizon(view, now, lookback)
     length = LENGTH[cadence_of(view)]
@@ -46,9 +44,8 @@ def due_windows(
     return _windows(view.partitions, first, tick)
 
 
-def cadence_of(view: FeastTranslatorData) -> Cadence:
+def cadence_of(view: FeatureViewData) -> Cadence:
     """Length of the view's partitions."""
-    assert view.settings is not None  # noqa: S101 - views always carry settings
     return view.settings.partitions
 
 

@@ -23,7 +23,7 @@ from feature_platform.core.windows import Window
 from feature_platform.drift.acceptance import accept_window
 from feature_platform.drift.drift_judge import DriftJudge
 from feature_platform.drift.drift_settings import DriftSettings, Trailing, ViewDrift
-from feature_platform.orchestration.checks.drift_checks import drift_check_names
+from feature_platform.orchestration.checks.report_checks import feature_check_names
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.repairs.repair_sensors import Automated, tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
@@ -448,7 +448,7 @@ def test_features_whose_names_come_to_one_have_checks_of_their_own(
             'Field(name="trips_today", dtype=Float64), Field(name="drift", dtype=Float64)',
         )
     )
-    names = drift_check_names(sample.graph.drifts["riding"])
+    names = feature_check_names(sample.graph.drifts["riding"])
     assert names == {
         "trips_today": "trips_today",
         "drift": "drift_2",
@@ -571,5 +571,5 @@ def test_hours_keys_of_two_parts_odd_names_and_every_type_are_compared(
     page = window_page(judge, found, judge.history(hour))
     assert all(str(escape(name)).replace("_", "_<wbr>") in page for name in ODD)
     assert "--date 2026-03-10T05:00 --accept" in page
-    names = drift_check_names(sample.graph.drifts["visiting"])
+    names = feature_check_names(sample.graph.drifts["visiting"])
     assert len(set(names.values())) == len(ODD)

@@ -12,7 +12,7 @@ from worlds.repos import change_column
 from worlds.samples import Sample, checks
 
 from feature_platform.orchestration.assets.skew_assets import allowed_lags
-from feature_platform.orchestration.checks.skew_checks import skew_check_names
+from feature_platform.orchestration.checks.report_checks import feature_check_names
 
 ONLINE = ("registry", "sources/place_stats", "feature_views/place_stats")
 
@@ -196,7 +196,7 @@ def test_check_names_are_what_dagster_takes_and_stay_apart(
         "model = FeatureService(name='model', features=[odd])"
     )
     sample = make_repo({"views.py": HEAD + odd})
-    assert skew_check_names(sample.graph.skews["model"]) == {
+    assert feature_check_names(sample.graph.skews["model"]) == {
         "odd view__a-b": "odd_view__a_b",
         "odd view__a.b": "odd_view__a_b_2",
     }

@@ -193,7 +193,10 @@ def test_why_a_view_cannot_be_computed(
     view: str, why: str | None, make_repo: Callable[..., "Sample"]
 ):
     graph = make_repo({"views.py": COMPUTED.replace("VIEW", view)}).graph
-    assert graph.views["view"].refusal == why
+    if why is None:
+        assert "view" in graph.materializable
+    else:
+        assert graph.views["view"].refusal == why
 
 
 def test_a_derived_view_reads_the_tables_of_its_parents_in_their_most_frequent_partitions(

@@ -8,7 +8,8 @@ import pytest
 
 from feature_platform import DagsterFeastTranslator
 from feature_platform.errors import RepoError
-from feature_platform.orchestration.graph.translator import FeastTranslatorData, _owners, op_name
+from feature_platform.orchestration.graph.translator import _owners, op_name
+from feature_platform.orchestration.graph.translator_data import FeastTranslatorData
 
 if TYPE_CHECKING:
     from worlds.samples import Sample

@@ -13,7 +13,7 @@ from worlds.automation.shop import ONE, Shop, day
 from worlds.times import MARCH
 
 from feature_platform.core.windows import Window
-from feature_platform.orchestration.checks.freshness_checks import FRESH
+from feature_platform.orchestration.validation.check_declarations import FRESH
 from feature_platform.registry.windows_on_record import materialized_windows
 
 SETTINGS = "AutomationSettings(running=True, every_seconds=5, grace=timedelta(minutes=1))"
@@ -87,7 +87,7 @@ def test_a_daemon_keeps_its_schedule_and_mends_what_is_missing_or_wrong(
         wait(lambda: done("feature_platform/automation", "source_changed"), "the correction")
         served = shop.sample.online(["only:orders"], [{"customer": 1}])
         assert served["orders"] == [77]
-        check = dg.AssetCheckKey(view, FRESH)
+        check = dg.AssetCheckKey(view, FRESH.name)
         history = instance.event_log_storage.get_asset_check_execution_history
 
         def verdict() -> bool:

@@ -10,9 +10,9 @@ from sqlite3 import connect
 import dagster as dg
 from worlds.automation.shop import ONE, Shop, day
 
-from feature_platform.orchestration.checks.online_check import ONLINE
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.sensors.online_sensor import OnlineLook, look_online
+from feature_platform.orchestration.validation.check_declarations import ONLINE
 from feature_platform.orchestration.watch.sensor_context import Look
 from feature_platform.orchestration.watch.sensor_memory import Memory, remembered
 from feature_platform.registry.windows_on_record import materialized_windows
@@ -30,7 +30,7 @@ def look(shop: Shop, memory: Memory, now: datetime = NOW) -> OnlineLook:
 
 def verdicts(shop: Shop) -> list[tuple[bool, str]]:
     """What the sensor put on record, the oldest first; runs have a number."""
-    key = dg.AssetCheckKey(shop.sample.key("feature_views/only"), ONLINE)
+    key = dg.AssetCheckKey(shop.sample.key("feature_views/only"), ONLINE.name)
     records = shop.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
     said = []
     for record in reversed(records):

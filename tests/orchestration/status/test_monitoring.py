@@ -25,11 +25,12 @@ from worlds.local_servers import free_port
 from worlds.places import ROOT
 
 from feature_platform.alerts.messages.incidents import Condition, Kind, Subject
-from feature_platform.alerts.messages.repair import ONLINE_CHECK, runbook_page
+from feature_platform.alerts.messages.repair import remedy
 from feature_platform.cli import main
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.rebuild_due import rebuild_due_observation
 from feature_platform.orchestration.graph.size_metadata import ONLINE_BYTES, ONLINE_KEYS
+from feature_platform.orchestration.validation.check_declarations import CHECKS, remedies
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
@@ -53,10 +54,12 @@ def test_each_rule_has_a_runbook_that_is_there_and_names_it():
 
 def test_each_kind_of_incident_has_a_runbook_that_is_there():
     kinds = [Condition(kind) for kind in get_args(Kind)]
-    for kind in ("feature_view", "drift"):
-        subject = Subject("project/asset", "project", kind, "asset")
-        for condition in (*kinds, Condition("check", ONLINE_CHECK)):
-            assert (ROOT / "docs/runbooks" / runbook_page(condition, subject)).is_file(), condition
+    for kind in CHECKS:
+        found = remedies(kind, [each.name for each in CHECKS[kind]])
+        subject = Subject("project/asset", "project", kind, "asset", remedies=found)
+        for condition in (*kinds, *(Condition("check", name) for name in found)):
+            page = remedy(condition, subject).page
+            assert (ROOT / "docs/runbooks" / page).is_file(), condition
 
 
 def test_each_command_of_a_rule_is_one():

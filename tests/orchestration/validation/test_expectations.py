@@ -16,10 +16,11 @@ from worlds.places import ROOT
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError, WindowError
+from feature_platform.orchestration.validation.check_declarations import SOURCE_CHECKS
 from feature_platform.orchestration.validation.default_checks import SourceSchema
 from feature_platform.orchestration.validation.gx import ExpectationSpec
 from feature_platform.orchestration.validation.outcomes import CheckOutcome, ExpectationOutcome
-from feature_platform.orchestration.validation.source_validator import CHECK_NAMES, SourceValidator
+from feature_platform.orchestration.validation.source_validator import SourceValidator
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(days=1))
@@ -90,7 +91,7 @@ def test_a_window_without_fault_passes_every_check_in_their_order():
     outcomes = tuple(check(payments()).values())
 
     assert [outcome.name for outcome in outcomes] == [
-        name for name in CHECK_NAMES if name != "suite"
+        each.name for each in SOURCE_CHECKS if each.name != "suite"
     ]
     assert all(outcome.passed and not outcome.blocks for outcome in outcomes)
     assert all(outcome.results for outcome in outcomes)
@@ -533,7 +534,7 @@ def test_a_suite_of_the_repo_is_a_check_of_its_own():
 
     outcomes = check(payments(), suite=suite)
 
-    assert list(outcomes) == list(CHECK_NAMES)
+    assert list(outcomes) == [each.name for each in SOURCE_CHECKS]
     assert outcomes["suite"].passed
     assert outcomes["suite"].sentence == "2 expectations held"
 
