@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import RepoError, SourceError
+from feature_platform.repo.cadences import CADENCES, Cadence
 from feature_platform.repo.service_layout import FIRST_TIME
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class EntityRows:
     label_view: str | None = None
     timestamp: str = "event_timestamp"
     label: str | None = None
-    partitions: Literal["daily", "hourly"] | None = None
+    partitions: Cadence | None = None
     lookahead: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class EntityRows:
             raise RepoError(
                 f"entity rows of '{self.sql}'",
                 "are SQL for a window, and no windows are asked for",
-                "give partitions='daily' or 'hourly'",
+                f"give partitions={' or '.join(map(repr, CADENCES))}",
             )
 
     @property

@@ -112,7 +112,7 @@ SUBJECTS = {
             owners=("team:risk",),
             tags={"tier": "gold"},
             views=("activity",),
-            cadence="daily",
+            partition=timedelta(days=1),
         ),
         Subject(
             "fraud/feature_views/activity",
@@ -122,7 +122,7 @@ SUBJECTS = {
             owners=("team:risk", "ann@example.com"),
             tags={"tier": "gold"},
             views=("activity",),
-            cadence="daily",
+            partition=timedelta(days=1),
             upstream=("fraud/sources/clicks", "fraud/registry"),
             profile="gcp",
         ),

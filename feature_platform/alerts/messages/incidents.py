@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 Severity = Literal["warn", "error"]
@@ -146,7 +146,7 @@ class Subject:
         owners: E-mail addresses and teams.
         tags: Tags of the asset.
         views: The feature views that a repair has to materialize.
-        cadence: Length of the windows that a repair has to name; None without partitions.
+        partition: Length of the windows that a repair has to name; None without partitions.
         upstream: Keys of the assets it is made from.
         blocks: Whether a failed check of it keeps data from being served, though the check itself
             does not say so.
@@ -161,7 +161,7 @@ class Subject:
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     views: tuple[str, ...] = ()
-    cadence: Literal["daily", "hourly"] | None = None
+    partition: timedelta | None = None
     upstream: tuple[str, ...] = ()
     blocks: bool = False
     repo: str = "feature_repo"

@@ -152,7 +152,7 @@ def _subject(
     owners = tuple(spec.owners) or tuple(
         dict.fromkeys(owner for view in views for owner in translator.spec_of(view).owners)
     )
-    settings = {view.settings.partitions for view in views if view.settings}
+    lengths = [view.settings.length for view in views if view.settings]
     return Subject(
         asset="/".join(spec.key.path),
         project=project.name,
@@ -161,8 +161,8 @@ def _subject(
         owners=owners,
         tags=dict(spec.tags),
         views=tuple(view.name for view in views),
-        # A window that a daily view can take is one that an hourly view can take too.
-        cadence="daily" if "daily" in settings else "hourly" if settings else None,
+        # The longest: a window that a daily view can take, an hourly view can take too.
+        partition=max(lengths, default=None),
         blocks=kind == "drift"
         and any(view.settings is not None and view.settings.drift == "block" for view in views),
         upstream=tuple("/".join(dep.asset_key.path) for dep in spec.deps),

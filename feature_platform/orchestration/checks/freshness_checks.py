@@ -15,7 +15,7 @@ from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import view_layout
 from feature_platform.errors import SourceError, TransformationError
 from feature_platform.materialize.computed_windows import newest_computed
-from feature_platform.orchestration.graph.cadence import LENGTH, promise
+from feature_platform.orchestration.graph.cadence import promise
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.retries import one_line_failures
 from feature_platform.orchestration.graph.translator import (
@@ -29,6 +29,7 @@ from feature_platform.orchestration.watch.observed_events import newest_events
 from feature_platform.orchestration.watch.sensor_context import Look
 from feature_platform.orchestration.watch.sensor_memory import Memory, NewestMemory
 from feature_platform.registry.windows_on_record import load_view, registered_views, windows_of
+from feature_platform.repo.cadences import CADENCES
 from feature_platform.repo.computability import is_computed_here
 from feature_platform.tables.fingerprints import newest_event
 
@@ -205,7 +206,7 @@ def ttl_evaluation(view: FeastTranslatorData, key: dg.AssetKey) -> dg.AssetCheck
     """What is said of a view's TTL."""
     ttl: timedelta | None = getattr(view.obj, "ttl", None)
     cadence = cadence_of(view)
-    length = LENGTH[cadence]
+    length = CADENCES[cadence].length
     passed = not ttl or ttl >= 2 * length
     if not ttl:
         said = "it has no TTL: values never expire"
@@ -285,7 +286,7 @@ def _newest_row(
         return None
     last = online[-1]
     # The newest partition alone, as a rule: only where it is empty all of them are looked at.
-    start = max(last.start, last.end - LENGTH[cadence_of(view)])
+    start = max(last.start, last.end - CADENCES[cadence_of(view)].length)
     for windows in ([Window(start, last.end)], online):
         if len(view.sources) > 1 and is_computed_here(store.config):
             # What is joined has the later time, where it is in all of them.

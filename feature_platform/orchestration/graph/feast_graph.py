@@ -10,7 +10,9 @@ import dagster as dg
 
 from feature_platform.core.feast_seams import unresolved_features
 from feature_platform.errors import RepoError
+from feature_platform.orchestration.graph.partitions import partitions_of
 from feature_platform.orchestration.graph.translator import FeastTranslatorData
+from feature_platform.repo.cadences import Cadence, shortest_first
 from feature_platform.repo.computability import why_transformed
 from feature_platform.repo.inference import UNKNOWN, type_name
 from feature_platform.repo.project import FeastProject, source_of, sources_of
@@ -154,7 +156,7 @@ class FeastGraph:
         """What each service serves against what its training sets hold, with all views it reads."""
         return {name: self._skew(each) for name, each in self.project.services.items()}
 
-    def training_set(self, service: str, cadence: str | None) -> FeastTranslatorData:
+    def training_set(self, service: str, cadence: Cadence | None) -> FeastTranslatorData:
         """The training set of a service, in windows of that length or as a whole.
 
         Raises:
@@ -175,10 +177,8 @@ class FeastGraph:
         """The settings of a feature view."""
         return read_settings(view, self.project.view(view).tags)
 
-    def _partitions(self, cadence: str) -> dg.TimeWindowPartitionsDefinition:
-        if cadence == "hourly":
-            return dg.HourlyPartitionsDefinition(start_date=f"{self.start_date}-00:00")
-        return dg.DailyPartitionsDefinition(start_date=self.start_date)
+    def _partitions(self, cadence: Cadence) -> dg.TimeWindowPartitionsDefinition:
+        return partitions_of(cadence, self.start_date)
 
     def _source(self, views: "Sequence[FeatureView]") -> FeastTranslatorData:
         source: DataSource = views[0].batch_source
@@ -205,7 +205,7 @@ class FeastGraph:
             project=self.project,
             obj=source,
             upstream=raw,
-            partitions=self._partitions("hourly" if "hourly" in cadences else "daily"),
+            partitions=self._partitions(shortest_first(cadences or ["daily"])[0]),
             refusal=None if source.timestamp_field else NO_TIME,
             columns=[
                 dg.TableColumn(name, kind) for name, kind in source_columns(views, source).items()

@@ -1,15 +1,35 @@
 """The windows of event time that a run is about."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from feature_platform.core.windows import Window
+from feature_platform.repo.cadences import CADENCES, Cadence
 
 _KEY = "dagster/partition"
 _START = "dagster/asset_partition_range_start"
 _END = "dagster/asset_partition_range_end"
+
+
+def partitions_of(cadence: Cadence, start_date: str) -> dg.TimeWindowPartitionsDefinition:
+    """Dagster's partitions of a cadence.
+
+    Args:
+        cadence: Their length.
+        start_date: First day, ``YYYY-MM-DD``, UTC.
+    """
+    start = datetime.fromisoformat(start_date).replace(tzinfo=UTC)
+    definition = getattr(dg, CADENCES[cadence].definition)(start_date=start)
+    assert isinstance(definition, dg.TimeWindowPartitionsDefinition)  # noqa: S101 - all of them are
+    return definition
+
+
+def cadence_of_partitions(partitions: dg.TimeWindowPartitionsDefinition) -> Cadence:
+    """The cadence that `partitions_of` made them of."""
+    name = type(partitions).__name__
+    return next(each for each, facts in CADENCES.items() if facts.definition == name)
 
 
 def window_of(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> Window:

@@ -84,7 +84,7 @@ class AutomationSettings:
         Raises:
             RepoError: A name is unknown, or a value is not of its type.
         """
-        from feature_platform.repo.view_settings import read_duration
+        from feature_platform.core.durations import read_duration
 
         known = {each.name: each for each in fields(cls) if each.name not in _OBJECTS}
         given: dict[str, Any] = {}

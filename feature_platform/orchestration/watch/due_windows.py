@@ -8,10 +8,10 @@ import dagster as dg
 from dagster._utils.schedules import reverse_cron_string_iterator
 
 from feature_platform.core.windows import Window
-from feature_platform.orchestration.graph.cadence import LENGTH, cron_of
+from feature_platform.orchestration.graph.cadence import cron_of
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.translator import FeastTranslatorData
-from feature_platform.repo.view_settings import Cadence
+from feature_platform.repo.cadences import Cadence
 
 
 def horizon(view: FeastTranslatorData, now: datetime, lookback: timedelta) -> datetime:
@@ -38,11 +38,9 @@ def due_windows(
     assert view.settings is not None  # noqa: S101 - views always carry settings
     tick = _last_tick(cron_of(view.settings), now - grace)
     start = horizon(view, now, lookback)
-    length = LENGTH[cadence_of(view)]
+    length = view.settings.length.total_seconds()
     # To whole partitions, so that what is computed once serves for a while.
-    first = datetime.fromtimestamp(
-        start.timestamp() // length.total_seconds() * length.total_seconds(), UTC
-    )
+    first = datetime.fromtimestamp(start.timestamp() // length * length, UTC)
     return _windows(view.partitions, first, tick)
 
 
