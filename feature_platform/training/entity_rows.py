@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import with_config
 
+from feature_platform.core.config_files import CONFIG, Duration
 from feature_platform.core.windows import Window
 from feature_platform.errors import RepoError, SourceError
 from feature_platform.repo.cadences import CADENCES, Cadence
@@ -26,6 +28,7 @@ Bind = Any
 """``bind(connection, window)`` of a repo's ``raw_tables.py``."""
 
 
+@with_config(CONFIG)
 @dataclass(frozen=True)
 class EntityRows:
     """Where the entity rows of a service come from; give one of the first three.
@@ -51,7 +54,7 @@ class EntityRows:
     timestamp: str = "event_timestamp"
     label: str | None = None
     partitions: Cadence | None = None
-    lookahead: timedelta = timedelta(0)
+    lookahead: Duration = timedelta(0)
 
     def __post_init__(self) -> None:
         given = [name for name in ("path", "sql", "label_view") if getattr(self, name)]
