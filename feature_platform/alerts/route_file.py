@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -87,7 +87,7 @@ class _RouteFile(ConfigModel):
     every: Duration = timedelta(seconds=30)
 
     @model_validator(mode="after")
-    def _routes_lead_to_channels(self) -> "_RouteFile":
+    def _routes_lead_to_channels(self) -> Self:
         channels = {LOG: LogChannel(), **self.channels}
         for number, route in enumerate(self.routes):
             if not route.to:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, PlainValidator, StrictBool, model_validator
@@ -78,7 +78,7 @@ class Match(ConfigModel):
     timezone: Annotated[ZoneInfo, PlainValidator(_zone)] = ZoneInfo("UTC")
 
     @model_validator(mode="after")
-    def _not_a_zone_alone(self) -> "Match":
+    def _not_a_zone_alone(self) -> Self:
         if self.model_fields_set & {"timezone", "hours", "days"} == {"timezone"}:
             raise invalid("stands alone", "add 'hours:' or 'days:'", "timezone")
         return self
@@ -167,16 +167,16 @@ def targets(routes: Sequence[PlacedRoute], incident: Incident, subject: Subject)
     for line, route in routes:
         if not route.match.fits(incident, subject):
             continue
-        group = route.group or Group(by=("asset",), wait=timedelta())
-        pack = _pack(line, group, incident, subject)
+        wait = route.group.wait if route.group else timedelta()
+        pack = _pack(line, route.group, incident, subject)
         for channel in route.to:
-            found.setdefault(channel, Target(channel, route.suppress, group.wait, pack))
+            found.setdefault(channel, Target(channel, route.suppress, wait, pack))
         if not route.go_on:
             break
     return list(found.values()) or [Target(LOG)]
 
 
-def _pack(line: int, group: Group, incident: Incident, subject: Subject) -> str:
+def _pack(line: int, group: Group | None, incident: Incident, subject: Subject) -> str:
     values = {
         "project": subject.project,
         "asset": subject.asset,
@@ -184,7 +184,8 @@ def _pack(line: int, group: Group, incident: Incident, subject: Subject) -> str:
         "severity": incident.severity,
         "kind": incident.condition.kind,
     }
-    return "|".join([str(line), *(f"{each}={values[each]}" for each in group.by)])
+    by = group.by if group else ("asset",)
+    return "|".join([str(line), *(f"{each}={values[each]}" for each in by)])
 
 
 def _any_fits(patterns: Sequence[str], values: Sequence[str]) -> bool:

@@ -37,9 +37,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from feature_platform.automation.settings import AutomationSettings
-from feature_platform.automation.ticks import cursor_of
-from feature_platform.automation.watching import build_watching_sensor
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.orchestration.watch.newest_ticks import cursor_of
+from feature_platform.orchestration.watch.watching_sensor import build_watching_sensor
 
 def look(instance, cursor):
     if Path(__file__).with_name("broken").exists():

@@ -25,7 +25,7 @@ from datetime import timedelta
 from dagster import DefaultScheduleStatus
 
 from feature_platform import FeastProject, build_feast_definitions
-from feature_platform.automation.settings import AutomationSettings
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
 defs = build_feast_definitions(
     FeastProject({repo!r}),

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo, model_validator
 
 from feature_platform.alerts.outbox import Delivery
 from feature_platform.core.config_files import ConfigModel, invalid, read_text
@@ -44,16 +44,31 @@ class ChannelError(Exception):
 class Channel(ConfigModel, ABC):
     """A channel as the route file describes it; its fields are those of the file.
 
-    A subclass gives `type` the one name of its channels.
+    A subclass gives `type` its one value, and is listed in `channel_types`.
 
     Attributes:
         takes_many: Whether a delivery may hold several messages.
+        client: The module of a client from the extra ``alerts``, if it needs one.
         type: The type of channel.
     """
 
     takes_many: ClassVar[bool] = True
+    client: ClassVar[str | None] = None
 
     type: str
+
+    @model_validator(mode="after")
+    def _has_its_client(self) -> Self:
+        try:
+            if self.client:
+                importlib.import_module(self.client)
+        except ImportError as error:
+            raise MissingPackageError(
+                f"alert channel of type '{self.type}'",
+                f"needs {self.client}, which is not installed",
+                "pip install 'feature-platform[alerts]'",
+            ) from error
+        return self
 
     @abstractmethod
     def send(self, delivery: Delivery) -> None:
@@ -62,22 +77,6 @@ class Channel(ConfigModel, ABC):
         Raises:
             ChannelError: It was not taken, or it is not known whether it was.
         """
-
-
-def require(package: str, module: str) -> None:
-    """Check that a package of the extra ``alerts`` is installed.
-
-    Raises:
-        MissingPackageError: It is not.
-    """
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise MissingPackageError(
-            f"alert channel of type '{module.partition('.')[0]}'",
-            f"{package} is not installed",
-            "pip install 'feature-platform[alerts]'",
-        ) from error
 
 
 def _read_variable(name: Any, info: ValidationInfo, what: str) -> str:

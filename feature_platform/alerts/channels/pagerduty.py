@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr
 
 from feature_platform.alerts.channels.base import (
     TIMEOUT,
@@ -12,7 +12,6 @@ from feature_platform.alerts.channels.base import (
     WebAddress,
     answered,
     from_environment,
-    require,
     silent_logger,
     web_address,
 )
@@ -30,17 +29,13 @@ class PagerDutyChannel(Channel):
     """Triggers and resolves alerts of one service; asset and check are the dedup key."""
 
     takes_many: ClassVar[bool] = False
+    client: ClassVar[str] = "pagerduty"
 
     type: Literal["pagerduty"]
     routing_key: Annotated[SecretStr, from_environment("the integration key")] = Field(
         alias="routing_key_env"
     )
     url: Annotated[WebAddress, _HTTPS] | None = None
-
-    @model_validator(mode="after")
-    def _is_installed(self) -> "PagerDutyChannel":
-        require("pagerduty", "pagerduty")
-        return self
 
     def send(self, delivery: Delivery) -> None:
         """Send the delivery's event; see `Channel`."""

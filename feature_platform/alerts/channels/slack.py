@@ -1,6 +1,6 @@
 """Slack, through an incoming webhook."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -9,7 +9,6 @@ from feature_platform.alerts.channels.base import (
     Channel,
     SecretAddress,
     answered,
-    require,
     silent_logger,
 )
 from feature_platform.alerts.messages.message import Message
@@ -28,6 +27,8 @@ class SlackChannel(Channel):
     A webhook knows no idempotency key: if an answer is lost, the message may be posted twice.
     """
 
+    client: ClassVar[str] = "slack_sdk.webhook"
+
     type: Literal["slack"]
     url: SecretAddress = Field(alias="url_env")
 
@@ -41,11 +42,6 @@ class SlackChannel(Channel):
                 "url",
             )
         return written
-
-    @model_validator(mode="after")
-    def _is_installed(self) -> "SlackChannel":
-        require("slack-sdk", "slack_sdk.webhook")
-        return self
 
     def send(self, delivery: Delivery) -> None:
         """Post the delivery as one message; see `Channel`."""

@@ -6,7 +6,7 @@ import json
 import time
 import urllib.request
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
@@ -45,7 +45,7 @@ class WebhookChannel(Channel):
     secret: Annotated[SecretStr, from_environment("a signing key")] = Field(alias="secret_env")
 
     @model_validator(mode="after")
-    def _has_one_address(self) -> "WebhookChannel":
+    def _has_one_address(self) -> Self:
         if (self.url is None) == (self.url_env is None):
             raise invalid(
                 "needs one of 'url' and 'url_env'",

@@ -1,4 +1,4 @@
-"""The windows of event time that a run is about."""
+"""Partitions of time, and the windows of a run."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,8 +9,8 @@ from feature_platform.core.windows import Window
 from feature_platform.repo.cadences import CADENCES, Cadence
 
 _KEY = "dagster/partition"
-_START = "dagster/asset_partition_range_start"
-_END = "dagster/asset_partition_range_end"
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
 
 
 def partitions_of(cadence: Cadence, start_date: str) -> dg.TimeWindowPartitionsDefinition:
@@ -38,13 +38,19 @@ def window_of(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> Window
     return Window(times.start, times.end)
 
 
+def partition_range(tags: Mapping[str, str]) -> tuple[str, str] | None:
+    """First and last partition key of a run, from its tags; None without partitions."""
+    first, last = tags.get(RANGE_START, tags.get(_KEY)), tags.get(RANGE_END, tags.get(_KEY))
+    return None if first is None or last is None else (first, last)
+
+
 def run_windows(
     tags: Mapping[str, str], partitions: dg.TimeWindowPartitionsDefinition
 ) -> dict[str, Window]:
     """Partition key to window, oldest first, from the tags of a run of one partition or a range."""
-    if _START in tags:
+    if RANGE_START in tags:
         keys = partitions.get_partition_keys_in_range(
-            dg.PartitionKeyRange(tags[_START], tags[_END])
+            dg.PartitionKeyRange(tags[RANGE_START], tags[RANGE_END])
         )
     else:
         keys = [tags[_KEY]]

@@ -1,4 +1,4 @@
-"""Which windows of a view should be online by now."""
+"""The windows of a feature view that should be online by now."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from feature_platform.repo.cadences import Cadence
 
 
 def horizon(view: FeastTranslatorData, now: datetime, lookback: timedelta) -> datetime:
-    """Rows from before this moment are not served any more."""
+    """The moment before which rows are not served any more."""
     ttl: timedelta | None = getattr(view.obj, "ttl", None)
     return now - (ttl or lookback)
 
@@ -23,13 +23,13 @@ def horizon(view: FeastTranslatorData, now: datetime, lookback: timedelta) -> da
 def due_windows(
     view: FeastTranslatorData, now: datetime, *, grace: timedelta, lookback: timedelta
 ) -> Mapping[str, Window]:
-    """The windows that the view's schedule has come past and whose rows can be served.
+    """The windows that the view's schedule has passed and whose rows can be served.
 
     Args:
         view: A view that can be materialized.
         now: The moment.
         grace: How long after its tick a window is due.
-        lookback: How far back where the view has no TTL.
+        lookback: How far back to go if the view has no TTL.
 
     Returns:
         Partition key to window, oldest first.
@@ -39,7 +39,7 @@ def due_windows(
     tick = _last_tick(cron_of(view.settings), now - grace)
     start = horizon(view, now, lookback)
     length = view.settings.length.total_seconds()
-    # To whole partitions, so that what is computed once serves for a while.
+    # Rounded to whole partitions, so that the cache below hits.
     first = datetime.fromtimestamp(start.timestamp() // length * length, UTC)
     return _windows(view.partitions, first, tick)
 
