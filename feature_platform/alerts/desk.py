@@ -47,14 +47,7 @@ class Delivered:
 
 
 class AlertDesk:
-    """Takes findings in, keeps incidents, and sends messages.
-
-    Args:
-        plan: Channels and rules.
-        subjects: What messages say about each asset, by its key.
-        ledger: The state on disk.
-        log: Where failures of channels are written.
-    """
+    """Takes findings in, keeps incidents, and sends messages."""
 
     def __init__(
         self,
@@ -104,9 +97,7 @@ class AlertDesk:
     ) -> Delivered:
         """Send what is due, channel by channel; a channel that fails is tried again later.
 
-        Args:
-            clock: Gives the time.
-            budget: Seconds after which no new delivery starts.
+        After `budget` seconds no new delivery starts.
         """
         started, sent, failed = time.monotonic(), 0, {}
         for name in self.outbox.channels_due(clock()):

@@ -202,14 +202,17 @@ class IncidentLedger:
         ).fetchone()
         return row is not None
 
-    def bad(self, kind: str) -> Mapping[str, Mapping[str, int]]:
-        """Per asset, the scopes that are bad for one kind of condition, with their events."""
+    def bad(self, conditions: tuple[str, ...]) -> Mapping[str, list[tuple[str, str, int]]]:
+        """Per asset, the bad scopes of these conditions: condition, scope and event."""
+        marks = ", ".join("?" * len(conditions))
         rows = self.connection.execute(
-            "SELECT asset, scope, event FROM scopes WHERE bad AND condition = ?", (kind,)
+            "SELECT asset, condition, scope, event FROM scopes "
+            f"WHERE bad AND condition IN ({marks})",
+            conditions,
         )
-        found: dict[str, dict[str, int]] = {}
-        for row in rows:
-            found.setdefault(row["asset"], {})[row["scope"]] = row["event"]
+        found: dict[str, list[tuple[str, str, int]]] = {}
+        for asset, *scope in rows:
+            found.setdefault(asset, []).append(tuple(scope))
         return found
 
     def latest(self, condition: str) -> Mapping[str, tuple[int, bool]]:
@@ -236,11 +239,9 @@ class IncidentLedger:
         return [self.incident(incident.id) for incident in found]
 
     def forget(self, before: datetime, settled: int) -> None:
-        """Drop old rows.
+        """Drop incidents that were resolved `before`, once their messages are sent.
 
-        Args:
-            before: Incidents resolved before this moment go, once all their messages are sent.
-            settled: Events up to this one are not read again, so that good scopes of them go.
+        Drop good scopes of events up to `settled` too, which are not read again.
         """
         old = (
             "SELECT id FROM incidents WHERE resolved_at < ? AND NOT EXISTS (SELECT 1 FROM messages "

@@ -171,12 +171,7 @@ class Outbox:
     ) -> None:
         """Store that the channel refused a delivery, which will be tried again.
 
-        Args:
-            delivery: The delivery.
-            why: The reason, without secrets.
-            now: The moment.
-            outage: Whether the channel takes nothing at all now, rather than just not this.
-            after: When the channel asked to be tried again.
+        In an outage the channel takes nothing at all; it may have asked to be tried `after` a time.
         """
         moment = now.timestamp()
         with self._ledger.transaction():

@@ -122,12 +122,10 @@ def load_alerts(path: str | Path, environment: Mapping[str, str] | None = None) 
     file = Path(path)
     config = read_config(file, AlertError)
     found = config.check(_RouteFile, os.environ if environment is None else environment)
-    lines = config.lines
     return AlertPlan(
         file=file,
         routes=tuple(
-            (lines.get(("routes", number), lines["routes",]), route)
-            for number, route in enumerate(found.routes)
+            (config.line(("routes", number)), route) for number, route in enumerate(found.routes)
         ),
         channels=MappingProxyType({LOG: LogChannel(), **found.channels}),
         places=Places(found.ui, found.runbooks),

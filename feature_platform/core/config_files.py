@@ -6,9 +6,10 @@ builds such a dataclass as any other, without these checks.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
@@ -38,6 +39,8 @@ Place: TypeAlias = tuple[str | int, ...]
 CONFIG = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 """Unknown fields are errors; values, which may be secrets, are kept out of pydantic's messages."""
 
+_MERGE = "tag:yaml.org,2002:merge"
+_NOTHING = yaml.ScalarNode("tag:yaml.org,2002:null", "", yaml.Mark("", 0, 0, 0, None, 0))
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
 _NO_MAPPING = {"dataclass_type", "dict_type", "mapping_type", "model_attributes_type", "model_type"}
 _CHOICES = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
@@ -117,13 +120,13 @@ class Config:
         content: Mappings, lists and scalars.
         error: The class of errors about them.
         subject: The file, or the name in errors of settings that come from Python.
-        lines: Line of each value in the file, from 1; empty for settings that come from Python.
+        root: The node of the file's content.
     """
 
     content: Any
     error: type[FeaturePlatformError]
     subject: str
-    lines: Mapping[Place, int] = field(default_factory=dict)
+    root: yaml.Node | None = None
 
     def check(self, kind: type[T], context: Any = None) -> T:
         """The settings as an instance of a model or dataclass.
@@ -136,14 +139,32 @@ class Config:
             FeaturePlatformError: Of class `error`, about the first thing that is wrong.
         """
         try:
-            adapter: TypeAdapter[T] = TypeAdapter(Annotated[kind, LOCATED])  # type: ignore[arg-type]
+            adapter: TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type]  # it is hashable
             return adapter.validate_python(self.content, context=context)
         except ValidationError as error:
             problems = error.errors(include_url=False)
         # Raised here, since pydantic's error, which holds the input, would stay attached to it.
         # An unknown field may be the one that is missing, misspelt.
-        first = min(problems, key=lambda each: (each["type"] == "missing", self._line(each)))
+        first = min(
+            problems, key=lambda each: (each["type"] == "missing", self.line(self._place(each)))
+        )
         raise self._error(first, kind)
+
+    def line(self, place: Place) -> int:
+        """The line in the file of a value, or of the part above it that exists; 0 for Python."""
+        node, line = self.root, self.root.start_mark.line + 1 if self.root else 0
+        for part in place:
+            if isinstance(node, yaml.SequenceNode):
+                node = node.value[part]
+                line = node.start_mark.line + 1
+            elif isinstance(node, yaml.MappingNode):
+                values = {key.value: (key, value) for key, value in node.value}
+                if part not in values:
+                    break
+                # A block begins below its name; people look for the name.
+                key, node = values[part]
+                line = key.start_mark.line + 1
+        return line
 
     def _place(self, problem: ErrorDetails) -> Place:
         """Where a problem is, as far as it is in the content; pydantic names union members too."""
@@ -159,22 +180,39 @@ class Config:
                 place.append(part)
         return tuple(place)
 
-    def _line(self, problem: ErrorDetails) -> int:
-        return self.lines.get(self._place(problem), 0)
-
     def _error(self, problem: ErrorDetails, kind: type) -> FeaturePlatformError:
-        line = self._line(problem)
-        where = f"{self.subject}:{line}" if line else self.subject
+        place = self._place(problem)
+        where = f"{self.subject}:{self.line(place)}" if self.root else self.subject
         if problem["type"] == "located":
             cause: FeaturePlatformError = problem["ctx"]["error"]
             said = f"{cause.subject}: {cause.problem}"
-            return type(cause)(where, said, cause.remedy) if line else cause
-        place = self._place(problem)
+            return type(cause)(where, said, cause.remedy) if self.root else cause
         if problem["type"] in _UNKNOWN and place[-1:] == problem["loc"][-1:]:
             place = place[:-1]
-        what = _path(place)
+        what = _path(place) or ("the file" if self.root else "")
         said, remedy = _explain(problem, kind)
-        return self.error(where, f"{what or ('the file' if line else '')} {said}".strip(), remedy)
+        return self.error(where, f"{what} {said}".strip(), remedy)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    located: Any = Annotated[kind, LOCATED]
+    return TypeAdapter(located)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads every key as text, and refuses one that stands twice."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        keys = [key.value for key, _ in node.value]
+        for number, (key, _) in enumerate(node.value):
+            if key.value in keys[:number]:
+                raise ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                key.tag = "tag:yaml.org,2002:str"
+        super().flatten_mapping(node)
+        # Without what a merge key brings and the mapping overrides.
+        node.value = list({str(key.value): (key, value) for key, value in node.value}.values())
 
 
 def read_config(path: Path, error: type[FeaturePlatformError]) -> Config:
@@ -185,10 +223,9 @@ def read_config(path: Path, error: type[FeaturePlatformError]) -> Config:
             twice.
     """
     try:
-        reader = _Reader(path, error, yaml.SafeLoader(path.read_text(encoding="utf-8")))
-        root = reader.loader.get_single_node()
-        content = reader.read(root, ()) if root else None
-        return Config(content, error, str(path), {(): 1, **reader.lines})
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node() or _NOTHING
+        return Config(loader.construct_document(root), error, str(path), root)
     except (OSError, UnicodeDecodeError) as cause:
         reason = cause.strerror if isinstance(cause, OSError) else "it is not UTF-8"
         raise error(
@@ -201,43 +238,6 @@ def read_config(path: Path, error: type[FeaturePlatformError]) -> Config:
     except (yaml.YAMLError, ValueError, RecursionError) as cause:
         said = "it has a control character, a date that is none, or an alias of itself"
         raise error(f"{path}:1", f"is not plain YAML: {said}", "remove it") from cause
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """From the nodes of a YAML document to plain values and their lines."""
-
-    path: Path
-    error: type[FeaturePlatformError]
-    loader: yaml.SafeLoader
-    lines: dict[Place, int] = field(default_factory=dict)
-
-    def read(self, node: yaml.Node, place: Place) -> Any:
-        self.lines.setdefault(place, node.start_mark.line + 1)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.read(each, (*place, n)) for n, each in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
-            return self.loader.construct_object(node, deep=True)
-        self._refuse_duplicates(node)
-        self.loader.flatten_mapping(node)
-        pairs = {str(key.value): (key, value) for key, value in node.value}
-        node.value = list(pairs.values())  # an alias may lead here again
-        for name, (key, _) in pairs.items():
-            # A block begins below its name; people look for the name.
-            self.lines[*place, name] = key.start_mark.line + 1
-        return {name: self.read(value, (*place, name)) for name, (_, value) in pairs.items()}
-
-    def _refuse_duplicates(self, node: yaml.MappingNode) -> None:
-        names = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise ConstructorError(problem="a key is not text", problem_mark=key.start_mark)
-            if key.value in names:
-                line = key.start_mark.line + 1
-                raise self.error(
-                    f"{self.path}:{line}", f"'{key.value}' stands twice", "keep one of them"
-                )
-            names.add(key.value)
 
 
 def _path(place: Place) -> str:
@@ -299,7 +299,7 @@ class _WithoutDefaults(GenerateJsonSchema):
 
 def _schema(kind: type, place: Sequence[str | int]) -> dict[str, Any]:
     """The JSON schema that a class has at a place."""
-    schema = TypeAdapter(kind).json_schema(schema_generator=_WithoutDefaults)
+    schema = _adapter(kind).json_schema(schema_generator=_WithoutDefaults)
 
     def resolve(node: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in node or "anyOf" in node:  # the last of any is null

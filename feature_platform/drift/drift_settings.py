@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from feature_platform.repo.project import FeastProject
 
 FILE = "drift.yaml"
-# Days before a window: a century, which dates can still hold.
+# A century of days, which dates can still hold.
 _MOST = 36_500
 _Count = Annotated[StrictInt, Field(ge=1, le=_MOST)]
 

@@ -1,10 +1,14 @@
 """A route file that is wrong is refused at start-up, with its line and what to do."""
 
 import os
+import re
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from feature_platform.alerts.channels.webhook import WebhookChannel
 from feature_platform.alerts.route_file import load_alerts
@@ -141,6 +145,38 @@ def test_a_mistake_is_named_with_its_line_and_remedy(
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
+def refusal(path: Path) -> str:
+    """The error of a route file, if it has one."""
+    try:
+        load_alerts(path, ENVIRONMENT)
+    except AlertError as error:
+        return str(error)
+    return ""
+
+
+def places(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    pairs = enumerate(content) if isinstance(content, list) else getattr(content, "items", tuple)()
+    for name, value in pairs:
+        yield (*place, name)
+        yield from places(value, (*place, name))
+
+
+@pytest.mark.parametrize("place", places(yaml.safe_load(GOOD)), ids=str)
+def test_whatever_stands_in_a_place_is_taken_or_named_with_its_line(
+    place: tuple[Any, ...], tmp_path: Path
+):
+    for value in (None, 1, True, "", "odd", [], ["odd"], [None], {}, {"odd": ["odd"]}, [[{}]]):
+        content: Any = yaml.safe_load(GOOD)
+        parent = content
+        for name in place[:-1]:
+            parent = parent[name]
+        parent[place[-1]] = value
+        path = write(tmp_path, yaml.safe_dump(content))
+        said = refusal(path) or f"{path}:1: none"
+        assert re.match(rf"{re.escape(str(path))}:[1-9][0-9]*: [^:]", said)
+        assert SECRET not in said
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -149,7 +185,8 @@ def test_a_mistake_is_named_with_its_line_and_remedy(
         ("channels: {}\n", "lacks 'routes'"),
         ("- a\n- b\n", "the file is not a mapping"),
         ("routes: \x00\n", "is not plain YAML"),
-        ("routes: &all [*all]\n", "is not plain YAML"),
+        ("routes: &all [*all]\n", "is not a mapping"),
+        ("routes: {to: log, match: &m {tag: *m}}\n", "is not a text"),
     ],
 )
 def test_a_file_that_is_no_route_file_is_refused(text: str, said: str, tmp_path: Path):

@@ -102,24 +102,15 @@ def _read_variable(name: Any, info: ValidationInfo, what: str) -> str:
 
 
 def from_environment(what: str) -> BeforeValidator:
-    """A field that holds the name of an environment variable, and is read as its value.
-
-    Args:
-        what: The secret, for the remedy.
-    """
+    """Read a field, the name of an environment variable, as its value: `what`, in remedies."""
     return BeforeValidator(partial(_read_variable, what=what))
 
 
 def web_address(address: Any, *, secret: bool = False, plain_here: bool = True) -> str:
-    """Check an address: https, or http on this machine.
-
-    Args:
-        address: The address.
-        secret: Whether no error may repeat it.
-        plain_here: Whether http is allowed on this machine.
+    """Check an address: https, or with `plain_here` http on this machine.
 
     Raises:
-        PydanticCustomError: It is another.
+        PydanticCustomError: It is another; without the address if it is `secret`.
     """
     url = read_text(address)
     said = "holds an address that" if secret else f"is '{url}', which"

@@ -110,10 +110,9 @@ def read_findings(
         seen = f"seen/{kind.value}"
         positions[places[kind]] = max(start, ledger.position(seen) or 0)
         positions[seen] = reached
-    if ours := watched.subjects.keys() & _broken(ledger).keys():
-        recovered, looked_at = _recoveries(instance, ledger, watched, sorted(ours))
-        findings += recovered
-        positions |= looked_at
+    recovered, read = _recoveries(instance, ledger, watched)
+    findings += recovered
+    positions |= read
     low = min(positions.get(places[kind], position or 0) for kind, position in settled.items())
     return Reading(findings, positions, low, newest)
 
@@ -289,64 +288,62 @@ def _rebuilds_due(instance: dg.DagsterInstance, watched: Watched) -> Iterator[Fi
             yield found
 
 
-def _broken(ledger: IncidentLedger) -> dict[str, dict[str, dict[str, int]]]:
-    """Assets that a materialization repairs: kind of condition, scope, event."""
-    found: dict[str, dict[str, dict[str, int]]] = {}
-    for kind in ("run", "gave_up"):
-        for asset, scopes in ledger.bad(kind).items():
-            found.setdefault(asset, {})[kind] = dict(scopes)
-    return found
-
-
 def _recoveries(
-    instance: dg.DagsterInstance, ledger: IncidentLedger, watched: Watched, assets: Sequence[str]
+    instance: dg.DagsterInstance, ledger: IncidentLedger, watched: Watched
 ) -> tuple[list[Finding], dict[str, int]]:
-    """Failed partitions that have been materialized since."""
-    records = instance.get_asset_records([watched.keys[asset] for asset in assets])
-    entries = [record.asset_entry for record in records]
+    """Failed partitions that have been materialized since, and how far was read per asset."""
+    broken = {
+        asset: scopes
+        for asset, scopes in ledger.bad(("run", "gave_up")).items()
+        if asset in watched.subjects
+    }
+    if not broken:
+        return [], {}
     newest = {
-        "/".join(entry.asset_key.path): entry.last_materialization_storage_id for entry in entries
+        "/".join(record.asset_entry.asset_key.path): record.asset_entry
+        for record in instance.get_asset_records([watched.keys[asset] for asset in sorted(broken)])
     }
     findings: list[Finding] = []
-    looked_at: dict[str, int] = {}
-    broken = _broken(ledger)
-    for asset in assets:
-        last = newest.get(asset) or 0
+    read: dict[str, int] = {}
+    for asset, scopes in sorted(broken.items()):
+        last = newest[asset].last_materialization_storage_id if asset in newest else None
         place = f"materialized/{asset}"
-        since = min(event for scopes in broken[asset].values() for event in scopes.values())
-        if last <= max(since, ledger.position(place) or 0) or len(looked_at) == _RECOVERIES:
+        since = min(event for _, _, event in scopes)
+        if (last or 0) <= max(since, ledger.position(place) or 0) or len(read) == _RECOVERIES:
             continue
-        findings += _recovered(instance, watched.keys[asset], asset, broken[asset])
-        looked_at[place] = last
-    return findings, looked_at
+        findings += _recovered(instance, watched.keys[asset], asset, scopes)
+        read[place] = last or 0
+    return findings, read
 
 
 def _recovered(
     instance: dg.DagsterInstance,
     key: dg.AssetKey,
     asset: str,
-    broken: Mapping[str, Mapping[str, int]],
+    bad: Sequence[tuple[str, str, int]],
 ) -> Iterator[Finding]:
-    scopes = {scope for found in broken.values() for scope in found}
-    since = min(event for found in broken.values() for event in found.values())
-    partitions = sorted(scopes - {WHOLE}) or None
+    partitions = sorted({scope for _, scope, _ in bad} - {WHOLE}) or None
+    since = min(event for _, _, event in bad)
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions, after_storage_id=since),
         limit=_PAGE,
     ).records
-    for kind, found in broken.items():
+    for condition in sorted({condition for condition, _, _ in bad}):
         for record in records:
-            scope = record.partition_key or WHOLE
             # A failure without a partition ends with the next success.
-            number = record.storage_id
-            well = {each: False for each in (scope, WHOLE) if found.get(each, number) < number}
-            if well:
+            ended = (record.partition_key or WHOLE, WHOLE)
+            good = {
+                scope: False
+                for kind, scope, event in bad
+                if kind == condition and scope in ended and event < record.storage_id
+            }
+            if good:
                 yield Finding(
                     asset=asset,
-                    condition=Condition(kind),  # type: ignore[arg-type]  # "run" and "gave_up"
-                    event=number,
+                    condition=Condition.parse(condition),
+                    event=record.storage_id,
                     at=utc(record.timestamp),
-                    scopes=well,
+                    scopes=good,
                     severity="error",
                     evidence=Evidence("materialized"),
                 )

@@ -39,14 +39,6 @@ def build_alert_sensor(
     runs, freshness, and observations (automation gave up, a rebuild is due); then the newest tick
     of each other sensor and schedule. It stores the findings with how far it read, in one
     transaction, and sends what is due.
-
-    Args:
-        plan: Channels and rules.
-        graph: The project.
-        translator: Gives keys, owners and tags.
-        assets: The project's assets.
-        checks: Their checks.
-        ticking: The project's other sensors, and its schedules.
     """
     project = graph.project.name
     watched = watch(graph, translator, assets, checks)
@@ -113,17 +105,15 @@ def watch(
             *graph.skews.values(),
         )
     }
-    subjects: dict[str, Subject] = {}
-    keys: dict[str, dg.AssetKey] = {}
-    for asset in assets:
-        specs = [asset] if isinstance(asset, dg.AssetSpec) else list(asset.specs)
-        for spec in specs:
-            name = "/".join(spec.key.path)
-            keys[name] = spec.key
-            subjects[name] = _subject(spec, graph, translator, records.get(spec.key))
+    specs = [
+        spec
+        for asset in assets
+        for spec in ([asset] if isinstance(asset, dg.AssetSpec) else asset.specs)
+    ]
+    subjects = [_subject(spec, graph, translator, records.get(spec.key)) for spec in specs]
     return Watched(
-        subjects=subjects,
-        keys=keys,
+        subjects={subject.asset: subject for subject in subjects},
+        keys={"/".join(spec.key.path): spec.key for spec in specs},
         checks=[
             key
             for each in (*assets, *checks)

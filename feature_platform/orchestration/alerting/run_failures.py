@@ -55,13 +55,8 @@ def failed_run_findings(
 ) -> list[Finding]:
     """Findings from a failed run; none if Dagster will retry it.
 
-    Steps that were skipped after a failed one have no findings of their own.
-
-    Args:
-        instance: The Dagster instance.
-        number: Id of the event that ended the run.
-        entry: The event.
-        subjects: The assets to report on.
+    Steps that were skipped after a failed one have no findings of their own. `number` is the id of
+    `entry`, the event that ended the run.
     """
     run = instance.get_run_by_id(entry.run_id)
     if run is None or run.tags.get(_WILL_RETRY) == "true":

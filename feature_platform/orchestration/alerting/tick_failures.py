@@ -30,7 +30,7 @@ def tick_findings(
     Args:
         context: The context of the tick; without a daemon there are no findings.
         ticking: The sensors and schedules, by the asset of their incidents.
-        latest: The last finding on each of them: its event, and whether it was bad.
+        latest: The event of the last finding on each, and whether it was bad.
         now: The moment.
     """
     if context.code_location_origin is None:

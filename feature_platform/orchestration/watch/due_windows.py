@@ -25,11 +25,7 @@ def due_windows(
 ) -> Mapping[str, Window]:
     """The windows that the view's schedule has passed and whose rows can be served.
 
-    Args:
-        view: A view that can be materialized.
-        now: The moment.
-        grace: How long after its tick a window is due.
-        lookback: How far back to go if the view has no TTL.
+    A window is due `grace` after its tick; `lookback` replaces the TTL of views without one.
 
     Returns:
         Partition key to window, oldest first.

@@ -1,5 +1,7 @@
 """The stored ticks of a sensor or schedule: the newest, and the cursor it left."""
 
+from typing import Any
+
 import dagster as dg
 from dagster._core.definitions.selector import InstigatorSelector
 from dagster._core.scheduler.instigation import (
@@ -17,12 +19,7 @@ _APART = 0.5
 
 
 def selector_of(context: dg.SensorEvaluationContext, name: str) -> str:
-    """The id under which a daemon stores the ticks of a sensor or schedule.
-
-    Args:
-        context: The context of a sensor of the same code location.
-        name: The name of the sensor or schedule.
-    """
+    """The id under which a daemon stores the ticks of a sensor or schedule of a code location."""
     assert context.code_location_origin is not None  # noqa: S101 - a daemon gives it
     assert context.repository_name is not None  # noqa: S101 - a daemon gives it
     return InstigatorSelector(
@@ -33,14 +30,10 @@ def selector_of(context: dg.SensorEvaluationContext, name: str) -> str:
 
 
 def newest_tick(instance: dg.DagsterInstance, state: InstigatorState) -> InstigatorTick | None:
-    """The newest tick that has ended, in one query.
+    """The newest tick of a sensor or schedule that has ended, in one query.
 
     Of a sensor it is the tick that its state names: the one with the latest time may come from a
     clock that ran ahead.
-
-    Args:
-        instance: The Dagster instance.
-        state: The state of the sensor or schedule.
     """
     data = state.instigator_data
     last = data.last_tick_timestamp if isinstance(data, SensorInstigatorData) else None
@@ -62,8 +55,7 @@ def cursor_of(context: dg.SensorEvaluationContext) -> str | None:
     cursor that it was given. If that cursor is older than the one of the last good tick, the
     latter was lost; any other cursor was set by hand, and counts.
 
-    Args:
-        context: The context of the tick. Ticks are queried once, and twice after a failed one.
+    Ticks are queried once, and twice after a failed one.
     """
     if context.code_location_origin is None:
         return context.cursor  # no ticks are stored
@@ -71,13 +63,8 @@ def cursor_of(context: dg.SensorEvaluationContext) -> str | None:
     last = context.last_tick_completion_time
     if last is None and context.cursor:
         return context.cursor  # given by hand, to try the sensor out
-    ticks = context.instance.get_ticks(
-        "",
-        selector,
-        after=None if last is None else last - _APART,
-        limit=1 if last is None else None,
-        statuses=_ENDED,
-    )
+    limits: dict[str, Any] = {"limit": 1} if last is None else {"after": last - _APART}
+    ticks = context.instance.get_ticks("", selector, statuses=_ENDED, **limits)
     # By id: older ticks have later times after a clock that ran ahead was corrected.
     newest = max(
         (tick for tick in ticks if tick.timestamp == last),

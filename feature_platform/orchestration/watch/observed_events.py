@@ -44,10 +44,7 @@ def underway(
 ) -> Underway:
     """Read the runs that are queued or running now, in one query.
 
-    Args:
-        instance: The Dagster instance.
-        project: Feast's name of the project.
-        jobs: The assets of each job of the project, for runs without a selection of their own.
+    Runs without a selection of their own materialize the assets of their job in `jobs`.
     """
     runs = instance.get_runs(dg.RunsFilter(statuses=_UNDERWAY), limit=_RUNS)
     ranges: dict[dg.AssetKey, list[tuple[str, str]]] = {}
@@ -85,13 +82,13 @@ def content_hashes(
 ) -> Mapping[str, str]:
     """The content hash that the newest materialization of each partition recorded.
 
-    One query per 1,000 new events, none if there are no new events.
+    One query per 1,000 new events, none without new events.
 
     Args:
         instance: The Dagster instance.
         asset: The asset.
-        keys: The partitions that matter, oldest first.
-        newest: Event id of the asset's newest materialization.
+        keys: Its partitions that matter, oldest first.
+        newest: Event id of its newest materialization.
         memory: What was read before; updated.
     """
     name = "/".join(asset.path)

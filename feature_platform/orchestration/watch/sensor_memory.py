@@ -97,13 +97,7 @@ _MEMORY = TypeAdapter(Memory)
 
 @contextmanager
 def remembered(home: Path, project: FeastProject, part: str) -> Iterator[Memory]:
-    """Load the memory of one sensor of a project, and store it at the end.
-
-    Args:
-        home: The home of the Dagster instance.
-        project: The repo.
-        part: The name of the sensor; each has a file of its own.
-    """
+    """Load the memory of a sensor (`part`) from Dagster's home, and store it at the end."""
     identity = f"{project.name}\0{project.repo_dir}\0{project.profile}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     file = home / "automation" / f"{op_name(dg.AssetKey(project.name))}-{part}-{digest}.json"

@@ -35,11 +35,7 @@ class Ticking:
         return cls(defined.name, kind, on=on)
 
     def ticks(self, state: InstigatorState | None) -> bool:
-        """Whether it is switched on.
-
-        Args:
-            state: Its state in Dagster. None, or declared in code, until somebody switches it.
-        """
+        """Whether it is switched on, by its state in Dagster; without one, by its definition."""
         if state is None:
             return self.on
         return state.status == InstigatorStatus.RUNNING or (

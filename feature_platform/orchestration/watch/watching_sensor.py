@@ -19,13 +19,8 @@ def build_watching_sensor(
 ) -> dg.SensorDefinition:
     """A sensor of one project that starts no run.
 
-    Args:
-        project: Feast's name of the project.
-        name: The rest of the sensor's name.
-        description: What the sensor does.
-        settings: Its interval, and whether it starts switched on.
-        look: Called with the instance and the last cursor; returns the next cursor and the result
-            as a sentence. After a FeaturePlatformError the cursor stays.
+    `look` is called with the instance and the last cursor, and returns the next cursor and the
+    result as a sentence. After a FeaturePlatformError the cursor stays.
     """
     status = dg.DefaultSensorStatus
 
