@@ -18,13 +18,13 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
     Attributes:
         repo_dir: The folder that holds ``feature_store.yaml``, relative to ``defs.yaml``.
         start_date: First day of the partitions, ``YYYY-MM-DD``, UTC.
-        profile: ``p`` reads ``feature_store.p.yaml``; none reads ``feature_store.yaml``.
-        drift: What the repo's ``drift.yaml`` may say, said here instead.
-        alerts: The route file that says whom to tell what is wrong, relative to ``defs.yaml``.
-        automation: Which repairs are started without being asked: `AutomationSettings` by name,
-            such as ``{gap: false, tries: 5, grace: 1h, running: true}``; none adds no sensors.
-        training_sets_dir: Where snapshots of training sets are kept, relative to the repo.
-        max_retries: How often a failed step is tried again where that can help; 0 is never.
+        profile: ``p`` reads ``feature_store.p.yaml``; None reads ``feature_store.yaml``.
+        drift: The settings of ``drift.yaml``, in place of the repo's file.
+        alerts: The route file of alerts, relative to ``defs.yaml``.
+        automation: `AutomationSettings` by name, such as
+            ``{gap: false, tries: 5, grace: 1h, running: true}``; None adds no sensors.
+        training_sets_dir: Folder of the snapshots of training sets, relative to the repo.
+        max_retries: Retries of a failed step whose error may be temporary; 0 for none.
         schedules: Whether to add jobs and schedules.
         schedules_running: Whether the schedules start switched on.
     """
@@ -45,18 +45,18 @@ class FeastRepoComponent(dg.Component, dg.Model, dg.Resolvable):
         return DagsterFeastTranslator()
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Build the definitions; a relative `repo_dir` is taken from the ``defs.yaml``."""
+        """Build the definitions."""
         status = dg.DefaultScheduleStatus
         project = FeastProject(context.path / self.repo_dir, profile=self.profile)
+        settings = self.automation
+        automation = None if settings is None else AutomationSettings.parse(settings)
         return build_feast_definitions(
             project,
             start_date=self.start_date,
             translator=self.get_translator(),
             drift=None if self.drift is None else DriftSettings.parse(self.drift, project),
             alerts=context.path / self.alerts if self.alerts else None,
-            automation=None
-            if self.automation is None
-            else AutomationSettings.parse(self.automation),
+            automation=automation,
             training_sets_dir=self.training_sets_dir,
             retry_policy=RETRIES._replace(max_retries=self.max_retries),
             schedules=self.schedules,

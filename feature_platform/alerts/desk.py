@@ -1,4 +1,4 @@
-"""Where findings come in and messages go out."""
+"""Findings come in, incidents are kept, messages go out."""
 
 import logging
 import time
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from feature_platform.alerts.channels.base import ChannelError, in_time
-from feature_platform.alerts.incident_ledger import Ledger, open_ledger
+from feature_platform.alerts.incident_ledger import IncidentLedger, open_ledger
 from feature_platform.alerts.messages.incidents import (
     Condition,
     Finding,
@@ -17,14 +17,14 @@ from feature_platform.alerts.messages.incidents import (
     Subject,
     incident_key,
 )
-from feature_platform.alerts.messages.message import compose
+from feature_platform.alerts.messages.message import Message, MessageKind, compose
 from feature_platform.alerts.outbox import Outbox
 from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.alerts.routes import LOG, targets
 from feature_platform.core.file_locks import locked_file
 
 BUDGET = 25.0
-"""Seconds after which a round of deliveries begins nothing new; Dagster gives a tick sixty."""
+"""Seconds after which a round starts no new delivery; Dagster gives a tick sixty."""
 LOOKED_AT = "looked_at"
 """The position that holds when findings were last taken in, in seconds since 1970."""
 _KEPT = timedelta(days=30)
@@ -32,11 +32,11 @@ _KEPT = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Delivered:
-    """What a round of deliveries did.
+    """The result of a round of deliveries.
 
     Attributes:
-        messages: How many messages are out.
-        failed: Channels that did not take theirs, with why.
+        messages: Number of messages sent.
+        failed: Channels that refused theirs, with the reason.
     """
 
     messages: int
@@ -44,20 +44,13 @@ class Delivered:
 
 
 class AlertDesk:
-    """Takes findings in, keeps incidents, and tells people.
-
-    Args:
-        plan: Channels and rules.
-        subjects: What is known of each asset, by its key.
-        ledger: The state on disk.
-        log: Where the log channel and failures of channels are written.
-    """
+    """Takes findings in, keeps incidents, and sends messages."""
 
     def __init__(
         self,
         plan: AlertPlan,
         subjects: Mapping[str, Subject],
-        ledger: Ledger,
+        ledger: IncidentLedger,
         log: logging.Logger,
     ) -> None:
         self.ledger = ledger
@@ -75,24 +68,22 @@ class AlertDesk:
         settled: int = -1,
         start_over: bool = False,
     ) -> None:
-        """Take findings in, in the order of their events, with how far was read: all or nothing.
+        """Store findings, in the order of their events, and how far was read, in one transaction.
 
         Args:
-            findings: What was found; on assets that are not known it is none of ours.
+            findings: Those on unknown assets are ignored.
             positions: How far was read, by whatever names the reader uses.
-            now: When.
+            now: The moment.
             settled: Events up to this one will not be read again.
-            start_over: Whether the event log was begun anew, so that what was open is over.
+            start_over: Whether the event log was started anew: open incidents are resolved.
         """
         with self.ledger.transaction():
             for incident in self.ledger.start_over(now) if start_over else ():
-                subject = self._subjects.get(incident.asset)
-                if subject is not None:
-                    self._conclude(incident, subject, now)
+                if incident.asset in self._subjects:
+                    self._conclude(incident, now)
             for finding in sorted(findings, key=lambda each: each.event):
-                subject = self._subjects.get(finding.asset)
-                if subject is not None:
-                    self._take(finding, subject, now)
+                if finding.asset in self._subjects:
+                    self._take(self._plan.without_secrets(finding), now)
             for name, value in positions.items():
                 self.ledger.move(name, value)
             self.ledger.move(LOOKED_AT, int(now.timestamp()))
@@ -101,15 +92,13 @@ class AlertDesk:
     def deliver(
         self, clock: Callable[[], datetime] = lambda: datetime.now(UTC), budget: float = BUDGET
     ) -> Delivered:
-        """Send what is due, one channel after the other; a channel that fails waits for later.
+        """Send what is due, channel by channel; a channel that fails is tried again later.
 
-        Args:
-            clock: Says what time it is.
-            budget: Seconds after which nothing new is begun.
+        After `budget` seconds no new delivery starts.
         """
-        started, out, failed = time.monotonic(), 0, {}
+        started, sent, failed = time.monotonic(), 0, {}
         for name in self.outbox.channels_due(clock()):
-            # A channel that is no longer in the file still owes what it was given.
+            # The log takes the messages of a channel that has been removed from the file.
             channel = self._plan.channels.get(name) or self._plan.channels[LOG]
             while time.monotonic() - started < budget:
                 delivery = self.outbox.next_delivery(name, clock())
@@ -119,58 +108,58 @@ class AlertDesk:
                     in_time(lambda: channel.send(delivery))  # noqa: B023  run before the next turn
                 except ChannelError as error:
                     failed[name] = error.reason
-                    self._log.warning(
-                        "alert channel '%s' %s; it is tried again", name, error.reason
-                    )
+                    self._log.warning("alert channel '%s' %s; will try again", name, error.reason)
                     self.outbox.refused(
                         delivery, error.reason, clock(), outage=error.outage, after=error.after
                     )
                     if error.outage:
                         break
                 else:
-                    out += len(delivery.messages)
+                    sent += len(delivery.messages)
                     self.outbox.sent(delivery, clock())
-        return Delivered(out, failed)
+        return Delivered(sent, failed)
 
-    def _take(self, finding: Finding, subject: Subject, now: datetime) -> None:
-        finding = self._plan.without_secrets(finding)
-        if finding.upstream_explains and self.ledger.has_open_check(subject.upstream):
+    def _take(self, finding: Finding, now: datetime) -> None:
+        upstream = self._subjects[finding.asset].upstream
+        if finding.upstream_explains and self.ledger.has_open_check(upstream):
             return
-        if finding.bad and finding.condition.kind == "freshness" and self._is_stale(subject):
+        if finding.bad and finding.condition.kind == "freshness" and self._is_stale(finding.asset):
             return  # rows older than promised were not written later than promised either
         before, after = self.ledger.apply(finding)
         if after is None:
             return
         if after.resolved_at is not None:
-            self._conclude(after, subject, now)
+            self._conclude(after, now)
         elif before is None or after.severity != before.severity:
-            self._announce(after, subject, now)
+            self._announce(after, now)
 
-    def _is_stale(self, subject: Subject) -> bool:
+    def _is_stale(self, asset: str) -> bool:
         """Whether a check of the asset already says that its values are older than promised."""
         return any(
-            self.ledger.is_open(incident_key(subject.asset, Condition("check", name)))
-            for name, remedy in subject.remedies.items()
+            self.ledger.is_open(incident_key(asset, Condition("check", name)))
+            for name, remedy in self._subjects[asset].remedies.items()
             if remedy.stale
         )
 
-    def _conclude(self, incident: Incident, subject: Subject, now: datetime) -> None:
-        message = compose(incident, subject, "resolve", self._plan.places)
-        self.outbox.conclude(incident, message, now)
+    def _conclude(self, incident: Incident, now: datetime) -> None:
+        self.outbox.conclude(incident, self._message(incident, "resolve"), now)
 
-    def _announce(self, incident: Incident, subject: Subject, now: datetime) -> None:
-        message = compose(incident, subject, "open", self._plan.places)
-        for target in targets(self._plan.routes, incident, subject):
+    def _announce(self, incident: Incident, now: datetime) -> None:
+        message = self._message(incident, "open")
+        for target in targets(self._plan.routes, incident, self._subjects[incident.asset]):
             if not self._plan.channels[target.channel].takes_many:
                 target = replace(target, pack=None)  # noqa: PLW2901
             self.outbox.announce(incident, message, target, now)
+
+    def _message(self, incident: Incident, kind: MessageKind) -> Message:
+        return compose(incident, self._subjects[incident.asset], kind, self._plan.places)
 
 
 @contextmanager
 def open_desk(
     plan: AlertPlan, subjects: Mapping[str, Subject], state: Path, log: logging.Logger
 ) -> Iterator[AlertDesk | None]:
-    """The desk, its state in a file; None where another process is at it.
+    """Open the desk on a state file; None while another process has it open.
 
     Raises:
         AlertError: The state cannot be used.

@@ -1,8 +1,8 @@
-"""What is known to be wrong, on disk: one SQLite file that survives any restart.
+"""The state of alerts on disk: one SQLite file that survives restarts.
 
-Everything that one reading of the event log brings (what is bad now, the incidents that follow,
-the messages about them, and how far was read) is one transaction. So a process that dies leaves
-either all of it or nothing of it, and reads again.
+What one reading of the event log brings (bad scopes, the incidents that follow, their messages, and
+how far was read) is one transaction. A process that dies stores all of it or nothing, and then
+reads again.
 """
 
 import json
@@ -65,15 +65,15 @@ CREATE TABLE IF NOT EXISTS channels (
 
 
 @contextmanager
-def open_ledger(path: Path) -> Iterator["Ledger"]:
-    """Open the file, which is made if it is not there.
+def open_ledger(path: Path) -> Iterator["IncidentLedger"]:
+    """Open the file; create it if it does not exist.
 
     Raises:
         AlertError: It cannot be made or read, or was written by a newer version.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Messages name owners and values of features: nobody else's business on this machine.
+        # Other users of this machine must not read owners and feature values.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
         with closing(connection):
@@ -81,13 +81,13 @@ def open_ledger(path: Path) -> Iterator["Ledger"]:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             _prepare(connection, path)
-            yield Ledger(connection)
-    except (OSError, sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            yield IncidentLedger(connection)
+    except (OSError, sqlite3.DatabaseError) as error:
         raise AlertError(
             f"alert state {path}",
             f"it cannot be used ({type(error).__name__}: {error})",
-            "make room if the disk is full, or the folder writable; a damaged file may be moved "
-            "away: what is wrong now is then told again",
+            "free space if the disk is full, or make the folder writable; a damaged file may be "
+            "moved away: messages about what is wrong now are then sent again",
         ) from error
 
 
@@ -103,7 +103,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
 
 
-class Ledger:
+class IncidentLedger:
     """The state in an open file; see `open_ledger`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -111,7 +111,7 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of what is written inside, or none of it."""
+        """Commit everything that is written inside, or roll all of it back."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -121,14 +121,14 @@ class Ledger:
         self.connection.execute("COMMIT")
 
     def position(self, name: str) -> int | None:
-        """How far something was read; None before the first time."""
+        """How far something was read; None before the first reading."""
         row = self.connection.execute(
             "SELECT value FROM positions WHERE name = ?", (name,)
         ).fetchone()
         return None if row is None else int(row["value"])
 
     def move(self, name: str, value: int) -> None:
-        """Put on record how far something was read."""
+        """Store how far something was read."""
         self.connection.execute(
             "INSERT INTO positions VALUES (?, ?) "
             "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -136,11 +136,11 @@ class Ledger:
         )
 
     def apply(self, finding: Finding) -> tuple[Incident | None, Incident | None]:
-        """Take in a finding; a second time it changes nothing.
+        """Store a finding; the same finding a second time changes nothing.
 
         Returns:
-            The incident as it was open before, and as it is now: the first None where this opened
-            it, the second with `resolved_at` where this resolved it, both None where there is none.
+            The incident as it was open before, and as it is now. The first is None if this opened
+            it, the second has `resolved_at` if this resolved it, both are None without an incident.
         """
         before = self._open(finding.key)
         if not self._mark(finding):
@@ -156,45 +156,44 @@ class Ledger:
             return before, self.incident(before.id)
         evidence = json.dumps(asdict(finding.evidence))
         if before is None:
-            found = incident_id(finding)
+            new = incident_id(finding)
             added = self.connection.execute(
                 "INSERT OR IGNORE INTO incidents VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?)",
                 (
-                    *(found, finding.key, finding.asset, str(finding.condition)),
+                    *(new, finding.key, finding.asset, str(finding.condition)),
                     *(finding.severity, finding.at.timestamp(), json.dumps(bad), evidence),
                 ),
             )
-            # One that is there already was told, and its end too.
-            return None, self.incident(found) if added.rowcount else None
+            # Messages about one that is stored already have been written, with its end.
+            return None, self.incident(new) if added.rowcount else None
+        self.connection.execute(
+            "UPDATE incidents SET scopes = ? WHERE id = ?", (json.dumps(bad), before.id)
+        )
         if finding.bad:
             self.connection.execute(
-                "UPDATE incidents SET scopes = ?, evidence = ?, severity = ? WHERE id = ?",
-                (json.dumps(bad), evidence, worst(before.severity, finding.severity), before.id),
-            )
-        else:
-            self.connection.execute(
-                "UPDATE incidents SET scopes = ? WHERE id = ?", (json.dumps(bad), before.id)
+                "UPDATE incidents SET evidence = ?, severity = ? WHERE id = ?",
+                (evidence, worst(before.severity, finding.severity), before.id),
             )
         return before, self.incident(before.id)
 
-    def incident(self, found: str) -> Incident:
+    def incident(self, name: str) -> Incident:
         """An incident by its id."""
-        row = self.connection.execute("SELECT * FROM incidents WHERE id = ?", (found,)).fetchone()
+        row = self.connection.execute("SELECT * FROM incidents WHERE id = ?", (name,)).fetchone()
         return _incident(row)
 
     def open_incidents(self) -> list[Incident]:
-        """The incidents that are open, oldest first."""
+        """The open incidents, oldest first."""
         rows = self.connection.execute(
             "SELECT * FROM incidents WHERE resolved_at IS NULL ORDER BY opened_at, id"
         )
         return [_incident(row) for row in rows]
 
     def is_open(self, key: str) -> bool:
-        """Whether there is an open incident of this key."""
+        """Whether an incident of this key is open."""
         return self._open(key) is not None
 
     def has_open_check(self, assets: tuple[str, ...]) -> bool:
-        """Whether a check of one of these assets is failing."""
+        """Whether a check of one of these assets has an open incident of severity error."""
         marks = ", ".join("?" * len(assets))
         row = self.connection.execute(
             f"SELECT 1 FROM incidents WHERE resolved_at IS NULL AND condition LIKE 'check:%' "
@@ -203,18 +202,21 @@ class Ledger:
         ).fetchone()
         return row is not None
 
-    def bad(self, kind: str) -> Mapping[str, Mapping[str, int]]:
-        """For each asset the scopes that are bad at one kind of condition, with their events."""
+    def bad(self, conditions: tuple[str, ...]) -> Mapping[str, list[tuple[str, str, int]]]:
+        """Per asset, the bad scopes of these conditions: condition, scope and event."""
+        marks = ", ".join("?" * len(conditions))
         rows = self.connection.execute(
-            "SELECT asset, scope, event FROM scopes WHERE bad AND condition = ?", (kind,)
+            "SELECT asset, condition, scope, event FROM scopes "
+            f"WHERE bad AND condition IN ({marks})",
+            conditions,
         )
-        found: dict[str, dict[str, int]] = {}
-        for row in rows:
-            found.setdefault(row["asset"], {})[row["scope"]] = row["event"]
+        found: dict[str, list[tuple[str, str, int]]] = {}
+        for asset, *scope in rows:
+            found.setdefault(asset, []).append(tuple(scope))
         return found
 
-    def told(self, condition: str) -> Mapping[str, tuple[int, bool]]:
-        """What was found last of each asset as a whole: the event, and whether it was bad."""
+    def latest(self, condition: str) -> Mapping[str, tuple[int, bool]]:
+        """The last finding on each asset as a whole: its event, and whether it was bad."""
         rows = self.connection.execute(
             "SELECT asset, event, bad FROM scopes WHERE condition = ? AND scope = ?",
             (condition, WHOLE),
@@ -222,10 +224,10 @@ class Ledger:
         return {row["asset"]: (row["event"], bool(row["bad"])) for row in rows}
 
     def start_over(self, now: datetime) -> list[Incident]:
-        """Forget what is bad and how far was read, since the event log was begun anew.
+        """Drop bad scopes and positions, after the event log was started anew.
 
         Returns:
-            The incidents that were open, resolved now.
+            The incidents that were open, now resolved.
         """
         found = self.open_incidents()
         self.connection.execute(
@@ -237,12 +239,9 @@ class Ledger:
         return [self.incident(incident.id) for incident in found]
 
     def forget(self, before: datetime, settled: int) -> None:
-        """Drop what nobody needs any more.
+        """Drop incidents that were resolved `before`, once their messages are sent.
 
-        Args:
-            before: Resolved incidents are dropped that were resolved before this moment, once all
-                messages about them are out.
-            settled: Events up to this one are not read again: good scopes need no memory of them.
+        Drop good scopes of events up to `settled` too, which are not read again.
         """
         old = (
             "SELECT id FROM incidents WHERE resolved_at < ? AND NOT EXISTS (SELECT 1 FROM messages "
@@ -266,7 +265,7 @@ class Ledger:
         return None if row is None else _incident(row)
 
     def _mark(self, finding: Finding) -> bool:
-        """Note each scope's state where this finding is the newest about it; whether it is."""
+        """Store the state of each scope this finding is the newest on; whether there is any."""
         where = (finding.asset, str(finding.condition))
         row = self.connection.execute(
             "SELECT event FROM cleared WHERE asset = ? AND condition = ?", where

@@ -1,39 +1,40 @@
-"""Messages that wait to be sent, on disk beside the incidents they are about.
+"""Messages that wait to be sent, stored beside their incidents.
 
 A message is written in the transaction that opens or resolves its incident, under an id made of
-incident, channel and kind: so it exists once. It leaves the outbox only after its channel took it.
-A process that dies between the two sends it again under the same id; a receiver that looks at ids
-(the webhook's ``Idempotency-Key``, PagerDuty's dedup key) then hears of it once.
+incident, channel and kind, so that it exists once. It leaves the outbox after its channel took it.
+A process that dies in between sends it again under the same id; a receiver that compares ids (the
+webhook's ``Idempotency-Key``, PagerDuty's dedup key) shows it once.
 """
 
 import random
+import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from feature_platform.alerts.incident_ledger import Ledger
+from feature_platform.alerts.incident_ledger import IncidentLedger
 from feature_platform.alerts.messages.incidents import Incident
 from feature_platform.alerts.messages.message import Message, MessageKind
 from feature_platform.alerts.routes import Target
 
 _FIRST_RETRY = 15.0
 _LONGEST_RETRY = 1800.0
-# No retry is further off: what says so is from a clock that ran ahead and was put right.
+# No retry is further off: a later one comes from a clock that ran ahead and was corrected.
 _AHEAD = 2 * _LONGEST_RETRY
-# Messages in one delivery: past that a page of chat is not read.
+# Messages in one delivery: nobody reads a longer chat message.
 _MAX_BATCH = 50
 _SENT = "sent/"
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a channel sends at once.
+    """Messages that a channel sends together.
 
     Attributes:
-        id: The same whenever it is tried again.
+        id: The same for every attempt.
         channel: The channel's name.
         kind: ``open`` or ``resolve``.
-        messages: One; several where the route groups them.
-        attempts: How often it was tried before.
+        messages: One, or several if the route groups them.
+        attempts: Number of earlier attempts.
     """
 
     id: str
@@ -45,12 +46,12 @@ class Delivery:
 
 @dataclass(frozen=True)
 class OutboxState:
-    """How much waits.
+    """Counts of messages.
 
     Attributes:
-        pending: Messages that are not out yet, by channel.
-        sent: Messages that are, by channel and kind.
-        failing: Channels that do not take messages now, with why.
+        pending: Messages not sent yet, by channel.
+        sent: Messages sent, by channel and kind.
+        failing: Channels that take no messages now, with the reason.
     """
 
     pending: dict[str, int]
@@ -61,15 +62,15 @@ class OutboxState:
 class Outbox:
     """The messages in a ledger's file."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: IncidentLedger) -> None:
         self._ledger = ledger
         self._connection = ledger.connection
 
-    def announce(self, incident: Incident, message: Message, target: Target, now: datetime) -> bool:
-        """Write the opening message for one channel; False where it has one already.
+    def announce(self, incident: Incident, message: Message, target: Target, now: datetime) -> None:
+        """Write the opening message for one channel, unless it has one already.
 
         Within the route's suppression interval after the last one about the same asset and
-        condition it is held back until the interval ends, and dropped if the incident ends before.
+        condition, it waits until the interval ends, and is dropped if the incident ends before.
         """
         held_until, moment = 0.0, now.timestamp()
         if target.suppress:
@@ -79,22 +80,12 @@ class Outbox:
                 (incident.key, target.channel, incident.id),
             ).fetchone()
             if row["at"] is not None:
-                # No later than now, should it be from a clock that ran ahead.
+                # At most now, in case it comes from a clock that ran ahead.
                 held_until = min(row["at"], moment) + target.suppress.total_seconds()
-        suppressed = held_until > moment
-        return self._add(
-            incident,
-            message,
-            target.channel,
-            created=moment,
-            due=held_until if suppressed else moment + target.wait.total_seconds(),
-            suppressed=suppressed,
-            pack=target.pack,
-            wait=target.wait.total_seconds(),
-        )
+        self._add(incident, message, target, moment, held_until)
 
     def conclude(self, incident: Incident, message: Message, now: datetime) -> None:
-        """Write the resolving message for every channel that was told; the others never hear."""
+        """Write the resolving message for every channel that got the opening one."""
         moment = now.timestamp()
         self._connection.execute(
             "UPDATE messages SET state = 'cancelled' WHERE incident = ? AND kind = 'open' "
@@ -107,19 +98,11 @@ class Outbox:
             (incident.id,),
         ).fetchall()
         for row in rows:
-            self._add(
-                incident,
-                message,
-                row["channel"],
-                created=moment,
-                due=moment + row["wait"],
-                suppressed=False,
-                pack=row["pack"],
-                wait=row["wait"],
-            )
+            target = Target(row["channel"], wait=timedelta(seconds=row["wait"]), pack=row["pack"])
+            self._add(incident, message, target, moment)
 
     def channels_due(self, now: datetime) -> list[str]:
-        """Channels that have something to send, and are not waiting after a failure."""
+        """Channels with something to send that are not waiting after a failure."""
         moment = now.timestamp()
         rows = self._connection.execute(
             "SELECT DISTINCT messages.channel FROM messages "
@@ -131,9 +114,12 @@ class Outbox:
         return [row["channel"] for row in rows]
 
     def next_delivery(self, channel: str, now: datetime) -> Delivery | None:
-        """The oldest thing a channel is to send now, noted as tried; None where there is none.
+        """Take the oldest due message of a channel, with those of its pack, as one delivery.
 
-        What belongs together is fixed when it is first taken, so that a second try sends the same.
+        The pack is fixed at the first attempt, so that a second one sends the same.
+
+        Returns:
+            The delivery, counted as tried; None if nothing is due.
         """
         moment = now.timestamp()
         with self._ledger.transaction():
@@ -145,13 +131,11 @@ class Outbox:
             ).fetchone()
             if row is None:
                 return None
-            batch = row["batch"] or row["id"]
-            if row["batch"] is None:
-                self._fill(batch, row)
+            batch = row["batch"] or self._new_batch(row)
             members = self._connection.execute(
                 "SELECT * FROM messages WHERE batch = ? ORDER BY created, rowid", (batch,)
             ).fetchall()
-            # Noted before it is sent: a channel that kills its process does not do so in a loop.
+            # Counted before it is sent, so that a channel that kills its process waits too.
             self._connection.execute(
                 "UPDATE messages SET attempts = attempts + 1, retry_at = ? WHERE batch = ?",
                 (moment + backoff(row["attempts"]), batch),
@@ -165,13 +149,13 @@ class Outbox:
         )
 
     def sent(self, delivery: Delivery, now: datetime) -> None:
-        """The channel took it."""
+        """Store that the channel took a delivery."""
         with self._ledger.transaction():
             self._connection.execute(
                 "UPDATE messages SET state = 'sent', sent_at = ?, error = NULL WHERE batch = ?",
                 (now.timestamp(), delivery.id),
             )
-            # Counted apart, since messages are forgotten in the end and a counter never falls.
+            # A position counts them, since messages are dropped in the end.
             name = f"{_SENT}{delivery.channel}/{delivery.kind}"
             self._ledger.move(name, (self._ledger.position(name) or 0) + len(delivery.messages))
             self._connection.execute("DELETE FROM channels WHERE name = ?", (delivery.channel,))
@@ -185,14 +169,9 @@ class Outbox:
         outage: bool,
         after: timedelta | None = None,
     ) -> None:
-        """The channel did not take it; it is tried again.
+        """Store that the channel refused a delivery, which will be tried again.
 
-        Args:
-            delivery: What was sent.
-            why: The reason, without secrets.
-            now: When.
-            outage: Whether the channel takes nothing at all now, rather than just not this.
-            after: When the channel asked to be tried again.
+        In an outage the channel takes nothing at all; it may have asked to be tried `after` a time.
         """
         moment = now.timestamp()
         with self._ledger.transaction():
@@ -210,14 +189,14 @@ class Outbox:
                 "INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?)",
                 (delivery.channel, failures + 1, moment + min(wait, _LONGEST_RETRY), why),
             )
-            # The channel's own wait decides when; the message shall not wait longer still.
+            # The channel's wait decides; the message adds none of its own.
             self._connection.execute(
                 "UPDATE messages SET error = ?, retry_at = ? WHERE batch = ?",
                 (why, moment, delivery.id),
             )
 
     def state(self) -> OutboxState:
-        """How much waits, and for what."""
+        """Count messages by state."""
         waiting = self._connection.execute(
             "SELECT channel, COUNT(*) AS n FROM messages WHERE state = 'pending' GROUP BY channel"
         )
@@ -236,40 +215,38 @@ class Outbox:
         self,
         incident: Incident,
         message: Message,
-        channel: str,
-        *,
-        created: float,
-        due: float,
-        suppressed: bool,
-        pack: str | None,
-        wait: float,
-    ) -> bool:
-        added = self._connection.execute(
+        target: Target,
+        moment: float,
+        held_until: float = 0.0,
+    ) -> None:
+        wait = target.wait.total_seconds()
+        suppressed = held_until > moment
+        due = held_until if suppressed else moment + wait
+        name = f"{incident.id}-{target.channel}-{message.kind}"
+        self._connection.execute(
             "INSERT OR IGNORE INTO messages (id, incident, key, channel, kind, body, created, due, "
             "suppressed, pack, wait, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
             (
-                *(f"{incident.id}-{channel}-{message.kind}", incident.id, incident.key, channel),
-                *(message.kind, message.to_json(), created, due, suppressed, pack, wait),
+                *(name, incident.id, incident.key, target.channel, message.kind),
+                *(message.to_json(), moment, due, suppressed, target.pack, wait),
             ),
         )
-        return added.rowcount == 1
 
-    def _fill(self, batch: str, first: "object") -> None:
-        """Put a message, and those that belong with it, into one batch."""
-        row: dict[str, object] = dict(first)  # type: ignore[call-overload]  # sqlite3.Row
-        self._connection.execute("UPDATE messages SET batch = ? WHERE id = ?", (batch, row["id"]))
-        if row["pack"] is None:
-            return
+    def _new_batch(self, row: sqlite3.Row) -> str:
+        """Put a message, and the due ones of its pack, into one batch, named by its id."""
+        batch: str = row["id"]
+        self._connection.execute("UPDATE messages SET batch = ? WHERE id = ?", (batch, batch))
         self._connection.execute(
             f"UPDATE messages SET batch = ? WHERE id IN (SELECT id FROM messages WHERE {_READY} "
             "AND batch IS NULL AND channel = ? AND kind = ? AND pack = ? AND NOT suppressed "
             "ORDER BY created, rowid LIMIT ?)",
             (batch, row["channel"], row["kind"], row["pack"], _MAX_BATCH - 1),
         )
+        return batch
 
 
-# What is said about one asset and condition is said in order: nobody hears that something is over
-# before hearing that it began, and no late end closes what has begun again since.
+# Messages about one asset and condition go out in order: the end never before the beginning, and no
+# late end after the next beginning.
 _READY = (
     "state = 'pending' AND NOT EXISTS (SELECT 1 FROM messages AS earlier "
     "WHERE earlier.key = messages.key AND earlier.channel = messages.channel "
@@ -278,6 +255,6 @@ _READY = (
 
 
 def backoff(failures: int) -> float:
-    """Seconds until the next try: doubling from 15 s to half an hour, spread by a quarter."""
+    """Seconds until the next try: doubles from 15 s to half an hour, with a quarter of jitter."""
     wait = min(_FIRST_RETRY * 2.0 ** min(failures, 20), _LONGEST_RETRY)
     return wait * random.uniform(0.75, 1.0)  # noqa: S311  spreads load, guards nothing

@@ -1,50 +1,56 @@
-"""Which incident goes to which channel: rules read from the top, the first that fits decides."""
+"""Which incident goes to which channel: the first rule that fits decides, from the top."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
+from pydantic import Field, PlainValidator, StrictBool, model_validator
+
 from feature_platform.alerts.messages.incidents import Incident, Kind, Severity, Subject
+from feature_platform.core.config_files import ConfigModel, Duration, OneOrMore, Text, invalid
 
 GroupBy = Literal["project", "asset", "owner", "severity", "kind"]
 
 LOG = "log"
-"""The channel that is always there, and that takes what no rule fits."""
+"""The channel that always exists and takes incidents that fit no rule."""
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-@dataclass(frozen=True)
-class Hours:
-    """A part of the week.
-
-    Attributes:
-        start: First moment of the part of a day.
-        end: Moment after the last; before `start` where it goes on past midnight.
-        days: Days on which the part begins, Monday being 0.
-        zone: The time zone of all of it.
-    """
-
-    start: time
-    end: time
-    days: frozenset[int]
-    zone: ZoneInfo
-
-    def contain(self, moment: datetime) -> bool:
-        """Whether a moment lies in it."""
-        local = moment.astimezone(self.zone)
-        clock, day = local.time(), local.weekday()
-        if self.start < self.end:
-            return day in self.days and self.start <= clock < self.end
-        if clock >= self.start:
-            return day in self.days
-        # After midnight it still is the part that began the day before.
-        return clock < self.end and (day - 1) % 7 in self.days
+def _hours(written: Any) -> tuple[time, time]:
+    match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", str(written))
+    numbers = [int(each) for each in match.groups()] if match else []
+    # 24:00 is how people write the end of the day; `time` calls it 00:00.
+    if not numbers or numbers[2:] > [24, 0] or numbers[:2] == numbers[2:]:
+        raise invalid(f"is '{written}'", "write it as 08:00-18:00; past midnight as 18:00-08:00")
+    return time(numbers[0], numbers[1]), time(numbers[2] % 24, numbers[3])
 
 
-@dataclass(frozen=True)
-class Match:
+def _days(written: Any) -> frozenset[int]:
+    found: set[int] = set()
+    for each in written if isinstance(written, list) else [written]:
+        first, _, last = str(each).lower().partition("-")
+        if first not in _DAYS or (last and last not in _DAYS):
+            raise invalid(f"is '{each}'", f"use {', '.join(_DAYS)}, or a range such as mon-fri")
+        start = _DAYS.index(first)
+        length = (_DAYS.index(last) - start) % 7 if last else 0
+        found |= {(start + day) % 7 for day in range(length + 1)}
+    return frozenset(found)
+
+
+def _zone(written: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(written))
+    except (KeyError, ValueError, OSError):
+        raise invalid(
+            f"is '{written}', which is no time zone known here", "use a name such as Europe/Berlin"
+        ) from None
+
+
+class Match(ConfigModel):
     """What an incident has to be like; an empty field fits everything.
 
     Attributes:
@@ -55,16 +61,27 @@ class Match:
         severity: Severities.
         kind: Kinds of condition: ``check``, ``run``, ``freshness``, ``gave_up``, ``rebuild``,
             ``tick``.
-        hours: When the incident opened.
+        hours: Part of the day in which the incident opened; before its start it ends on the day
+            after.
+        days: Days on which that part begins, Monday being 0.
+        timezone: The time zone of `hours` and `days`.
     """
 
-    project: tuple[str, ...] = ()
-    asset: tuple[str, ...] = ()
-    owner: tuple[str, ...] = ()
-    tag: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    severity: tuple[Severity, ...] = ()
-    kind: tuple[Kind, ...] = ()
-    hours: Hours | None = None
+    project: OneOrMore[Text] = ()
+    asset: OneOrMore[Text] = ()
+    owner: OneOrMore[Text] = ()
+    tag: Mapping[str, OneOrMore[Text]] = {}
+    severity: OneOrMore[Severity] = ()
+    kind: OneOrMore[Kind] = ()
+    hours: Annotated[tuple[time, time], PlainValidator(_hours)] = (time(0), time(0))
+    days: Annotated[frozenset[int], PlainValidator(_days)] = frozenset(range(7))
+    timezone: Annotated[ZoneInfo, PlainValidator(_zone)] = ZoneInfo("UTC")
+
+    @model_validator(mode="after")
+    def _not_a_zone_alone(self) -> Self:
+        if self.model_fields_set & {"timezone", "hours", "days"} == {"timezone"}:
+            raise invalid("stands alone", "add 'hours:' or 'days:'", "timezone")
+        return self
 
     def fits(self, incident: Incident, subject: Subject) -> bool:
         """Whether an incident is like that."""
@@ -74,47 +91,68 @@ class Match:
             and _any_fits(self.owner, subject.owners)
             and all(
                 name in subject.tags and _any_fits(patterns, (subject.tags[name],))
-                for name, patterns in self.tag
+                for name, patterns in self.tag.items()
             )
             and (not self.severity or incident.severity in self.severity)
             and (not self.kind or incident.condition.kind in self.kind)
-            and (self.hours is None or self.hours.contain(incident.opened_at))
+            and self._is_in_hours(incident.opened_at)
         )
 
+    def _is_in_hours(self, moment: datetime) -> bool:
+        start, end = self.hours
+        local = moment.astimezone(self.timezone)
+        clock, day = local.time(), local.weekday()
+        if start < end:
+            return day in self.days and start <= clock < end
+        if clock >= start:
+            return day in self.days
+        # After midnight it still is the part that began the day before.
+        return clock < end and (day - 1) % 7 in self.days
 
-@dataclass(frozen=True)
-class Route:
+
+class Group(ConfigModel):
+    """Several incidents in one message.
+
+    Attributes:
+        by: What they have in common.
+        wait: How long the first waits for others.
+    """
+
+    by: OneOrMore[GroupBy]
+    wait: Duration = timedelta(minutes=1)
+
+
+class Route(ConfigModel):
     """One rule.
 
     Attributes:
         match: What it is for.
         to: Names of channels.
-        suppress: After a message about an asset and condition, how long another incident of the
-            same asset and condition is held back.
-        group_by: What incidents have to have in common to be told in one message.
-        wait: How long a message waits for others to join it.
-        go_on: Whether later rules are looked at too.
-        line: Where it stands in the file.
+        suppress: Minimum time between two messages about the same asset and condition.
+        group: Which incidents share a message; None: those of one asset that open at one time.
+        go_on: Whether later rules apply too; ``continue`` in the file.
     """
 
-    match: Match
-    to: tuple[str, ...]
-    suppress: timedelta = timedelta()
-    group_by: tuple[GroupBy, ...] = ()
-    wait: timedelta = timedelta()
-    go_on: bool = False
-    line: int = 0
+    match: Match = Match()
+    to: OneOrMore[Text]
+    suppress: Duration = timedelta()
+    group: Group | None = None
+    go_on: StrictBool = Field(default=False, alias="continue")
+
+
+PlacedRoute: TypeAlias = tuple[int, Route]
+"""A rule and its line in the file."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A channel that is to be told of an incident.
+    """A channel that gets an incident's message.
 
     Attributes:
         channel: Its name.
         suppress: See `Route`.
-        wait: See `Route`.
-        pack: Messages with the same one go out together; None goes out alone.
+        wait: See `Group`.
+        pack: Messages of the same pack go out together; None goes out alone.
     """
 
     channel: str
@@ -123,24 +161,22 @@ class Target:
     pack: str | None = None
 
 
-def targets(routes: Sequence[Route], incident: Incident, subject: Subject) -> list[Target]:
-    """The channels for an incident, each once; the log where no rule fits.
-
-    What is found wrong with one asset at one time goes out together without being asked to.
-    """
+def targets(routes: Sequence[PlacedRoute], incident: Incident, subject: Subject) -> list[Target]:
+    """The channels for an incident, each once; the log if no rule fits."""
     found: dict[str, Target] = {}
-    for route in routes:
+    for line, route in routes:
         if not route.match.fits(incident, subject):
             continue
-        pack = _pack(route, incident, subject)
+        wait = route.group.wait if route.group else timedelta()
+        pack = _pack(line, route.group, incident, subject)
         for channel in route.to:
-            found.setdefault(channel, Target(channel, route.suppress, route.wait, pack))
+            found.setdefault(channel, Target(channel, route.suppress, wait, pack))
         if not route.go_on:
             break
     return list(found.values()) or [Target(LOG)]
 
 
-def _pack(route: Route, incident: Incident, subject: Subject) -> str:
+def _pack(line: int, group: Group | None, incident: Incident, subject: Subject) -> str:
     values = {
         "project": subject.project,
         "asset": subject.asset,
@@ -148,11 +184,11 @@ def _pack(route: Route, incident: Incident, subject: Subject) -> str:
         "severity": incident.severity,
         "kind": incident.condition.kind,
     }
-    by = route.group_by or ("asset",)
-    return "|".join([str(route.line), *(f"{each}={values[each]}" for each in by)])
+    by = group.by if group else ("asset",)
+    return "|".join([str(line), *(f"{each}={values[each]}" for each in by)])
 
 
-def _any_fits(patterns: tuple[str, ...], values: tuple[str, ...]) -> bool:
+def _any_fits(patterns: Sequence[str], values: Sequence[str]) -> bool:
     return not patterns or any(
         fnmatchcase(value, pattern) for value in values for pattern in patterns
     )

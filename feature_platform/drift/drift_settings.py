@@ -1,22 +1,41 @@
-"""What drift is measured against and how much of it matters, view by view."""
+"""What drift is measured against and how much of it matters, per feature view."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import date, timedelta
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeAlias
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StrictInt,
+    ValidationInfo,
+    with_config,
+)
+
+from feature_platform.core.config_files import (
+    CONFIG,
+    LOCATED,
+    Config,
+    ConfigModel,
+    Text,
+    invalid,
+    read_config,
+)
 from feature_platform.core.windows import Window
 from feature_platform.errors import RepoError
+from feature_platform.statistics.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from feature_platform.repo.project import FeastProject
-    from feature_platform.statistics import Thresholds
 
 FILE = "drift.yaml"
-# Days before a window: a century, which dates can still hold.
+# A century of days, which dates can still hold.
 _MOST = 36_500
+_Count = Annotated[StrictInt, Field(ge=1, le=_MOST)]
 
 
 @dataclass(frozen=True)
@@ -30,13 +49,13 @@ class Trailing:
         gap: Days between them and the window: as many as the features look back. Without it, a
             change is half in the reference before it is whole in the window. At least as many
             as breaches in a row are asked for.
-        at_least: Windows below which nothing can be judged: what a quiet fortnight does not hold
-            is no news in the next.
+        at_least: With fewer windows the verdict is ``insufficient``: a shorter reference does not
+            show the usual variation.
     """
 
-    days: int = 56
-    gap: int = 7
-    at_least: int = 14
+    days: _Count = 56
+    gap: Annotated[StrictInt, Field(ge=0, le=_MOST)] = 7
+    at_least: _Count = 14
 
     def before(self, window: Window) -> list[Window]:
         """The windows that `window` may be compared with, oldest first."""
@@ -47,8 +66,8 @@ class Trailing:
 class SameWeekday:
     """The windows of the same weekday of the weeks before, and no others."""
 
-    weeks: int = 8
-    at_least: int = 4
+    weeks: _Count = 8
+    at_least: _Count = 4
 
     def before(self, window: Window) -> list[Window]:
         """The windows that `window` may be compared with, oldest first."""
@@ -57,58 +76,109 @@ class SameWeekday:
 
 @dataclass(frozen=True)
 class FixedWindow:
-    """The windows from `start` up to `end` (days, UTC), as they were when first asked for."""
+    """The windows from `start` up to `end` (days, UTC), as they were when first read."""
 
-    start: str
-    end: str
+    start: Text
+    end: Text
 
 
 @dataclass(frozen=True)
 class Named:
-    """What ``feature-platform drift --set-reference NAME`` has frozen."""
+    """A reference frozen by ``feature-platform drift --set-reference NAME``."""
 
-    name: str
+    name: Text
 
 
 @dataclass(frozen=True)
 class TrainingSetReference:
-    """What a feature service was last trained on.
+    """The data that a feature service was last trained on.
 
     Attributes:
         service: The service; its newest snapshot counts.
         path: Parquet, a file or a folder of files, relative to the repo, to read instead.
     """
 
-    service: str
-    path: str | None = None
+    service: Text
+    path: Text | None = None
 
 
 ReferenceKind: TypeAlias = Trailing | SameWeekday | FixedWindow | Named | TrainingSetReference
-_KINDS: Mapping[str, type[ReferenceKind]] = {
-    "trailing": Trailing,
-    "same_weekday": SameWeekday,
-    "fixed": FixedWindow,
-    "named": Named,
-    "training_set": TrainingSetReference,
-}
+
+
+class _Reference(ConfigModel):
+    """A reference in ``drift.yaml``: one of these."""
+
+    trailing: Trailing | None = None
+    same_weekday: SameWeekday | None = None
+    fixed: FixedWindow | None = None
+    named: Named | None = None
+    training_set: TrainingSetReference | None = None
+
+
+_SHORT = {"named": "name", "training_set": "service"}
+
+
+def _reference(written: Any) -> ReferenceKind:
+    """Read ``trailing``, ``{trailing: {days: 28}}`` or ``{named: launch}``."""
+    if isinstance(written, str) and written not in (*_SHORT, "fixed"):
+        written = {written: {}}
+    if not isinstance(written, Mapping) or len(written) != 1:
+        raise invalid(
+            "is not a kind of reference",
+            "use one of trailing, same_weekday, fixed: {start: DAY, end: DAY}, named: NAME, "
+            "training_set: SERVICE",
+        )
+    ((name, settings),) = written.items()
+    if isinstance(settings, str) and name in _SHORT:
+        settings = {_SHORT[name]: settings}
+    found = _Reference.model_validate({name: {} if settings is None else settings})
+    kind: ReferenceKind = getattr(found, name)
+    if isinstance(kind, FixedWindow):
+        fixed_window(kind)
+    if isinstance(kind, Trailing | SameWeekday):
+        most = kind.days if isinstance(kind, Trailing) else kind.weeks
+        if kind.at_least > most:
+            raise invalid(
+                f"asks for at_least {kind.at_least} windows and has no more than {most}",
+                f"raise {fields(kind)[0].name}, or lower at_least",
+            )
+    return kind
+
+
+def _thresholds(written: Any) -> Any:
+    """Refuse numbers that would never raise an alarm, or always: no number, negative, NaN."""
+    known = {each.name for each in fields(Thresholds)}
+    for name, value in written.items() if isinstance(written, Mapping) else ():
+        number = value if type(value) in (int, float) else math.nan
+        if name == "alpha":
+            fits, remedy = 0 < number < 1, "use a number between 0 and 1"
+        elif name == "min_rows":
+            fits, remedy = type(value) is int and value >= 1, "use a whole number, 1 or more"
+        else:
+            fits, remedy = value is None or 0 <= number < math.inf, "use a number, or null"
+        if name in known and not fits:
+            raise invalid(f"is {value!r}", remedy, name)
+    return written
 
 
 @dataclass(frozen=True)
 class ViewDrift:
-    """How the drift of a view is judged.
+    """How the drift of a feature view is judged.
 
     Attributes:
         reference: What its windows are compared with.
         thresholds: How large a change matters; None takes the defaults.
         consecutive: Windows in a row that must have drifted before it is an error, not a warning.
         accept_after: Windows in a row that a feature has drifted in after which the change is
-            accepted without anybody's word; None for never. For trailing references.
+            accepted automatically; None for never. For trailing references.
     """
 
-    reference: ReferenceKind = field(default_factory=Trailing)
-    thresholds: "Thresholds | None" = None
-    consecutive: int = 1
-    accept_after: int | None = None
+    reference: Annotated[
+        ReferenceKind, PlainValidator(_reference, json_schema_input_type=_Reference), LOCATED
+    ] = field(default_factory=Trailing)
+    thresholds: Annotated[Thresholds | None, BeforeValidator(_thresholds)] = None
+    consecutive: Annotated[StrictInt, Field(le=_MOST)] = 1
+    accept_after: Annotated[StrictInt, Field(le=_MOST)] | None = None
 
     def __post_init__(self) -> None:
         if self.consecutive < 1:
@@ -129,6 +199,23 @@ class ViewDrift:
             )
 
 
+def _defined(view: str, info: ValidationInfo) -> str:
+    """Refuse a view that the project does not define."""
+    cast("FeastProject", info.context).view(view)
+    return view
+
+
+def _folder(written: Any) -> str:
+    if not isinstance(written, str) or not written.strip():
+        raise invalid(f"is {written!r}", "name a folder")
+    return written
+
+
+_Folder = Annotated[str, PlainValidator(_folder)]
+_EMPTY_IF_NULL = BeforeValidator(lambda written: {} if written is None else written)
+
+
+@with_config(CONFIG)
 @dataclass(frozen=True)
 class DriftSettings:
     """How drift is judged, and where profiles, references and verdicts are kept.
@@ -140,10 +227,13 @@ class DriftSettings:
         training_sets_dir: Where snapshots of training sets are, relative to the repo.
     """
 
-    default: ViewDrift = field(default_factory=ViewDrift)
-    views: Mapping[str, ViewDrift] = field(default_factory=dict)
-    folder: str = "data/drift"
-    training_sets_dir: str = "data/training_sets"
+    default: Annotated[ViewDrift, _EMPTY_IF_NULL, LOCATED] = field(default_factory=ViewDrift)
+    views: Annotated[
+        Mapping[Annotated[Text, AfterValidator(_defined), LOCATED], Annotated[ViewDrift, LOCATED]],
+        _EMPTY_IF_NULL,
+    ] = field(default_factory=dict)
+    folder: _Folder = "data/drift"
+    training_sets_dir: _Folder = "data/training_sets"
 
     def of(self, view: str) -> ViewDrift:
         """The settings of one view."""
@@ -151,140 +241,31 @@ class DriftSettings:
 
     @classmethod
     def load(cls, project: "FeastProject") -> "DriftSettings":
-        """What the repo says in ``drift.yaml``; the defaults where it has none.
+        """Read ``drift.yaml`` of the repo; the defaults without such a file.
 
         Raises:
             RepoError: The file is broken, or names what the project does not have.
         """
         path = project.repo_dir / FILE
-        if not path.is_file():
-            return cls()
-        import yaml
-
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            said = " ".join(str(error).split())
-            raise RepoError(f"'{FILE}'", f"cannot be read: {said}", "correct it there") from error
-        return cls.parse(content, project)
+        return read_config(path, RepoError).check(cls, project) if path.is_file() else cls()
 
     @classmethod
     def parse(cls, content: Any, project: "FeastProject") -> "DriftSettings":
-        """Settings as ``drift.yaml`` or a component writes them.
+        """Read the same settings as a component gives them.
 
         Raises:
             RepoError: A setting is unknown or not what it should be.
         """
-        said = _mapping(content, "drift settings", [each.name for each in fields(cls)])
-        found = {name: value for name, value in said.items() if name not in ("default", "views")}
-        for name, value in found.items():
-            if not isinstance(value, str) or not value.strip():
-                raise RepoError("drift settings", f"{name} is {value!r}", "name a folder")
-        written = said.get("views")
-        if not isinstance(written, Mapping | None):
-            raise RepoError(
-                "drift settings", f"views is {written!r}", "write each as NAME: {reference: ...}"
-            )
-        views = {}
-        for name, each in (written or {}).items():
-            project.view(str(name))
-            views[str(name)] = _view_drift(each, f"drift of view '{name}'")
-        plain = said.get("default")
-        default = _view_drift({} if plain is None else plain, "drift, default")
-        return cls(default=default, views=views, **found)
-
-
-def _view_drift(content: Any, subject: str) -> ViewDrift:
-    said = _mapping(content, subject, [each.name for each in fields(ViewDrift)])
-    found: dict[str, Any] = {}
-    if "consecutive" in said:
-        found["consecutive"] = _whole(said["consecutive"], subject, "consecutive")
-    if said.get("accept_after") is not None:
-        found["accept_after"] = _whole(said["accept_after"], subject, "accept_after")
-    if "reference" in said:
-        found["reference"] = _reference(said["reference"], subject)
-    if "thresholds" in said:
-        from feature_platform.statistics import Thresholds
-
-        known = [each.name for each in fields(Thresholds)]
-        numbers = _mapping(said["thresholds"], f"{subject}, thresholds", known)
-        for name, value in numbers.items():
-            _check_threshold(name, value, f"{subject}, thresholds")
-        found["thresholds"] = Thresholds(**numbers)
-    return ViewDrift(**found)
-
-
-def _check_threshold(name: str, value: Any, subject: str) -> None:
-    """Refuse what would never alarm or always, without a word: no number, negative, NaN."""
-    if name == "min_rows":
-        _whole(value, subject, name)
-        return
-    usual = name != "alpha"
-    remedy = "use a number, or null" if usual else "use a number between 0 and 1"
-    if value is None and usual:
-        return
-    if type(value) not in (int, float) or not 0 <= value < math.inf:
-        raise RepoError(subject, f"{name} is {value!r}", remedy)
-    if not usual and not 0 < value < 1:
-        raise RepoError(subject, f"{name} is {value!r}", remedy)
-
-
-def _reference(content: Any, subject: str) -> ReferenceKind:
-    """``trailing``, or ``{trailing: {days: 28}}``, or ``{named: launch}``."""
-    kinds = ", ".join(_KINDS)
-    if isinstance(content, str):
-        content = {content: {}}
-    if not isinstance(content, dict) or len(content) != 1:
-        raise RepoError(f"{subject}, reference", f"is {content!r}", f"use one of {kinds}")
-    ((name, said),) = content.items()
-    kind = _KINDS.get(str(name))
-    if kind is None:
-        near = get_close_matches(str(name), _KINDS, n=1)
-        raise RepoError(
-            f"{subject}, reference",
-            f"'{name}' is no kind of reference",
-            f"did you mean '{near[0]}'?" if near else f"use one of {kinds}",
-        )
-    names = [each.name for each in fields(kind)]
-    if isinstance(said, str):
-        said = {names[0]: said}
-    found = _mapping(said or {}, f"{subject}, reference {name}", names)
-    whole = kind in (Trailing, SameWeekday)
-    found = {
-        key: _whole(value, f"{subject}, reference {name}", key) if whole else str(value)
-        for key, value in found.items()
-    }
-    try:
-        made: ReferenceKind = kind(**found)
-    except TypeError:
-        raise RepoError(
-            f"{subject}, reference {name}",
-            f"lacks some of {', '.join(names)}",
-            f"write {name}: {{{', '.join(f'{each}: ...' for each in names)}}}",
-        ) from None
-    if isinstance(made, FixedWindow):
-        fixed_window(made)
-    if isinstance(made, Named | TrainingSetReference) and not found[names[0]].strip():
-        raise RepoError(f"{subject}, reference {name}", "is empty", f"write {name}: NAME")
-    if isinstance(made, Trailing | SameWeekday):
-        most = made.days if isinstance(made, Trailing) else made.weeks
-        if made.at_least > most:
-            raise RepoError(
-                f"{subject}, reference {name}",
-                f"asks for at_least {made.at_least} windows and has no more than {most}",
-                f"raise {names[0]}, or lower at_least",
-            )
-    return made
+        return Config(content, RepoError, "drift settings").check(cls, project)
 
 
 def fixed_window(kind: FixedWindow) -> Window:
     """The window of a fixed reference.
 
     Raises:
-        RepoError: It has no days, or the end is not after the start.
+        RepoError: It has no days.
+        WindowError: The end is not after the start.
     """
-    from datetime import UTC, datetime, time
-
     try:
         start, end = (date.fromisoformat(str(each)) for each in (kind.start, kind.end))
     except ValueError as error:
@@ -300,26 +281,3 @@ def _earlier(window: Window, days: Sequence[int]) -> list[Window]:
         Window(window.start - timedelta(days=each), window.end - timedelta(days=each))
         for each in days
     ]
-
-
-def _mapping(content: Any, subject: str, known: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(content, Mapping):
-        raise RepoError(subject, f"is {content!r}", f"use some of {', '.join(known)}")
-    for key in content:
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            raise RepoError(
-                subject,
-                f"has the unknown setting '{key}'",
-                f"did you mean '{near[0]}'?" if near else f"use some of {', '.join(known)}",
-            )
-    return dict(content)
-
-
-def _whole(value: Any, subject: str, name: str) -> int:
-    least = 0 if name == "gap" else 1
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise RepoError(subject, f"{name} is {value!r}", f"use a whole number, {least} or more")
-    if name != "min_rows" and value > _MOST:
-        raise RepoError(subject, f"{name} is {value!r}", f"use {_MOST} at most")
-    return value

@@ -251,8 +251,7 @@ def partitions_of(view: Any, windows: Sequence[Window]) -> list[Window]:
         view: The feature view, whose tag ``dagster/partitions`` says how long they are.
         windows: Merged windows.
     """
-    hourly = read_settings(str(view.name), view.tags).partitions == "hourly"
-    length = timedelta(hours=1) if hourly else timedelta(days=1)
+    length = read_settings(str(view.name), view.tags).length
     found: list[Window] = []
     for window in windows:
         start = window.start

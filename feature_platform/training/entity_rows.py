@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import with_config
 
+from feature_platform.core.config_files import CONFIG, Duration
 from feature_platform.core.windows import Window
 from feature_platform.errors import RepoError, SourceError
+from feature_platform.repo.cadences import CADENCES, Cadence
 from feature_platform.repo.service_layout import FIRST_TIME
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ Bind = Any
 """``bind(connection, window)`` of a repo's ``raw_tables.py``."""
 
 
+@with_config(CONFIG)
 @dataclass(frozen=True)
 class EntityRows:
     """Where the entity rows of a service come from; give one of the first three.
@@ -49,8 +53,8 @@ class EntityRows:
     label_view: str | None = None
     timestamp: str = "event_timestamp"
     label: str | None = None
-    partitions: Literal["daily", "hourly"] | None = None
-    lookahead: timedelta = timedelta(0)
+    partitions: Cadence | None = None
+    lookahead: Duration = timedelta(0)
 
     def __post_init__(self) -> None:
         given = [name for name in ("path", "sql", "label_view") if getattr(self, name)]
@@ -64,7 +68,7 @@ class EntityRows:
             raise RepoError(
                 f"entity rows of '{self.sql}'",
                 "are SQL for a window, and no windows are asked for",
-                "give partitions='daily' or 'hourly'",
+                f"give partitions={' or '.join(map(repr, CADENCES))}",
             )
 
     @property

@@ -152,7 +152,7 @@ def test_the_command_fits_what_is_wrong(desk: "Desk", receiver: "Receiver"):
         "lost-online-store.md",
         "stale-view.md",
     ]
-    assert "served: what is online differs" in said[0]["effect"]
+    assert "served: online values differ from the source" in said[0]["effect"]
 
 
 def test_a_stale_view_is_told_once_though_dagster_s_policy_finds_it_too(

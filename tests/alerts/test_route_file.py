@@ -1,9 +1,14 @@
 """A route file that is wrong is refused at start-up, with its line and what to do."""
 
 import os
+import re
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from worlds.places import ROOT
 
 from feature_platform.alerts.channels.webhook import WebhookChannel
@@ -52,10 +57,13 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_a_good_file_is_taken_as_it_is(tmp_path: Path):
     plan = load_alerts(write(tmp_path, GOOD), ENVIRONMENT)
     assert set(plan.channels) == {"team", "page", "hook", "quiet", "log"}
-    assert [route.to for route in plan.routes] == [("page", "team"), ("team",), ("log",)]
-    assert plan.routes[0].suppress.total_seconds() == 1800
-    assert plan.routes[1].wait.total_seconds() == 90
-    assert plan.routes[1].go_on
+    assert [route.to for _, route in plan.routes] == [("page", "team"), ("team",), ("log",)]
+    (_, first), (line, second), _ = plan.routes
+    assert first.suppress.total_seconds() == 1800
+    assert second.group is not None
+    assert second.group.wait.total_seconds() == 90
+    assert second.go_on
+    assert line == 13
     assert plan.places.runbooks == "https://wiki.example.com/runbooks"
     assert plan.every.total_seconds() == 30
     assert plan.state == tmp_path / "state" / "alerts.sqlite"
@@ -66,7 +74,7 @@ def test_secrets_come_from_the_process_environment(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv(name, value)
     channel = load_alerts(write(tmp_path, GOOD)).channels["hook"]
     assert isinstance(channel, WebhookChannel)
-    assert channel.secret.value == os.environ["KEY"]
+    assert channel.secret.get_secret_value() == os.environ["KEY"]
 
 
 WRONG = [
@@ -75,16 +83,16 @@ WRONG = [
     ("ui: https://", "ui: http://", 1, "not encrypted.*use https"),
     ("ui: https://", "ui: https://me:pw@", 1, "credentials in it"),
     ("wiki.example.com/r", "wiki.example.com:x/r", 2, "is not an address"),
-    ("state: state/", "every: soon\nstate: state/", 3, "'every' is 'soon'.*90s"),
-    ("type: slack", "type: slak", 5, "is 'slak'.*did you mean 'slack'"),
-    ("team: {type: slack, ", "team: {", 5, "channel 'team' lacks 'type'"),
+    ("state: state/", "every: soon\nstate: state/", 3, "every is 'soon'.*90s"),
+    ("type: slack", "type: slak", 5, "channels.team.type is 'slak'.*did you mean 'slack'"),
+    ("team: {type: slack, ", "team: {", 5, "channels.team lacks 'type'.*slack"),
     ("  team:", "  our team:", 5, "odd name"),
     ("url_env: SLACK_URL", "url: https://hooks.example.com", 5, "address is a secret.*url_env"),
     ("url_env: SLACK_URL", "url_env: NOT_THERE", 5, "names NOT_THERE.*set NOT_THERE"),
     ("url_env: SLACK_URL", "url_env: EMPTY", 5, "names EMPTY"),
     ("url_env: SLACK_URL", "url_env: FTP", 5, "is not an address"),
     ("url_env: SLACK_URL", f"url_env: https://{SECRET}", 5, "not the name of an environment"),
-    (", routing_key_env: KEY", "", 6, "channel 'page' lacks 'routing_key_env'"),
+    (", routing_key_env: KEY", "", 6, "channels.page lacks 'routing_key_env'"),
     ("routing_key_env: KEY", f"routing_key: {SECRET}", 6, "unknown field 'routing_key'"),
     ("_key_env: KEY", "_key_env: KEY, url: 'http://127.0.0.1'", 6, "not encrypted; use https$"),
     ("secret_env: KEY", "secret_env: SHORT", 7, "fewer than 8 characters; set SHORT"),
@@ -93,13 +101,18 @@ WRONG = [
     ("hooks.example.com/x", "", 7, "is 'https://', which is not an address"),
     ("  hook:", "  page:", 7, "'page' stands twice"),
     ("type: log}", "type: log, level: info}", 8, "unknown field 'level'"),
-    ("to: [page, team]", "to: [page, tema]", 11, "route 1 goes to the channel 'tema'.*'team'"),
+    (
+        "to: [page, team]",
+        "to: [page, tema]",
+        11,
+        r"to\[1\] is 'tema'.*did you mean 'team'",
+    ),
     ("to: [page, team]", "to: []", 11, "is empty.*name a channel"),
-    ("suppress: 30m", "suppress: 30", 12, "is '30'.*90s, 5m"),
+    ("suppress: 30m", "suppress: 30", 12, "suppress is 30.*90s, 5m"),
     ("severity: error", "severity: critical", 10, "is 'critical'.*warn, error"),
     ("severity: error", "kind: [tick, missed]", 10, "is 'missed'.*gave_up, rebuild, tick"),
-    ("tag: {tier: [gold, silver]}", "tag: tier=gold", 10, "'tag' is not a mapping"),
-    ("suppress: 30m", "group: {by: owner}", 12, "PagerDuty gets an alert for each.*remove"),
+    ("tag: {tier: [gold, silver]}", "tag: tier=gold", 10, "match.tag is not a mapping"),
+    ("suppress: 30m", "group: {by: owner}", 12, "takes one incident at a time; remove it"),
     ("08:00-24:00", "8-18", 15, "is '8-18'.*08:00-18:00"),
     ("08:00-24:00", "08:00-24:30", 15, "is '08:00-24:30'"),
     ("08:00-24:00", "08:00-08:00", 15, "is '08:00-08:00'"),
@@ -109,10 +122,15 @@ WRONG = [
     ("by: [owner, kind]", "by: [owner, team]", 19, "is 'team'"),
     ("wait: 90s", "wait: -1s", 19, "is '-1s'"),
     ("continue: true", "continue: maybe", 20, "is 'maybe'.*true or false"),
-    ("    to: team\n", "", 13, "route 2 lacks 'to'"),
-    ("  - to: log", "  - log", 21, "route 3 is not a mapping"),
-    ("  - to: log", "  - to: [log", 22, "is no plain YAML"),
-    ("type: log}", "type: !!python/name:os.system}", 8, "is no plain YAML"),
+    ("    to: team\n", "", 13, r"routes\[1\] lacks 'to'"),
+    ("  - to: log", "  - log", 21, r"routes\[2\] is not a mapping"),
+    ("  - to: log", "  - to: [log", 22, "is not plain YAML"),
+    ("type: log}", "type: !!python/name:os.system}", 8, "is not plain YAML"),
+    ("{type: log}", f"[{SECRET}}}", 8, "is not plain YAML"),
+    ("{type: log}", SECRET, 8, "channels.quiet is not a mapping"),
+    ("{type: log}", f"{{type: [{SECRET}]}}", 8, "quiet.type is not a single value.*webhook, log"),
+    ("{type: log}", "\n    url_env: FTP\n    type: slak", 10, "quiet.type is 'slak'"),
+    ("url_env: SLACK_URL", f"url_env: [{SECRET}]", 5, "not the name of an environment"),
 ]
 
 
@@ -125,7 +143,39 @@ def test_a_mistake_is_named_with_its_line_and_remedy(
     with pytest.raises(AlertError, match=said) as caught:
         load_alerts(path, ENVIRONMENT)
     assert str(caught.value).startswith(f"{path}:{line}: ")
-    assert SECRET not in str(caught.value)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def refusal(path: Path) -> str:
+    """The error of a route file, if it has one."""
+    try:
+        load_alerts(path, ENVIRONMENT)
+    except AlertError as error:
+        return str(error)
+    return ""
+
+
+def places(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    pairs = enumerate(content) if isinstance(content, list) else getattr(content, "items", tuple)()
+    for name, value in pairs:
+        yield (*place, name)
+        yield from places(value, (*place, name))
+
+
+@pytest.mark.parametrize("place", places(yaml.safe_load(GOOD)), ids=str)
+def test_whatever_stands_in_a_place_is_taken_or_named_with_its_line(
+    place: tuple[Any, ...], tmp_path: Path
+):
+    for value in (None, 1, True, "", "odd", [], ["odd"], [None], {}, {"odd": ["odd"]}, [[{}]]):
+        content: Any = yaml.safe_load(GOOD)
+        parent = content
+        for name in place[:-1]:
+            parent = parent[name]
+        parent[place[-1]] = value
+        path = write(tmp_path, yaml.safe_dump(content))
+        said = refusal(path) or f"{path}:1: none"
+        assert re.match(rf"{re.escape(str(path))}:[1-9][0-9]*: [^:]", said)
+        assert SECRET not in said
 
 
 @pytest.mark.parametrize(
@@ -135,8 +185,9 @@ def test_a_mistake_is_named_with_its_line_and_remedy(
         ("# nothing\n", "the file is empty"),
         ("channels: {}\n", "lacks 'routes'"),
         ("- a\n- b\n", "the file is not a mapping"),
-        ("routes: \x00\n", "is no plain YAML"),
-        ("routes: &all [*all]\n", "is no plain YAML"),
+        ("routes: \x00\n", "is not plain YAML"),
+        ("routes: &all [*all]\n", "is not a mapping"),
+        ("routes: {to: log, match: &m {tag: *m}}\n", "is not a text"),
     ],
 )
 def test_a_file_that_is_no_route_file_is_refused(text: str, said: str, tmp_path: Path):

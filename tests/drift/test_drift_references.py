@@ -187,15 +187,16 @@ def test_thresholds_and_consecutive_windows_can_be_written(riding: "Sample"):
         ({"views": {"ridin": {}}}, "choose one of: riding"),
         ({"default": {"reference": "trailling"}}, "did you mean 'trailing'?"),
         ({"default": {"reference": {"trailing": {"day": 3}}}}, "did you mean 'days'?"),
-        ({"default": {"reference": {"trailing": {"days": 0}}}}, "use a whole number, 1 or more"),
-        ({"default": {"reference": "named"}}, "lacks some of name"),
+        ({"default": {"reference": {"trailing": {"days": 0}}}}, "days is 0; use 1 or more"),
+        ({"default": {"reference": "named"}}, "named: NAME"),
+        ({"default": {"reference": {"named": {}}}}, "named lacks 'name'"),
         ({"default": {"reference": {"fixed": {"start": "May", "end": "June"}}}}, "YYYY-MM-DD"),
         ({"default": {"consecutive": True}}, "use a whole number"),
         ({"default": {"thresholds": {"psy": 1}}}, "did you mean 'psi'?"),
         ({"default": {"thresholds": {"psi": "much"}}}, "use a number, or null"),
         (["default"], "use some of default, views"),
         ({"default": []}, "use some of reference"),
-        ({"views": ["riding"]}, "write each as NAME"),
+        ({"views": ["riding"]}, "views is not a mapping; write NAME: VALUE"),
         ({"views": {1: {}}}, "choose one of: riding"),
         ({"folder": 3}, "folder is 3; name a folder"),
         ({"folder": " "}, "name a folder"),
@@ -205,7 +206,7 @@ def test_thresholds_and_consecutive_windows_can_be_written(riding: "Sample"):
         ({"default": {"thresholds": {"alpha": None}}}, "use a number between 0 and 1"),
         ({"default": {"thresholds": {"alpha": 2}}}, "use a number between 0 and 1"),
         ({"default": {"thresholds": {"min_rows": None}}}, "use a whole number"),
-        ({"default": {"reference": {"named": ""}}}, "is empty; write named: NAME"),
+        ({"default": {"reference": {"named": ""}}}, "default.reference.named is empty"),
         ({"default": {"reference": {"trailing": {"days": 10**9}}}}, "use 36500 at most"),
         ({"default": {"reference": {"trailing": {"days": 5}}}}, "has no more than 5"),
         ({"default": {"reference": {"same_weekday": {"weeks": 3}}}}, "has no more than 3"),
@@ -215,6 +216,39 @@ def test_what_cannot_be_meant_is_an_error_with_a_remedy(said: Any, problem: str,
     with pytest.raises(RepoError) as caught:
         DriftSettings.parse(said, riding.project)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("default:\n  thresholds:\n    psi: 0.1\n    ks: -1\n", 4, "default.thresholds.ks is -1"),
+        ("folder: x\ndefault:\n  reference: {trailing: {day: 3}}\n", 3, "did you mean 'days'?"),
+        ("views:\n  riding: {}\n  ridin: {}\n", 3, "choose one of: riding"),
+        ("folder: x\ndefault: {consecutive: 2, accept_after: 1}\n", 2, "accept_after is 1"),
+        ("folder: x\nfolder: y\n", 2, "'folder' stands twice"),
+        ("# nothing\n", 1, "the file is empty; use some of default, views"),
+        ("default: [\n", 2, "is not plain YAML"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_its_line(
+    text: str, line: int, problem: str, make_repo: Callable[..., "Sample"]
+):
+    sample = make_repo({"views.py": VIEWS, "drift.yaml": text})
+    with pytest.raises(RepoError) as caught:
+        DriftSettings.load(sample.project)
+    assert str(caught.value).startswith(f"{sample.repo / 'drift.yaml'}:{line}: ")
+    assert problem in str(caught.value)
+
+
+def test_settings_of_a_view_can_start_from_others_by_a_merge_key(
+    make_repo: Callable[..., "Sample"],
+):
+    text = "default: &all {consecutive: 2, reference: same_weekday}\nviews:\n  riding:\n    "
+    text += "<<: *all\n    reference: {fixed: {start: 2026-01-01, end: 2026-02-01}}\n"
+    found = DriftSettings.load(make_repo({"views.py": VIEWS, "drift.yaml": text}).project)
+    assert found.default == ViewDrift(SameWeekday(), consecutive=2)
+    assert found.of("riding").reference == FixedWindow("2026-01-01", "2026-02-01")
+    assert found.of("riding").consecutive == 2
 
 
 def test_a_fixed_reference_that_ends_before_it_starts_is_refused(riding: "Sample"):

@@ -101,7 +101,7 @@ def test_a_view_whose_upstream_is_dead_is_told_with_the_check_that_stops_it(
     assert "check 'keys' of source 'payments_rows' fails: " in message["what"]
     assert f"{scene.key(-3)} failed: " in message["what"]
     assert message["title"].endswith("feature view 'payments': stale")
-    assert message["effect"] == "served: values online are older than promised"
+    assert message["effect"] == "served: online values are older than promised"
     assert message["runbook"] == f"docs/runbooks/{page.page}"
     assert " backfill --repo " in message["command"]
 

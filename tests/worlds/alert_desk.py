@@ -107,7 +107,7 @@ SUBJECTS = {
             owners=("team:risk",),
             tags={"tier": "gold"},
             views=("activity",),
-            cadence="daily",
+            partition=timedelta(days=1),
         ),
         Subject(
             "fraud/feature_views/activity",
@@ -117,7 +117,7 @@ SUBJECTS = {
             owners=("team:risk", "ann@example.com"),
             tags={"tier": "gold"},
             views=("activity",),
-            cadence="daily",
+            partition=timedelta(days=1),
             upstream=("fraud/sources/clicks", "fraud/registry"),
             profile="gcp",
             remedies=remedies("feature_view", [each.name for each in CHECKS["feature_view"]]),

@@ -1,20 +1,25 @@
-"""What every channel is: something that takes a delivery, or says why not."""
+"""The base of channels: fields in the route file, and `send`."""
 
+import importlib
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from functools import partial
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo, model_validator
+
 from feature_platform.alerts.outbox import Delivery
-from feature_platform.core.config_files import Node
+from feature_platform.core.config_files import ConfigModel, invalid, read_text
+from feature_platform.errors import MissingPackageError
 
 TIMEOUT = 5.0
 """Seconds a channel waits for each answer of a server."""
 DEADLINE = 10.0
-"""Seconds a delivery may take in all, however slowly a server drips."""
+"""Seconds a delivery may take in all, however slowly a server answers."""
 
 # A shorter one would be guessed, and found in words that have nothing to do with it.
 _SHORTEST = 8
@@ -24,7 +29,7 @@ class ChannelError(Exception):
     """A channel did not take a delivery.
 
     Attributes:
-        reason: Why, in words that hold no secret.
+        reason: Why, without secrets.
         outage: Whether the channel takes nothing at all now, rather than just not this delivery.
         after: When it asked to be tried again.
     """
@@ -36,96 +41,105 @@ class ChannelError(Exception):
         super().__init__(reason)
 
 
-class Channel(Protocol):
-    """A way to tell people."""
+class Channel(ConfigModel, ABC):
+    """A channel as the route file describes it; its fields are those of the file.
 
-    @property
-    def name(self) -> str:
-        """What rules call it."""
+    A subclass gives `type` its one value, and is listed in `channel_types`.
 
-    @property
-    def takes_many(self) -> bool:
-        """Whether a delivery may hold several messages."""
+    Attributes:
+        takes_many: Whether a delivery may hold several messages.
+        client: The module of a client from the extra ``alerts``, if it needs one.
+        type: The type of channel.
+    """
 
+    takes_many: ClassVar[bool] = True
+    client: ClassVar[str | None] = None
+
+    type: str
+
+    @model_validator(mode="after")
+    def _has_its_client(self) -> Self:
+        try:
+            if self.client:
+                importlib.import_module(self.client)
+        except ImportError as error:
+            raise MissingPackageError(
+                f"alert channel of type '{self.type}'",
+                f"needs {self.client}, which is not installed",
+                "pip install 'feature-platform[alerts]'",
+            ) from error
+        return self
+
+    @abstractmethod
     def send(self, delivery: Delivery) -> None:
-        """Tell what is in a delivery.
+        """Send a delivery.
 
         Raises:
             ChannelError: It was not taken, or it is not known whether it was.
         """
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A value that never shows: not in ``repr``, so not in an error or a log either."""
-
-    value: str = field(repr=False)
-
-
-def from_environment(node: Node, environment: Mapping[str, str], what: str) -> Secret:
-    """The secret whose variable a field names.
-
-    Args:
-        node: The field.
-        environment: Where secrets are.
-        what: What the secret is, for the remedy.
-
-    Raises:
-        AlertError: The field is no name of a variable, or the variable is missing or too short.
-    """
-    name = node.text()
-    if not name.isidentifier():
+def _read_variable(name: Any, info: ValidationInfo, what: str) -> str:
+    if not isinstance(name, str) or not name.isidentifier():
         # Not repeated in the error: somebody may have put the secret itself there.
-        raise node.error(
+        raise invalid(
             "is not the name of an environment variable",
             f"put {what} into the environment, and the variable's name here",
         )
-    if not environment.get(name, "").strip():
-        raise node.error(
+    environment: Mapping[str, str] = info.context or {}
+    value = environment.get(name, "").strip()
+    if not value:
+        raise invalid(
             f"names {name}, which the environment does not have",
             f"set {name} to {what} wherever the code location is loaded",
         )
-    value = environment[name].strip()
     if len(value) < _SHORTEST:
-        raise node.error(
+        raise invalid(
             f"names {name}, whose value has fewer than {_SHORTEST} characters",
             f"set {name} to {what}, whole",
         )
-    return Secret(value)
+    return value
 
 
-def web_address(node: Node, address: str, *, secret: bool = False, plain_here: bool = True) -> str:
-    """An address that may be sent to: https, or http on this machine.
+def from_environment(what: str) -> BeforeValidator:
+    """Read a field, the name of an environment variable, as its value: `what`, in remedies."""
+    return BeforeValidator(partial(_read_variable, what=what))
 
-    Args:
-        node: The field that names it.
-        address: The address.
-        secret: Whether no error may repeat it.
-        plain_here: Whether http is good enough on this machine.
+
+def web_address(address: Any, *, secret: bool = False, plain_here: bool = True) -> str:
+    """Check an address: https, or with `plain_here` http on this machine.
 
     Raises:
-        AlertError: It is another.
+        PydanticCustomError: It is another; without the address if it is `secret`.
     """
-    said = "holds an address that" if secret else f"is '{address}', which"
+    url = read_text(address)
+    said = "holds an address that" if secret else f"is '{url}', which"
+    wrong = invalid(f"{said} is not an address", "write it as https://host/path")
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(url)
         host, _port = parts.hostname or "", parts.port
     except ValueError:
-        raise node.error(
-            f"{said.removesuffix(', which')} is not an address" if secret else "is not an address",
-            "write it as https://host/path",
-        ) from None
-    local = plain_here and host in ("localhost", "::1", "127.0.0.1")
+        raise wrong from None
     if not host or parts.scheme not in ("http", "https"):
-        raise node.error(f"{said} is not an address", "write it as https://host/path")
-    if parts.scheme == "http" and not local:
-        remedy = "use https; http is for this machine alone" if plain_here else "use https"
-        raise node.error(f"{said} is not encrypted", remedy)
+        raise wrong
     if parts.username or parts.password:
-        raise node.error(
-            "holds an address with credentials in it", "use a secret in the environment"
-        )
-    return address
+        raise invalid("holds an address with credentials in it", "use a secret in the environment")
+    if parts.scheme == "http" and not (plain_here and host in ("localhost", "::1", "127.0.0.1")):
+        remedy = "use https; http is for this machine alone" if plain_here else "use https"
+        raise invalid(f"{said} is not encrypted", remedy)
+    return url
+
+
+WebAddress = Annotated[
+    str, BeforeValidator(web_address), AfterValidator(lambda address: address.rstrip("/"))
+]
+"""An address that is no secret, without a slash at its end."""
+SecretAddress = Annotated[
+    SecretStr,
+    BeforeValidator(partial(web_address, secret=True)),
+    from_environment("the webhook's address"),  # runs first
+]
+"""An address in the environment."""
 
 
 def answered(status: int, retry_after: str | None = None) -> None:
@@ -147,7 +161,7 @@ def answered(status: int, retry_after: str | None = None) -> None:
 
 
 def in_time(send: Callable[[], None]) -> None:
-    """Run `send`, but wait no longer than `DEADLINE`, whatever it is stuck at.
+    """Run `send`, but wait no longer than `DEADLINE` for it.
 
     Raises:
         ChannelError: From `send`; or it was not done in time, and may still succeed.
@@ -173,7 +187,7 @@ def in_time(send: Callable[[], None]) -> None:
 
 
 def silent_logger() -> logging.Logger:
-    """A logger that nothing comes out of, for clients that log what they send."""
+    """A logger that writes nothing, for clients that log what they send."""
     logger = logging.Logger("silent", logging.CRITICAL + 1)  # noqa: LOG001  of one client alone
     logger.addHandler(logging.NullHandler())
     logger.propagate = False

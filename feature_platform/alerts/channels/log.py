@@ -1,27 +1,21 @@
-"""The log of the process that delivers: always there, and never out of order."""
+"""The log of the process that delivers, which always works."""
 
 import logging
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Literal
 
+from feature_platform.alerts.channels.base import Channel
 from feature_platform.alerts.outbox import Delivery
 
 
-@dataclass(frozen=True)
-class LogChannel:
-    """Writes each message as one record, an error or a warning as the incident is."""
+class LogChannel(Channel):
+    """Writes each message as one record to the logger ``feature_platform.alerts``."""
 
-    takes_many: ClassVar[bool] = True
-
-    name: str
-    logger: logging.Logger = field(
-        default_factory=lambda: logging.getLogger("feature_platform.alerts")
-    )
+    type: Literal["log"] = "log"
 
     def send(self, delivery: Delivery) -> None:
         """Log the delivery's messages; see `Channel`."""
+        logger = logging.getLogger("feature_platform.alerts")
         for message in delivery.messages:
-            level = logging.ERROR if message.severity == "error" else logging.WARNING
-            # As loud as the opening may be heard, so that its end is heard too.
-            level = logging.WARNING if message.kind == "resolve" else level
-            self.logger.log(level, "%s", message.text())
+            # The end is as loud as a warning, so that it is heard where the opening was.
+            error = message.severity == "error" and message.kind == "open"
+            logger.log(logging.ERROR if error else logging.WARNING, "%s", message.text())

@@ -1,13 +1,15 @@
 """PagerDuty, through Events API v2."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
 
 from feature_platform.alerts.channels.base import (
     TIMEOUT,
+    Channel,
     ChannelError,
-    Secret,
+    WebAddress,
     answered,
     from_environment,
     silent_logger,
@@ -15,56 +17,32 @@ from feature_platform.alerts.channels.base import (
 )
 from feature_platform.alerts.messages.message import Message
 from feature_platform.alerts.outbox import Delivery
-from feature_platform.core.config_files import Node
-from feature_platform.errors import MissingPackageError
 
 # PagerDuty refuses longer summaries and dedup keys.
 _MAX_SUMMARY = 1024
 _MAX_KEY = 255
+# Its client takes nothing else.
+_HTTPS = BeforeValidator(partial(web_address, plain_here=False))
 
 
-@dataclass(frozen=True)
-class PagerDutyChannel:
+class PagerDutyChannel(Channel):
     """Triggers and resolves alerts of one service; asset and check are the dedup key."""
 
     takes_many: ClassVar[bool] = False
+    client: ClassVar[str] = "pagerduty"
 
-    name: str
-    routing_key: Secret
-    url: str | None = None
-
-    @classmethod
-    def from_fields(
-        cls, name: str, node: Node, environment: Mapping[str, str]
-    ) -> "PagerDutyChannel":
-        """The channel that a route file describes.
-
-        Raises:
-            AlertError: A field is wrong, or its secret is not there.
-            MissingPackageError: The extra is not installed.
-        """
-        known = ("type", "routing_key_env", "url")
-        fields = node.fields(known, required=("routing_key_env",))
-        try:
-            import pagerduty  # noqa: F401
-        except ImportError as error:
-            raise MissingPackageError(
-                f"{node.file}:{node.line}: channel '{name}'",
-                "is PagerDuty, and pagerduty is not installed",
-                "pip install 'feature-platform[alerts]'",
-            ) from error
-        url = None
-        if "url" in fields:
-            # PagerDuty's client takes nothing else.
-            url = web_address(fields["url"], fields["url"].text(), plain_here=False).rstrip("/")
-        key = from_environment(fields["routing_key_env"], environment, "the integration key")
-        return cls(name, key, url)
+    type: Literal["pagerduty"]
+    routing_key: Annotated[SecretStr, from_environment("the integration key")] = Field(
+        alias="routing_key_env"
+    )
+    url: Annotated[WebAddress, _HTTPS] | None = None
 
     def send(self, delivery: Delivery) -> None:
         """Send the delivery's event; see `Channel`."""
         import pagerduty
 
-        with pagerduty.EventsApiV2Client(self.routing_key.value, base_url=self.url) as client:
+        key = self.routing_key.get_secret_value()
+        with pagerduty.EventsApiV2Client(key, base_url=self.url) as client:
             # Trying again is the outbox's business; 429 has to be named, or it is tried for ever.
             client.retry = {429: 1}
             client.sleep_timer = 0

@@ -1,21 +1,19 @@
 """Slack, through an incoming webhook."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
 
 from feature_platform.alerts.channels.base import (
     TIMEOUT,
-    Secret,
+    Channel,
+    SecretAddress,
     answered,
-    from_environment,
     silent_logger,
-    web_address,
 )
 from feature_platform.alerts.messages.message import Message
 from feature_platform.alerts.outbox import Delivery
-from feature_platform.core.config_files import Node
-from feature_platform.errors import MissingPackageError
+from feature_platform.core.config_files import invalid
 
 # Slack refuses longer texts in a block.
 _MAX_BLOCK = 2900
@@ -23,43 +21,27 @@ _EMOJI = {"error": ":red_circle:", "warn": ":large_yellow_circle:"}
 _DONE = ":large_green_circle:"
 
 
-@dataclass(frozen=True)
-class SlackChannel:
-    """Posts to one Slack channel.
+class SlackChannel(Channel):
+    """Posts to one Slack channel through an incoming webhook.
 
-    A webhook knows no idempotency key: where an answer got lost, the message may stand there twice.
+    A webhook knows no idempotency key: if an answer is lost, the message may be posted twice.
     """
 
-    takes_many: ClassVar[bool] = True
+    client: ClassVar[str] = "slack_sdk.webhook"
 
-    name: str
-    url: Secret
+    type: Literal["slack"]
+    url: SecretAddress = Field(alias="url_env")
 
+    @model_validator(mode="before")
     @classmethod
-    def from_fields(cls, name: str, node: Node, environment: Mapping[str, str]) -> "SlackChannel":
-        """The channel that a route file describes.
-
-        Raises:
-            AlertError: A field is wrong, or its secret is not there.
-            MissingPackageError: The extra is not installed.
-        """
-        if "url" in node.mapping():
-            raise node.mapping()["url"].error(
+    def _refuse_the_address_itself(cls, written: Any) -> Any:
+        if isinstance(written, dict) and "url" in written:
+            raise invalid(
                 "is written into the file, but a webhook's address is a secret",
                 "put it into the environment, and write url_env: with the variable's name",
+                "url",
             )
-        fields = node.fields(("type", "url_env"), required=("url_env",))
-        try:
-            import slack_sdk.webhook  # noqa: F401
-        except ImportError as error:
-            raise MissingPackageError(
-                f"{node.file}:{node.line}: channel '{name}'",
-                "is Slack, and slack-sdk is not installed",
-                "pip install 'feature-platform[alerts]'",
-            ) from error
-        url = from_environment(fields["url_env"], environment, "the webhook's address")
-        web_address(fields["url_env"], url.value, secret=True)
-        return cls(name, url)
+        return written
 
     def send(self, delivery: Delivery) -> None:
         """Post the delivery as one message; see `Channel`."""
@@ -67,7 +49,10 @@ class SlackChannel:
 
         # Its logger would print the address; and trying again is the outbox's business.
         client = WebhookClient(
-            self.url.value, timeout=int(TIMEOUT), logger=silent_logger(), retry_handlers=[]
+            self.url.get_secret_value(),
+            timeout=int(TIMEOUT),
+            logger=silent_logger(),
+            retry_handlers=[],
         )
         messages = delivery.messages
         if len(messages) == 1:

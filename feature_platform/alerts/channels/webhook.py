@@ -5,19 +5,21 @@ import hmac
 import json
 import time
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from feature_platform.alerts.channels.base import (
     TIMEOUT,
-    Secret,
+    Channel,
+    SecretAddress,
     answered,
     from_environment,
     web_address,
 )
 from feature_platform.alerts.outbox import Delivery
-from feature_platform.core.config_files import Node
+from feature_platform.core.config_files import invalid
 
 TIMESTAMP = "X-Feature-Platform-Timestamp"
 SIGNATURE = "X-Feature-Platform-Signature"
@@ -34,55 +36,40 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
     return f"v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
 
 
-@dataclass(frozen=True)
-class WebhookChannel:
+class WebhookChannel(Channel):
     """Posts JSON: ``{"id", "kind", "messages": [...]}``, ``id`` being the idempotency key too."""
 
-    takes_many: ClassVar[bool] = True
+    type: Literal["webhook"]
+    url: Annotated[SecretStr, BeforeValidator(web_address)] | None = None
+    url_env: SecretAddress | None = None
+    secret: Annotated[SecretStr, from_environment("a signing key")] = Field(alias="secret_env")
 
-    name: str
-    url: Secret
-    secret: Secret
-
-    @classmethod
-    def from_fields(cls, name: str, node: Node, environment: Mapping[str, str]) -> "WebhookChannel":
-        """The channel that a route file describes.
-
-        Raises:
-            AlertError: A field is wrong, or its secret is not there.
-        """
-        known = ("type", "url", "url_env", "secret_env")
-        fields = node.fields(known, required=("secret_env",))
-        if ("url" in fields) == ("url_env" in fields):
-            raise node.error(
+    @model_validator(mode="after")
+    def _has_one_address(self) -> Self:
+        if (self.url is None) == (self.url_env is None):
+            raise invalid(
                 "needs one of 'url' and 'url_env'",
                 "write url:, or url_env: where the address is a secret itself",
             )
-        if "url" in fields:
-            url = Secret(web_address(fields["url"], fields["url"].text()))
-        else:
-            url = from_environment(fields["url_env"], environment, "the webhook's address")
-            web_address(fields["url_env"], url.value, secret=True)
-        return cls(name, url, from_environment(fields["secret_env"], environment, "a signing key"))
+        return self
 
     def send(self, delivery: Delivery) -> None:
         """Post the delivery; see `Channel`."""
-        said: dict[str, Any] = {
-            "id": delivery.id,
-            "kind": delivery.kind,
-            "messages": [asdict(message) for message in delivery.messages],
-        }
-        body = json.dumps(said).encode()
+        messages = [asdict(message) for message in delivery.messages]
+        content = {"id": delivery.id, "kind": delivery.kind, "messages": messages}
+        body = json.dumps(content).encode()
+        address = self.url or self.url_env
+        assert address is not None  # noqa: S101 - one is given
         timestamp = str(int(time.time()))
         request = urllib.request.Request(  # noqa: S310  https or loopback, see web_address
-            self.url.value,
+            address.get_secret_value(),
             data=body,
             method="POST",
             headers={
                 "Content-Type": "application/json",
                 IDEMPOTENCY: delivery.id,
                 TIMESTAMP: timestamp,
-                SIGNATURE: signature(self.secret.value, timestamp, body),
+                SIGNATURE: signature(self.secret.get_secret_value(), timestamp, body),
             },
         )
         opener = urllib.request.build_opener(_NoRedirect)

@@ -1,15 +1,15 @@
-"""What can be wrong, where, and since when: findings come in, incidents are what people hear of."""
+"""Findings, and the incidents that follow from them."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 Severity = Literal["warn", "error"]
 Kind = Literal["check", "run", "freshness", "gave_up", "rebuild", "tick"]
 
-# Names of checks have no dash, so that no check can be taken for one of these.
+# With a dash, which names of checks do not have, so that none of these is a check's name.
 _LABELS = {
     "check": "-",
     "run": "run-failure",
@@ -19,18 +19,16 @@ _LABELS = {
     "tick": "failed-tick",
 }
 WHOLE = ""
-"""The scope of a finding that is about the asset as a whole, not about some of its partitions."""
+"""The scope of a finding on the asset as a whole, not on some of its partitions."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What an asset can fail at: one of its checks, its runs, its freshness, or its repair.
-
-    A sensor or a schedule can fail at its ticks; it stands in the place of an asset then.
+    """One way in which an asset can fail, or a sensor or schedule in place of an asset.
 
     Attributes:
         kind: ``check``, ``run``, ``freshness``, ``gave_up`` (a sensor stopped trying), ``rebuild``
-            (only a rebuild takes out what may have vanished), or ``tick``.
+            (only a rebuild removes keys that may have vanished), or ``tick``.
         check: The check's name; empty for the other kinds.
     """
 
@@ -38,26 +36,26 @@ class Condition:
     check: str = ""
 
     def __str__(self) -> str:
-        """``check:schema``, ``run``: as it is stored."""
+        """As it is stored: ``check:schema``, ``run``."""
         return f"{self.kind}:{self.check}" if self.check else self.kind
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
-        """The condition that ``str`` wrote."""
+        """Read what ``str`` wrote."""
         kind, _, check = text.partition(":")
         return cls(kind, check)  # type: ignore[arg-type]  # only what str wrote is read
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen.
+    """The evidence of a finding.
 
     Attributes:
-        sentence: What is wrong, as one or a few sentences.
-        value: The observed value; None where the finding is not a number against another.
-        threshold: What it was held against.
-        blocking: Whether what failed is kept from being served.
-        run_id: The run that saw it; None outside of runs.
+        sentence: What is wrong, in one or a few sentences.
+        value: The observed value; None if nothing was measured.
+        threshold: The threshold it was compared with.
+        blocking: Whether the data that failed is kept from being served.
+        run_id: The run that observed it; None outside of runs.
     """
 
     sentence: str
@@ -69,18 +67,18 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: for each scope whether it is bad.
+    """One observation of a condition: whether each scope is bad.
 
     Attributes:
         asset: The asset's key, its parts joined by slashes.
-        condition: What was looked at.
+        condition: The condition.
         event: Number of the event in the event log; of two findings on a scope the later decides.
-        at: When it was seen.
+        at: The time of the event.
         scopes: Partition key (or `WHOLE`) to whether it is bad.
         severity: How bad it is.
-        evidence: What was seen.
-        clears: Whether every scope that is not named is good from here on.
-        upstream_explains: Whether an open check incident of an upstream asset says it already.
+        evidence: The evidence.
+        clears: Whether every other scope is good from here on.
+        upstream_explains: Whether an open check incident of an upstream asset makes it redundant.
     """
 
     asset: str
@@ -95,7 +93,7 @@ class Finding:
 
     @property
     def key(self) -> str:
-        """What incidents of one kind have in common: asset and condition."""
+        """The key of incidents of this asset and condition."""
         return incident_key(self.asset, self.condition)
 
     @property
@@ -106,16 +104,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Incident:
-    """Something that is, or was, wrong: from the first bad scope until none is left.
+    """A condition that failed, from the first bad scope until none is left.
 
     Attributes:
         id: Made of the key and the event that opened it, so that reading twice makes no second one.
         asset: The asset's key, its parts joined by slashes.
-        condition: What failed.
-        severity: The worst that was seen while it was open.
+        condition: The condition.
+        severity: The worst severity while it was open.
         opened_at: When the first bad finding was made.
         resolved_at: When the last bad scope became good; None while it is open.
-        scopes: The scopes that are bad; for a resolved one those that were bad last.
+        scopes: The scopes that are bad; of a resolved one, those that were bad last.
         evidence: Of the newest bad finding.
     """
 
@@ -130,7 +128,7 @@ class Incident:
 
     @property
     def key(self) -> str:
-        """Asset and condition; the same for an incident that comes back."""
+        """The key of incidents of this asset and condition."""
         return incident_key(self.asset, self.condition)
 
 
@@ -154,7 +152,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Subject:
-    """The asset an incident is about, as far as people who hear of it need to know.
+    """What messages need to know about the asset of an incident.
 
     Attributes:
         asset: Its key, the parts joined by slashes.
@@ -164,10 +162,10 @@ class Subject:
         owners: E-mail addresses and teams.
         tags: Tags of the asset.
         views: The feature views that a repair has to materialize.
-        cadence: Length of the windows that a repair has to name; None without partitions.
-        upstream: Keys of the assets it is made from.
-        blocks: Whether a failed check of it keeps data from being served, though the check itself
-            does not say so.
+        partition: Length of the windows that a repair has to name; None without partitions.
+        upstream: Keys of its upstream assets.
+        blocks: Whether its failed checks keep data from being served, though they are not marked
+            as blocking.
         repo: The repo's folder, as commands name it.
         profile: Its profile; None for the default one.
         remedies: By the name of a check of it; a check without one has the default remedy.
@@ -180,7 +178,7 @@ class Subject:
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     views: tuple[str, ...] = ()
-    cadence: Literal["daily", "hourly"] | None = None
+    partition: timedelta | None = None
     upstream: tuple[str, ...] = ()
     blocks: bool = False
     repo: str = "feature_repo"
@@ -189,13 +187,13 @@ class Subject:
 
 
 def incident_key(asset: str, condition: Condition) -> str:
-    """The key of incidents: asset and check, or asset and what else failed."""
+    """The key of incidents: the asset, and its check or the label of the other condition."""
     return f"{asset}#{condition.check or _LABELS[condition.kind]}"
 
 
 def incident_id(finding: Finding) -> str:
-    """The id of the incident that a finding opens; the same whenever its event is read again."""
-    # The moment is part of it, since a new event log counts from one again.
+    """The id of the incident that a finding opens; the same each time its event is read."""
+    # With the time, since a new event log counts from one again.
     named = f"{finding.key}\0{finding.event}\0{finding.at.timestamp()}"
     return hashlib.sha256(named.encode()).hexdigest()[:20]
 

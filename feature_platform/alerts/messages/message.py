@@ -1,4 +1,4 @@
-"""What people are told: one message when an incident opens, one when it is over."""
+"""Messages about incidents: one when an incident opens, one when it is resolved."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ _SHOWN_WINDOWS = 3
 
 @dataclass(frozen=True)
 class Message:
-    """What is said about one incident, in words that every channel can show.
+    """A message about one incident, in words that every channel can show.
 
     Attributes:
         kind: ``open`` or ``resolve``.
@@ -29,16 +29,16 @@ class Message:
         title: One line.
         what: What is wrong.
         since: When it began, ISO 8601, UTC.
-        until: When it was over; None while it is not.
-        value: What was observed, where it is one value.
-        threshold: What it was held against.
+        until: When it was resolved; None while it is open.
+        value: The observed value, if one was measured.
+        threshold: The threshold it was compared with.
         effect: Whether bad data was served or blocked.
-        windows: The windows it is about; empty where it is about the asset as a whole.
-        owner: Who owns the asset.
-        link: The asset in Dagster's UI; None where no UI is configured.
+        windows: The windows that failed; empty if the asset failed as a whole.
+        owner: The owners of the asset.
+        link: The asset in Dagster's UI; None if no UI is configured.
         run: The run in Dagster's UI.
-        command: What repairs it.
-        runbook: The page that says how.
+        command: The command that repairs it.
+        runbook: The page that explains the repair.
     """
 
     kind: MessageKind
@@ -62,16 +62,16 @@ class Message:
     runbook: str
 
     def to_json(self) -> str:
-        """As it is kept on disk, and as webhooks send it."""
+        """As it is stored on disk."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Message":
-        """What `to_json` wrote."""
+        """Read what `to_json` wrote."""
         return cls(**json.loads(text))
 
     def lines(self) -> list[tuple[str, str]]:
-        """Label and text of everything but the title, in the order people want to read it."""
+        """Label and text of everything but the title, in reading order."""
         against = f"{self.value} against {self.threshold}" if self.value and self.threshold else ""
         found = [
             ("What", self.what),
@@ -98,7 +98,7 @@ class Places:
     """Where links in messages lead.
 
     Attributes:
-        ui: Address of Dagster's UI; None where there is none to link to.
+        ui: Address of Dagster's UI; None for no links to it.
         runbooks: Address of the folder that holds the runbooks.
     """
 
@@ -134,7 +134,7 @@ def compose(incident: Incident, subject: Subject, kind: MessageKind, places: Pla
 
 def _unowned(subject: Subject) -> str:
     if subject.kind in {"sensor", "schedule"}:
-        return "everybody whose views it looks after"
+        return "everybody whose views it maintains"
     return "nobody: give the feature view an owner"
 
 

@@ -39,6 +39,7 @@ _REMEDIES: Mapping[Kind, Remedy] = {
         "what is online still is served; nothing is looked after until it ticks again",
     ),
 }
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMS = ("%Y-%m-%d-%H:%M", "%Y-%m-%d")
 
 
@@ -75,15 +76,14 @@ def _ours(command: str, subject: Subject, options: list[str]) -> str:
 
 def _window(incident: Incident, subject: Subject) -> tuple[str, str] | None:
     """From the first bad window to the end of the last, in whole partitions of the views."""
-    if subject.cadence is None:
+    length = subject.partition
+    if length is None:
         return None
-    day = subject.cadence == "daily"
-    length = timedelta(days=1) if day else timedelta(hours=1)
     starts = [moment for scope in incident.scopes if (moment := _start(scope))]
     if not starts:
         return None
-    first, last = _floor(min(starts), day=day), _floor(max(starts), day=day) + length
-    form = "%Y-%m-%d" if day else "%Y-%m-%dT%H:%M"
+    first, last = _floor(min(starts), length), _floor(max(starts), length) + length
+    form = "%Y-%m-%dT%H:%M" if length % timedelta(days=1) else "%Y-%m-%d"
     return first.strftime(form), last.strftime(form)
 
 
@@ -99,6 +99,5 @@ def _start(scope: str) -> datetime | None:
     return None
 
 
-def _floor(moment: datetime, *, day: bool) -> datetime:
-    whole = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return whole.replace(hour=0) if day else whole
+def _floor(moment: datetime, length: timedelta) -> datetime:
+    return moment - (moment - _EPOCH) % length

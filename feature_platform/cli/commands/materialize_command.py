@@ -10,6 +10,7 @@ from feature_platform.cli.context import graph_and_views
 from feature_platform.cli.moments import parse_window
 from feature_platform.orchestration.runs.instance import dagster_instance
 from feature_platform.orchestration.runs.run_views import RunReport, run_views
+from feature_platform.repo.cadences import shortest_first
 
 
 def run(
@@ -30,7 +31,7 @@ def run(
     with dagster_instance() as instance:
         current: set[str] = set()
         # The shorter ones first: a source that both read has their partitions.
-        for cadence in ("hourly", "daily"):
+        for cadence in shortest_first():
             names = [name for name in chosen if graph.settings(name).partitions == cadence]
             if names:
                 reports.append(

@@ -1,4 +1,4 @@
-"""Reads from Dagster's event log what is worth an alert, in a bounded number of queries."""
+"""Findings in Dagster's event log, read in a bounded number of queries."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import dagster as dg
 from dagster import DagsterEventType
 from dagster._core.definitions.freshness import FreshnessState
 
-from feature_platform.alerts.incident_ledger import Ledger
+from feature_platform.alerts.incident_ledger import IncidentLedger
 from feature_platform.alerts.messages.incidents import (
     WHOLE,
     Condition,
@@ -23,12 +23,12 @@ from feature_platform.orchestration.graph.rebuild_due import REBUILD_DUE, REBUIL
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
 
 _PAGE = 1000
-# Each failed run is looked at with two queries more.
+# Failed runs take two more queries each.
 _RUNS = 50
-# Each asset whose failed partitions may have been materialized since costs one query.
+# Assets whose failed partitions may have been materialized since take one query each.
 _RECOVERIES = 100
 
-# Nobody repairs the drift of a window that is past: what these say of the newest one counts.
+# Past drift is not repaired, so that only the verdict on the newest window of these counts.
 _REPORTS = ("drift", "skew")
 
 _PAGES = {
@@ -41,10 +41,10 @@ _PAGES = {
 
 @dataclass(frozen=True)
 class Watched:
-    """What one sensor is about.
+    """The assets of one alert sensor.
 
     Attributes:
-        subjects: What is known of each asset, by its key joined by slashes.
+        subjects: What messages say about each asset, by its key joined by slashes.
         keys: The keys themselves.
         checks: The checks of these assets.
     """
@@ -56,14 +56,14 @@ class Watched:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read.
+    """The result of a reading.
 
     Attributes:
         findings: What was found.
         positions: How far was read.
         settled: Events up to this one will not be read again.
-        newest: The newest event there is.
-        start_over: Whether the event log was begun anew since the last reading.
+        newest: Id of the newest event.
+        start_over: Whether the event log was started anew since the last reading.
     """
 
     findings: Sequence[Finding]
@@ -73,11 +73,12 @@ class Reading:
     start_over: bool = False
 
 
-def read_findings(instance: dg.DagsterInstance, ledger: Ledger, watched: Watched) -> Reading:
-    """What has happened since the last reading; nothing is taken as read until it is stored.
+def read_findings(
+    instance: dg.DagsterInstance, ledger: IncidentLedger, watched: Watched
+) -> Reading:
+    """Read what happened since the stored positions; the first time, what is wrong now.
 
-    The first time it is what is wrong now. A reading takes in at most 1,000 events of a kind and 50
-    failed runs; the rest is for the next one.
+    A reading takes in at most 1,000 events of a kind and 50 failed runs; the next one goes on.
     """
     storage = instance.event_log_storage
     newest = storage.get_maximum_record_id() or 0
@@ -104,15 +105,14 @@ def read_findings(instance: dg.DagsterInstance, ledger: Ledger, watched: Watched
         if storage.is_run_sharded:
             positions[places[kind]] = reached
             continue
-        # Elsewhere than on SQLite an event with a smaller number may be stored later than one with
-        # a greater: what is new now is read once more the next time, which changes nothing else.
+        # Except on SQLite, events may be stored out of order. What is new now is read once more
+        # the next time, which has no effect on events that were there.
         seen = f"seen/{kind.value}"
         positions[places[kind]] = max(start, ledger.position(seen) or 0)
         positions[seen] = reached
-    if ours := watched.subjects.keys() & _broken(ledger).keys():
-        recovered, looked_at = _recoveries(instance, ledger, watched, sorted(ours))
-        findings += recovered
-        positions |= looked_at
+    recovered, read = _recoveries(instance, ledger, watched)
+    findings += recovered
+    positions |= read
     low = min(positions.get(places[kind], position or 0) for kind, position in settled.items())
     return Reading(findings, positions, low, newest)
 
@@ -120,7 +120,7 @@ def read_findings(instance: dg.DagsterInstance, ledger: Ledger, watched: Watched
 def _findings(
     instance: dg.DagsterInstance, number: int, entry: dg.EventLogEntry, watched: Watched
 ) -> list[Finding]:
-    """What one event says."""
+    """The findings of one event."""
     event = entry.get_dagster_event()
     at = utc(entry.timestamp)
     found: Finding | None
@@ -147,7 +147,7 @@ def _check_finding(
 ) -> Finding | None:
     subject = watched.subjects.get("/".join(evaluation.asset_key.path))
     if subject is None or evaluation.check_name == subject.kind:
-        return None  # a report's own check says again what the checks of its features say
+        return None  # a report's own check repeats those of its features
     scopes, clears = _scopes(evaluation, newest_decides=subject.kind in _REPORTS)
     value, threshold = _measured(evaluation.metadata)
     return Finding(
@@ -171,32 +171,31 @@ def _check_finding(
 def _scopes(
     evaluation: dg.AssetCheckEvaluation, *, newest_decides: bool
 ) -> tuple[dict[str, bool], bool]:
-    """Partition to whether it failed; and whether what is not named is well again."""
+    """Partition to whether it failed, and whether all other partitions are good again."""
     failed = not evaluation.passed
     verdicts = _value(evaluation.metadata, VERDICTS)
     if isinstance(verdicts, dict) and verdicts:
-        said = {key: not verdict.get("passed", not failed) for key, verdict in verdicts.items()}
-        if failed and not any(said.values()):
-            said = dict.fromkeys(said, True)
+        bad = {key: not verdict.get("passed", not failed) for key, verdict in verdicts.items()}
+        if failed and not any(bad.values()):
+            bad = dict.fromkeys(bad, True)
         if newest_decides:
-            return {WHOLE: said[max(said)]}, not said[max(said)]
-        return {**said, WHOLE: False}, False
+            return {WHOLE: bad[max(bad)]}, not bad[max(bad)]
+        return {**bad, WHOLE: False}, False
     if evaluation.partition and not newest_decides:
         return {evaluation.partition: failed, WHOLE: False}, False
     return {WHOLE: failed}, not failed
 
 
 def _measured(metadata: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Observed value and what it was held against, from the first failing row of the results."""
+    """Observed value and threshold, from the first failing row of the results."""
     results = metadata.get("results")
     if isinstance(results, dg.TableMetadataValue):
         for record in results.records:
             if record.data.get("passed") is False:
                 observed, expected = record.data.get("observed"), record.data.get("expected")
                 return _text(observed), _text(expected)
-    said = (_value(metadata, f"feature_platform/{each}") for each in ("observed", "threshold"))
-    value, threshold = map(_text, said)
-    return value, threshold
+    value = _value(metadata, "feature_platform/observed")
+    return _text(value), _text(_value(metadata, "feature_platform/threshold"))
 
 
 def _freshness_finding(
@@ -227,7 +226,7 @@ def _observed_finding(number: int, at: Any, observation: dg.AssetObservation) ->
             at=at,
             scopes={WHOLE: due},
             severity="warn",
-            evidence=Evidence(observation.description or "only a rebuild takes out vanished keys"),
+            evidence=Evidence(observation.description or "only a rebuild removes vanished keys"),
         )
     if not _value(observation.metadata, GAVE_UP):
         return None
@@ -240,18 +239,18 @@ def _observed_finding(number: int, at: Any, observation: dg.AssetObservation) ->
         scopes=dict.fromkeys(partitions or [WHOLE], True),
         severity="error",
         evidence=Evidence(observation.description or "automatic repair stopped trying"),
-        # The window is tried again as soon as its source is another one.
+        # The window is tried again when its source changes.
         upstream_explains=True,
     )
 
 
 def _wrong_now(instance: dg.DagsterInstance, watched: Watched, newest: int) -> Iterator[Finding]:
-    """What is wrong at the first reading, however long ago it began."""
+    """What is wrong at the first reading, however old."""
     storage = instance.event_log_storage
     latest = storage.get_latest_asset_check_execution_by_key(list(watched.checks))
     for record in latest.values():
         evaluation: Any = record.evaluation
-        # A check that is planned and not done yet will be read when it is.
+        # Checks that are planned will be read when they are done.
         if isinstance(evaluation, dg.AssetCheckEvaluation) and not evaluation.passed:
             at = utc(record.create_timestamp)
             found = _check_finding(newest, at, evaluation, record.run_id, watched)
@@ -266,7 +265,7 @@ def _wrong_now(instance: dg.DagsterInstance, watched: Watched, newest: int) -> I
 
 
 def _rebuilds_due(instance: dg.DagsterInstance, watched: Watched) -> Iterator[Finding]:
-    """What the newest observations say of rebuilds, one query; of older ones `status` tells."""
+    """Rebuilds due by the newest observations, in one query; `status` shows older ones."""
     records = instance.event_log_storage.get_event_records(
         dg.EventRecordsFilter(DagsterEventType.ASSET_OBSERVATION), limit=_PAGE
     )
@@ -289,64 +288,62 @@ def _rebuilds_due(instance: dg.DagsterInstance, watched: Watched) -> Iterator[Fi
             yield found
 
 
-def _broken(ledger: Ledger) -> dict[str, dict[str, dict[str, int]]]:
-    """Assets that a materialization makes well again: kind of condition, scope, event."""
-    found: dict[str, dict[str, dict[str, int]]] = {}
-    for kind in ("run", "gave_up"):
-        for asset, scopes in ledger.bad(kind).items():
-            found.setdefault(asset, {})[kind] = dict(scopes)
-    return found
-
-
 def _recoveries(
-    instance: dg.DagsterInstance, ledger: Ledger, watched: Watched, assets: Sequence[str]
+    instance: dg.DagsterInstance, ledger: IncidentLedger, watched: Watched
 ) -> tuple[list[Finding], dict[str, int]]:
-    """Failed partitions that have been materialized since."""
-    records = instance.get_asset_records([watched.keys[asset] for asset in assets])
-    entries = [record.asset_entry for record in records]
+    """Failed partitions that have been materialized since, and how far was read per asset."""
+    broken = {
+        asset: scopes
+        for asset, scopes in ledger.bad(("run", "gave_up")).items()
+        if asset in watched.subjects
+    }
+    if not broken:
+        return [], {}
     newest = {
-        "/".join(entry.asset_key.path): entry.last_materialization_storage_id for entry in entries
+        "/".join(record.asset_entry.asset_key.path): record.asset_entry
+        for record in instance.get_asset_records([watched.keys[asset] for asset in sorted(broken)])
     }
     findings: list[Finding] = []
-    looked_at: dict[str, int] = {}
-    broken = _broken(ledger)
-    for asset in assets:
-        last = newest.get(asset) or 0
+    read: dict[str, int] = {}
+    for asset, scopes in sorted(broken.items()):
+        last = newest[asset].last_materialization_storage_id if asset in newest else None
         place = f"materialized/{asset}"
-        since = min(event for scopes in broken[asset].values() for event in scopes.values())
-        if last <= max(since, ledger.position(place) or 0) or len(looked_at) == _RECOVERIES:
+        since = min(event for _, _, event in scopes)
+        if (last or 0) <= max(since, ledger.position(place) or 0) or len(read) == _RECOVERIES:
             continue
-        findings += _recovered(instance, watched.keys[asset], asset, broken[asset])
-        looked_at[place] = last
-    return findings, looked_at
+        findings += _recovered(instance, watched.keys[asset], asset, scopes)
+        read[place] = last or 0
+    return findings, read
 
 
 def _recovered(
     instance: dg.DagsterInstance,
     key: dg.AssetKey,
     asset: str,
-    broken: Mapping[str, Mapping[str, int]],
+    bad: Sequence[tuple[str, str, int]],
 ) -> Iterator[Finding]:
-    scopes = {scope for found in broken.values() for scope in found}
-    since = min(event for found in broken.values() for event in found.values())
-    partitions = sorted(scopes - {WHOLE}) or None
+    partitions = sorted({scope for _, scope, _ in bad} - {WHOLE}) or None
+    since = min(event for _, _, event in bad)
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions, after_storage_id=since),
         limit=_PAGE,
     ).records
-    for kind, found in broken.items():
+    for condition in sorted({condition for condition, _, _ in bad}):
         for record in records:
-            scope = record.partition_key or WHOLE
-            # A failure before any partition was known is over with the next success.
-            number = record.storage_id
-            well = {each: False for each in (scope, WHOLE) if found.get(each, number) < number}
-            if well:
+            # A failure without a partition ends with the next success.
+            ended = (record.partition_key or WHOLE, WHOLE)
+            good = {
+                scope: False
+                for kind, scope, event in bad
+                if kind == condition and scope in ended and event < record.storage_id
+            }
+            if good:
                 yield Finding(
                     asset=asset,
-                    condition=Condition(kind),  # type: ignore[arg-type]  # "run" and "gave_up"
-                    event=number,
+                    condition=Condition.parse(condition),
+                    event=record.storage_id,
                     at=utc(record.timestamp),
-                    scopes=well,
+                    scopes=good,
                     severity="error",
                     evidence=Evidence("materialized"),
                 )

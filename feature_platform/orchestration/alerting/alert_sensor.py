@@ -1,4 +1,4 @@
-"""The sensor that turns what Dagster records into messages to people."""
+"""The sensor that turns Dagster's events into messages."""
 
 import hashlib
 import json
@@ -33,42 +33,34 @@ def build_alert_sensor(
     *,
     ticking: Sequence[Ticking] = (),
 ) -> dg.SensorDefinition:
-    """The sensor of one project.
+    """The alert sensor of one project.
 
-    A tick asks for the newest event, and, only where there is a new one, for the new ones of four
-    kinds: checks, failed runs, freshness, and what observations say (automation gave up, a rebuild
-    is due); then for the newest tick of each other sensor and schedule. What it finds is stored
-    with how far it read, in one transaction; then what is due is sent.
-
-    Args:
-        plan: Channels and rules.
-        graph: The project.
-        translator: Gives keys, owners and tags.
-        assets: The project's assets.
-        checks: Their checks.
-        ticking: The project's other sensors, and its schedules.
+    A tick reads the newest event and, if it is new, the new events of four kinds: checks, failed
+    runs, freshness, and observations (automation gave up, a rebuild is due); then the newest tick
+    of each other sensor and schedule. It stores the findings with how far it read, in one
+    transaction, and sends what is due.
     """
     project = graph.project.name
     watched = watch(graph, translator, assets, checks)
     repo, profile = _shown(graph.project.repo_dir), graph.project.profile
-    told = [each.subject(project, repo, profile) for each in ticking]
-    by_asset = {about.asset: each for about, each in zip(told, ticking, strict=True)}
-    subjects = {**watched.subjects, **{about.asset: about for about in told}}
+    tickers = {each: each.subject(project, repo, profile) for each in ticking}
+    by_asset = {subject.asset: each for each, subject in tickers.items()}
+    subjects = {**watched.subjects, **{each.asset: each for each in tickers.values()}}
 
     @dg.sensor(
         name=alert_sensor_name(project),
         minimum_interval_seconds=max(1, int(plan.every.total_seconds())),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Tells people what is wrong with {project}, as {plan.file.name} says whom.",
+        description=f"Sends alerts about {project} to the channels in {plan.file.name}.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         state = plan.state or state_file(Path(context.instance.root_directory), project)
         with open_desk(plan, subjects, state, context.log) as desk:
             if desk is None:
-                return dg.SkipReason(f"another process is at {state}")
+                return dg.SkipReason(f"another process is using {state}")
             now = datetime.now(UTC)
             reading = read_findings(context.instance, desk.ledger, watched)
-            ticks = tick_findings(context, by_asset, desk.ledger.told(str(TICK)), now)
+            ticks = tick_findings(context, by_asset, desk.ledger.latest(str(TICK)), now)
             desk.take_in(
                 [*reading.findings, *ticks],
                 reading.positions,
@@ -76,7 +68,7 @@ def build_alert_sensor(
                 settled=reading.settled,
                 start_over=reading.start_over,
             )
-            # Only for people to look at: the position that counts is stored with the findings.
+            # Only shown to people: the position that counts is stored with the findings.
             context.update_cursor(json.dumps({"event": reading.newest}))
             delivered = desk.deliver()
             opened = len(desk.ledger.open_incidents())
@@ -86,12 +78,12 @@ def build_alert_sensor(
 
 
 def alert_sensor_name(project: str) -> str:
-    """What the sensor of a project is called in Dagster."""
+    """The name of a project's alert sensor in Dagster."""
     return f"{op_name(dg.AssetKey(project))}_alerts"
 
 
 def state_file(home: Path, project: str) -> Path:
-    """Where the alerts of a project are remembered, unless the route file says otherwise."""
+    """The file with the state of a project's alerts, unless the route file names another."""
     digest = hashlib.sha256(project.encode()).hexdigest()[:8]
     return home / "alerts" / f"{op_name(dg.AssetKey(project))}-{digest}.sqlite"
 
@@ -102,7 +94,7 @@ def watch(
     assets: Sequence[dg.AssetsDefinition | dg.AssetSpec],
     checks: Sequence[dg.AssetChecksDefinition],
 ) -> Watched:
-    """What is known of a project's assets, for messages about them."""
+    """The assets of a project, with what messages say about them."""
     records = {
         translator.key_of(each): each
         for each in (
@@ -143,7 +135,7 @@ def _subject(
     project = graph.project
     folder = spec.key.path[-2] if len(spec.key.path) > 1 else "asset"
     kind = record.kind if record else folder.removesuffix("s")
-    # An asset without a record of its own, such as a report, ends in the name of what it is about.
+    # The key of an asset without a record, such as a report, ends in the name of its object.
     name = record.name if record else spec.key.path[-1]
     if kind == "source":
         views = graph.readers.get(name, ())
@@ -153,7 +145,7 @@ def _subject(
     owners = tuple(spec.owners) or tuple(
         dict.fromkeys(owner for view in views for owner in translator.spec_of(view).owners)
     )
-    settings = {view.settings.partitions for view in views}
+    lengths = [view.settings.length for view in views]
     return Subject(
         asset="/".join(spec.key.path),
         project=project.name,
@@ -162,8 +154,8 @@ def _subject(
         owners=owners,
         tags=dict(spec.tags),
         views=tuple(view.name for view in views),
-        # A window that a daily view can take is one that an hourly view can take too.
-        cadence="daily" if "daily" in settings else "hourly" if settings else None,
+        # The longest: hourly views can take the windows of daily ones.
+        partition=max(lengths, default=None),
         blocks=kind == "drift" and any(view.settings.drift == "block" for view in views),
         upstream=tuple("/".join(dep.asset_key.path) for dep in spec.deps),
         repo=_shown(project.repo_dir),
@@ -172,13 +164,13 @@ def _subject(
 
 
 def _shown(repo: Path) -> str:
-    """The repo as a command names it: from here where that is shorter."""
+    """The repo as commands name it: relative if it is below the working directory."""
     relative = os.path.relpath(repo)
     return str(repo) if relative.startswith("..") else relative
 
 
 def _summary(opened: int, delivered: Delivered, outbox: OutboxState) -> str:
     pending = sum(outbox.pending.values())
-    said = f"{opened} incidents open, {delivered.messages} messages sent, {pending} waiting"
+    counts = f"{opened} incidents open, {delivered.messages} messages sent, {pending} waiting"
     failing = [f"'{name}' {why}" for name, why in {**outbox.failing, **delivered.failed}.items()]
-    return f"{said}; channel {', '.join(failing)}" if failing else said
+    return f"{counts}; channel {', '.join(failing)}" if failing else counts

@@ -1,4 +1,4 @@
-"""What a failed run leaves undone: assets not materialized, checks without a verdict."""
+"""Alerts on failed runs: assets not materialized, checks without a verdict."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from feature_platform.alerts.messages.incidents import (
     Subject,
     utc,
 )
+from feature_platform.orchestration.watch.error_chain import error_chain, innermost
 
 _READ = {
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
@@ -26,13 +27,13 @@ _READ = {
     DagsterEventType.STEP_FAILURE,
 }
 _WILL_RETRY = "dagster/will_retry"
-# The gate's error: a check said already what is wrong.
+# The error of the gate, which follows a failed check.
 _GATE = "GateError"
 
 
 @dataclass
 class _Steps:
-    """A run's steps by their keys: what each was to do, and how far it came."""
+    """A run's steps by their keys: what each was to do, and what it did."""
 
     assets: dict[str, dict[str, list[str]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
@@ -52,82 +53,59 @@ def failed_run_findings(
     entry: dg.EventLogEntry,
     subjects: Mapping[str, Subject],
 ) -> list[Finding]:
-    """What a failed run says of assets and checks; nothing where it will be tried again.
+    """Findings from a failed run; none if Dagster will retry it.
 
-    A step that was skipped because one before it failed says nothing: the one before it does.
-
-    Args:
-        instance: Asked for the run and its events.
-        number: Number of the event that ended the run.
-        entry: The event.
-        subjects: The assets that count.
+    Steps that were skipped after a failed one have no findings of their own. `number` is the id of
+    `entry`, the event that ended the run.
     """
     run = instance.get_run_by_id(entry.run_id)
     if run is None or run.tags.get(_WILL_RETRY) == "true":
         return []
     steps = _read(instance, entry.run_id)
-    undone = dict(steps.failed)
-    cut_short = steps.started - steps.ended - undone.keys()
-    if not undone and not cut_short:
-        cut_short = {*steps.assets, *steps.checks}  # it ended before any step began
-    undone |= dict.fromkeys(cut_short)
+    interrupted = steps.started - steps.ended - steps.failed.keys()
+    if not steps.failed and not interrupted:
+        interrupted = {*steps.assets, *steps.checks}  # it ended before any step began
+    undone = steps.failed | dict.fromkeys(interrupted)
     unmade = {asset for step in undone for asset in steps.assets.get(step, {})}
     findings: list[Finding] = []
     for step, failure in undone.items():
         sentence = _sentence(failure, entry)
-        for asset, partitions in steps.assets.get(step, {}).items():
-            findings.append(
-                Finding(
-                    asset=asset,
-                    condition=Condition("run"),
-                    event=number,
-                    at=utc(entry.timestamp),
-                    scopes=dict.fromkeys(partitions or [WHOLE], True),
-                    severity="error",
-                    evidence=Evidence(sentence, blocking=True, run_id=entry.run_id),
-                    upstream_explains=_came_from_gate(failure),
-                )
-            )
+        failed = [
+            (asset, Condition("run"), partitions, sentence)
+            for asset, partitions in steps.assets.get(step, {}).items()
+        ]
         for asset, (names, partitions) in _without_verdict(steps, step).items():
-            # Where the asset was to be materialized too and was not, that says it already.
+            # Not if the asset, unmaterialized, has a finding already.
             if asset not in unmade:
-                found = _missing(
-                    asset, names, partitions, number=number, entry=entry, sentence=sentence
-                )
-                findings.append(found)
-    return [finding for finding in findings if finding.asset in subjects]
+                # On the first check: those of one step fail, and are repaired, together.
+                first, *others = names
+                who = f"it and {', '.join(others)} gave" if others else "it gave"
+                what = f"{who} no verdict: {sentence}"
+                failed.append((asset, Condition("check", first), partitions, what))
+        findings += [
+            Finding(
+                asset=asset,
+                condition=condition,
+                event=number,
+                at=utc(entry.timestamp),
+                scopes=dict.fromkeys(partitions or [WHOLE], True),
+                severity="error",
+                evidence=Evidence(what, blocking=True, run_id=entry.run_id),
+                upstream_explains=condition.kind == "run" and _came_from_gate(failure),
+            )
+            for asset, condition, partitions, what in failed
+            if asset in subjects
+        ]
+    return findings
 
 
 def _without_verdict(steps: _Steps, step: str) -> dict[str, tuple[list[str], list[str]]]:
-    """Checks of a step that gave no verdict, by asset, with their partitions."""
+    """Per asset, the checks of a step without a verdict, and their partitions."""
     found: dict[str, tuple[list[str], list[str]]] = {}
     for (asset, name), partitions in steps.checks.get(step, {}).items():
         if (asset, name) not in steps.evaluated:
             found.setdefault(asset, ([], partitions))[0].append(name)
     return found
-
-
-def _missing(
-    asset: str,
-    names: list[str],
-    partitions: list[str],
-    *,
-    number: int,
-    entry: dg.EventLogEntry,
-    sentence: str,
-) -> Finding:
-    """One finding, on the first of the checks: those of one step break off, and run, together."""
-    first, *others = names
-    who = f"it and {', '.join(others)} gave" if others else "it gave"
-    return Finding(
-        asset=asset,
-        condition=Condition("check", first),
-        event=number,
-        at=utc(entry.timestamp),
-        scopes=dict.fromkeys(partitions or [WHOLE], True),
-        severity="error",
-        evidence=Evidence(f"{who} no verdict: {sentence}", blocking=True, run_id=entry.run_id),
-    )
 
 
 def _read(instance: dg.DagsterInstance, run_id: str) -> _Steps:
@@ -159,7 +137,7 @@ def _read(instance: dg.DagsterInstance, run_id: str) -> _Steps:
 
 
 def _sentence(failure: Any, entry: dg.EventLogEntry) -> str:
-    """What a step said when it failed; what the run said where no step did."""
+    """The error of a failed step; of the run, if the step was interrupted."""
     if failure is None:
         error = getattr(entry.get_dagster_event().event_specific_data, "error", None)
         why = error.message.strip() if error else entry.message or "no reason is on record"
@@ -168,17 +146,8 @@ def _sentence(failure: Any, entry: dg.EventLogEntry) -> str:
         return str(failure.user_failure_data.description)
     if failure.error is None:
         return "the step failed without an error"
-    # Dagster wraps what a step raised; the innermost error is the one to act on.
-    error = failure.error
-    while error.cause is not None:
-        error = error.cause
-    return str(error.message.strip())
+    return innermost(failure.error).message.strip()
 
 
 def _came_from_gate(failure: Any) -> bool:
-    error = failure.error if failure else None
-    while error is not None:
-        if error.cls_name == _GATE:
-            return True
-        error = error.cause
-    return False
+    return any(each.cls_name == _GATE for each in error_chain(failure and failure.error))

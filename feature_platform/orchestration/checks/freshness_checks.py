@@ -14,7 +14,7 @@ from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import view_layout
 from feature_platform.errors import SourceError, TransformationError
 from feature_platform.materialize.computed_windows import newest_computed
-from feature_platform.orchestration.graph.cadence import LENGTH, promise
+from feature_platform.orchestration.graph.cadence import promise
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.recorded_verdicts import as_result
 from feature_platform.orchestration.graph.retries import one_line_failures
@@ -27,6 +27,7 @@ from feature_platform.orchestration.watch.observed_events import newest_events
 from feature_platform.orchestration.watch.sensor_context import Look
 from feature_platform.orchestration.watch.sensor_memory import Memory, NewestMemory
 from feature_platform.registry.windows_on_record import load_view, registered_views, windows_of
+from feature_platform.repo.cadences import CADENCES
 from feature_platform.repo.computability import is_computed_here
 from feature_platform.tables.fingerprints import newest_event
 
@@ -188,7 +189,7 @@ def ttl_evaluation(view: FeatureViewData, key: dg.AssetKey) -> dg.AssetCheckEval
     """The verdict on a view's TTL."""
     ttl: timedelta | None = getattr(view.obj, "ttl", None)
     cadence = cadence_of(view)
-    length = LENGTH[cadence]
+    length = CADENCES[cadence].length
     passed = not ttl or ttl >= 2 * length
     if not ttl:
         description = "it has no TTL: values never expire"
@@ -259,8 +260,8 @@ def _newest_row(
     if not online:
         return None
     last = online[-1]
-    # All windows are read only if the newest partition is empty.
-    start = max(last.start, last.end - LENGTH[cadence_of(view)])
+    # The newest partition alone, as a rule: only where it is empty all of them are looked at.
+    start = max(last.start, last.end - CADENCES[cadence_of(view)].length)
     for windows in ([Window(start, last.end)], online):
         if len(view.sources) > 1 and is_computed_here(store.config):
             # A joined row has the latest event time of its parents' rows.

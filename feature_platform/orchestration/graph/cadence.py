@@ -1,6 +1,6 @@
 """How often the windows of a view come, and how old what it serves may therefore be."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, pairwise, takewhile
@@ -8,10 +8,9 @@ from itertools import islice, pairwise, takewhile
 from dagster._utils.schedules import cron_string_iterator, is_valid_cron_schedule
 
 from feature_platform.errors import RepoError
-from feature_platform.repo.view_settings import Cadence, ViewSettings
+from feature_platform.repo.cadences import CADENCES
+from feature_platform.repo.view_settings import ViewSettings
 
-DEFAULT_CRON: Mapping[Cadence, str] = {"daily": "0 6 * * *", "hourly": "15 * * * *"}
-LENGTH: Mapping[Cadence, timedelta] = {"daily": timedelta(days=1), "hourly": timedelta(hours=1)}
 # Days with ticks that are looked at for the longest time between two: of a daily cron, four years.
 _DAYS = 1500
 _FIELDS = 5
@@ -19,7 +18,7 @@ _FIELDS = 5
 
 def cron_of(settings: ViewSettings) -> str:
     """When a view's schedule ticks, UTC."""
-    return " ".join((settings.cron or DEFAULT_CRON[settings.partitions]).split())
+    return " ".join((settings.cron or CADENCES[settings.partitions].cron).split())
 
 
 def promise(settings: ViewSettings) -> timedelta:
@@ -32,8 +31,7 @@ def promise(settings: ViewSettings) -> timedelta:
     """
     if settings.freshness:
         return settings.freshness
-    length = LENGTH[settings.partitions]
-    return max(2 * length, _longest_wait(cron_of(settings)) + length)
+    return max(2 * settings.length, _longest_wait(cron_of(settings)) + settings.length)
 
 
 def require_cron(view: str, settings: ViewSettings) -> None:

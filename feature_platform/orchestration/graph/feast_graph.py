@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from feature_platform.errors import RepoError
+from feature_platform.orchestration.graph.partitions import partitions_of
 from feature_platform.orchestration.graph.service_data import (
     on_demand_data,
     service_data,
@@ -33,6 +34,7 @@ from feature_platform.orchestration.graph.translator_data import (
     TrainingSetData,
     table_columns,
 )
+from feature_platform.repo.cadences import Cadence, shortest_first
 from feature_platform.repo.computability import why_transformed
 from feature_platform.repo.project import FeastProject, source_of, sources_of
 from feature_platform.repo.view_settings import ViewSettings, read_settings
@@ -191,7 +193,7 @@ class FeastGraph:
                 found[name] = before or _drift(view, view)
         return found
 
-    def training_set(self, service: str, cadence: str | None) -> TrainingSetData:
+    def training_set(self, service: str, cadence: Cadence | None) -> TrainingSetData:
         """The training set of a service, in windows of that length or as a whole.
 
         Raises:
@@ -218,10 +220,8 @@ class FeastGraph:
         """The settings of a feature view."""
         return read_settings(view, self.project.view(view).tags)
 
-    def _partitions(self, cadence: str) -> dg.TimeWindowPartitionsDefinition:
-        if cadence == "hourly":
-            return dg.HourlyPartitionsDefinition(start_date=f"{self.start_date}-00:00")
-        return dg.DailyPartitionsDefinition(start_date=self.start_date)
+    def _partitions(self, cadence: Cadence) -> dg.TimeWindowPartitionsDefinition:
+        return partitions_of(cadence, self.start_date)
 
     def _source(self, views: "Sequence[FeatureView]") -> SourceData:
         source: DataSource = views[0].batch_source
@@ -246,7 +246,7 @@ class FeastGraph:
                 RawTableData(name=name, project=self.project)
                 for name in (tables_read(sql) if sql else ())
             ],
-            partitions=self._partitions("hourly" if "hourly" in cadences else "daily"),
+            partitions=self._partitions(shortest_first(cadences or ["daily"])[0]),
             refusal=None if source.timestamp_field else NO_TIME,
             columns=[
                 dg.TableColumn(name, kind) for name, kind in source_columns(views, source).items()

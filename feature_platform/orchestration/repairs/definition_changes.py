@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
+from feature_platform.orchestration.graph.partitions import RANGE_END, RANGE_START
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.repairs.attempt_log import Ledger
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
@@ -17,8 +18,6 @@ from feature_platform.orchestration.watch.observed_events import (
     AUTOMATION,
     DEFINITION,
     PROJECT,
-    RANGE_END,
-    RANGE_START,
 )
 from feature_platform.registry.registry_address import local_registry_file
 from feature_platform.registry.registry_apply import plan

@@ -10,7 +10,7 @@ import dagster as dg
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.graph.partitions import partitions_within
+from feature_platform.orchestration.graph.partitions import cadence_of_partitions, partitions_within
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.graph.translator_data import FeatureViewData, SourceData
 from feature_platform.orchestration.repairs.attempt_log import Ledger
@@ -19,7 +19,7 @@ from feature_platform.orchestration.watch.automation_settings import AutomationS
 from feature_platform.orchestration.watch.observed_events import Underway
 
 if TYPE_CHECKING:
-    from feature_platform.repo.view_settings import Cadence
+    from feature_platform.repo.cadences import Cadence
 
 # Views of one run at most: a run of everything is one that nobody can read.
 _VIEWS_A_RUN = 25
@@ -158,7 +158,7 @@ def _repairs(
     first = _window(partitions, keys[0])
     last = _window(partitions, keys[-1])
     windows = partitions_within(partitions, Window(first.start, last.end))
-    cadence: Cadence = _cadence(partitions)
+    cadence: Cadence = cadence_of_partitions(partitions)
     found = []
     for start, end, count, span in ranges(windows, wanted, most):
         inside = [key for key in keys if start <= key <= end]
@@ -185,10 +185,6 @@ def _repairs(
 def _window(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> Window:
     times = partitions.time_window_for_partition_key(key)
     return Window(times.start, times.end)
-
-
-def _cadence(partitions: dg.TimeWindowPartitionsDefinition) -> "Cadence":
-    return "hourly" if isinstance(partitions, dg.HourlyPartitionsDefinition) else "daily"
 
 
 def subject(source: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.watch.automation_settings import Cause
-from feature_platform.repo.view_settings import Cadence
+from feature_platform.repo.cadences import Cadence
 
 
 @dataclass(frozen=True)

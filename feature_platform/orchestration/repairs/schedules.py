@@ -3,15 +3,13 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
-from feature_platform.orchestration.graph.cadence import DEFAULT_CRON, cron_of, require_cron
+from feature_platform.orchestration.graph.cadence import cron_of, require_cron
 from feature_platform.orchestration.graph.translator_data import FeatureViewData
-
-if TYPE_CHECKING:
-    from feature_platform.repo.view_settings import Cadence
+from feature_platform.repo.cadences import CADENCES, Cadence
 
 
 def build_schedules(
@@ -37,7 +35,7 @@ def build_schedules(
         groups[view.settings.partitions, cron_of(view.settings)].append(view)
     jobs, schedules = [], []
     for (cadence, cron), members in sorted(groups.items()):
-        default = cron == DEFAULT_CRON[cadence]
+        default = cron == CADENCES[cadence].cron
         name = _name(project, cadence, "" if default else cron)
         keys = {key for view in members for key in upstream[view.name]}
         job = dg.define_asset_job(

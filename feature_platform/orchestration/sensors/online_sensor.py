@@ -16,7 +16,6 @@ import dagster as dg
 from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, OnlineStoreError, SourceError
 from feature_platform.orchestration.checks.online_check import online_evaluation
-from feature_platform.orchestration.graph.cadence import LENGTH
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.validation.check_declarations import ONLINE
@@ -27,6 +26,7 @@ from feature_platform.orchestration.watch.sensor_context import Look
 from feature_platform.orchestration.watch.sensor_memory import OnlineMemory, remembered
 from feature_platform.orchestration.watch.watching_sensor import build_watching_sensor
 from feature_platform.registry.windows_on_record import registered_views, windows_of
+from feature_platform.repo.cadences import CADENCES
 
 _KEYS = 8
 # Dagster gives a tick sixty seconds, and a store that hangs takes many of them.
@@ -154,7 +154,7 @@ def _online_views(look: Look) -> Mapping[str, tuple[Any, Window]]:
         if not online or why_transformed(registered[name]):
             continue
         last = online[-1]
-        start = max(last.start, last.end - LENGTH[cadence_of(view)])
+        start = max(last.start, last.end - CADENCES[cadence_of(view)].length)
         found[name] = registered[name], Window(start, last.end)
     return found
 

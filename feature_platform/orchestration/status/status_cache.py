@@ -8,7 +8,6 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType
 
-from feature_platform.orchestration.graph.cadence import LENGTH
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.partitions import window_of
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
@@ -29,7 +28,7 @@ _PAGE = 1000
 def windows_shown(view: FeatureViewData) -> int:
     """How many of a view's newest windows count: those within its TTL, at most 60."""
     ttl = view.obj.ttl
-    within = int(ttl / LENGTH[view.settings.partitions]) if ttl else _WITHOUT_TTL
+    within = int(ttl / view.settings.length) if ttl else _WITHOUT_TTL
     return max(1, min(within, _MOST_WINDOWS))
 
 

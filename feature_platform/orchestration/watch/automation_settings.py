@@ -1,71 +1,83 @@
-"""How far automation goes: which repairs it starts by itself, how many, and when it gives up."""
+"""Limits of automation: which repairs it starts, how many at a time, and when it gives up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import dagster as dg
+from pydantic import PlainValidator, StrictBool, StrictFloat, StrictInt, with_config
+from pydantic.json_schema import SkipJsonSchema
 
+from feature_platform.core.config_files import CONFIG, Config, Duration, invalid
 from feature_platform.errors import RepoError
 
 Cause = Literal["source_changed", "definition_changed", "gap"]
-# What cannot be written in YAML.
-_OBJECTS = ("condition", "retrain")
-CAUSES: tuple[Cause, ...] = ("source_changed", "definition_changed", "gap")
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+_AT_LEAST_ONE = ("every_seconds", "runs_a_tick", "runs_at_once", "windows_a_run", "tries")
 
 
+def _python_only(_written: Any) -> Any:
+    raise invalid("cannot be written in YAML", "give AutomationSettings to the builder, in Python")
+
+
+_PythonOnly = PlainValidator(_python_only)
+
+
+@with_config(CONFIG)
 @dataclass(frozen=True)
 class AutomationSettings:
     """What automation may do.
 
     Attributes:
-        source_changed: Whether windows are materialized again when their source has changed.
-        definition_changed: Whether a changed repo is applied, and what it changes materialized.
-        gap: Whether missing windows are filled.
-        freshness: Whether event times are watched.
-        online: Whether the online store is looked at: what was put there has to be there still.
+        source_changed: Whether to materialize windows again after their source has changed.
+        definition_changed: Whether to apply a changed repo and materialize what it changes.
+        gap: Whether to fill missing windows.
+        freshness: Whether to watch event times.
+        online: Whether to check that the online store still holds what was written to it.
         drift: Whether sustained drift makes a new training set of the services concerned.
-        retrain: The job that is started after it, with the tag ``feature_platform/service``: what
-            `dagster.define_asset_job` or ``@job`` gives; None starts none.
-        condition: A declarative automation condition for every feature view, where Dagster is told
-            of upstream changes; see `follow_upstream`. None leaves it to schedules and sensors.
+        retrain: The job that is started after it, with the tag ``feature_platform/service``: a
+            `dagster.define_asset_job` or a ``@job``. None starts none.
+        condition: A declarative automation condition for every feature view, for repos whose
+            upstream changes Dagster knows of; see `follow_upstream`. None leaves materialization
+            to schedules and sensors.
         running: Whether the sensors start switched on.
-        every_seconds: How often each sensor looks, seconds.
-        runs_a_tick: Runs that a sensor starts at most, each time it looks.
-        runs_at_once: Runs of all repairs that are queued or under way at most.
-        windows_a_run: Windows of a run at most.
+        every_seconds: Seconds between two ticks of a sensor.
+        runs_a_tick: Maximum number of runs a sensor starts per tick.
+        runs_at_once: Maximum number of queued and running repairs.
+        windows_a_run: Maximum number of windows per run.
         tries: How often a window is tried before it becomes an alert.
-        wait: Before the second try; twice as long before each further one.
+        wait: Before the second try; doubles before each further one.
         grace: How long after its time a window counts as missing.
-        lookback: How far back views without a TTL are looked after.
-        scans_a_tick: Sources read at most, each time a sensor looks; the others are next.
-        scan_seconds: No further source is read after that time.
+        lookback: How far back to look for views without a TTL.
+        scans_a_tick: Maximum number of sources read per tick; the others follow in the next.
+        scan_seconds: Seconds of a tick after which no further source is read.
     """
 
-    source_changed: bool = True
-    definition_changed: bool = True
-    gap: bool = True
-    freshness: bool = True
-    online: bool = True
-    drift: bool = True
-    retrain: Any = None
-    condition: dg.AutomationCondition[dg.AssetKey] | None = None
-    running: bool = False
-    every_seconds: int = 60
-    runs_a_tick: int = 5
-    runs_at_once: int = 10
-    windows_a_run: int = 400
-    tries: int = 3
-    wait: timedelta = timedelta(minutes=10)
-    grace: timedelta = timedelta(minutes=30)
-    lookback: timedelta = timedelta(days=90)
-    scans_a_tick: int = 50
-    scan_seconds: float = 3.0
+    source_changed: StrictBool = True
+    definition_changed: StrictBool = True
+    gap: StrictBool = True
+    freshness: StrictBool = True
+    online: StrictBool = True
+    drift: StrictBool = True
+    retrain: Annotated[Any, _PythonOnly, SkipJsonSchema()] = None
+    condition: Annotated[
+        dg.AutomationCondition[dg.AssetKey] | None, _PythonOnly, SkipJsonSchema()
+    ] = None
+    running: StrictBool = False
+    every_seconds: StrictInt = 60
+    runs_a_tick: StrictInt = 5
+    runs_at_once: StrictInt = 10
+    windows_a_run: StrictInt = 400
+    tries: StrictInt = 3
+    wait: Duration = timedelta(minutes=10)
+    grace: Duration = timedelta(minutes=30)
+    lookback: Duration = timedelta(days=90)
+    scans_a_tick: StrictInt = 50
+    scan_seconds: StrictFloat = 3.0
 
     def __post_init__(self) -> None:
-        for name in ("every_seconds", "runs_a_tick", "runs_at_once", "windows_a_run", "tries"):
+        for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise RepoError(
                     "automation",
@@ -78,44 +90,10 @@ class AutomationSettings:
         return bool(getattr(self, cause))
 
     @classmethod
-    def parse(cls, said: Mapping[str, Any]) -> "AutomationSettings":
-        """From YAML: the same names; times as ``10m``, ``26h``, ``2d``.
+    def parse(cls, written: Mapping[str, Any]) -> "AutomationSettings":
+        """Read the settings of a component: the same names, durations as ``10m``, ``26h``, ``2d``.
 
         Raises:
             RepoError: A name is unknown, or a value is not of its type.
         """
-        from feature_platform.repo.view_settings import read_duration
-
-        known = {each.name: each for each in fields(cls) if each.name not in _OBJECTS}
-        given: dict[str, Any] = {}
-        for name, value in said.items():
-            if name not in known:
-                near = get_close_matches(name, known, n=1)
-                raise RepoError(
-                    "automation",
-                    f"has the unknown setting '{name}'",
-                    f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}",
-                )
-            default = known[name].default
-            given[name] = read_duration(value) if isinstance(default, timedelta) else value
-            if given[name] is None or not _fits(value, default):
-                raise RepoError(
-                    "automation",
-                    f"{name} is {value!r}",
-                    f"write it as the default is written: {_shown(default)}",
-                )
-        return cls(**given)
-
-
-def _fits(value: object, default: object) -> bool:
-    if isinstance(default, timedelta):
-        return True  # it was read already
-    if isinstance(default, float):
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return type(value) is type(default)
-
-
-def _shown(default: object) -> str:
-    if isinstance(default, timedelta):
-        return f"{default // timedelta(minutes=1)}m"
-    return str(default).lower()
+        return Config(written, RepoError, "automation").check(cls)

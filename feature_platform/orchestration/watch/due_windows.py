@@ -1,4 +1,4 @@
-"""Which windows of a view should be online by now."""
+"""The windows of a feature view that should be online by now."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -8,14 +8,14 @@ import dagster as dg
 from dagster._utils.schedules import reverse_cron_string_iterator
 
 from feature_platform.core.windows import Window
-from feature_platform.orchestration.graph.cadence import LENGTH, cron_of
+from feature_platform.orchestration.graph.cadence import cron_of
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.translator_data import FeatureViewData
-from feature_platform.repo.view_settings import Cadence
+from feature_platform.repo.cadences import Cadence
 
 
 def horizon(view: FeatureViewData, now: datetime, lookback: timedelta) -> datetime:
-    """Rows from before this moment are not served any more."""
+    """The moment before which rows are not served any more."""
     ttl: timedelta | None = getattr(view.obj, "ttl", None)
     return now - (ttl or lookback)
 
@@ -23,24 +23,18 @@ def horizon(view: FeatureViewData, now: datetime, lookback: timedelta) -> dateti
 def due_windows(
     view: FeatureViewData, now: datetime, *, grace: timedelta, lookback: timedelta
 ) -> Mapping[str, Window]:
-    """The windows that the view's schedule has come past and whose rows can be served.
+    """The windows that the view's schedule has passed and whose rows can be served.
 
-    Args:
-        view: A view that can be materialized.
-        now: The moment.
-        grace: How long after its tick a window is due.
-        lookback: How far back where the view has no TTL.
+    A window is due `grace` after its tick; `lookback` replaces the TTL of views without one.
 
     Returns:
         Partition key to window, oldest first.
     """
     tick = _last_tick(cron_of(view.settings), now - grace)
     start = horizon(view, now, lookback)
-    length = LENGTH[cadence_of(view)]
-    # To whole partitions, so that what is computed once serves for a while.
-    first = datetime.fromtimestamp(
-        start.timestamp() // length.total_seconds() * length.total_seconds(), UTC
-    )
+    length = view.settings.length.total_seconds()
+    # Rounded to whole partitions, so that the cache below hits.
+    first = datetime.fromtimestamp(start.timestamp() // length * length, UTC)
     return _windows(view.partitions, first, tick)
 
 

@@ -1,4 +1,6 @@
-"""What Dagster keeps of a sensor's or schedule's ticks: which was the newest, where it stood."""
+"""The stored ticks of a sensor or schedule: the newest, and the cursor it left."""
+
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.selector import InstigatorSelector
@@ -9,20 +11,15 @@ from dagster._core.scheduler.instigation import (
     TickStatus,
 )
 
-# What is under way says nothing yet.
+# Without those that are still running.
 _GOOD = [TickStatus.SUCCESS, TickStatus.SKIPPED]
 _ENDED = [*_GOOD, TickStatus.FAILURE]
-# Seconds: no two ticks of a sensor are that close, and no clock of a database is that coarse.
+# Seconds. Two ticks of a sensor are further apart, and databases store times more exactly.
 _APART = 0.5
 
 
 def selector_of(context: dg.SensorEvaluationContext, name: str) -> str:
-    """What the ticks of a sensor or schedule are kept under, where a daemon ticks.
-
-    Args:
-        context: Of a sensor of the same code location.
-        name: Its name.
-    """
+    """The id under which a daemon stores the ticks of a sensor or schedule of a code location."""
     assert context.code_location_origin is not None  # noqa: S101 - a daemon gives it
     assert context.repository_name is not None  # noqa: S101 - a daemon gives it
     return InstigatorSelector(
@@ -33,20 +30,17 @@ def selector_of(context: dg.SensorEvaluationContext, name: str) -> str:
 
 
 def newest_tick(instance: dg.DagsterInstance, state: InstigatorState) -> InstigatorTick | None:
-    """The newest tick that has ended: of a sensor the one that its state was stored with.
+    """The newest tick of a sensor or schedule that has ended, in one query.
 
-    Of all that are kept the newest by its time may be one of a clock that ran ahead.
-
-    Args:
-        instance: Asked once.
-        state: Dagster's, of the sensor or schedule.
+    Of a sensor it is the tick that its state names: the one with the latest time may come from a
+    clock that ran ahead.
     """
     data = state.instigator_data
     last = data.last_tick_timestamp if isinstance(data, SensorInstigatorData) else None
     if last is None:
         ticks = instance.get_ticks("", state.selector_id, limit=1, statuses=_ENDED)
     else:
-        # Dagster keeps a week of them, and sorts all that it is not told to leave out.
+        # Dagster keeps a week of them, and sorts all that the filter leaves.
         ticks = instance.get_ticks(
             "", state.selector_id, after=last - _APART, before=last + _APART, statuses=_ENDED
         )
@@ -54,37 +48,31 @@ def newest_tick(instance: dg.DagsterInstance, state: InstigatorState) -> Instiga
 
 
 def cursor_of(context: dg.SensorEvaluationContext) -> str | None:
-    """The cursor that this sensor's newest tick left, though its daemon died before storing it.
+    """The cursor that this sensor's newest tick left, even if its daemon died before storing it.
 
-    Dagster ends a tick in one commit and stores its cursor in a second one. It tells a sensor when
-    the tick was that it stored a cursor with: those that ended after that one have a newer. A tick
-    that failed is stored with the cursor of before: what the tick before it left is lost if that
-    cursor is of the tick before that one, and any other was set by hand and counts.
+    Dagster ends a tick in one commit and stores its cursor in a second one, with the time of the
+    tick: ticks that ended after that time have newer cursors. A failed tick is stored with the
+    cursor that it was given. If that cursor is older than the one of the last good tick, the
+    latter was lost; any other cursor was set by hand, and counts.
 
-    Args:
-        context: Of the tick; asked for ticks once, and twice after one that failed.
+    Ticks are queried once, and twice after a failed one.
     """
     if context.code_location_origin is None:
-        return context.cursor  # nobody's tick is kept
+        return context.cursor  # no ticks are stored
     selector = selector_of(context, context.sensor_name)
     last = context.last_tick_completion_time
     if last is None and context.cursor:
-        return context.cursor  # no tick stored it: typed in by who tries the sensor out
-    ticks = context.instance.get_ticks(
-        "",
-        selector,
-        after=None if last is None else last - _APART,
-        limit=1 if last is None else None,
-        statuses=_ENDED,
-    )
-    # By number: after a clock was put right older ticks have later times.
+        return context.cursor  # given by hand, to try the sensor out
+    limits: dict[str, Any] = {"limit": 1} if last is None else {"after": last - _APART}
+    ticks = context.instance.get_ticks("", selector, statuses=_ENDED, **limits)
+    # By id: older ticks have later times after a clock that ran ahead was corrected.
     newest = max(
         (tick for tick in ticks if tick.timestamp == last),
         key=lambda tick: tick.tick_id,
         default=None,
     )
     stored = newest.tick_id if newest else 0
-    # A tick that failed leaves no cursor, and one that was broken off has none.
+    # A failed tick leaves no cursor, and an interrupted one has none.
     left = [
         tick
         for tick in ticks
@@ -94,7 +82,7 @@ def cursor_of(context: dg.SensorEvaluationContext) -> str | None:
         return max(left, key=lambda tick: tick.tick_id).cursor
     if newest is None or newest.status != TickStatus.FAILURE:
         return context.cursor
-    # More than two, since some may have been broken off. Before the first of all was no cursor.
+    # More than two, since some may have been interrupted. The first tick had no cursor before it.
     ticks = context.instance.get_ticks("", selector, before=last, limit=10, statuses=_GOOD)
     good = sorted((tick.tick_id, tick.cursor) for tick in ticks if tick.cursor)
     older, newer = [None, None, *(cursor for _, cursor in good)][-2:]

@@ -1,4 +1,4 @@
-"""What Dagster knows of a project's assets, in a bounded number of queries."""
+"""Runs and materializations of a project's assets, in a bounded number of queries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,29 +7,26 @@ import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH
+from feature_platform.orchestration.graph.partitions import partition_range
 from feature_platform.orchestration.watch.sensor_memory import AssetMemory, Memory
 
 AUTOMATION = "feature_platform/automation"
 PROJECT = "feature_platform/project"
 DEFINITION = "feature_platform/definition"
-# Dagster's "in progress" begins when a run leaves the queue, where it may stay for hours.
+# Dagster's "in progress" starts after the queue, where a run may wait for hours.
 _UNDERWAY = [dg.DagsterRunStatus.QUEUED, *IN_PROGRESS_RUN_STATUSES]
-# More runs than these at once are not looked at; the limits of automation are far below.
+# Runs read at most; the limits of automation are far below.
 _RUNS = 1000
 _PAGE = 1000
-
-_KEY = "dagster/partition"
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
 class Underway:
-    """Runs that are queued or under way.
+    """Queued and running runs.
 
     Attributes:
-        repairs: How many of them automation started.
-        ranges: First and last partition key they are about, by asset.
+        repairs: Number of those that automation started.
+        ranges: Their first and last partition keys, by asset.
         unpartitioned: Assets that are materialized as a whole.
     """
 
@@ -38,19 +35,16 @@ class Underway:
     unpartitioned: frozenset[dg.AssetKey] = frozenset()
 
     def has(self, asset: dg.AssetKey, key: str) -> bool:
-        """Whether a partition of an asset is under way."""
+        """Whether a run of a partition of an asset is queued or running."""
         return any(first <= key <= last for first, last in self.ranges.get(asset, ()))
 
 
 def underway(
     instance: dg.DagsterInstance, project: str, jobs: Mapping[str, frozenset[dg.AssetKey]]
 ) -> Underway:
-    """What is queued or under way now, whoever started it: one query.
+    """Read the runs that are queued or running now, in one query.
 
-    Args:
-        instance: Asked for runs.
-        project: Feast's name of the project.
-        jobs: What each job of the project materializes, for runs that select nothing themselves.
+    Runs without a selection of their own materialize the assets of their job in `jobs`.
     """
     runs = instance.get_runs(dg.RunsFilter(statuses=_UNDERWAY), limit=_RUNS)
     ranges: dict[dg.AssetKey, list[tuple[str, str]]] = {}
@@ -59,11 +53,8 @@ def underway(
     for run in runs:
         repairs += AUTOMATION in run.tags and run.tags.get(PROJECT) == project
         keys = run.asset_selection or jobs.get(run.job_name, frozenset())
-        if RANGE_START in run.tags:
-            span = (run.tags[RANGE_START], run.tags[RANGE_END])
-        elif _KEY in run.tags:
-            span = (run.tags[_KEY], run.tags[_KEY])
-        else:
+        span = partition_range(run.tags)
+        if span is None:
             whole |= keys
             continue
         for key in keys:
@@ -74,7 +65,7 @@ def underway(
 def newest_events(
     instance: dg.DagsterInstance, assets: Sequence[dg.AssetKey]
 ) -> dict[dg.AssetKey, int]:
-    """The number of each asset's newest materialization, 0 without one: one query."""
+    """The event id of each asset's newest materialization, 0 without one, in one query."""
     found = dict.fromkeys(assets, 0)
     for record in instance.get_asset_records(list(assets)):
         entry = record.asset_entry
@@ -91,14 +82,14 @@ def content_hashes(
 ) -> Mapping[str, str]:
     """The content hash that the newest materialization of each partition recorded.
 
-    No query where there is nothing new, else one for each 1,000 new events.
+    One query per 1,000 new events, none without new events.
 
     Args:
-        instance: Asked for materializations.
+        instance: The Dagster instance.
         asset: The asset.
-        keys: The partitions that matter, oldest first.
-        newest: Number of the asset's newest materialization.
-        memory: What was read before; brought up to date.
+        keys: Its partitions that matter, oldest first.
+        newest: Event id of its newest materialization.
+        memory: What was read before; updated.
     """
     name = "/".join(asset.path)
     known = memory.assets.get(name) or AssetMemory()
@@ -111,18 +102,12 @@ def content_hashes(
         cursor: str | None = None
         wanted = set(keys)
         while True:
-            page = instance.fetch_materializations(
-                dg.AssetRecordsFilter(
-                    asset_key=asset,
-                    after_storage_id=known.event or None,
-                ),
-                limit=_PAGE,
-                cursor=cursor,
-            )
+            events = dg.AssetRecordsFilter(asset, after_storage_id=known.event or None)
+            page = instance.fetch_materializations(events, limit=_PAGE, cursor=cursor)
             for record in page.records:
                 key, event = record.partition_key, record.asset_materialization
                 value = event.metadata.get(CONTENT_HASH) if event else None
-                # Newer ones count too: they are materialized before they are looked after.
+                # Newer partitions count too: they are materialized before they are due.
                 if key is not None and key >= keys[0] and value is not None:
                     fresh.setdefault(key, str(value.value))
             if not page.has_more or (not known.event and wanted <= fresh.keys()):

@@ -1,4 +1,4 @@
-"""What a look at a project goes by: what there is, how far to go, and what was read before."""
+"""What a sensor works with during a tick."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,10 +22,10 @@ class Look:
     Attributes:
         graph: The repo's graph.
         translator: The one that the definitions were built with.
-        instance: Asked for materializations.
+        instance: The Dagster instance.
         store: The Feast store; reads registry and sources.
         settings: How far back, and how much at a time.
-        memory: What was read before; brought up to date.
+        memory: What earlier looks read; updated.
         now: The moment.
     """
 

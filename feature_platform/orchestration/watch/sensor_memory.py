@@ -1,6 +1,6 @@
-"""What was read before, on disk, so that the next tick need not read it again.
+"""What earlier ticks read, cached on disk.
 
-Losing it costs time and nothing else: it is all read again from the sources and the event log.
+If it is lost, everything is read again from the sources and the event log.
 """
 
 import hashlib
@@ -9,24 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import dagster as dg
+from pydantic import TypeAdapter
 
 from feature_platform.core.published_files import published
 from feature_platform.orchestration.graph.translator import op_name
 from feature_platform.repo.project import FeastProject
 
-_VERSION = 1
-
 
 @dataclass
 class SourceMemory:
-    """What a source held.
+    """The content of a source.
 
     Attributes:
-        stamp: When it was read; None where it has none.
+        stamp: The fingerprint of the source when it was read; None without one.
         digests: Start of a window, as ISO text, to its content hash.
-        columns: Those whose content counts, in one text; empty where all of the table's do.
+        columns: Columns that were hashed, in one text; empty for all of the table's.
         read: When all of it was read, seconds since 1970.
         took: How long that took, seconds.
     """
@@ -40,10 +40,10 @@ class SourceMemory:
 
 @dataclass
 class AssetMemory:
-    """What the event log says of an asset.
+    """The materializations of an asset in the event log.
 
     Attributes:
-        event: Number of its newest materialization that was read.
+        event: Event id of the newest one that was read.
         first: The first partition key that was asked for.
         hashes: Partition key to the content hash of its newest materialization.
     """
@@ -59,7 +59,7 @@ class NewestMemory:
 
     Attributes:
         seen: What it was read from: windows online and the source's stamp.
-        newest: ISO text; None where there is no row.
+        newest: ISO text; None without any row.
     """
 
     seen: str = ""
@@ -68,12 +68,12 @@ class NewestMemory:
 
 @dataclass
 class OnlineMemory:
-    """What the online store was last found to hold of a view.
+    """The last check of a view in the online store.
 
     Attributes:
         seen: What `keys` were chosen by: the newest materialization and its window.
-        keys: Keys that have to be there, as text.
-        lost: What was on record as wrong; empty where nothing was.
+        keys: Keys that the store has to hold, as text.
+        lost: The fault on record; empty without one.
     """
 
     seen: str = ""
@@ -83,29 +83,27 @@ class OnlineMemory:
 
 @dataclass
 class Memory:
-    """By source, by asset key joined with slashes, and by view."""
+    """The memory of one sensor: by source, by asset key joined with slashes, and by view."""
 
+    version: Literal[1] = 1
     sources: dict[str, SourceMemory] = field(default_factory=dict)
     assets: dict[str, AssetMemory] = field(default_factory=dict)
     newest: dict[str, NewestMemory] = field(default_factory=dict)
     online: dict[str, OnlineMemory] = field(default_factory=dict)
 
 
+_MEMORY = TypeAdapter(Memory)
+
+
 @contextmanager
 def remembered(home: Path, project: FeastProject, part: str) -> Iterator[Memory]:
-    """The memory of one sensor of a project; what it holds at the end is kept.
-
-    Args:
-        home: Of the Dagster instance.
-        project: The repo.
-        part: Which sensor; each has a file of its own.
-    """
-    said = f"{project.name}\0{project.repo_dir}\0{project.profile}"
-    digest = hashlib.sha256(said.encode()).hexdigest()[:8]
+    """Load the memory of a sensor (`part`) from Dagster's home, and store it at the end."""
+    identity = f"{project.name}\0{project.repo_dir}\0{project.profile}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     file = home / "automation" / f"{op_name(dg.AssetKey(project.name))}-{part}-{digest}.json"
     memory, before = _load(file)
     yield memory
-    after = json.dumps({"version": _VERSION, **asdict(memory)})
+    after = json.dumps(asdict(memory))
     if after != before:
         _save(file, after)
 
@@ -113,19 +111,8 @@ def remembered(home: Path, project: FeastProject, part: str) -> Iterator[Memory]
 def _load(file: Path) -> tuple[Memory, str]:
     try:
         text = file.read_text(encoding="utf-8")
-        said = json.loads(text)
-        if said["version"] != _VERSION:
-            return Memory(), ""
-        return (
-            Memory(
-                {name: SourceMemory(**each) for name, each in said["sources"].items()},
-                {name: AssetMemory(**each) for name, each in said["assets"].items()},
-                {name: NewestMemory(**each) for name, each in said["newest"].items()},
-                {name: OnlineMemory(**each) for name, each in said.get("online", {}).items()},
-            ),
-            text,
-        )
-    except (OSError, ValueError, TypeError, KeyError):
+        return _MEMORY.validate_json(text), text
+    except (OSError, ValueError):  # absent, damaged, or of another version
         return Memory(), ""
 
 

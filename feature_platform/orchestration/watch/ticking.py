@@ -1,4 +1,4 @@
-"""Schedules and sensors whose ticks are looked at."""
+"""Sensors and schedules whose failed ticks become alerts."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +18,7 @@ class Ticking:
     Attributes:
         name: Its name in Dagster.
         kind: Which of the two.
-        on: Whether it ticks unless somebody switches it off.
+        on: Whether its definition switches it on.
     """
 
     name: str
@@ -27,11 +27,7 @@ class Ticking:
 
     @classmethod
     def of(cls, defined: Any) -> "Ticking":
-        """As it is defined.
-
-        Args:
-            defined: A sensor, or a schedule of either of Dagster's kinds.
-        """
+        """From a definition: a sensor, or a schedule of either of Dagster's kinds."""
         kind: Literal["sensor", "schedule"] = (
             "sensor" if isinstance(defined, dg.SensorDefinition) else "schedule"
         )
@@ -39,12 +35,7 @@ class Ticking:
         return cls(defined.name, kind, on=on)
 
     def ticks(self, state: InstigatorState | None) -> bool:
-        """Whether it is switched on.
-
-        Args:
-            state: Dagster's, which goes by the definitions until somebody switches it. Of a
-                schedule that they switch off it is deleted.
-        """
+        """Whether it is switched on, by its state in Dagster; without one, by its definition."""
         if state is None:
             return self.on
         return state.status == InstigatorStatus.RUNNING or (
@@ -52,7 +43,7 @@ class Ticking:
         )
 
     def subject(self, project: str, repo: str, profile: str | None) -> Subject:
-        """What messages about it say; a project's asset keys have no part ``automation``."""
+        """The subject of alerts on it, with a key that no asset has."""
         return Subject(
             f"{project}/automation/{self.name}",
             project,
@@ -64,4 +55,4 @@ class Ticking:
 
 
 CONDITIONS = Ticking("default_automation_condition_sensor", "sensor")
-"""The sensor that Dagster adds where assets have automation conditions; of the code location."""
+"""The sensor of the code location that Dagster adds for assets with automation conditions."""

@@ -1,4 +1,4 @@
-"""Sensors that start no run: they look, and put on record what they see."""
+"""Sensors that start no run, but record what they observe."""
 
 from collections.abc import Callable
 
@@ -19,13 +19,8 @@ def build_watching_sensor(
 ) -> dg.SensorDefinition:
     """A sensor of one project that starts no run.
 
-    Args:
-        project: Feast's name of the project.
-        name: What the sensor is called after it.
-        description: What it does.
-        settings: How often, and whether it is on.
-        look: Looks, from the cursor on that the look before left, and returns the next one and
-            what it came to. Where it fails as it may, the cursor stays as it is.
+    `look` is called with the instance and the last cursor, and returns the next cursor and the
+    result as a sentence. After a FeaturePlatformError the cursor stays.
     """
     status = dg.DefaultSensorStatus
 
@@ -38,10 +33,10 @@ def build_watching_sensor(
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         cursor = cursor_of(context)
         try:
-            cursor, said = look(context.instance, cursor)
+            cursor, result = look(context.instance, cursor)
         except FeaturePlatformError as error:
-            said = str(error)
+            result = str(error)
         context.update_cursor(cursor)
-        return dg.SkipReason(said)
+        return dg.SkipReason(result)
 
     return watch

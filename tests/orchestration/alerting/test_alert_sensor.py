@@ -229,7 +229,7 @@ def test_a_stale_view_is_told_until_it_is_fresh(watch: Watch, receiver: "Receive
         watch.tick()
     key = f"warehouse_stock/{VIEW}#stale-asset"
     assert receiver.told() == [("open", key), ("resolve", key)]
-    assert "served: values online are older" in receiver.hooks()[0]["messages"][0]["effect"]
+    assert "served: online values are older" in receiver.hooks()[0]["messages"][0]["effect"]
 
 
 def test_automation_that_gave_up_is_told_until_somebody_has_materialized(
@@ -260,7 +260,9 @@ def test_a_rebuild_that_is_due_is_told_until_somebody_has_rebuilt(
     assert (message["key"], message["severity"]) == (key, "warn")
     assert message["title"] == "[warn] warehouse_stock: feature view 'stock': rebuild due"
     assert "2026-03-01" in message["what"]
-    assert message["effect"].startswith("served: values may be online")
+    assert message["effect"].startswith(
+        "served: rows that have left the source may still be online"
+    )
     assert message["command"].startswith("feature-platform rebuild-online --empty-first --repo ")
     assert message["command"].endswith(" --view stock")
     assert message["runbook"] == "docs/runbooks/rebuild-due.md"
@@ -439,7 +441,7 @@ def test_the_sensor_runs_from_the_start_and_belongs_to_its_project(watch: Watch)
 
 def test_a_wrong_route_file_keeps_the_code_location_from_loading(watch: Watch):
     watch.routes.write_text("routes:\n  - to: nobody\n")
-    with pytest.raises(AlertError, match=r"alerts\.yaml:2: route 1 goes to .*'nobody'"):
+    with pytest.raises(AlertError, match=r"alerts\.yaml:2: routes\[0\]\.to is 'nobody'"):
         watch.sensor()
 
 

@@ -67,7 +67,7 @@ def test_a_sensor_that_raises_is_one_incident_until_its_next_good_tick(
     assert message["title"] == f"[warn] warehouse_stock: sensor '{GAP}': ticks fail"
     assert message["what"] == "its tick raised: RegistryError: registry is gone"
     assert message["link"] == "https://dagster.example.com/automation"
-    assert message["owner"] == "everybody whose views it looks after"
+    assert message["owner"] == "everybody whose views it maintains"
     assert message["command"].startswith("feature-platform doctor --repo ")
     assert message["runbook"].endswith("failed-tick.md")
     # What is under way says nothing; and it stays one incident however often it fails.

@@ -157,14 +157,22 @@ def test_the_builder_takes_entity_rows_too(make_sample: Callable[..., "Sample"])
     ("name", "text", "problem"),
     [
         ("prices.yaml", SETTINGS, "has no feature service 'prices'; name it after one of: pricing"),
-        ("pricing.yaml", "labl: churned\npath: labels", "unknown setting 'labl'; did you mean"),
+        (
+            "pricing.yaml",
+            "labl: churned\npath: labels",
+            ".yaml:1: the file has the unknown field 'labl'",
+        ),
         ("pricing.yaml", "path: labels\nsql: labels.sql\npartitions: daily", "path and sql"),
         ("pricing.yaml", "sql: labels.sql", "no windows are asked for"),
-        ("pricing.yaml", "path: labels\nlookahead: soon", "lookahead is 'soon'"),
-        ("pricing.yaml", "path: labels\npartitions: weekly", "partitions is 'weekly'"),
+        ("pricing.yaml", "path: labels\nlookahead: soon", ".yaml:2: lookahead is 'soon'"),
+        (
+            "pricing.yaml",
+            "path: labels\npartitions: weekly",
+            ".yaml:2: partitions is 'weekly'",
+        ),
         ("pricing.yaml", "path: 7", "path is 7; make it text"),
-        ("pricing.yaml", "- path", "holds no settings"),
-        ("pricing.yaml", "path: [", "cannot be read"),
+        ("pricing.yaml", "- path", "the file is not a mapping; use some of path, sql"),
+        ("pricing.yaml", "path: [", "pricing.yaml:1: is not plain YAML"),
     ],
 )
 def test_settings_that_are_wrong_are_refused(

@@ -1,11 +1,28 @@
 """How old what a view serves may be follows from when its windows come."""
 
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 
 from feature_platform.orchestration.graph.cadence import promise
+from feature_platform.orchestration.graph.partitions import (
+    cadence_of_partitions,
+    partitions_of,
+    window_of,
+)
+from feature_platform.repo.cadences import CADENCES, Cadence, shortest_first
 from feature_platform.repo.view_settings import read_settings
+
+
+def test_a_cadence_is_one_entry_that_dagsters_partitions_follow():
+    assert set(get_args(Cadence)) == set(CADENCES)
+    for cadence, facts in CADENCES.items():
+        partitions = partitions_of(cadence, "2026-03-01")
+        assert cadence_of_partitions(partitions) == cadence
+        window = window_of(partitions, partitions.get_first_partition_key() or "")
+        assert window.end - window.start == facts.length
+    assert shortest_first() == ["hourly", "daily"]
 
 
 @pytest.mark.parametrize(

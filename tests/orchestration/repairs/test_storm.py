@@ -10,8 +10,8 @@ from worlds.automation.shop import VIEWS, Shop, day
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.content_hashes import hashed_columns
+from feature_platform.orchestration.graph.partitions import RANGE_END, RANGE_START
 from feature_platform.orchestration.repairs.repair_sensors import tick
-from feature_platform.orchestration.watch.observed_events import RANGE_END, RANGE_START
 from feature_platform.sources.window_digests import window_digests
 
 SOURCES, DAYS = 10, 12

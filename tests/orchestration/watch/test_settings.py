@@ -25,8 +25,10 @@ def test_settings_are_said_by_name_with_times_as_people_write_them():
         ({"gaps": True}, "did you mean 'gap'"),
         ({"tries": "three"}, "tries is 'three'"),
         ({"tries": True}, "tries is True"),
-        ({"grace": "soon"}, "grace is 'soon'; write it as the default is written: 30m"),
+        ({"grace": "soon"}, "grace is 'soon'; use seconds, minutes, hours or days: 90s, 5m"),
         ({"runs_a_tick": 0}, "runs_a_tick is 0"),
+        ({"condition": "eager"}, "condition cannot be written in YAML"),
+        ({"tried": 3}, "has the unknown field 'tried'; did you mean 'tries'"),
     ],
 )
 def test_what_is_no_setting_is_refused_with_what_would_be(said: dict[str, object], message: str):

@@ -12,12 +12,11 @@ from worlds.automation.shop import VIEWS, Shop, day
 
 from feature_platform.core.windows import Window, covers
 from feature_platform.orchestration.graph.content_hashes import hashed_columns
+from feature_platform.orchestration.graph.partitions import RANGE_END, RANGE_START
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
 from feature_platform.orchestration.watch.observed_events import (
     AUTOMATION,
     DEFINITION,
-    RANGE_END,
-    RANGE_START,
 )
 from feature_platform.registry.registry_apply import apply, plan
 from feature_platform.registry.windows_on_record import (

@@ -12,9 +12,9 @@ from worlds.times import key, window
 from worlds.times import march as day
 
 from feature_platform.core.windows import missing
+from feature_platform.orchestration.graph.partitions import RANGE_END, RANGE_START
 from feature_platform.orchestration.repairs.repair_sensors import Tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
-from feature_platform.orchestration.watch.observed_events import RANGE_END, RANGE_START
 from feature_platform.registry.registry_apply import ensure_registered
 from feature_platform.registry.windows_on_record import change_windows, record_window
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH
+from feature_platform.orchestration.graph.partitions import RANGE_END, RANGE_START
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.repairs.repair_sensors import Automated, Tick, tick
 from feature_platform.orchestration.sensors.freshness_sensor import Watch, watch_freshness
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
-from feature_platform.orchestration.watch.observed_events import RANGE_END, RANGE_START
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
