@@ -1,7 +1,6 @@
 """`feast apply` that other writers of the registry cannot be lost to."""
 
 import copy
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,10 +13,10 @@ from feature_platform.errors import (
     RegistryError,
     RepoError,
     SourceError,
-    first_line,
     type_and_line,
 )
 from feature_platform.online.crash_marker import add_crash_markers
+from feature_platform.online.stores import backend_of
 from feature_platform.registry.registrable import why_not_registrable
 from feature_platform.registry.registry_address import is_sql, registry_subject
 from feature_platform.registry.registry_change import RegistryChange, described, real_difference
@@ -311,13 +310,14 @@ def _named_online(store: "FeatureStore") -> Iterator[None]:
     def named(*arguments: Any, **named_arguments: Any) -> None:
         try:
             update(*arguments, **named_arguments)
-        except (FeaturePlatformError, sqlite3.Error):
+        except FeaturePlatformError:
             raise
         except Exception as error:
+            kind = str(store.config.online_store.type)
             raise OnlineStoreError(
-                f"online store '{store.config.online_store.type}'",
+                f"online store '{kind}'",
                 f"it could not make the tables of the feature views ({type_and_line(error)})",
-                "check that the store runs, and that its user may make tables",
+                backend_of(kind).update_remedy(error),
             ) from error
 
     online.update = named
@@ -397,14 +397,6 @@ def _registry_errors(store: "FeatureStore") -> Iterator[None]:
         ) from error
     except (SQLAlchemyError, OSError) as error:
         raise unreachable(store, error) from error
-    except sqlite3.Error as error:  # a SQLite registry raises SQLAlchemy's
-        raise OnlineStoreError(
-            f"online store '{store.config.online_store.type}'",
-            f"it could not make the tables of the feature views ({first_line(error)})",
-            "Feast's SQLite store takes letters, digits and _ in project and view names: rename "
-            "what has others, or choose the type "
-            "feature_platform.plugins.GuardedSqliteOnlineStore, which takes any",
-        ) from error
 
 
 def _in_inference(error: BaseException) -> bool:
