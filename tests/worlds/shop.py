@@ -11,7 +11,7 @@ from worlds.times import key, window
 from worlds.times import march as day
 from worlds.watched import Watched
 
-from feature_platform.orchestration.repairs.repair_sensors import Tick
+from feature_platform.orchestration.repairs.repair_sensors import RepairTick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.orchestration.watch.observed_events import RANGE_END, RANGE_START
 from feature_platform.registry.registry_apply import ensure_registered
@@ -60,7 +60,7 @@ class Shop(Watched):
         path.write_text(text.replace(old, new))
 
 
-def asked(found: Tick) -> list[tuple[str, str, list[str]]]:
+def asked(found: RepairTick) -> list[tuple[str, str, list[str]]]:
     """First partition, last one, and what is materialized, of each run that is asked for."""
     return [
         (

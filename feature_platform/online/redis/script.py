@@ -184,9 +184,3 @@ def encode_times(event_us: npt.NDArray[np.int64], created_us: npt.NDArray[np.int
         created = join(constant(_CREATED_TAG, count), fixed_width(created_us))
         parts.append(pc.if_else(pa.array(created_us != NO_TIME), created, empty))
     return join(*parts)
-
-
-def seconds_and_nanos(moment_us: int) -> tuple[int, int]:
-    """A moment as the scripts take the start or end of a range."""
-    seconds, micros = divmod(moment_us, 1_000_000)
-    return seconds, micros * 1000

@@ -23,7 +23,6 @@ from feature_platform.online.redis.script import (
     SCAN,
     WRITE,
     encode_times,
-    seconds_and_nanos,
     without_created,
 )
 
@@ -320,9 +319,10 @@ def _ends_of_slots(slots: npt.NDArray[np.int64], most: int) -> list[int]:
     return ends
 
 
-def _range(window: Window) -> tuple[int, int, int, int]:
-    start, end = microseconds(window.start), microseconds(window.end)
-    return (*seconds_and_nanos(start), *seconds_and_nanos(end))
+def _range(window: Window) -> list[int]:
+    """The four numbers of a range: start and end, each in seconds and nanoseconds."""
+    ends = (divmod(microseconds(end), 1_000_000) for end in (window.start, window.end))
+    return [number for seconds, micros in ends for number in (seconds, micros * 1000)]
 
 
 def _key_prefix(view: Any) -> bytes:

@@ -73,10 +73,6 @@ class AutomationSettings:
                     "give at least 1, or leave automation out",
                 )
 
-    def allows(self, cause: Cause) -> bool:
-        """Whether repairs of that cause are wanted."""
-        return bool(getattr(self, cause))
-
     @classmethod
     def parse(cls, said: Mapping[str, Any]) -> "AutomationSettings":
         """From YAML: the same names; times as ``10m``, ``26h``, ``2d``.
