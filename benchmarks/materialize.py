@@ -397,10 +397,9 @@ def limit_redis(store: Any, rows: list[Any]) -> float:
 
 
 def limit_postgres(store: Any, rows: list[Any]) -> float:
-    from feature_platform.online.postgres.store import postgres_writer
-    from feature_platform.online.postgres.writer import _copy_stream
+    from feature_platform.online.postgres.writer import PostgresWriter, _copy_stream
 
-    connection = postgres_writer(store.config)._connection  # noqa: SLF001
+    connection = PostgresWriter(store.config)._connection  # noqa: SLF001
     streams = [list(_copy_stream(each)) for each in rows]
     cells = ", ".join(f"v{n} bytea, t{n} text" for n in range(len(rows[0].features)))
     values = ", ".join(f"('{each.name}', v{n}, t{n})" for n, each in enumerate(rows[0].features))

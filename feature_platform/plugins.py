@@ -1,58 +1,27 @@
-"""What a ``feature_store.yaml`` names: online stores, the compute engine, the offline store.
+"""The classes that a ``feature_store.yaml`` names: online stores, compute engine, offline store.
 
-Feast imports this module, then asks it for the class and for ``<Class>Config``. Each class is
-imported when it is asked for, so that a store never needs the client library of another one.
+Feast imports this module, then asks it for the class and for ``<Class>Config``. A class is imported
+when it is asked for, so that no store needs the client library of another. The online stores are
+those of `feature_platform.online.stores`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
+from typing import Any
 
-if TYPE_CHECKING:
-    from feature_platform.compute.compute_engine import (
-        StreamingComputeEngine,
-        StreamingComputeEngineConfig,
-    )
-    from feature_platform.offline.offline_store import (
-        PointInTimeOfflineStore,
-        PointInTimeOfflineStoreConfig,
-    )
-    from feature_platform.online.postgres.store import (
-        GuardedPostgreSQLOnlineStore,
-        GuardedPostgreSQLOnlineStoreConfig,
-    )
-    from feature_platform.online.redis.store import (
-        GuardedRedisOnlineStore,
-        GuardedRedisOnlineStoreConfig,
-    )
-    from feature_platform.online.sqlite.store import (
-        GuardedSqliteOnlineStore,
-        GuardedSqliteOnlineStoreConfig,
-    )
+from feature_platform.online.stores import online_backends
 
-__all__ = [
-    "GuardedPostgreSQLOnlineStore",
-    "GuardedPostgreSQLOnlineStoreConfig",
-    "GuardedRedisOnlineStore",
-    "GuardedRedisOnlineStoreConfig",
-    "GuardedSqliteOnlineStore",
-    "GuardedSqliteOnlineStoreConfig",
-    "PointInTimeOfflineStore",
-    "PointInTimeOfflineStoreConfig",
-    "StreamingComputeEngine",
-    "StreamingComputeEngineConfig",
-]
-
-_MODULES = {
-    "GuardedPostgreSQLOnlineStore": "online.postgres.store",
-    "GuardedRedisOnlineStore": "online.redis.store",
-    "GuardedSqliteOnlineStore": "online.sqlite.store",
-    "PointInTimeOfflineStore": "offline.offline_store",
-    "StreamingComputeEngine": "compute.compute_engine",
-}
+_CLASSES = (
+    "feature_platform.compute.compute_engine.StreamingComputeEngine",
+    "feature_platform.offline.offline_store.PointInTimeOfflineStore",
+)
 
 
 def __getattr__(name: str) -> Any:
-    module = _MODULES.get(name.removesuffix("Config"))
-    if module is None:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"feature_platform.{module}"), name)
+    if name.startswith("_"):  # what Python's import system asks for
+        raise AttributeError(name)
+    stores = (backend.plugin for backend in online_backends())
+    for path in (*_CLASSES, *stores):
+        module, _, plugin = path.rpartition(".")
+        if name in (plugin, f"{plugin}Config"):
+            return getattr(resolve_name(module), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

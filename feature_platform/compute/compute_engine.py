@@ -11,8 +11,8 @@ from feature_platform.core.windows import Window
 from feature_platform.encoding.encoded_rows import encode_batch
 from feature_platform.encoding.feast_rows import feast_rows
 from feature_platform.encoding.view_layout import view_layout
-from feature_platform.online.view_guard import guard_of
-from feature_platform.online.writers import writer_for
+from feature_platform.online.guarded_writer import guard_of
+from feature_platform.online.stores import writer_for
 from feature_platform.repo.computability import why_transformed
 from feature_platform.sources.latest_rows import latest_rows, parts_of, source_columns
 from feature_platform.sources.relation import open_relation

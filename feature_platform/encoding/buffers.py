@@ -1,4 +1,4 @@
-"""Byte strings by column: pieces joined in Arrow, numbers written in NumPy."""
+"""Columns of byte strings: joined in Arrow, numbers encoded in NumPy."""
 
 from functools import cache
 from typing import Any
@@ -9,15 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _CACHED_LENGTHS = 4096
-_VARINT_BYTES = 10
 
 
 def binary_array(offsets: npt.NDArray[np.integer[Any]], data: Any) -> pa.Array:
-    """Arrow binary without nulls over a buffer of bytes.
+    """An Arrow binary array without nulls over existing bytes.
 
     Args:
-        offsets: Where each begins, and where the last ends; one more than there are strings.
-        data: The bytes: a buffer, or a NumPy array of uint8.
+        offsets: The start of each string, and the end of the last.
+        data: The bytes, as a buffer or a NumPy array of uint8.
     """
     ends = np.ascontiguousarray(offsets, dtype=np.int32)
     return pa.BinaryArray.from_buffers(
@@ -26,23 +25,23 @@ def binary_array(offsets: npt.NDArray[np.integer[Any]], data: Any) -> pa.Array:
 
 
 def constant(value: bytes, length: int) -> pa.Array:
-    """The same byte string `length` times."""
+    """An array that repeats a byte string `length` times."""
     return pa.repeat(pa.scalar(value, pa.binary()), length)
 
 
 def join(*pieces: pa.Array) -> pa.Array:
-    """The pieces of each row, one after the other."""
+    """The pieces of each row concatenated."""
     return pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.binary()))
 
 
 def objects(column: pa.Array) -> list[Any]:
-    """Each byte string or text as a Python object; several times faster than ``to_pylist``."""
+    """The values as Python objects; several times faster than ``to_pylist``."""
     found: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
     return found
 
 
 def fixed_width(values: npt.NDArray[Any]) -> pa.Array:
-    """Each number as its little-endian bytes."""
+    """Each number in little-endian bytes."""
     width = values.dtype.itemsize
     little = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
     offsets = np.arange(len(values) + 1, dtype=np.int32) * width
@@ -50,7 +49,7 @@ def fixed_width(values: npt.NDArray[Any]) -> pa.Array:
 
 
 def varints(values: npt.NDArray[np.int64]) -> pa.Array:
-    """Each number as a protobuf varint: seven bits a byte, lowest first, negatives in ten."""
+    """Each number as a protobuf varint: seven bits per byte, lowest first; negatives take ten."""
     unsigned = values.astype(np.int64, copy=False).view(np.uint64)
     if len(unsigned) == 0:
         return pa.array([], pa.binary())

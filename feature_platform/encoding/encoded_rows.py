@@ -1,4 +1,4 @@
-"""Rows ready for an online store: serialized keys and values, by column, with their times."""
+"""Rows encoded for an online store: columns of serialized keys and values, and their times."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from feature_platform.encoding.feature_values import encode_column, value_texts
 from feature_platform.encoding.view_layout import CREATED_TIME, EVENT_TIME, ServedColumn, ViewLayout
 
 NO_TIME = -(2**63)
-"""The number of a created time that is not there: less than any other."""
+"""Stands for a missing created time; less than any other."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class EncodedFeature:
     Attributes:
         name: Its name in the view.
         values: Serialized values; empty for null.
-        texts: Makes the readable texts that SQL stores keep, as Arrow strings; null where there is
-            none.
+        texts: Computes the readable texts that SQL stores keep beside values, as Arrow strings;
+            null for values without one.
     """
 
     name: str
@@ -33,7 +33,7 @@ class EncodedFeature:
     texts: Callable[[], pa.Array]
 
     def slice(self, start: int, count: int) -> "EncodedFeature":
-        """The feature of at most `count` rows from `start` on."""
+        """The feature of at most `count` rows from `start`."""
         return EncodedFeature(
             self.name,
             self.values.slice(start, count),
@@ -41,20 +41,20 @@ class EncodedFeature:
         )
 
     def take(self, places: npt.NDArray[np.int64]) -> "EncodedFeature":
-        """The feature of some of the rows."""
+        """The feature of the rows at those places."""
         taken = pa.array(places)
         return EncodedFeature(self.name, self.values.take(taken), lambda: self.texts().take(taken))
 
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Rows of a view, at most one a key unless they came from Feast.
+    """Rows of a view; at most one per key unless Feast handed them over.
 
     Attributes:
         keys: Serialized entity keys.
-        features: The features, all of the length of `keys`.
+        features: The features, each as long as `keys`.
         event_us: Event times, microseconds since 1970 in UTC.
-        created_us: Created times likewise; `NO_TIME` where there is none.
+        created_us: Created times likewise; `NO_TIME` if missing.
     """
 
     keys: pa.Array
@@ -66,7 +66,7 @@ class EncodedRows:
         return len(self.keys)
 
     def slice(self, start: int, count: int) -> "EncodedRows":
-        """At most `count` of the rows, from `start` on, without a copy."""
+        """At most `count` rows from `start`, without a copy."""
         return EncodedRows(
             keys=self.keys.slice(start, count),
             features=tuple(feature.slice(start, count) for feature in self.features),
@@ -75,7 +75,7 @@ class EncodedRows:
         )
 
     def latest(self) -> "EncodedRows":
-        """One row a key: the latest, and of equally late ones the last."""
+        """The latest row of each key; of equally late ones the last."""
         keys = self.keys.dictionary_encode().indices.to_numpy(zero_copy_only=False)
         order = np.lexsort((np.arange(len(keys)), self.created_us, self.event_us, keys))
         last = np.append(keys[order][1:] != keys[order][:-1], True)
@@ -112,12 +112,7 @@ def encode_batch(batch: pa.RecordBatch, layout: ViewLayout, version: int) -> Enc
 
 
 def batch_keys(batch: pa.RecordBatch, layout: ViewLayout, version: int) -> pa.Array:
-    """The serialized keys of a batch whose columns are named as the view names them.
-
-    Args:
-        batch: With all keys of the view.
-        layout: The view.
-        version: ``entity_key_serialization_version`` of the repo.
+    """The serialized keys of a batch that has the join keys of a view as columns.
 
     Raises:
         SourceError: A value does not fit the type of its key.
@@ -132,7 +127,7 @@ def batch_keys(batch: pa.RecordBatch, layout: ViewLayout, version: int) -> pa.Ar
         )
     except (ValueError, TypeError, OverflowError, pa.ArrowException):
         for key, column in zip(layout.keys, columns, strict=True):
-            encode_column(layout.name, key.name, column, key.value_type)  # says which it is
+            encode_column(layout.name, key.name, column, key.value_type)  # its error names the key
         raise
 
 
@@ -144,7 +139,7 @@ def encode_feast_rows(rows: Sequence[Any], version: int) -> list[EncodedRows]:
         version: ``entity_key_serialization_version`` of the repo.
 
     Returns:
-        One for each run of rows that have the same features; nearly always one.
+        One item for each run of rows with the same features; nearly always one item.
     """
     encoded: list[EncodedRows] = []
     start = 0
@@ -156,7 +151,7 @@ def encode_feast_rows(rows: Sequence[Any], version: int) -> list[EncodedRows]:
 
 
 def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970 of a moment; naive is UTC, as everywhere in Feast."""
+    """Microseconds since 1970; a naive datetime is UTC, as everywhere in Feast."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     since = aware - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -1,4 +1,4 @@
-"""Feast's serialized entity keys, built by column."""
+"""Feast's serialized entity keys, encoded by column."""
 
 import struct
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ def encode_keys(
         version: ``entity_key_serialization_version`` of the repo.
 
     Returns:
-        Arrow binary: the serialized key of each row.
+        An Arrow binary array: the serialized key of each row.
 
     Raises:
-        ValueError: A key is of a type Feast has no encoding for, or a value does not fit it.
+        ValueError: Feast has no encoding for the type of a key, or a value does not fit it.
     """
     count = len(columns[0])
     ordered = sorted(zip(names, columns, value_types, strict=True), key=lambda key: key[0])
@@ -40,12 +40,7 @@ def encode_keys(
 
 
 def key_columns_of(keys: Sequence[bytes], names: Sequence[str]) -> dict[str, list[Any]]:
-    """The values inside serialized keys, by join key.
-
-    Args:
-        keys: Serialized keys of version 3.
-        names: Join keys to look for.
-    """
+    """The values in serialized keys of version 3, by join key."""
     from feast.infra.key_encoding_utils import deserialize_entity_key
 
     found: dict[str, list[Any]] = {name: [] for name in names}
@@ -65,7 +60,7 @@ def _head(names: Sequence[str]) -> bytes:
 
 
 def _value(column: pa.Array, value_type: Any) -> pa.Array | None:
-    """Type, length and bytes of a key's value, or None where Feast has to convert it."""
+    """Type, length and bytes of a key's values; None if Feast has to convert them."""
     from feature_platform.core.feast_protos import ValueType
 
     if isinstance(column, pa.DictionaryArray):
@@ -80,7 +75,7 @@ def _value(column: pa.Array, value_type: Any) -> pa.Array | None:
         try:
             numbers = column.cast(width).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
-            return None  # Feast says what is wrong with it
+            return None  # Feast's conversion raises the error
         head = struct.pack("<II", ValueType.Enum.Value(name), numbers.dtype.itemsize)
         return join(constant(head, len(column)), fixed_width(numbers))
     return None

@@ -1,8 +1,7 @@
 """Arrow columns as the Python values that Feast's own conversion takes.
 
-Feast converts NumPy values, and asks each to be of the class that it expects. What Arrow holds in
-another width or form is put right here, where nothing is lost by it; a column that Feast converts
-as it is stays as it is, so that the result is Feast's own.
+Feast converts NumPy values and checks the class of each. Columns that Arrow holds in another width
+or form are converted here if nothing is lost by it; all others are left to Feast.
 """
 
 from typing import Any
@@ -36,7 +35,7 @@ def values_for_feast(column: pa.Array, value_type: Any) -> Any:
 
 def _scalars(name: str, column: pa.Array) -> Any:
     if name in _INTEGERS and pa.types.is_integer(column.type):
-        # NumPy has no null among integers, and would make floats of all of them.
+        # NumPy has no null integers and would convert all of them to floats.
         return column.to_pylist() if column.null_count else column.to_numpy()
     if name in _FLOATS and pa.types.is_floating(column.type):
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -48,7 +47,7 @@ def _lists(name: str, column: pa.Array) -> Any:
     if name in _FLOATS and _is_number(items):
         column = column.cast(pa.list_(pa.float64()))
     elif name in _INTEGERS and pa.types.is_integer(items) and column.flatten().null_count:
-        # Lists, not arrays: an integer stays one beside a null.
+        # Lists, not arrays: NumPy would convert integers beside a null to floats.
         return column.to_pylist()
     return column.to_numpy(zero_copy_only=False)
 
@@ -64,7 +63,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _plain(value: Any, kind: pa.DataType) -> Any:
-    """A nested value with a dict wherever Arrow has a map, which it hands over as pairs."""
+    """A nested value with a dict for each Arrow map, which ``to_pylist`` makes a list of pairs."""
     if value is None:
         return None
     if pa.types.is_map(kind):

@@ -1,4 +1,4 @@
-"""Arrow batches as the rows Feast's online stores take."""
+"""Arrow batches as the rows that Feast's online stores take."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,15 +16,15 @@ Row = tuple[Any, dict[str, Any], datetime, datetime | None]
 def feast_rows(batch: pa.RecordBatch, layout: ViewLayout) -> list[Row]:
     """Convert a batch of `feature_platform.sources.latest_rows.latest_rows`.
 
-    Values are those that `encoded_rows.encode_batch` writes, so that every online
-    store gets the same; keys are put together as ``feast materialize`` does.
+    Values are those of `encoded_rows.encode_batch`, so that every online store gets the same; keys
+    are those of ``feast materialize``.
 
     Args:
         batch: Served names, then event and created time.
         layout: The view.
 
     Returns:
-        One row each, times aware and in UTC.
+        The rows, with aware times in UTC.
 
     Raises:
         SourceError: A value does not fit its Feast type.

@@ -1,8 +1,8 @@
-"""Feast's serialized values, built by column instead of one protobuf object a cell.
+"""Feast's serialized values, encoded by column instead of one protobuf object per cell.
 
-The bytes are those of ``feast.types.Value_pb2.Value.SerializeToString`` for what Feast's own
-conversion (``feast.type_map.python_values_to_proto_values``) makes of a cell. A type that is not
-built by column goes through that conversion, so every type works.
+The bytes are what ``feast.types.Value_pb2.Value.SerializeToString`` returns for the cells that
+Feast's own conversion (``feast.type_map.python_values_to_proto_values``) makes. Types that are not
+encoded by column go through that conversion.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from feature_platform.errors import SourceError, first_line
 _INTEGERS = ("INT32", "INT64")
 _FLOATS = ("FLOAT", "DOUBLE")
 _BINARY = ("BYTES", "PDF_BYTES", "IMAGE_BYTES")
-_ALIKE_FROM, _ALIKE_TO = 1e-4, 1e10
+_SAME_TEXT_FROM, _SAME_TEXT_TO = 1e-4, 1e10
 _MISFITS = (ValueError, TypeError, OverflowError, pa.ArrowException)
 _SHOWN = 80
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
@@ -39,15 +39,15 @@ def encode_values(column: pa.Array, value_type: Any) -> pa.Array:
     """Serialize a column of feature values.
 
     Args:
-        column: Values as they came from the source; null is Feast's empty value.
+        column: Values as read from the source.
         value_type: The feature's ``feast.ValueType``.
 
     Returns:
-        Arrow binary without nulls: the serialized ``Value`` of each cell, empty for null. Whole
-        numbers beside nulls stay exact, where Feast's own conversion goes through floating point.
+        An Arrow binary array: the serialized ``Value`` of each cell, empty for null. Integers
+        beside nulls stay exact, whereas Feast's own conversion makes floats of them.
 
     Raises:
-        ValueError: A value does not fit the type, as Feast itself would say.
+        ValueError: A value does not fit the type; raised by Feast.
         TypeError: Likewise.
     """
     if isinstance(column, pa.DictionaryArray):
@@ -59,16 +59,10 @@ def encode_values(column: pa.Array, value_type: Any) -> pa.Array:
 
 
 def encode_column(view: str, name: str, column: pa.Array, value_type: Any) -> pa.Array:
-    """`encode_values` of a column of a view, its error saying which value of which column it is.
-
-    Args:
-        view: Name of the view.
-        name: Name of the key or feature.
-        column: See `encode_values`.
-        value_type: Likewise.
+    """`encode_values` for the key or feature `name` of a view.
 
     Raises:
-        SourceError: A value does not fit the type.
+        SourceError: A value does not fit the type; it names the column and the value.
     """
     try:
         return encode_values(column, value_type)
@@ -83,7 +77,7 @@ def encode_column(view: str, name: str, column: pa.Array, value_type: Any) -> pa
 
 
 def _misfit(column: pa.Array, value_type: Any) -> pa.Scalar:
-    """A value of a column that cannot be encoded which alone cannot be either."""
+    """One value of a column that cannot be encoded, found by bisection."""
     while len(column) > 1:
         half = len(column) // 2
         try:
@@ -95,20 +89,10 @@ def _misfit(column: pa.Array, value_type: Any) -> pa.Scalar:
     return column[0]
 
 
-def is_columnar(column_type: pa.DataType, value_type: Any) -> bool:
-    """Whether `encode_values` builds a column of that Arrow type without protobuf objects."""
-    return _encoder(value_type.name, pa.array([], column_type)) is not None
-
-
 def value_texts(column: pa.Array, value_type: Any) -> pa.Array:
     """The readable texts that Feast's SQL stores keep beside values, as Arrow strings.
 
-    Args:
-        column: Values as for `encode_values`.
-        value_type: The feature's ``feast.ValueType``.
-
-    Returns:
-        What Python's ``str`` makes of each scalar; null for nulls and for types without a text.
+    They are Python's ``str`` of each scalar; null for nulls and for types without a text.
     """
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
@@ -128,22 +112,22 @@ def value_texts(column: pa.Array, value_type: Any) -> pa.Array:
 
 
 def feast_values(column: pa.Array, value_type: Any) -> list[Any]:
-    """A column as protobuf values, by Feast's own conversion."""
+    """A column as protobuf values, converted by Feast."""
     from feast.type_map import python_values_to_proto_values
 
     return list(python_values_to_proto_values(values_for_feast(column, value_type), value_type))
 
 
 def _float_texts(column: pa.Array) -> pa.Array:
-    """Doubles as Python writes them; Arrow agrees in the middle of their range, but for ``.0``."""
+    """Doubles as Python writes them. Medium sizes read the same in Arrow, except for ``.0``."""
     sizes = np.abs(column.fill_null(0.0).to_numpy(zero_copy_only=False))
     texts = column.cast(pa.string())
     whole = pa.array(sizes == np.floor(sizes))
     texts = pc.if_else(whole, pc.binary_join_element_wise(texts, ".0", ""), texts)
-    alike = (sizes == 0) | ((sizes >= _ALIKE_FROM) & (sizes < _ALIKE_TO))
-    if alike.all():
+    same = (sizes == 0) | ((sizes >= _SAME_TEXT_FROM) & (sizes < _SAME_TEXT_TO))
+    if same.all():
         return texts
-    other = pa.array(~alike)
+    other = pa.array(~same)
     written = [None if isnan(value) else str(value) for value in column.filter(other).to_pylist()]
     return pc.replace_with_mask(texts, other, pa.array(written, pa.string()))
 
@@ -161,7 +145,7 @@ def _by_feast(column: pa.Array, value_type: Any) -> pa.Array:
 
 
 def _encoder(name: str, column: pa.Array) -> Callable[[pa.Array], pa.Array] | None:
-    """How a column of that Feast type is built, or None where Feast has to do it."""
+    """The function that encodes a column of a Feast type; None if Feast has to convert it."""
     kind = column.type
     scalar = _scalar_encoder(name, column)
     if scalar is not None:
@@ -215,7 +199,7 @@ def _bools(column: pa.Array) -> pa.Array:
 def _float_values(name: str, column: pa.Array) -> pa.Array:
     doubles = column.cast(pa.float64())
     values = doubles.fill_null(0.0).to_numpy(zero_copy_only=False)
-    # Feast takes a NaN for a null.
+    # To Feast, NaN is null.
     present = pc.and_(column.is_valid(), pc.invert(pa.array(np.isnan(values))))
     width: Any = np.float32 if name == "FLOAT" else np.float64
     with np.errstate(over="ignore"):
@@ -224,7 +208,7 @@ def _float_values(name: str, column: pa.Array) -> pa.Array:
 
 
 def _timestamps(column: pa.Array) -> pa.Array:
-    # A null becomes NumPy's "not a time", whose number Feast stores and reads as null.
+    # A null becomes NumPy's NaT, whose integer Feast stores and reads as null.
     moments = column.to_numpy(zero_copy_only=False).astype("datetime64[s]").astype(np.int64)
     return join(constant(_field("UNIX_TIMESTAMP"), len(column)), varints(moments))
 
@@ -248,7 +232,7 @@ def _where(present: pa.Array, encoded: pa.Array) -> pa.Array:
 def _list_encoder(name: str, column: pa.Array) -> Callable[[pa.Array], pa.Array] | None:
     items = column.flatten()
     if items.null_count:
-        return None  # Feast has a default of its own for each type
+        return None  # Feast has a default value for each type
     kind = items.type
     if name in _INTEGERS and pa.types.is_integer(kind) and kind != pa.uint64():
         if name == "INT32" and not _fits_int32(items):
@@ -264,7 +248,7 @@ def _list_encoder(name: str, column: pa.Array) -> Callable[[pa.Array], pa.Array]
 
 
 def _packed(name: str, column: pa.Array, items: pa.Array) -> pa.Array:
-    """Numbers one after the other behind one length; nothing at all for an empty list."""
+    """Each list as a packed field: one length, then its numbers; nothing for an empty list."""
     body = _concatenated(column, items)
     empty = pc.equal(pc.binary_length(body), 0)
     inner = join(constant(b"\x0a", len(column)), length_prefix(body), body)
@@ -285,7 +269,7 @@ def _list_value(name: str, column: pa.Array, inner: pa.Array) -> pa.Array:
 
 
 def _concatenated(column: pa.Array, items: pa.Array) -> pa.Array:
-    """The bytes of all items of each list, one after the other: only the offsets change."""
+    """The concatenated bytes of each list's items: only the offsets change."""
     counts = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     offsets = np.frombuffer(items.buffers()[1], np.int32, len(items) + 1, items.offset * 4)
@@ -294,7 +278,7 @@ def _concatenated(column: pa.Array, items: pa.Array) -> pa.Array:
 
 @cache
 def _field(name: str) -> bytes:
-    """The protobuf tag of the field in which ``Value`` keeps a type."""
+    """The protobuf tag of the field of ``Value`` for a type."""
     from google.protobuf.descriptor import FieldDescriptor
 
     from feature_platform.core.feast_protos import Value

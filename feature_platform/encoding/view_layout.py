@@ -1,4 +1,4 @@
-"""What of a feature view goes into the online store: its keys, features and times by column."""
+"""Which columns of a feature view go into the online store: keys, features and times."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 EVENT_TIME = "__event_time"
 CREATED_TIME = "__created_time"
-"""Names the two times have in the batches below; features cannot begin with two underscores."""
+"""The columns of the two times in encoded batches; a feature's name cannot begin with ``__``."""
 
 
 @dataclass(frozen=True)
 class ServedColumn:
-    """A column of the online store.
+    """A join key or feature.
 
     Attributes:
-        name: Its name in the view: join key or feature.
+        name: Its name in the view.
         source: Its column in the batch source; None for the dummy key of a view without entities.
         value_type: Feast's ``ValueType``.
     """
@@ -35,11 +35,11 @@ class ViewLayout:
     """How the rows of a feature view are read and served.
 
     Attributes:
-        view: The Feast feature view, as the registry has it.
+        view: The Feast feature view from the registry.
         source: Its batch source.
         keys: Join keys in the order of the view.
         features: Features in the order of the view.
-        ttl: How long a row may be served after its event time; None is for ever.
+        ttl: How long a row may be served after its event time; None for ever.
     """
 
     view: Any
@@ -70,10 +70,7 @@ class ViewLayout:
 
 
 def view_layout(view: "FeatureView") -> ViewLayout:
-    """Work out what is read and served for a feature view.
-
-    Args:
-        view: A feature view or stream feature view with a batch source.
+    """The layout of a feature view or stream feature view.
 
     Raises:
         SourceError: It has no batch source.
@@ -107,8 +104,8 @@ def view_layout(view: "FeatureView") -> ViewLayout:
                 field.name, origin.get(field.name, field.name), field.dtype.to_value_type()
             )
             for field in view.features
-            # When Feast infers keys it may list them among the features as well: those of stream
-            # feature views, and the dummy key when it infers the same object twice.
+            # Feast may list inferred keys among the features as well: those of stream feature
+            # views, and the dummy key if it infers the same object twice.
             if field.name != DUMMY_ENTITY_ID and field.name not in {key.name for key in keys}
         ),
         ttl=view.ttl or None,

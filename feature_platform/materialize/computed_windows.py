@@ -22,7 +22,7 @@ from feature_platform.errors import MissingTableError, SourceError, first_line
 from feature_platform.offline.offline_write import append_rows, is_absent
 from feature_platform.online.generic_writer import GenericWriter
 from feature_platform.online.guarded_writer import Guard, OnlineWriter
-from feature_platform.online.writers import writer_for
+from feature_platform.online.stores import writer_for
 from feature_platform.repo.view_settings import read_settings
 from feature_platform.sources.relation import VIEW, open_relation
 

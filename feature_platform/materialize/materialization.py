@@ -18,7 +18,7 @@ from feature_platform.materialize.vanished_keys import remaining_rows, vanished_
 from feature_platform.online.crash_marker import mark, marked_windows
 from feature_platform.online.generic_writer import GenericWriter
 from feature_platform.online.guarded_writer import Guard
-from feature_platform.online.writers import writer_for
+from feature_platform.online.stores import writer_for
 from feature_platform.repo.computability import is_computed_here, why_transformed
 from feature_platform.sources.kept_relations import KeptRelations
 from feature_platform.sources.latest_rows import (

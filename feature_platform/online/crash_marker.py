@@ -1,4 +1,4 @@
-"""Crash markers: windows an online store may hold rows of although no registry records them."""
+"""Crash markers: windows whose rows may be online although the registry does not record them."""
 
 import json
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from feature_platform.core.feast_seams import online_store_of
 from feature_platform.core.windows import Window, merge
 from feature_platform.online.store_errors import online_store_errors
-from feature_platform.online.writers import writer_for
+from feature_platform.online.stores import writer_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,18 +20,18 @@ _TOPIC = "attempts"
 
 
 def marked_windows(writer: "OnlineWriter | None", view: Any) -> list[Window]:
-    """The windows marked in the store itself; none where it has no bulk writer."""
+    """The windows marked in the online store; none if it has no bulk writer."""
     return [] if writer is None else _from_text(writer.note(view, _TOPIC))
 
 
 def mark(writer: "OnlineWriter | None", view: Any, windows: "Sequence[Window]") -> None:
-    """Replace a view's crash markers; a store without a bulk writer keeps none."""
+    """Replace a view's crash markers; a store without a bulk writer has none."""
     if writer is not None:
         writer.set_note(view, _TOPIC, _to_text(windows) if windows else None)
 
 
 def add_crash_markers(store: "FeatureStore", view: Any, windows: "Sequence[Window]") -> None:
-    """Mark windows of a view version beside its rows, since no registry will know of them.
+    """Mark windows of a view version that the registry will no longer record.
 
     Raises:
         OnlineStoreError: The online store failed.

@@ -1,4 +1,4 @@
-"""An end to waiting for a server that accepts what it is sent and never answers."""
+"""A time limit on a server that accepts a request and never answers."""
 
 import os
 import socket
@@ -9,20 +9,20 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def deadline(seconds: float, connected: Callable[[], int]) -> Iterator[None]:
-    """Cut a socket when the block takes longer, so that the client waiting on it fails.
+    """Shut down a socket if the block takes longer, so that the client waiting on it fails.
 
     Args:
         seconds: How long the block may take.
-        connected: Gives the file descriptor of the socket; asked when time is up.
+        connected: Returns the file descriptor of the socket; called when the time is up.
 
     Raises:
-        TimeoutError: Time was up; the client's own error is its cause.
+        TimeoutError: The time was up; the client's own error is its cause.
     """
     expired = threading.Event()
 
     def cut() -> None:
         expired.set()
-        # Its own descriptor: closing this one must not close the client's.
+        # A duplicate: closing it does not close the client's own descriptor.
         with suppress(OSError), socket.socket(fileno=os.dup(connected())) as copy:
             copy.shutdown(socket.SHUT_RDWR)
 

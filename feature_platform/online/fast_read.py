@@ -1,4 +1,4 @@
-"""Online reads without a protobuf object a cell: stored values go into the answer as they are."""
+"""Online reads without a protobuf object per cell: stored values are copied into the response."""
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -20,50 +20,15 @@ _INT64 = struct.Struct("<Iq")
 
 @dataclass(frozen=True)
 class StoredRow:
-    """One key as it lies in the store.
+    """The stored row of one key.
 
     Attributes:
-        cells: Serialized value of each feature asked for: empty for null, None where absent.
+        cells: Serialized value of each requested feature: empty for null, None if absent.
         time: The event time as a serialized ``Timestamp``.
     """
 
     cells: Sequence[bytes | None]
     time: bytes
-
-
-Fetch = Callable[[Any, list[bytes], list[str]], Sequence[StoredRow]]
-"""From a view, serialized keys and feature names to the keys' rows, in the order of the keys."""
-
-
-def read_into(
-    fetch: Fetch,
-    version: int,
-    grouped: Iterable[tuple[Any, list[str]]],
-    entities: tuple[dict[str, Any], dict[str, str]],
-    response: Any,
-    *,
-    full_names: bool,
-    with_version: bool,
-) -> None:
-    """Do what ``OnlineStore._read_features_per_fv`` does, one view after the other.
-
-    Args:
-        fetch: Reads a view's keys.
-        version: ``entity_key_serialization_version`` of the repo.
-        grouped: Views and the features asked of them.
-        entities: Join key to its value in every row of the request, and entity name to join key.
-        response: The ``GetOnlineFeaturesResponse`` to add to.
-        full_names: Whether feature names begin with the view's.
-        with_version: Whether versions of views are told.
-    """
-    values, names = entities
-    for table, requested in grouped:
-        unique, places, count = unique_entities(table, values, names)
-        keys = [_serialized(entity, version) for entity in unique]
-        _tell_names(response, table, requested, full_names=full_names, with_version=with_version)
-        rows = fetch(table, keys, requested) if keys else []
-        _add_vectors(response, rows, places, count, len(requested))
-        _count(table.name, rows, places, count * len(requested))
 
 
 def in_order(
@@ -72,13 +37,13 @@ def in_order(
     names: Sequence[str],
     time_of: Callable[[int], bytes],
 ) -> list[StoredRow]:
-    """Rows of keys, in the order of the keys, from what a table with one row a cell holds of them.
+    """Rows in the order of `keys`, from the cells of a table that has one row per key and feature.
 
     Args:
         cells: Key, feature, serialized value and event time, in any order.
-        keys: Those asked for; they may repeat.
-        names: Features asked for.
-        time_of: Makes the event time a serialized ``Timestamp``.
+        keys: The requested keys; they may repeat.
+        names: The requested features.
+        time_of: Converts an event time to a serialized ``Timestamp``.
     """
     found: dict[bytes, tuple[dict[str, bytes], int]] = {}
     for key, feature, value, moment in cells:
@@ -104,12 +69,12 @@ def stamp_of(moment: int) -> bytes:
 
 
 class FastReads:
-    """Makes an online store of Feast's read so; it stands before Feast's class among the bases."""
+    """A mixin for one of Feast's online stores; it precedes Feast's class among the bases."""
 
     def _fetch(
         self, config: Any, table: Any, keys: list[bytes], names: list[str]
     ) -> Sequence[StoredRow]:
-        """The rows of a view's keys, in their order; the store's own."""
+        """Read features of a view: a row for each serialized key, in their order."""
         raise NotImplementedError
 
     def _read_features_per_fv(  # noqa: PLR0917 - Feast's signature
@@ -122,15 +87,22 @@ class FastReads:
         full_feature_names: bool,  # noqa: FBT001
         include_feature_view_version_metadata: bool,  # noqa: FBT001
     ) -> None:
-        read_into(
-            lambda table, keys, names: self._fetch(config, table, keys, names),
-            config.entity_key_serialization_version,
-            grouped_refs,
-            (join_key_values, entity_name_to_join_key_map),
-            online_features_response,
-            full_names=full_feature_names,
-            with_version=include_feature_view_version_metadata,
-        )
+        version = config.entity_key_serialization_version
+        for table, requested in grouped_refs:
+            unique, places, count = unique_entities(
+                table, join_key_values, entity_name_to_join_key_map
+            )
+            keys = [_serialized(entity, version) for entity in unique]
+            _add_names(
+                online_features_response,
+                table,
+                requested,
+                full_names=full_feature_names,
+                with_version=include_feature_view_version_metadata,
+            )
+            rows = self._fetch(config, table, keys, requested) if keys else []
+            _add_vectors(online_features_response, rows, places, count, len(requested))
+            _count_statuses(table.name, rows, places, count * len(requested))
 
 
 def _serialized(entity: dict[str, Any], version: int) -> bytes:
@@ -144,12 +116,12 @@ def _serialized(entity: dict[str, Any], version: int) -> bytes:
             return _head(name, "STRING") + _LENGTH.pack(len(text)) + text
     from feast.infra.key_encoding_utils import serialize_entity_key
 
-    return bytes(serialize_entity_key(_Key(entity), entity_key_serialization_version=version))
+    return bytes(serialize_entity_key(_EntityKey(entity), entity_key_serialization_version=version))
 
 
 @cache
 def _head(name: str, kind: str) -> bytes:
-    """What comes before the length of the only value of a key."""
+    """The bytes before the length of the value, for a key that has one value."""
     from feast.infra.key_encoding_utils import serialize_entity_key_prefix
 
     from feature_platform.core.feast_protos import ValueType
@@ -159,15 +131,15 @@ def _head(name: str, kind: str) -> bytes:
     )
 
 
-class _Key:
-    """What the serialization of a key looks at, without the message."""
+class _EntityKey:
+    """The attributes of an ``EntityKey`` that serialization reads, without the message."""
 
     def __init__(self, entity: dict[str, Any]) -> None:
         self.join_keys = list(entity)
         self.entity_values = list(entity.values())
 
 
-def _tell_names(
+def _add_names(
     response: Any, table: Any, requested: Sequence[str], *, full_names: bool, with_version: bool
 ) -> None:
     prefix = f"{table.projection.name_to_use()}__" if full_names else ""
@@ -175,10 +147,10 @@ def _tell_names(
     if not with_version:
         return
     name = table.projection.name_alias or table.projection.name
-    if all(told.name != name for told in response.metadata.feature_view_metadata):
-        told = response.metadata.feature_view_metadata.add()
-        told.name = name
-        told.version = getattr(table, "current_version_number", 0) or 0
+    if all(each.name != name for each in response.metadata.feature_view_metadata):
+        added = response.metadata.feature_view_metadata.add()
+        added.name = name
+        added.version = getattr(table, "current_version_number", 0) or 0
 
 
 def _add_vectors(
@@ -204,7 +176,9 @@ def _add_vectors(
         vector.ParseFromString(body + _STATUSES + _sized(statuses) + stamps)
 
 
-def _count(name: str, rows: Sequence[StoredRow], places: Sequence[list[int]], cells: int) -> None:
+def _count_statuses(
+    name: str, rows: Sequence[StoredRow], places: Sequence[list[int]], cells: int
+) -> None:
     from feast.metrics import track_feature_statuses
 
     found = sum(
@@ -215,7 +189,7 @@ def _count(name: str, rows: Sequence[StoredRow], places: Sequence[list[int]], ce
 
 
 def _repeated(tag: bytes, bodies: Sequence[bytes]) -> bytes:
-    """A repeated field of the wire format: of each body the tag, the length and itself."""
+    """A repeated field in the wire format: for each body its tag, length and bytes."""
     short = _short_heads(tag)
     return b"".join(
         [

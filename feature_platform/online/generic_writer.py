@@ -1,4 +1,4 @@
-"""Writes through Feast's own interface, for online stores that have no bulk writer."""
+"""Writes through Feast's own interface, for online stores without a bulk writer."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class GenericWriter:
-    """Reads what is there, then writes what is not older, through ``OnlineStore``.
+    """Reads the stored rows, then writes those that are not older, through ``OnlineStore``.
 
-    Between the read and the write another writer may come; the lock of `materialize_window` keeps
-    its own runs apart, but a stream's value pushed in that instant can be lost.
+    The read and the write are two steps. The lock of `materialize_window` excludes its other runs,
+    but a value that a stream pushes between the two can be lost.
 
     Args:
         store: The Feast store.
@@ -27,30 +27,30 @@ class GenericWriter:
         self._provider = provider_of(store)
 
     def write(self, view: Any, rows: Sequence[Row], guard: Guard) -> None:
-        """Write the rows that the guard lets in, as far as event times tell.
+        """Write the rows that the guard lets in.
 
         Args:
             view: The feature view.
-            rows: At most one a key.
-            guard: Whose created times are not compared, as Feast's interface does not read them.
+            rows: At most one per key.
+            guard: Created times are not compared: Feast's interface does not read them.
         """
         if not rows:
             return
-        # By name: Feast's PostgreSQL store fails when it is asked for all features.
+        # By name: Feast's PostgreSQL store fails when asked for all features.
         names = [feature.name for feature in view.features]
         keys = [row[0] for row in rows]
         stored = self._provider.online_read(self._config, view, keys, names or None)
         allowed = [
             row
-            for row, (there, _) in zip(rows, stored, strict=True)
-            if there is None or _may_replace(row[2], _aware(there), guard)
+            for row, (stored_time, _) in zip(rows, stored, strict=True)
+            if stored_time is None or _may_replace(row[2], _aware(stored_time), guard)
         ]
         if allowed:
             self._provider.online_write_batch(self._config, view, allowed, None)
 
 
-def _may_replace(new: datetime, there: datetime, guard: Guard) -> bool:
-    return new >= there or any(there in window for window in guard.governed)
+def _may_replace(new: datetime, stored: datetime, guard: Guard) -> bool:
+    return new >= stored or any(stored in window for window in guard.governed)
 
 
 def _aware(moment: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""The protocol of guarded writes: what a writer does, and under which guard."""
+"""The protocol of guarded writes: what a writer does, and which rows its guard lets in."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -9,10 +9,10 @@ from typing import Any, Protocol, cast
 import pyarrow as pa
 
 from feature_platform.core.windows import Window
-from feature_platform.encoding.encoded_rows import EncodedRows, microseconds
+from feature_platform.encoding.encoded_rows import EncodedRows
 
 FAR_AHEAD = datetime.max.replace(tzinfo=UTC)
-"""Later than what any online store holds, the last day of 9999 as a stand-in for never included."""
+"""Later than any stored event time (the last day of 9999 stands in for "no end")."""
 
 EVER = Window(datetime(1, 1, 1, tzinfo=UTC), FAR_AHEAD)
 """All event times."""
@@ -20,68 +20,70 @@ EVER = Window(datetime(1, 1, 1, tzinfo=UTC), FAR_AHEAD)
 
 @dataclass(frozen=True)
 class Guard:
-    """Which rows of the online store a write may replace.
+    """Which stored rows a write may replace.
 
-    A row replaces one whose (event time, created time) is not greater than its own. On equal event
-    times a row of a source without created times wins: the rerun is right. Where the batch source
-    alone feeds a view, it also replaces what came from the windows it was read over, whatever the
-    time: a row that is newer there, and not in the source any more, was removed or corrected.
+    A row replaces a stored row whose (event time, created time) is not greater. Where the source
+    has no created times, the row replaces one of the same event time: a rerun is right. A row also
+    replaces any stored row, newer ones too, whose event time is in a governed window: one that the
+    batch source alone feeds and that was just read, so what is not in it was removed or corrected.
 
     Attributes:
-        governed: Half-open windows of event time whose stored rows are replaced anyway.
+        governed: Half-open windows of event time whose stored rows are always replaced.
         compares_created: Whether the source has created times.
     """
 
     governed: tuple[Window, ...] = ()
     compares_created: bool = True
 
-    @property
-    def governed_us(self) -> list[tuple[int, int]]:
-        """The governed windows in microseconds since 1970."""
-        return [(microseconds(window.start), microseconds(window.end)) for window in self.governed]
+
+def guard_of(view: Any) -> Guard:
+    """The guard for rows that Feast itself writes to a view, whose windows are not known."""
+    source = getattr(view, "batch_source", None)
+    # For views without a source (labels, on-demand) Feast makes up created times.
+    return Guard(compares_created=source is None or bool(source.created_timestamp_column))
 
 
 class OnlineWriter(Protocol):
     """Bulk access to one kind of online store, in the tables and keys that Feast uses.
 
-    Implementations raise whatever their client library does; callers name the store.
+    Implementations raise what their client library raises; callers name the store.
     """
 
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
-        """Put rows in, each whole or not at all, where the guard lets them."""
+        """Write the rows that the guard lets in; each row is written whole or not at all."""
 
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
-        """Stream the keys whose stored event time lies in the window, as Arrow binary arrays.
+        """Stream the keys whose stored event time is in the window, as Arrow binary arrays.
 
-        A key may come more than once.
+        A key may be repeated.
         """
 
     def keys_from(self, view: Any, window: Window, most: int) -> "OnlineKeys | None":
-        """Keys stored from the window and from after it; None if more than `most` are from after.
+        """The keys stored with an event time in the window, and those after it.
 
-        What is written meanwhile may be missing.
+        None if more than `most` are after it. Keys that are written meanwhile may be missing.
         """
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
-        """Remove the view's row of each key if its event time still lies in the window."""
+        """Delete the view's row of each key whose event time is still in the window."""
 
     def note(self, view: Any, topic: str) -> str | None:
-        """What `set_note` left about a view in the store itself; None when there is nothing."""
+        """The note that `set_note` stored beside the view's rows; None if there is none."""
 
     def set_note(self, view: Any, topic: str, text: str | None) -> None:
-        """Leave something about a view in the store itself; None takes it away."""
+        """Store a note about a view in the online store; None deletes it."""
 
     def close(self) -> None:
-        """Give back the connection, unless it belongs to Feast."""
+        """Close the connection, unless it belongs to Feast."""
 
 
 @dataclass(frozen=True)
 class OnlineKeys:
-    """Which keys an online store holds from a window on.
+    """Keys that an online store holds from a window on.
 
     Attributes:
-        within: Keys whose stored event time lies in the window.
-        after: Keys whose stored event time, or each of them, is not before the window's end.
+        within: Keys with a stored event time in the window.
+        after: Keys whose stored event times are all at or after the window's end.
     """
 
     within: set[bytes]

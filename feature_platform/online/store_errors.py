@@ -1,4 +1,4 @@
-"""One error for whatever an online store raises."""
+"""One error type for everything that online stores raise."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def online_store_errors(store: "FeatureStore", view: str) -> Iterator[None]:
-    """Turn whatever an online store raises into an error that names it."""
+    """Convert any exception of an online store into an `OnlineStoreError` that names it."""
     try:
         yield
     except FeaturePlatformError:

@@ -11,9 +11,9 @@ from feature_platform.errors import (
     OnlineStoreError,
     RegistryError,
     SourceError,
-    first_line,
     type_and_line,
 )
+from feature_platform.online.stores import backend_of
 from feature_platform.registry.registry_address import local_registry_file, registry_subject
 
 if TYPE_CHECKING:
@@ -88,13 +88,16 @@ def apply_errors(store: "FeatureStore") -> Iterator[None]:
     except (SQLAlchemyError, OSError) as error:
         raise unreachable(store, error) from error
     except sqlite3.Error as error:  # not the registry's: that raises SQLAlchemy's
-        raise OnlineStoreError(
-            f"online store '{store.config.online_store.type}'",
-            f"it could not make the tables of the feature views ({first_line(error)})",
-            "Feast's SQLite store takes letters, digits and _ in project and view names: rename "
-            "what has others, or choose the type "
-            "feature_platform.plugins.GuardedSqliteOnlineStore, which takes any",
-        ) from error
+        raise _without_tables(store, error) from error
+
+
+def _without_tables(store: "FeatureStore", error: Exception) -> OnlineStoreError:
+    kind = str(store.config.online_store.type)
+    return OnlineStoreError(
+        f"online store '{kind}'",
+        f"it could not make the tables of the feature views ({type_and_line(error)})",
+        backend_of(kind).update_remedy(error),
+    )
 
 
 @contextmanager
@@ -113,14 +116,10 @@ def online_update_errors(store: "FeatureStore") -> Iterator[None]:
     def named(*args: Any, **kwargs: Any) -> None:
         try:
             update(*args, **kwargs)
-        except (FeaturePlatformError, sqlite3.Error):  # the latter is left to `apply_errors`
+        except FeaturePlatformError:
             raise
         except Exception as error:
-            raise OnlineStoreError(
-                f"online store '{store.config.online_store.type}'",
-                f"it could not make the tables of the feature views ({type_and_line(error)})",
-                "check that the store runs, and that its user may make tables",
-            ) from error
+            raise _without_tables(store, error) from error
 
     online.update = named
     try:

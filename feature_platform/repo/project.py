@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_platform.core.feast_seams import create_registry_with
 from feature_platform.errors import MissingPackageError, RepoError, first_line
+from feature_platform.online.stores import backend_of
 from feature_platform.registry.registry_files import make_registry_object
 from feature_platform.registry.registry_locks import creation_lock
 from feature_platform.repo.code_locations import CodeLocation, Definitions
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
     from feast.repo_contents import RepoContents
 
-# What a store type imports first, and the extra of this package that brings it.
-_PACKAGES_OF_STORES = {
-    "redis": (("redis",), "redis"),
+# What an offline store or a registry imports first, and the extra that installs it.
+_PACKAGES = {
     "postgres": (("psycopg",), "postgres"),
-    "dynamodb": (("boto3",), "aws"),
     "bigquery": (("google.cloud.bigquery",), "gcp"),
     "duckdb": (("ibis", "duckdb"), ""),
     "gs": (("google.cloud.storage",), "gcp"),
@@ -269,7 +268,10 @@ class FeastProject:
             if section == "registry":
                 address = chosen.get("path", "") if isinstance(chosen, dict) else str(chosen or "")
                 kind = "postgres" if address.startswith("postgresql") else address.split(":")[0]
-            modules, extra = _PACKAGES_OF_STORES.get(str(kind), ((), ""))
+            modules, extra = _PACKAGES.get(str(kind), ((), ""))
+            if section == "online_store":
+                backend = backend_of(str(kind))
+                modules, extra = backend.packages, backend.extra
             for module in modules:
                 if not _installed(module):
                     package = f"feature-platform[{extra}]" if extra else "feature-platform"

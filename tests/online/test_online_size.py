@@ -73,7 +73,7 @@ def test_the_bytes_of_a_view_on_sqlite_are_those_of_its_file(tmp_path: Path):
 def test_a_large_postgresql_view_is_counted_by_postgresql(
     tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("feature_platform.online.online_size._MANY_ROWS", 1)
+    monkeypatch.setattr("feature_platform.online.postgres.backend._MANY_ROWS", 1)
     database = postgres_server.new_database()
     store = filled(tmp_path, postgres_server.online(database))
     unknown = online_size(store, ["user_stats"])

@@ -25,7 +25,7 @@ from feature_platform.errors import OnlineStoreError
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.read_back import compare_online
 from feature_platform.materialize.rebuild import rebuild_online
-from feature_platform.online.writers import writer_for
+from feature_platform.online.stores import writer_for
 from feature_platform.registry.windows_on_record import materialized_windows
 
 LOCAL = ["sqlite", "guarded_sqlite"]

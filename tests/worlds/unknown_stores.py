@@ -14,7 +14,7 @@ from feast.infra.online_stores.postgres_online_store.postgres import (
 )
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 
-from feature_platform.online.postgres.store import _as_feast_knows_it
+from feature_platform.online.postgres.store import _with_feast_type
 
 
 class UnknownSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
@@ -38,5 +38,5 @@ class UnknownPostgreSQLOnlineStore(PostgreSQLOnlineStore):
 
     @contextmanager
     def _get_conn(self, config: Any, autocommit: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - Feast's signature
-        with super()._get_conn(_as_feast_knows_it(config), autocommit) as connection:
+        with super()._get_conn(_with_feast_type(config), autocommit) as connection:
             yield connection

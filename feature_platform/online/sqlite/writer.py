@@ -13,64 +13,55 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feature_platform.core.sql import literal
 from feature_platform.core.windows import Window
 from feature_platform.encoding.buffers import objects
 from feature_platform.encoding.encoded_rows import NO_TIME, EncodedRows, microseconds
 from feature_platform.online.fast_read import stamp_of
 from feature_platform.online.guarded_writer import FAR_AHEAD, Guard, OnlineKeys
+from feature_platform.online.view_tables import view_table
 
 _SECOND = 1_000_000
 _BUSY_SECONDS = 60
-_OLDEST = -62_000_000_000
+_OLDEST = -62_000_000_000  # seconds; the calendar of Python's datetime
 _LATEST = 253_402_200_000
-_CHANGE_STEP = 900  # seconds; clocks change at a quarter of an hour
+_CHANGE_STEP = 900  # seconds; clocks change on a quarter of an hour
 _CHANGE_REACH = 3 * 3600  # seconds; more than clocks are ever put forward
-_FAR = 2 * 86_400  # seconds; more than any clock is from UTC
+_FAR = 2 * 86_400  # seconds; more than any zone is from UTC
 _SCAN_ROWS = 50_000
 _NOTES = "feature_platform_notes"
 _NOTES_TABLE = f"CREATE TABLE IF NOT EXISTS {_NOTES} (subject TEXT PRIMARY KEY, note TEXT)"
 
 
 class SqliteWriter:
-    """Writes and scans a Feast SQLite online store through a connection of Feast's.
+    """Writes and scans a Feast SQLite online store through Feast's connection.
 
-    Feast keeps event and created time in whole seconds, of a UTC time read as if it were local.
-    Two columns, which Feast itself neither reads nor writes, hold them in microseconds, so that the
-    guard tells apart what happened within one second; a row that Feast wrote since is recognized by
-    their disagreeing. A third holds how far the local reading is from UTC, which the reading alone
-    does not tell: around a change of the clocks two times have the same one.
+    Feast stores event and created time in whole seconds, and takes a UTC time for a local one when
+    it computes them. Three columns that Feast neither reads nor writes complete them:
+    ``event_us`` and ``created_us`` are the same clock in microseconds, so that the guard can order
+    what happened within one second; if they disagree with the seconds, Feast has written the row
+    since. ``event_shift`` is the seconds between that clock and UTC, which the clock alone does not
+    tell: around a change of the clocks two times read the same.
 
     Args:
         connection: To the database.
-        project: Feast project.
-        versioning: ``registry.enable_online_feature_view_versioning``.
-        wal: Whether to switch the database to write-ahead logging, so that readers go on while
-            rows are written.
-        turn: Lock of the connection, where threads share it.
+        config: The repo's configuration.
+        turn: Lock of the connection, if threads share it.
     """
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        project: str,
-        *,
-        versioning: bool,
-        wal: bool = True,
-        turn: Any = None,
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, config: Any, turn: Any = None) -> None:
         self._turn = turn or threading.RLock()
         self._connection = connection
-        self._project = project
-        self._versioning = versioning
+        self._config = config
         self._ready: set[str] = set()
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
         connection.execute("PRAGMA cache_size = -65536")
-        if wal:
+        if getattr(config.online_store, "wal", True):
             connection.execute("PRAGMA journal_mode = wal").fetchone()
             connection.execute("PRAGMA wal_autocheckpoint = 16384")
 
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
-        """Put rows in, in one transaction, where the guard lets them."""
+        """Write the rows that the guard lets in, in one transaction."""
         with self._turn:
             table = self._table(view)
         statement, parameters = _upsert(table, rows, guard)
@@ -78,27 +69,27 @@ class SqliteWriter:
             connection.executemany(statement, parameters)
 
     def keys_within(self, view: Any, window: Window) -> Iterator[pa.Array]:
-        """Stream the keys whose stored event time lies in the window."""
+        """Stream the keys whose stored event time is in the window."""
         cursor = self._in_table_order(view, "entity_key", _within(window))
         while page := cursor.fetchmany(_SCAN_ROWS):
             yield pa.array([key for (key,) in page], pa.binary())
 
     def keys_from(self, view: Any, window: Window, most: int) -> OnlineKeys | None:
-        """Keys stored from the window and from after it; None if more than `most` are from after.
+        """The keys stored in the window and after it; see `OnlineWriter.keys_from`.
 
-        Where the window is late, nearly all keys are from after it: they are all keys, which an
-        index has, less the few others, for which the table is gone through once.
+        Nearly all keys are after a late window. They are read as all keys, which are in an index,
+        less the few others, which take one scan of the table.
         """
         cursor = self._connection.execute(
             f"SELECT entity_key FROM {self._table(view)} "
-            f"WHERE feature_name = {_quoted(view.features[0].name)}"
+            f"WHERE feature_name = {literal(view.features[0].name)}"
         )
         after: set[bytes] = set()
         while page := cursor.fetchmany(_SCAN_ROWS):
             after.update(key for (key,) in page)
             if len(after) > most:
                 return None
-        # Asked second: what is written in between is missing above.
+        # Read second: keys that are written in between are missing above.
         others = self._in_table_order(
             view, f"entity_key, {_within(window)}", _not_after(window.end)
         ).fetchall()
@@ -106,13 +97,13 @@ class SqliteWriter:
         return OnlineKeys({key for key, is_within in others if is_within}, after)
 
     def _in_table_order(self, view: Any, columns: str, condition: str) -> sqlite3.Cursor:
-        """Distinct values where the condition holds; by an index each row would be looked up."""
+        """Distinct values where the condition holds; an index would look up each row."""
         return self._connection.execute(
             f"SELECT DISTINCT {columns} FROM {self._table(view)} AS t NOT INDEXED WHERE {condition}"
         )
 
     def delete(self, view: Any, keys: Sequence[bytes], window: Window) -> None:
-        """Remove the view's rows of each key whose event time still lies in the window."""
+        """Delete the view's rows of each key whose event time is still in the window."""
         table = self._table(view)
         with self._transaction() as connection:
             connection.executemany(
@@ -121,7 +112,7 @@ class SqliteWriter:
             )
 
     def note(self, view: Any, topic: str) -> str | None:
-        """What `set_note` left about a view."""
+        """The note that `set_note` stored."""
         self._connection.execute(_NOTES_TABLE)
         found = self._connection.execute(
             f"SELECT note FROM {_NOTES} WHERE subject = ?", (f"{self._table(view)} {topic}",)
@@ -129,7 +120,7 @@ class SqliteWriter:
         return str(found[0]) if found else None
 
     def set_note(self, view: Any, topic: str, text: str | None) -> None:
-        """Leave something about a view in a table beside the views'."""
+        """Store a note about a view in a table of its own."""
         subject = f"{self._table(view)} {topic}"
         with self._transaction() as connection:
             connection.execute(_NOTES_TABLE)
@@ -138,24 +129,22 @@ class SqliteWriter:
                 connection.execute(f"INSERT INTO {_NOTES} VALUES (?, ?)", (subject, text))
 
     def close(self) -> None:
-        """The connection belongs to Feast."""
+        """Do nothing: the connection belongs to Feast."""
 
     def _table(self, view: Any) -> str:
-        from feast.infra.online_stores.helpers import compute_table_id
-
-        name: str = compute_table_id(self._project, view, self._versioning)
-        quoted = '"' + name.replace('"', '""') + '"'
-        if quoted not in self._ready:
-            found = self._connection.execute(f"PRAGMA table_info({quoted})").fetchall()
+        """The view's table, with the three columns added if it lacks them."""
+        table = view_table(self._config, view)
+        if table not in self._ready:
+            found = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
             for column in {"event_us", "created_us", "event_shift"} - {row[1] for row in found}:
-                _add_column(self._connection, quoted, column)
-            self._ready.add(quoted)
-        return quoted
+                _add_column(self._connection, table, column)
+            self._ready.add(table)
+        return table
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._turn:
-            # Immediate: a transaction that begins by reading cannot wait for another writer later.
+            # A transaction that starts by reading could not wait for another writer later.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -166,7 +155,7 @@ class SqliteWriter:
 
 
 def _exact(moment: str) -> str:
-    """SQL of a stored time in microseconds, as exact as its writer left it."""
+    """SQL of a stored local time in microseconds: exact, or Feast's seconds if Feast wrote it."""
     exact, seconds = f"t.{moment}_us", f"t.{moment}_ts"
     return (
         f"(CASE WHEN abs({exact} - {seconds} * {_SECOND}) < {_SECOND} "
@@ -176,16 +165,14 @@ def _exact(moment: str) -> str:
 
 _EVENT = _exact("event")
 _CREATED = _exact("created")
-_IS_KNOWN = f"(t.event_shift IS NOT NULL AND abs(t.event_us - t.event_ts * {_SECOND}) < {_SECOND})"
+_HAS_UTC = f"(t.event_shift IS NOT NULL AND abs(t.event_us - t.event_ts * {_SECOND}) < {_SECOND})"
 _UTC = f"(t.event_us - t.event_shift * {_SECOND})"
-# What is there and what comes, both in UTC or, where that is not known, both read as local.
-_THERE = f"(CASE WHEN {_IS_KNOWN} THEN {_UTC} ELSE {_EVENT} END)"
-_COMES = (
-    f"(excluded.event_us - CASE WHEN {_IS_KNOWN} THEN excluded.event_shift * {_SECOND} ELSE 0 END)"
+# The stored and the new event time: both in UTC, or both local where the stored one has no UTC.
+_STORED_TIME = f"(CASE WHEN {_HAS_UTC} THEN {_UTC} ELSE {_EVENT} END)"
+_NEW_TIME = (
+    f"(excluded.event_us - CASE WHEN {_HAS_UTC} THEN excluded.event_shift * {_SECOND} ELSE 0 END)"
 )
-
-
-# What is nearly always so, told first, with the columns that come first.
+# The usual case of a newer row, in a cheap condition that comes first.
 _PLAINLY_NEWER = (
     f"(t.event_us < excluded.event_us AND t.event_ts = t.event_us / {_SECOND} "
     "AND t.event_shift = excluded.event_shift)"
@@ -193,17 +180,17 @@ _PLAINLY_NEWER = (
 
 
 def _within(window: Window) -> str:
-    """SQL condition: the stored event time lies in the window, beyond doubt."""
-    # Feast's seconds tell all but what is near an end, at a third of the price.
-    first, last = _second(window.start), _second(window.end)
+    """SQL condition: the stored event time is certainly in the window."""
+    # Feast's seconds decide all but what is near an end, at a third of the cost.
+    first, last = microseconds(window.start) // _SECOND, microseconds(window.end) // _SECOND
     near = f"t.event_ts >= {first - _FAR} AND t.event_ts < {last + _FAR}"
     surely = f"t.event_ts >= {first + _FAR} AND t.event_ts < {last - _FAR}"
     return f"({near} AND ({surely} OR {_exactly_within(window)}))"
 
 
 def _not_after(moment: datetime) -> str:
-    """SQL condition: it is not beyond doubt that the stored event time is not before the moment."""
-    second = _second(moment)
+    """SQL condition: the stored event time may be before the moment."""
+    second = microseconds(moment) // _SECOND
     after = _exactly_within(Window(moment, FAR_AHEAD))
     surely = f"t.event_ts < {second - _FAR}"
     return f"(t.event_ts < {second + _FAR} AND ({surely} OR {after} IS NOT TRUE))"
@@ -213,20 +200,16 @@ def _exactly_within(window: Window) -> str:
     low, high = microseconds(window.start), microseconds(window.end)
     local_low, local_high = _local_start(low), _local_end(high)
     return (
-        f"(CASE WHEN {_IS_KNOWN} THEN {_UTC} >= {low} AND {_UTC} < {high} "
+        f"(CASE WHEN {_HAS_UTC} THEN {_UTC} >= {low} AND {_UTC} < {high} "
         f"ELSE {_EVENT} >= {local_low} AND {_EVENT} < {local_high} END)"
     )
 
 
-def _second(moment: datetime) -> int:
-    return microseconds(moment) // _SECOND
-
-
 def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[tuple[Any, ...]]]:
-    """One statement that writes all features of a key, and its parameters key by key.
+    """One statement that writes all features of a key, and its parameters for each key.
 
-    Keys go in their order in the table, so that pages are met once. Byte strings go as bytearray,
-    which the driver binds as it is; for bytes it would look for an adapter every time.
+    Keys are in the order of the table, so that each page is visited once. Byte strings are
+    bytearrays, which the driver binds at once; for bytes it would look for an adapter each time.
     """
     order = pc.sort_indices(rows.keys)
     places = order.to_numpy(zero_copy_only=False)
@@ -251,7 +234,7 @@ def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[
         value = bound(map(bytearray, objects(feature.values.take(order))))
         texts = feature.texts()
         text = "NULL" if texts.null_count == len(texts) else bound(objects(texts.take(order)))
-        cells.append(f"({key}, {_quoted(feature.name)}, {value}, {text}, {times})")
+        cells.append(f"({key}, {literal(feature.name)}, {value}, {text}, {times})")
     columns = "entity_key, feature_name, value, value_text, event_ts, created_ts"
     columns += ", event_us, created_us, event_shift"
     changed = ", ".join(f"{name} = excluded.{name}" for name in columns.split(", ")[2:])
@@ -262,8 +245,8 @@ def _upsert(table: str, rows: EncodedRows, guard: Guard) -> tuple[str, Iterator[
 
 
 def _allowed(guard: Guard) -> str:
-    """SQL condition: the row that is there may be replaced by the one that comes."""
-    newer = f"{_PLAINLY_NEWER} OR {_COMES} > {_THERE} OR ({_COMES} = {_THERE}"
+    """SQL condition: the new row may replace the stored one."""
+    newer = f"{_PLAINLY_NEWER} OR {_NEW_TIME} > {_STORED_TIME} OR ({_NEW_TIME} = {_STORED_TIME}"
     if guard.compares_created:
         newer += f" AND ifnull(excluded.created_us, {NO_TIME}) >= ifnull({_CREATED}, {NO_TIME})"
     newer += ")"
@@ -273,7 +256,7 @@ def _allowed(guard: Guard) -> str:
 
 
 def _local(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Microseconds on the clock of Feast's seconds: a UTC time read as if it were local."""
+    """Microseconds on the clock of Feast's seconds, which takes a UTC time for a local one."""
     if not (time.timezone or time.daylight):
         return times
     seconds, where = np.unique(times // _SECOND, return_inverse=True)
@@ -289,28 +272,21 @@ def _with_none(numbers: npt.NDArray[np.int64], present: npt.NDArray[np.bool_]) -
     return list(objects)
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _shift(second: int) -> int:
-    """Seconds between the local reading of a UTC time, as Feast stores it, and the time."""
-    if not _OLDEST < second < _LATEST:  # a missing time, or one outside any calendar
+    """Seconds from a UTC time to what Feast stores for it."""
+    if not _OLDEST < second < _LATEST:  # a missing time, or one outside the calendar
         return 0
     naive = datetime.fromtimestamp(second, UTC).replace(tzinfo=None)
     return int(naive.timestamp()) - second
 
 
 def stored_time(second: int) -> bytes:
-    """A stored time, in Feast's seconds, as the ``Timestamp`` Feast reads: local, as if UTC."""
+    """A stored time, in Feast's seconds, as the ``Timestamp`` that Feast reads."""
     return stamp_of((second + time.localtime(second).tm_gmtoff) * _SECOND)
 
 
 def _local_start(moment: int) -> int:
-    """The local reading, in microseconds, that no time before the moment reaches.
-
-    Where clocks go forward, readings of the hour before come again in the hour after.
-    """
+    """The local-clock value, in microseconds, that every time before `moment` is below (DST)."""
     second = moment // _SECOND
     first = second // _CHANGE_STEP * _CHANGE_STEP
     before = range(first, first - _CHANGE_REACH, -_CHANGE_STEP)
@@ -321,7 +297,7 @@ def _local_start(moment: int) -> int:
 
 
 def _local_end(moment: int) -> int:
-    """The local reading, in microseconds, of which no time from the moment on falls short."""
+    """The smallest local-clock value, in microseconds, of a time at or after `moment` (DST)."""
     second = moment // _SECOND
     first = -(-(second + 1) // _CHANGE_STEP) * _CHANGE_STEP
     after = range(first, first + _CHANGE_REACH, _CHANGE_STEP)

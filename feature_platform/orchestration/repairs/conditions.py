@@ -1,4 +1,4 @@
-"""Declarative automation for views whose upstream assets are in Dagster too."""
+"""Declarative automation for views whose upstream assets are also in Dagster."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from feature_platform.orchestration.watch.automation_settings import AutomationS
 def follow_upstream() -> dg.AutomationCondition[dg.AssetKey]:
     """Materialize a partition of a view whenever its source was materialized again.
 
-    For sources that other assets of the same Dagster build (dbt models, ingestion): Dagster is told
-    of every change, so nothing has to be looked for. Only where every blocking check of the source
-    has passed; a partition that has never been there waits for the view's schedule.
+    For sources that other assets of the same Dagster instance build (dbt models, ingestion), so
+    that Dagster knows of every change. Every blocking check of the source has to have passed; a
+    partition that was never materialized waits for the view's schedule.
     """
     condition = dg.AutomationCondition
-    asked_or_done = condition.newly_requested() | condition.newly_updated()
+    handled = condition.newly_requested() | condition.newly_updated()
     found: Any = (
-        condition.any_deps_updated().since(asked_or_done)
+        condition.any_deps_updated().since(handled)
         & condition.all_deps_blocking_checks_passed()
         & ~condition.any_deps_missing()
         & ~condition.missing()
@@ -30,7 +30,7 @@ def follow_upstream() -> dg.AutomationCondition[dg.AssetKey]:
 def conditioned(
     asset: dg.AssetsDefinition, settings: AutomationSettings | None
 ) -> dg.AssetsDefinition:
-    """The asset with the settings' condition, unless it has one of its own from a translator."""
+    """The asset with the settings' condition, unless a translator has given it one."""
     if settings is None or settings.condition is None:
         return asset
     condition = settings.condition

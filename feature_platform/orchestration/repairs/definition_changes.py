@@ -1,18 +1,17 @@
-"""Views whose definition changes their data, and whether the registry holds what the repo says."""
+"""Views whose definition changes their data, and whether the registry is what the repo says."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.partitions import RANGE_END, RANGE_START
-from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.repairs.attempt_log import Ledger
-from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.orchestration.repairs.attempt_log import AttemptLog
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.repair_cause import Findings, RepairCause
 from feature_platform.orchestration.watch.due_windows import due_windows
 from feature_platform.orchestration.watch.observed_events import (
     AUTOMATION,
@@ -22,110 +21,90 @@ from feature_platform.orchestration.watch.observed_events import (
 from feature_platform.registry.registry_address import local_registry_file
 from feature_platform.registry.registry_apply import plan
 from feature_platform.registry.registry_change import RegistryChange
-from feature_platform.registry.windows_on_record import windows_of
+from feature_platform.registry.windows_on_record import registered_views, windows_of
 from feature_platform.repo.inference import UNKNOWN, type_name
 
-if TYPE_CHECKING:
-    from feast import FeatureStore
-
-# Runs looked back at for one that has succeeded.
+# How many runs to look back for one that has succeeded.
 _RUNS = 500
-# In the ledger, beside the signatures of views.
+# In the log's `known`: the hash of the repo, under a name that no view has.
 _REPO = ""
+# In the log's `known`: a view's data is of another definition. It is followed by the newest
+# partition that was due when that was found.
 _OTHER = "another"
 
 
-@dataclass
-class DefinitionChanges:
-    """What a look at the definitions found.
+def _changed_definitions(
+    project: AutomatedProject, instance: dg.DagsterInstance, log: AttemptLog, now: datetime
+) -> Findings:
+    """Compare the repo with the registry, and with the definition that the data was made for.
 
-    Attributes:
-        change: What `feast apply` would change; None where nothing.
-        views: View to partition key to the signature that its data is to have.
+    The latter is kept in the log, so that a change that somebody else applied (the daily run does)
+    is not missed. Feast's own plan is made once for each state of the repo.
     """
-
-    change: RegistryChange | None = None
-    views: dict[str, dict[str, str]] = field(default_factory=dict)
-
-
-def changed_definitions(  # noqa: PLR0917
-    graph: FeastGraph,
-    translator: DagsterFeastTranslator,
-    instance: dg.DagsterInstance,
-    store: "FeatureStore",
-    registered: Mapping[str, Any],
-    settings: AutomationSettings,
-    ledger: Ledger,
-    now: datetime,
-    *,
-    repo: str,
-) -> DefinitionChanges:
-    """Compare the repo with the registry, and with what data was last made for.
-
-    What data was made for is remembered in the ledger, so that a change that somebody else applied
-    (the daily run does) is not lost. Feast's own plan is made once for each state of the repo.
-
-    Args:
-        graph: The repo's graph.
-        translator: The one that the definitions were built with.
-        instance: Asked for backfills that have succeeded.
-        store: The Feast store.
-        registered: Feast's views by name, from the registry.
-        settings: How far back.
-        ledger: What data was made for; brought up to date.
-        now: The moment.
-        repo: A hash of the repo as it was loaded.
-    """
-    found = DefinitionChanges()
-    done = _succeeded(instance, graph.project.name)
-    differs = ledger.known.get(_REPO) != repo
-    known = {_REPO: ledger.known.get(_REPO, "")}
-    for name, view in graph.materializable.items():
-        wanted = signature(view.obj)
-        there = registered.get(name)
-        before = ledger.known.get(name)
+    found, settings = Findings(), project.settings
+    store = project.graph.project.store()
+    registered = registered_views(store)
+    done = _successful_backfills(instance, project.name)
+    differs = log.known.get(_REPO) != project.repo
+    known = {_REPO: log.known.get(_REPO, "")}
+    for name, view in project.graph.materializable.items():
+        wanted, there = signature(view.obj), registered.get(name)
         due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
-        # Windows that are due later are made for the new definition by whoever makes them.
+        is_changed = there is None or _changes_data(there, view.obj)
+        differs |= is_changed
         other = f"{_OTHER} {max(due, default='')}"
-        if there is None or changes_data(there, view.obj):
-            differs = True
-            before = other
-        elif not windows_of(there):
-            before = other  # never materialized, or its registry was lost and made anew
-        elif before is None or (not before.startswith(_OTHER) and signature(there) != wanted):
-            # First seen, or nothing but features taken away: the data that is there will do.
-            before = wanted
-        elif before != wanted and not before.startswith(_OTHER):
-            before = other  # applied by somebody
-        if before != wanted:
-            newest = before.removeprefix(_OTHER).strip()
-            # What is not on record as online any more has to be made again, whoever made it.
-            online = there is not None and windows_of(there)
-            spans = done.get((translator.key_of(view), wanted), []) if online else []
-            left = [
-                key
-                for key in due
-                if (key <= newest or not newest)
-                and not any(first <= key <= last for first, last in spans)
-            ]
-            found.views[name] = dict.fromkeys(left, wanted)
-            known[name] = before if left or there is None else wanted
-        else:
-            found.views[name], known[name] = {}, wanted
+        before = other if is_changed else _made_for(log.known.get(name), wanted, there, other)
+        if before == wanted:
+            found.wrong[name], known[name] = {}, wanted
+            continue
+        newest = before.removeprefix(_OTHER).strip()
+        # What the registry does not record as online has to be made again, whoever made it.
+        is_online = there is not None and windows_of(there)
+        spans = done.get((project.translator.key_of(view), wanted), []) if is_online else []
+        left = [
+            key
+            for key in due
+            if (key <= newest or not newest)
+            and not any(first <= key <= last for first, last in spans)
+        ]
+        found.wrong[name] = dict.fromkeys(left, wanted)
+        known[name] = before if left or there is None else wanted
     if differs:
         file = local_registry_file(store)
-        new = file is not None and not file.exists()
-        # Feast would make the registry, only because somebody asked.
-        change = _everything(graph) if new else plan(store, graph.project.contents)
+        is_new = file is not None and not file.exists()
+        # Planning would make Feast create the registry.
+        change = (
+            _everything(project.graph) if is_new else plan(store, project.graph.project.contents)
+        )
         found.change = change or None
         if not change:
-            known[_REPO] = repo
-    ledger.known = known
+            known[_REPO] = project.repo
+    log.known = known
     return found
 
 
+def _made_for(known: str | None, wanted: str, there: Any, other: str) -> str:
+    """The signature that a view's data was made for, or `other`.
+
+    Windows that become due later are made for the new definition by whoever makes them.
+
+    Args:
+        known: The same at the last tick; None at the first.
+        wanted: The signature of the repo's definition.
+        there: The view as the registry has it.
+        other: The text for another definition, see `_OTHER`.
+    """
+    if not windows_of(there):
+        return other  # never materialized, or its registry was lost and created again
+    if known is None or (not known.startswith(_OTHER) and signature(there) != wanted):
+        return wanted  # the first tick, or only features were removed: the data will do
+    if known != wanted and not known.startswith(_OTHER):
+        return other  # somebody applied the new definition
+    return known
+
+
 def _everything(graph: FeastGraph) -> RegistryChange:
-    """What applying a repo adds to a registry that is not there yet."""
+    """What applying a repo adds to a registry that does not exist yet."""
     contents = graph.project.contents
     kinds = {
         "data source": contents.data_sources,
@@ -140,21 +119,21 @@ def _everything(graph: FeastGraph) -> RegistryChange:
 
 def signature(view: Any) -> str:
     """A hash of what a view's data depends on: keys, features with their types, source."""
-    said = repr((_keys(view), sorted(_features(view).items()), _source(view.batch_source)))
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
+    text = repr((_keys(view), sorted(_features(view).items()), _source(view.batch_source)))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def changes_data(before: Any, after: Any) -> bool:
+def _changes_data(before: Any, after: Any) -> bool:
     """Whether windows that were materialized for `before` lack something of `after`.
 
-    Tags, descriptions, owners and the TTL change no data; nor does a feature that goes.
+    Tags, descriptions, owners, the TTL and removed features change no data.
 
     Args:
         before: The Feast view of the registry.
         after: The Feast view of the repo.
     """
     old, new = _features(before), _features(after)
-    # What nobody has told yet, and Feast will find in the table, cannot be compared.
+    # A type that Feast will infer from the table cannot be compared yet.
     differs = any(old.get(name) != kind for name, kind in new.items() if kind != UNKNOWN)
     same_source = _source(before.batch_source) == _source(after.batch_source)
     return differs or not same_source or _keys(before) != _keys(after)
@@ -186,13 +165,13 @@ def _source(source: Any) -> tuple[Any, ...] | None:
     )
 
 
-def _succeeded(
+def _successful_backfills(
     instance: dg.DagsterInstance, project: str
-) -> dict[tuple[dg.AssetKey, str], list[tuple[str, str]]]:
+) -> dict[tuple[dg.AssetKey, str], Sequence[tuple[str, str]]]:
     """By view and signature, the first and last partition of each backfill that has succeeded.
 
-    Only those since another definition was last backfilled: one that comes back finds data of the
-    other in its windows.
+    Only those since the last backfill for another definition: if a definition comes back, the data
+    of the other one is in its windows.
     """
     runs = instance.get_runs(
         dg.RunsFilter(
@@ -209,15 +188,15 @@ def _succeeded(
                 span = (run.tags[RANGE_START], run.tags[RANGE_END])
                 if newest.setdefault(key, run.tags[DEFINITION]) == run.tags[DEFINITION]:
                     found.setdefault((key, run.tags[DEFINITION]), []).append(span)
-    return found
+    return dict(found)
 
 
-def repo_state(graph: FeastGraph) -> str:
-    """A hash of the files that define a repo."""
-    project = graph.project
-    files = [project.config_path, *sorted(project.repo_dir.rglob("*.py"))]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(str(file.relative_to(project.repo_dir)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+DEFINITION_CHANGED = RepairCause(
+    name="definition_changed",
+    description="Applies changed definitions and materializes the views they change.",
+    label="definition changed",
+    reason="its definition has changed",
+    find=_changed_definitions,
+    views_per_run=1,  # all windows of a view change: one range per view
+    tags_definition=True,
+)

@@ -1,46 +1,47 @@
-"""Windows that are not online although their schedule has come past them."""
+"""Windows that are not online although their schedule has passed."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+
+import dagster as dg
 
 from feature_platform.core.windows import Window, covers
-from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.orchestration.repairs.attempt_log import AttemptLog
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.repair_cause import Findings, RepairCause
 from feature_platform.orchestration.watch.due_windows import due_windows
-from feature_platform.registry.windows_on_record import windows_of
+from feature_platform.registry.windows_on_record import registered_views, windows_of
 
-MISSING = "missing"
+_MISSING = "missing"
 
 
-def gaps(
-    graph: FeastGraph,
-    registered: Mapping[str, Any],
-    settings: AutomationSettings,
-    now: datetime,
-) -> dict[str, dict[str, str]]:
-    """View to partition key to `MISSING`; views without a gap are there too.
-
-    Args:
-        graph: The repo's graph.
-        registered: Feast's views by name, from the registry.
-        settings: How far back, and how late a window may be.
-        now: The moment.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for name, view in graph.materializable.items():
+def _gaps(
+    project: AutomatedProject, _: dg.DagsterInstance, __: AttemptLog, now: datetime
+) -> Findings:
+    settings, found = project.settings, Findings()
+    registered = registered_views(project.graph.project.store())
+    for name, view in project.graph.materializable.items():
         known = registered.get(name)
         online = windows_of(known) if known is not None else []
         if not online and settings.definition_changed:
-            found[name] = {}  # a new view: it is applied first, then materialized as a whole
+            found.wrong[name] = {}  # a new view, which DEFINITION_CHANGED applies and materializes
             continue
         due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
-        found[name] = {key: MISSING for key, each in due.items() if not _online(online, each)}
+        missing = [key for key, each in due.items() if not _is_online(online, each)]
+        found.wrong[name] = dict.fromkeys(missing, _MISSING)
     return found
 
 
-def _online(online: list[Window], window: Window) -> bool:
-    # A quick look first: a view without gaps has one window, and 500 views have many windows.
+def _is_online(online: list[Window], window: Window) -> bool:
+    # A cheap test first: most views have one range of windows online, and there may be 500 views.
     if any(each.start <= window.start and window.end <= each.end for each in online):
         return True
     return covers(online, window)
+
+
+GAP = RepairCause(
+    name="gap",
+    description="Fills windows that are missing although their time has come.",
+    label="missing",
+    reason="it is missing",
+    find=_gaps,
+)

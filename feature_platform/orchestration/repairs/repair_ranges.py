@@ -1,4 +1,4 @@
-"""From windows that need a run to the fewest runs: pure functions, tested alone."""
+"""The fewest runs for windows that need one, as pure functions."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,29 +6,26 @@ from dataclasses import dataclass, replace
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.watch.automation_settings import Cause
-from feature_platform.repo.cadences import Cadence
 
 
 @dataclass(frozen=True)
 class Repair:
-    """One run that would mend something.
+    """One run that repairs windows.
 
     Attributes:
-        cause: Why.
-        cadence: Of its partitions.
+        cause: Name of the cause.
         first: First partition key.
         last: Last partition key, included.
         windows: How many partitions.
-        span: From the start of the first to the end of the last.
-        views: Feature views to materialize; none where only sources are.
-        sources: Sources to materialize beside those that the views bring along.
-        token: What the windows are to hold afterwards; a run is started once for each.
-        definition: The signature of the definition that made it necessary, where one did.
-        tried: When one of its windows was last tried, seconds since 1970; 0 where none was.
+        span: From the start of the first partition to the end of the last.
+        views: Feature views to materialize; may be empty.
+        sources: Sources to materialize, besides those that a run of the views materializes.
+        token: What the windows are to hold afterwards; a run is started once for each token.
+        definition: The signature of the changed definition, if that is the cause.
+        last_attempt: When one of its windows was last attempted, seconds since 1970; 0 for never.
     """
 
     cause: Cause
-    cadence: Cadence
     first: str
     last: str
     windows: int
@@ -37,18 +34,18 @@ class Repair:
     sources: tuple[str, ...] = ()
     token: str = ""
     definition: str = ""
-    tried: int = 0
+    last_attempt: int = 0
 
 
 def ranges(
     windows: Mapping[str, Window], wanted: Iterable[str], most: int
 ) -> list[tuple[str, str, int, Window]]:
-    """The fewest ranges of at most `most` neighbouring partitions that are `wanted` and no others.
+    """The fewest ranges of adjacent partitions that hold the `wanted` ones and no others.
 
     Args:
         windows: Partition key to window, oldest first.
         wanted: Keys of some of them.
-        most: Partitions in a range at most; a longer one is cut from its newest end.
+        most: Partitions per range; a longer one is cut from its newest end.
 
     Returns:
         First key, last key, count and span of each, newest first.
@@ -74,14 +71,14 @@ def ranges(
 
 
 def together(repairs: Sequence[Repair], most: int) -> list[Repair]:
-    """Repairs of the same range as one run of at most `most` views.
+    """Join repairs of the same range into runs of at most `most` views.
 
-    The newest range comes first, but what was tried lately after what was not: windows that change
-    at each look would else keep others waiting for ever.
+    The longest ago attempted come first, and of those the newest range; otherwise windows that
+    change at every tick would keep others waiting for ever.
     """
     grouped: dict[tuple[object, ...], list[Repair]] = defaultdict(list)
     for each in repairs:
-        grouped[each.cause, each.cadence, each.first, each.last].append(each)
+        grouped[each.cause, each.first, each.last].append(each)
     found: list[Repair] = []
     for members in grouped.values():
         for start in range(0, len(members), most):
@@ -91,9 +88,9 @@ def together(repairs: Sequence[Repair], most: int) -> list[Repair]:
                     part[0],
                     views=tuple(sorted({name for each in part for name in each.views})),
                     sources=tuple(sorted({name for each in part for name in each.sources})),
-                    tried=max(each.tried for each in part),
+                    last_attempt=max(each.last_attempt for each in part),
                     token="+".join(sorted({each.token for each in part})),
                 )
             )
     found.sort(key=lambda each: (each.span.end, each.span.start), reverse=True)
-    return sorted(found, key=lambda each: each.tried)
+    return sorted(found, key=lambda each: each.last_attempt)

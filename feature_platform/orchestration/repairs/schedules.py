@@ -1,4 +1,4 @@
-"""Schedules: each view's newest complete partition, at the hour its tags ask for."""
+"""Schedules that materialize each view's newest complete partition, when its tags say."""
 
 import re
 from collections import defaultdict
@@ -18,12 +18,12 @@ def build_schedules(
     upstream: Mapping[str, Sequence[dg.AssetKey]],
     default_status: dg.DefaultScheduleStatus,
 ) -> tuple[list[Any], list[dg.ScheduleDefinition]]:
-    """One job and one schedule for each cadence and cron that the views ask for.
+    """One job and one schedule for each combination of cadence and cron among the views.
 
     Args:
         project: Feast's name of the project; names begin with it.
         views: The views that can be materialized.
-        upstream: For each view, its own key and the keys a run of it takes along.
+        upstream: For each view, the keys that a run of it materializes, its own included.
         default_status: Whether the schedules start switched on.
 
     Raises:
@@ -40,7 +40,7 @@ def build_schedules(
         keys = {key for view in members for key in upstream[view.name]}
         job = dg.define_asset_job(
             name,
-            # Assets and their checks: a blocking check gates only where it is selected.
+            # Assets with their checks: a blocking check blocks only if it is selected.
             selection=dg.AssetSelection.assets(*keys),
             description=f"Sources, checks and feature views of {project}, {cadence}.",
         )
@@ -84,14 +84,15 @@ def _schedule(
         keys = partitions.get_partition_keys(current_time=moment)
         if not keys:
             return dg.SkipReason(f"no {cadence} partition is complete at {moment.isoformat()}")
-        # A tick evaluated twice asks once; a cron faster than its partitions asks each time.
+        # A tick that is evaluated twice requests one run; a cron that is more frequent than its
+        # partitions requests one each time.
         return dg.RunRequest(run_key=f"{keys[-1]} {moment.isoformat()}", partition_key=keys[-1])
 
     return newest_complete_partition
 
 
 def _name(project: str, cadence: str, cron: str) -> str:
-    """A name for the job of a cron; crons that differ get names that differ."""
+    """A name for the job of a cron; different crons have different names."""
     words = {"*": "x", "-": "to", ",": "and", "/": "by"}
     suffix = "".join(char if char.isalnum() else words.get(char, "_") for char in cron)
     parts = (re.sub(r"[^A-Za-z0-9_]", "_", project), cadence, suffix)

@@ -1,4 +1,4 @@
-"""The schedule of the skew reports: once a day, an hour after the views are put online."""
+"""The schedule of the skew reports: once a day, an hour after the views are materialized."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ SKEW_CRON = "0 7 * * *"
 def build_skew_schedule(
     project: str, keys: Sequence[dg.AssetKey], default_status: dg.DefaultScheduleStatus
 ) -> tuple[list[Any], list[dg.ScheduleDefinition]]:
-    """One job over all skew assets and one schedule of it; none where there are no services.
+    """One job of all skew assets and its schedule; none if there are no services.
 
     Args:
         project: Feast's name of the project; names begin with it.
@@ -25,7 +25,7 @@ def build_skew_schedule(
     job = dg.define_asset_job(
         name,
         selection=dg.AssetSelection.assets(*keys),
-        description=f"What the feature services of {project} serve, against their training sets.",
+        description=f"Compares what the feature services of {project} serve with training sets.",
     )
     schedule = dg.ScheduleDefinition(
         name=f"{name}_schedule",

@@ -1,9 +1,9 @@
-"""Windows whose source holds something else than what was put online from it."""
+"""Windows whose source content differs from what was put online from it."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import dagster as dg
@@ -13,9 +13,16 @@ from feature_platform.errors import FeaturePlatformError
 from feature_platform.orchestration.graph.content_hashes import combined_hash, hashed_columns
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.translator_data import FeatureViewData, SourceData
+from feature_platform.orchestration.repairs.attempt_log import AttemptLog
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.repair_cause import (
+    Findings,
+    RepairCause,
+    source_log_key,
+)
 from feature_platform.orchestration.watch.due_windows import due_windows
 from feature_platform.orchestration.watch.observed_events import content_hashes, newest_events
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import SourceMemory
 from feature_platform.sources.warehouse import WarehouseKind, warehouse_kind
 from feature_platform.tables.fingerprints import BuiltBy, BuiltThere, source_contents, source_stamp
@@ -26,7 +33,7 @@ from feature_platform.tables.table_builders import (
     warehouse_table,
 )
 
-# A warehouse reads a source a twentieth of the time at most; BigQuery charges for each time.
+# Reading takes a warehouse at most 5 % of the time; BigQuery charges for each read.
 _SHARE = 20
 _RESTS: Mapping[WarehouseKind, timedelta] = {
     "postgres": timedelta(0),
@@ -34,67 +41,50 @@ _RESTS: Mapping[WarehouseKind, timedelta] = {
 }
 
 
-@dataclass
-class Changes:
-    """What a look at the sources found.
+def _changed_sources(
+    project: AutomatedProject, instance: dg.DagsterInstance, log: AttemptLog, now: datetime
+) -> Findings:
+    """Compare what each source holds with what was put online from it, from the log's position on.
 
-    Attributes:
-        views: View to partition key to the content that is to be online.
-        sources: The same for sources that have to be materialized before a view of theirs can be,
-            because their partitions are shorter.
-        views_seen: Views that were looked at; the others are next.
-        sources_seen: Sources that were looked at.
-        position: Where to go on: a source's name; empty where all were looked at.
-        scans: How many sources were read.
-        troubles: Why sources could not be looked at.
+    One query reads the newest event of every asset. A source is read (once, for all of its windows)
+    only if its stamp is new, and of the event log only what is new.
     """
-
-    views: dict[str, dict[str, str]] = field(default_factory=dict)
-    sources: dict[str, dict[str, str]] = field(default_factory=dict)
-    views_seen: set[str] = field(default_factory=set)
-    sources_seen: set[str] = field(default_factory=set)
-    position: str = ""
-    scans: int = 0
-    troubles: list[str] = field(default_factory=list)
-
-
-def changed_sources(look: Look, *, position: str = "") -> Changes:
-    """Compare what each source holds with what was put online from it.
-
-    One query tells the newest event of every asset; then a source is read (once, for all of its
-    windows) only where its stamp is new, and the event log asked only for what is new in it.
-
-    Args:
-        look: What to go by.
-        position: The source to begin with; empty begins with the first.
-    """
-    readers = look.graph.readers
-    names = sorted(readers)
-    start = next((place for place, name in enumerate(names) if name >= position), 0)
-    sources = [look.graph.sources[name] for name in names]
-    views = {view.name: view for each in readers.values() for view in each}
-    keys = [look.translator.key_of(each) for each in (*sources, *views.values())]
-    comparison = _Comparison(look, newest_events(look.instance, keys))
-    found = comparison.found
-    began = time.monotonic()
-    for name in [*names[start:], *names[:start]]:
-        enough = found.scans >= look.settings.scans_a_tick
-        if enough or time.monotonic() - began > look.settings.scan_seconds:
-            found.position = name
-            break
-        comparison.at(look.graph.sources[name])
-    return found
+    with project.context(instance, SOURCE_CHANGED.name, now) as context:
+        graph, settings = context.graph, context.settings
+        names = sorted(graph.readers)
+        start = next((place for place, name in enumerate(names) if name >= log.position), 0)
+        sources = [graph.sources[name] for name in names]
+        views = {view.name: view for each in graph.readers.values() for view in each}
+        keys = [context.translator.key_of(each) for each in (*sources, *views.values())]
+        comparison = _Comparison(context, newest_events(instance, keys))
+        began, log.position = time.monotonic(), ""
+        for name in [*names[start:], *names[:start]]:
+            enough = comparison.scans >= settings.scans_a_tick
+            if enough or time.monotonic() - began > settings.scan_seconds:
+                log.position = name
+                break
+            comparison.compare(graph.sources[name])
+    return Findings(
+        {
+            **{name: comparison.views[name] for name in sorted(comparison.views)},
+            **{
+                source_log_key(name): comparison.sources.get(name, {})
+                for name in sorted(comparison.sources_compared)
+            },
+        },
+        comparison.notes,
+    )
 
 
 @dataclass(frozen=True)
 class _Table:
-    """A source as it is now, and as it was when it was materialized: a content for each partition.
+    """The content hashes of a source's partitions, now and when they were materialized.
 
     Attributes:
         source: The source.
-        contents: What each partition that matters holds.
-        recorded: What each held when it was materialized.
-        built: How the repo builds it; None where it does not.
+        contents: The hash of each partition that a view serves.
+        recorded: The hash of each when it was materialized.
+        built: How the repo builds it; None if it does not.
     """
 
     source: SourceData
@@ -103,11 +93,11 @@ class _Table:
     built: BuiltBy | BuiltThere | None
 
     def within(self, window: Window) -> list[str]:
-        """The partitions inside a window."""
+        """The partitions in a window."""
         return list(partitions_within(self.source.partitions, window))
 
     def outdated(self, window: Window) -> dict[str, str]:
-        """The partitions that hold something else than what was materialized."""
+        """The partitions in a window whose content differs from what was materialized."""
         return {
             key: self.contents[key]
             for key in self.within(window)
@@ -117,23 +107,40 @@ class _Table:
 
 @dataclass
 class _Comparison:
-    look: Look
-    events: Mapping[dg.AssetKey, int]
-    found: Changes = field(default_factory=Changes)
-    # A source is read once a look, also where a view of several sources has asked for it before.
-    tables: dict[str, _Table | None] = field(default_factory=dict)
+    """The comparison of one tick.
 
-    def at(self, source: SourceData) -> None:
-        """One source and the views on it, each with all of its sources."""
+    Attributes:
+        context: Of the tick.
+        events: The newest event of each asset.
+        views: View to partition key to the content that is to be online, for views compared so far.
+        sources: The same for sources with shorter partitions than a view of theirs, which have to
+            be materialized before that view can be.
+        sources_compared: Sources that were compared so far, with all of their views.
+        scans: How many sources were read.
+        notes: Why sources could not be read.
+    """
+
+    context: SensorContext
+    events: Mapping[dg.AssetKey, int]
+    views: dict[str, dict[str, str]] = field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    sources_compared: set[str] = field(default_factory=set)
+    scans: int = 0
+    notes: list[str] = field(default_factory=list)
+    # A source is read once per tick, even if several views need it.
+    _tables: dict[str, _Table | None] = field(default_factory=dict)
+
+    def compare(self, source: SourceData) -> None:
+        """Compare one source and the views on it, each with all of its sources."""
         if self._table(source) is None:
             return
-        for view in self.look.graph.readers[source.name]:
+        for view in self.context.graph.readers[source.name]:
             tables = [self._table(each) for each in view.sources]
-            if view.name not in self.found.views_seen and None not in tables:
-                self._compare(view, [each for each in tables if each])
-        self.found.sources_seen.add(source.name)
+            if view.name not in self.views and None not in tables:
+                self._compare_view(view, [each for each in tables if each])
+        self.sources_compared.add(source.name)
 
-    def _compare(self, view: FeatureViewData, tables: Sequence[_Table]) -> None:
+    def _compare_view(self, view: FeatureViewData, tables: Sequence[_Table]) -> None:
         due = self._due(view)
         served = self._recorded(view, list(due))
         wrong: dict[str, str] = {}
@@ -146,7 +153,7 @@ class _Comparison:
             has = served.get(key) or (combined_hash(known) if len(known) == len(was) else None)
             if has is None or has == wanted:
                 continue
-            # The view takes along no source of shorter partitions: that comes first.
+            # A run of the view does not materialize sources with shorter partitions.
             first = {
                 table.source.name: outdated
                 for table in tables
@@ -155,30 +162,28 @@ class _Comparison:
                 and (outdated := table.outdated(window))
             }
             for name, outdated in first.items():
-                self.found.sources.setdefault(name, {}).update(outdated)
+                self.sources.setdefault(name, {}).update(outdated)
             if not first:
                 wrong[key] = wanted
-        self.found.views_seen.add(view.name)
-        if wrong:
-            self.found.views[view.name] = wrong
+        self.views[view.name] = wrong
 
     def _due(self, view: FeatureViewData) -> Mapping[str, Window]:
-        settings = self.look.settings
-        return due_windows(view, self.look.now, grace=settings.grace, lookback=settings.lookback)
+        settings, now = self.context.settings, self.context.now
+        return due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
 
     def _table(self, source: SourceData) -> _Table | None:
-        """A source with the partitions that its views serve; None where it cannot be read."""
-        if source.name not in self.tables:
+        """A source with the partitions that its views serve; None if it cannot be read."""
+        if source.name not in self._tables:
             try:
-                self.tables[source.name] = self._read(source)
+                self._tables[source.name] = self._read(source)
             except FeaturePlatformError as error:
-                self.tables[source.name] = None
-                self.found.troubles.append(str(error))
-        return self.tables[source.name]
+                self._tables[source.name] = None
+                self.notes.append(str(error))
+        return self._tables[source.name]
 
     def _read(self, source: SourceData) -> _Table:
         parts: dict[str, Window] = {}
-        for view in self.look.graph.readers[source.name]:
+        for view in self.context.graph.readers[source.name]:
             due = self._due(view)
             if view.partitions == source.partitions:
                 parts |= due
@@ -193,8 +198,8 @@ class _Comparison:
     def _recorded(
         self, data: FeatureViewData | SourceData, keys: Sequence[str]
     ) -> Mapping[str, str]:
-        key = self.look.translator.key_of(data)
-        return content_hashes(self.look.instance, key, keys, self.events[key], self.look.memory)
+        context, key = self.context, self.context.translator.key_of(data)
+        return content_hashes(context.instance, key, keys, self.events[key], context.memory)
 
     def _contents(
         self,
@@ -202,53 +207,55 @@ class _Comparison:
         parts: Mapping[str, Window],
         built: BuiltBy | BuiltThere | None,
     ) -> Mapping[str, str]:
-        look = self.look
-        known = look.memory.sources.get(source.name) or SourceMemory()
+        context = self.context
+        known = context.memory.sources.get(source.name) or SourceMemory()
         counted = hashed_columns(source)
         columns = "\x1f".join(counted or ())
         if columns != known.columns:
             known = SourceMemory(columns=columns)
         if not self._resting(source, known):
-            # Before it is read: what changes meanwhile is seen the next time.
-            stamp = source_stamp(look.store, source.obj, built)
+            # Before the source is read, so that a change meanwhile is found at the next tick.
+            stamp = source_stamp(context.store, source.obj, built)
             if stamp is None or stamp != known.stamp:
                 known = SourceMemory(stamp, columns=columns)
         starts = {key: window.start.isoformat() for key, window in parts.items()}
         new = {window for key, window in parts.items() if starts[key] not in known.digests}
         if new:
-            self.found.scans += 1
+            self.scans += 1
             began = time.monotonic()
-            digests = source_contents(look.store, source.obj, sorted(new), counted, built, look.now)
+            digests = source_contents(
+                context.store, source.obj, sorted(new), counted, built, context.now
+            )
             if not known.digests:
-                known.read, known.took = look.now.timestamp(), time.monotonic() - began
+                known.read, known.took = context.now.timestamp(), time.monotonic() - began
             known.digests |= {
                 window.start.isoformat(): digest.content_hash for window, digest in digests.items()
             }
         wanted = set(starts.values())
         known.digests = {key: value for key, value in known.digests.items() if key in wanted}
-        look.memory.sources[source.name] = known
+        context.memory.sources[source.name] = known
         return {key: known.digests[start] for key, start in starts.items()}
 
     def _resting(self, source: SourceData, known: SourceMemory) -> bool:
-        """Whether a warehouse has read the source so lately that it is left alone."""
-        kind = warehouse_kind(self.look.store.config, source.obj)
+        """Whether a warehouse has read the source too recently to read it again."""
+        kind = warehouse_kind(self.context.store.config, source.obj)
         if kind is None or not known.digests:
             return False
         rest = max(_RESTS[kind].total_seconds(), _SHARE * known.took)
-        return 0 <= self.look.now.timestamp() - known.read < rest
+        return 0 <= self.context.now.timestamp() - known.read < rest
 
     @cached_property
     def _embedded(self) -> bool:
         """Whether the repo's SQL is run on DuckDB, on this machine."""
-        return isinstance(table_builder_for(self.look.graph.project), ParquetBuilder)
+        return isinstance(table_builder_for(self.context.graph.project), ParquetBuilder)
 
     def _built_by(self, source: SourceData) -> BuiltBy | BuiltThere | None:
-        """How the repo builds a table; None where it does not, and it is looked at as it is."""
-        project = self.look.graph.project
+        """How the repo builds a table; None if it does not, and the table itself is read."""
+        project = self.context.graph.project
         sql = project.sql_file(source.name)
         if sql is None:
             return None
-        if kind := warehouse_kind(self.look.store.config, source.obj):
+        if kind := warehouse_kind(self.context.store.config, source.obj):
             return BuiltThere(sql, kind, warehouse_table(project, source.name))
         if not self._embedded:
             return None
@@ -259,3 +266,12 @@ class _Comparison:
             module if module.is_file() else None,
             raw_tables_stamp(project),
         )
+
+
+SOURCE_CHANGED = RepairCause(
+    name="source_changed",
+    description="Materializes windows again whose source holds something else now.",
+    label="source changed",
+    reason="its source has changed",
+    find=_changed_sources,
+)

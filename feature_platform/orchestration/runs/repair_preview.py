@@ -8,8 +8,13 @@ import dagster as dg
 
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
 from feature_platform.orchestration.repairs.repair_ranges import Repair
-from feature_platform.orchestration.repairs.repair_sensors import Automated, Tick, tick
+from feature_platform.orchestration.repairs.repair_sensors import (
+    REPAIR_CAUSES,
+    RepairTick,
+    repair_tick,
+)
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
 from feature_platform.registry.windows_on_record import registered_views, windows_of
 
@@ -17,11 +22,6 @@ from feature_platform.registry.windows_on_record import registered_views, window
 EVERYTHING = AutomationSettings(
     runs_a_tick=1_000_000, runs_at_once=1_000_000, scans_a_tick=1_000_000, scan_seconds=1e9
 )
-WHY: dict[Cause, str] = {
-    "source_changed": "source changed",
-    "definition_changed": "definition changed",
-    "gap": "missing",
-}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Found:
     """
 
     cause: Cause
-    tick: Tick
+    tick: RepairTick
     repairs: tuple[Repair, ...]
     offline: frozenset[str] = frozenset()
 
@@ -45,7 +45,12 @@ class Found:
         # A new view is materialized by whoever looks for changed definitions, and nothing changed.
         if self.cause == "definition_changed" and set(repair.views) <= self.offline:
             return "nothing online"
-        return WHY[self.cause]
+        return self.label
+
+    @property
+    def label(self) -> str:
+        """The cause in a word or two."""
+        return REPAIR_CAUSES[self.cause].label
 
 
 def look(
@@ -64,7 +69,7 @@ def look(
         causes: The sensors that count.
         now: The moment.
     """
-    automated = Automated.of(graph, DagsterFeastTranslator(), EVERYTHING)
+    project = AutomatedProject(graph, DagsterFeastTranslator(), EVERYTHING)
     cursors = _cursors(instance)
     registered = registered_views(graph.project.store())
     offline = frozenset(
@@ -72,8 +77,8 @@ def look(
     )
     found = []
     for cause in causes:
-        cursor = cursors.get(automated.sensor_name(cause))
-        ticked = tick(cause, automated, instance, cursor, now, dry=True)
+        cursor = cursors.get(project.sensor_name(cause))
+        ticked = repair_tick(REPAIR_CAUSES[cause], project, instance, cursor, now, dry=True)
         mine = [
             each
             for each in (*ticked.plan.repairs, *ticked.plan.later)
@@ -84,7 +89,7 @@ def look(
     return found
 
 
-def applied(found: Tick) -> str:
+def applied(found: RepairTick) -> str:
     """What applying the repo would change, as one line."""
     assert found.change is not None  # noqa: S101 - asked only where there is one
     change = found.change

@@ -1,4 +1,4 @@
-"""Everything that automation adds to a project's definitions."""
+"""The sensors of automation: one line each."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,21 @@ import dagster as dg
 
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.repairs.repair_sensors import Automated, build_repair_sensor
-from feature_platform.orchestration.sensors.drift_sensor import build_drift_sensor
-from feature_platform.orchestration.sensors.freshness_sensor import build_freshness_sensor
-from feature_platform.orchestration.sensors.online_sensor import build_online_sensor
-from feature_platform.orchestration.watch.automation_settings import CAUSES, AutomationSettings
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.project_sensor import ProjectSensor
+from feature_platform.orchestration.repairs.repair_sensors import REPAIR_CAUSES, repair_sensor
+from feature_platform.orchestration.sensors.drift_sensor import DRIFT
+from feature_platform.orchestration.sensors.freshness_sensor import FRESHNESS
+from feature_platform.orchestration.sensors.online_sensor import ONLINE
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.training.entity_rows import EntityRows
+
+SENSORS: tuple[ProjectSensor, ...] = (
+    *map(repair_sensor, REPAIR_CAUSES.values()),
+    FRESHNESS,
+    ONLINE,
+    DRIFT,
+)
 
 
 def build_automation(
@@ -20,22 +29,15 @@ def build_automation(
     translator: DagsterFeastTranslator,
     sets: Mapping[str, EntityRows],
 ) -> list[dg.SensorDefinition]:
-    """The sensors that the settings ask for; none without settings, or without views.
+    """The sensors that the settings ask for; none without settings or views to materialize.
 
     Args:
         settings: What automation may do.
         graph: The repo's graph.
         translator: The one that the definitions are built with.
-        sets: Where the entity rows of training sets come from, by service.
+        sets: The entity rows of training sets, by service.
     """
     if settings is None or not graph.materializable:
         return []
-    automated = Automated.of(graph, translator, settings)
-    found = [build_repair_sensor(cause, automated) for cause in CAUSES if settings.allows(cause)]
-    if settings.freshness:
-        found.append(build_freshness_sensor(graph, translator, settings))
-    if settings.online:
-        found.append(build_online_sensor(graph, translator, settings))
-    if settings.drift and sets:
-        found.append(build_drift_sensor(graph, translator, settings, sets))
-    return found
+    project = AutomatedProject(graph, translator, settings, sets)
+    return [sensor.build(project) for sensor in SENSORS if sensor.applies_to(project)]

@@ -1,13 +1,12 @@
-"""The sensor that looks whether what was put online is still there; it starts no run.
+"""The sensor that checks that what was put online is still there.
 
-The check ``online_equals_offline`` looks when a view is materialized: a store that is lost in
-between would serve nulls until the next morning, and nobody would hear.
+The check ``online_equals_offline`` runs when a view is materialized: without this sensor a store
+that is lost in between would serve nulls unnoticed until the next run.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -16,125 +15,125 @@ import dagster as dg
 from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, OnlineStoreError, SourceError
 from feature_platform.orchestration.checks.online_check import online_evaluation
-from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.validation.check_declarations import ONLINE
-from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.project_sensor import ProjectSensor, SensorTick
+from feature_platform.orchestration.validation.check_declarations import ONLINE as CHECK
 from feature_platform.orchestration.watch.due_windows import cadence_of
 from feature_platform.orchestration.watch.observed_events import newest_events
-from feature_platform.orchestration.watch.sensor_context import Look
-from feature_platform.orchestration.watch.sensor_memory import OnlineMemory, remembered
-from feature_platform.orchestration.watch.watching_sensor import build_watching_sensor
+from feature_platform.orchestration.watch.sensor_context import SensorContext
+from feature_platform.orchestration.watch.sensor_memory import OnlineMemory
 from feature_platform.registry.windows_on_record import registered_views, windows_of
 from feature_platform.repo.cadences import CADENCES
 
 _KEYS = 8
-# Dagster gives a tick sixty seconds, and a store that hangs takes many of them.
+# Dagster gives a tick 60 seconds, and a store that hangs takes many of them.
 _SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class OnlineLook:
-    """What one look came to.
+class OnlineTick:
+    """The result of one tick.
 
     Attributes:
-        lost: Views whose values are not all there.
-        looked_at: How many views were looked at.
-        position: The view to go on with; empty where all were looked at.
+        lost: Views with missing keys.
+        checked: How many views were checked.
+        position: The view to go on with; empty if all were checked.
     """
 
     lost: tuple[str, ...]
-    looked_at: int
+    checked: int
     position: str = ""
 
     def __str__(self) -> str:
-        said = f"{self.looked_at} views looked at"
-        return f"{said}; not all there: {', '.join(self.lost)}" if self.lost else said
+        text = f"{self.checked} views checked"
+        return f"{text}; keys are missing in: {', '.join(self.lost)}" if self.lost else text
 
 
-def look_online(look: Look, position: str = "") -> OnlineLook:
-    """Read a few keys of each view back; where one is not there, ask the check, and record it.
+def online_tick(context: SensorContext, position: str = "") -> OnlineTick:
+    """Read a few keys of each view; where one is missing, run the check and record its verdict.
 
     Args:
-        look: What to go by.
+        context: Of the tick.
         position: The view to begin with.
 
     Raises:
         RegistryError: The registry cannot be reached.
     """
-    began, scans = monotonic(), 0
-    views = _online_views(look)
-    chosen = sorted(views)
-    keys = {name: look.translator.key_of(look.graph.views[name]) for name in chosen}
-    events = newest_events(look.instance, list(keys.values()))
-    start = next((place for place, name in enumerate(chosen) if name >= position), 0)
-    looked_at, on = 0, ""
-    for name in [*chosen[start:], *chosen[:start]]:
+    began, scans, memory = monotonic(), 0, context.memory
+    views = _online_views(context)
+    names = sorted(views)
+    keys = {name: context.translator.key_of(context.graph.views[name]) for name in names}
+    events = newest_events(context.instance, list(keys.values()))
+    start = next((place for place, name in enumerate(names) if name >= position), 0)
+    checked, rest = 0, ""
+    for name in [*names[start:], *names[:start]]:
         view, window = views[name]
         seen = f"{events[keys[name]]} {window}"
-        known = look.memory.online.setdefault(name, OnlineMemory())
+        known = memory.online.setdefault(name, OnlineMemory())
         if known.seen != seen:
             scans += 1
-        if scans > look.settings.scans_a_tick or monotonic() - began > _SECONDS:
-            on = name
+        if scans > context.settings.scans_a_tick or monotonic() - began > _SECONDS:
+            rest = name
             break
-        looked_at += 1
-        _look_at(look, view, window, seen, known)
-    look.memory.online = {name: each for name, each in look.memory.online.items() if name in keys}
-    lost = tuple(sorted(name for name, each in look.memory.online.items() if each.lost))
-    return OnlineLook(lost, looked_at, on)
+        checked += 1
+        _check_view(context, view, window, seen, known)
+    memory.online = {name: each for name, each in memory.online.items() if name in keys}
+    lost = tuple(sorted(name for name, each in memory.online.items() if each.lost))
+    return OnlineTick(lost, checked, rest)
 
 
-def _look_at(look: Look, view: Any, window: Window, seen: str, known: OnlineMemory) -> None:
+def _check_view(
+    context: SensorContext, view: Any, window: Window, seen: str, known: OnlineMemory
+) -> None:
     from feature_platform.materialize.online_presence import present_keys, sample_keys
 
     try:
         if known.seen != seen:
-            known.keys = sample_keys(look.store, view, window, most=_KEYS, now=look.now)
+            known.keys = sample_keys(context.store, view, window, most=_KEYS, now=context.now)
             known.seen = seen
-        there = present_keys(look.store, view, known.keys)
+        present = present_keys(context.store, view, known.keys)
     except SourceError:
-        return  # what reads sources says so
+        return  # the sensors that read sources report it
     except OnlineStoreError as error:
         if known.lost != error.problem:
-            _report_unread(look, view.name, error)
+            _report_unreadable(context, view.name, error)
             known.lost = error.problem
         return
-    lacking = len(known.keys) - there
-    if not lacking and not known.lost:
+    missing = len(known.keys) - present
+    if not missing and not known.lost:
         return
-    if lacking and known.lost == f"{lacking}":
-        return  # it was told, and nothing has changed
-    known.lost = f"{lacking}" if _compare(look, view.name, there, len(known.keys)) else ""
+    if missing and known.lost == f"{missing}":
+        return  # reported before, and unchanged
+    known.lost = f"{missing}" if _compare(context, view.name, present, len(known.keys)) else ""
     if not known.lost:
-        known.seen = ""  # those keys have gone from the source too: others are to be asked for
+        known.seen = ""  # the keys have left the source too: sample others
 
 
-def _compare(look: Look, view: str, there: int, asked: int) -> bool:
-    """Put on record what the check finds now; whether something is wrong."""
+def _compare(context: SensorContext, view: str, present: int, sampled: int) -> bool:
+    """Record the verdict of the check; whether something is wrong."""
     from feature_platform.materialize.read_back import compare_online
 
     try:
-        found = compare_online(look.store, view)
+        found = compare_online(context.store, view)
     except FeaturePlatformError:
-        return True  # it is compared again at the next look
+        return True  # compared again at the next tick
     before = ""
-    if found.mismatches and there < asked:
+    if found.mismatches and present < sampled:
         before = (
-            f"{f'only {there}' if there else 'none'} of {asked} keys of the newest window is "
+            f"{f'only {present}' if present else 'none'} of {sampled} keys of the newest window is "
             "there: the store was wiped or replaced, or it evicts keys; "
         )
-    key = look.translator.key_of(look.graph.views[view])
+    key = context.translator.key_of(context.graph.views[view])
     evaluation = online_evaluation(found, key, seed=0, before=before)
-    look.instance.report_runless_asset_event(evaluation)
+    context.instance.report_runless_asset_event(evaluation)
     return not evaluation.passed
 
 
-def _report_unread(look: Look, view: str, error: OnlineStoreError) -> None:
-    look.instance.report_runless_asset_event(
+def _report_unreadable(context: SensorContext, view: str, error: OnlineStoreError) -> None:
+    context.instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(
-            asset_key=look.translator.key_of(look.graph.views[view]),
-            check_name=ONLINE.name,
+            asset_key=context.translator.key_of(context.graph.views[view]),
+            check_name=CHECK.name,
             passed=False,
             severity=dg.AssetCheckSeverity.ERROR,
             description=f"it cannot be read: {error.problem}",
@@ -143,13 +142,13 @@ def _report_unread(look: Look, view: str, error: OnlineStoreError) -> None:
     )
 
 
-def _online_views(look: Look) -> Mapping[str, tuple[Any, Window]]:
-    """Views that Feast does not compute, as the registry has them; the newest partition online."""
+def _online_views(context: SensorContext) -> Mapping[str, tuple[Any, Window]]:
+    """Registered views that Feast does not compute, with their newest partition online."""
     from feature_platform.repo.computability import why_transformed
 
-    registered = registered_views(look.store)
+    registered = registered_views(context.store)
     found: dict[str, tuple[Any, Window]] = {}
-    for name, view in look.graph.materializable.items():
+    for name, view in context.graph.materializable.items():
         online = windows_of(registered[name]) if name in registered else []
         if not online or why_transformed(registered[name]):
             continue
@@ -159,19 +158,16 @@ def _online_views(look: Look) -> Mapping[str, tuple[Any, Window]]:
     return found
 
 
-def build_online_sensor(
-    graph: FeastGraph, translator: DagsterFeastTranslator, settings: AutomationSettings
-) -> dg.SensorDefinition:
-    """The sensor of one project."""
+def _tick(
+    project: AutomatedProject, instance: dg.DagsterInstance, cursor: str | None, now: datetime
+) -> SensorTick:
+    with project.context(instance, ONLINE.name, now) as context:
+        found = online_tick(context, cursor or "")
+    return SensorTick(str(found), found.position)
 
-    def look(instance: dg.DagsterInstance, cursor: str | None) -> tuple[str, str]:
-        store = graph.project.store()
-        with remembered(Path(instance.root_directory), graph.project, "online") as memory:
-            now = datetime.now(UTC)
-            found = look_online(
-                Look(graph, translator, instance, store, settings, memory, now), cursor or ""
-            )
-        return found.position, str(found)
 
-    said = "Looks whether the online store still holds what was put into it."
-    return build_watching_sensor(graph.project.name, "online", said, settings, look)
+ONLINE = ProjectSensor(
+    name="online",
+    description="Checks that the online store still holds what was put into it.",
+    tick=_tick,
+)

@@ -1,4 +1,4 @@
-"""Why a view is stale: the check upstream that fails, the run that failed, or that none began."""
+"""Why a view is stale: a failing check upstream, a failed run, or no run at all."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,58 +15,57 @@ from feature_platform.orchestration.graph.closures import run_closures
 from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.orchestration.repairs.schedules import build_schedules
 from feature_platform.orchestration.watch.due_windows import cadence_of, due_windows
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.registry.windows_on_record import registered_views, windows_of
-from feature_platform.repo.cadences import CADENCES
 
 _SHOWN = 3
 _TEXT = 400
 _READ = {DagsterEventType.STEP_FAILURE, DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
-def why_stale(look: Look, name: str) -> str:
-    """What keeps a view from being fresh, as a clause; a few queries, for a view that is stale.
+def why_stale(context: SensorContext, name: str) -> str:
+    """Why a stale view is stale, as a clause; a few queries.
 
     Args:
-        look: What to go by.
+        context: Of the tick.
         name: The view.
     """
-    view = look.graph.materializable[name]
-    registered = registered_views(look.store).get(name)
+    view = context.graph.materializable[name]
+    registered = registered_views(context.store).get(name)
     online = windows_of(registered) if registered is not None else []
-    settings = look.settings
-    due = due_windows(view, look.now, grace=settings.grace, lookback=settings.lookback)
+    settings = context.settings
+    due = due_windows(view, context.now, grace=settings.grace, lookback=settings.lookback)
     missing = [key for key, window in due.items() if not covers(online, window)]
     if not missing:
         names = [f"'{source.name}'" for source in view.sources]
         said = f"source {names[0]} has" if len(names) == 1 else f"sources {', '.join(names)} have"
         return f"every window that is due is online: {said} no newer row"
-    key = look.translator.key_of(view)
-    states = look.instance.get_status_by_partition(key, missing, view.partitions) or {}
+    key = context.translator.key_of(view)
+    states = context.instance.get_status_by_partition(key, missing, view.partitions) or {}
     if AssetPartitionStatus.IN_PROGRESS in states.values():
         return f"{_keys(missing)} not online yet: a run is under way"
     failed = [each for each in missing if states.get(each) == AssetPartitionStatus.FAILED]
     never = [each for each in missing if each not in failed]
-    why = [f"{_keys(failed)} failed: {_failed_run(look, key)}"] if failed else []
-    why += [f"no run was started for {_keys(never)}: {_schedule(look, view)}"] if never else []
+    why = [f"{_keys(failed)} failed: {_failed_run(context, key)}"] if failed else []
+    why += [f"no run was started for {_keys(never)}: {_schedule(context, view)}"] if never else []
     return "; ".join(why)
 
 
-def _failed_run(look: Look, key: dg.AssetKey) -> str:
-    """What stopped the newest run of an asset: a check upstream, or a step and what it raised."""
-    records = look.instance.get_asset_records([key])
+def _failed_run(context: SensorContext, key: dg.AssetKey) -> str:
+    """Why the newest run of an asset failed: a check upstream, or a step and its error."""
+    records = context.instance.get_asset_records([key])
     run_id = records[0].asset_entry.last_run_id if records else None
     if run_id is None:
-        return "its run is not on record any more"
+        return "its run has been deleted"
     said = f"run {run_id[:8]} ended before any step began"
-    for entry in look.instance.all_logs(run_id, of_type=_READ):
+    for entry in context.instance.all_logs(run_id, of_type=_READ):
         event = entry.get_dagster_event()
         if event.event_type == DagsterEventType.STEP_FAILURE:
             said = f"step '{event.step_key}' of run {run_id[:8]}: {_raised(event)}"
             continue
         found = event.asset_check_evaluation_data
         if found.blocking and not found.passed and found.severity == dg.AssetCheckSeverity.ERROR:
-            name = _name(look, found.asset_key)
+            name = _name(context, found.asset_key)
             return f"check '{found.check_name}' of {name} fails: {_cut(found.description or '')}"
     return said
 
@@ -81,34 +80,34 @@ def _raised(event: dg.DagsterEvent) -> str:
     return _cut(error.message) if error else "no reason is on record"
 
 
-def _name(look: Look, key: dg.AssetKey) -> str:
-    for source in look.graph.sources.values():
-        if look.translator.key_of(source) == key:
+def _name(context: SensorContext, key: dg.AssetKey) -> str:
+    for source in context.graph.sources.values():
+        if context.translator.key_of(source) == key:
             return f"source '{source.name}'"
     return f"'{key.to_user_string()}'"
 
 
-def _schedule(look: Look, view: FeatureViewData) -> str:
-    """What keeps the view's schedule from starting runs, as far as Dagster knows."""
-    closures = run_closures(look.graph, look.translator)
-    project = look.graph.project.name
+def _schedule(context: SensorContext, view: FeatureViewData) -> str:
+    """Why the view's schedule starts no runs, as far as Dagster knows."""
+    closures = run_closures(context.graph, context.translator)
+    project = context.graph.project.name
     _, [schedule] = build_schedules(project, [view], closures, dg.DefaultScheduleStatus.STOPPED)
-    known = [state for state in _schedules(look.instance) if state.name == schedule.name]
+    known = [state for state in _schedules(context.instance) if state.name == schedule.name]
     if not known:
         return f"schedule '{schedule.name}' is off, or no daemon has run"
-    return f"schedule '{schedule.name}' {_last_tick(look, view, known[-1])}"
+    return f"schedule '{schedule.name}' {_last_tick(context, view, known[-1])}"
 
 
 def _schedules(instance: dg.DagsterInstance) -> Sequence[InstigatorState]:
-    if instance.schedule_storage is None:  # as in an instance of the moment
+    if instance.schedule_storage is None:  # as in an ephemeral instance
         return ()
     return instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
 
 
-def _last_tick(look: Look, view: FeatureViewData, state: InstigatorState) -> str:
+def _last_tick(context: SensorContext, view: FeatureViewData, state: InstigatorState) -> str:
     if state.status == InstigatorStatus.STOPPED:
         return "is off"
-    ticks = look.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+    ticks = context.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
     if not ticks:
         return "is on and has never ticked: does the daemon run?"
     [tick] = ticks
@@ -116,8 +115,8 @@ def _last_tick(look: Look, view: FeatureViewData, state: InstigatorState) -> str
     if tick.status == TickStatus.FAILURE:
         said = _cut(tick.error.message.strip()) if tick.error else "without a reason"
         return f"failed at its last tick, at {at}: {said}"
-    unit = CADENCES[cadence_of(view)].unit
-    return f"is on and ticked last at {at}: does the daemon run, and is each {unit}'s run queued?"
+    length = "day" if cadence_of(view) == "daily" else "hour"
+    return f"is on and ticked last at {at}: does the daemon run, and is each {length}'s run queued?"
 
 
 def _keys(keys: Sequence[str]) -> str:

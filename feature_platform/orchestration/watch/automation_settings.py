@@ -85,10 +85,6 @@ class AutomationSettings:
                     "give at least 1, or leave automation out",
                 )
 
-    def allows(self, cause: Cause) -> bool:
-        """Whether repairs of that cause are wanted."""
-        return bool(getattr(self, cause))
-
     @classmethod
     def parse(cls, written: Mapping[str, Any]) -> "AutomationSettings":
         """Read the settings of a component: the same names, durations as ``10m``, ``26h``, ``2d``.

@@ -1,4 +1,4 @@
-"""What a sensor works with during a tick."""
+"""What the tick of a sensor works with."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the sources or views of a project.
+class SensorContext:
+    """What one tick of a sensor works with.
 
     Attributes:
         graph: The repo's graph.
         translator: The one that the definitions were built with.
-        instance: The Dagster instance.
-        store: The Feast store; reads registry and sources.
-        settings: How far back, and how much at a time.
-        memory: What earlier looks read; updated.
+        instance: Where materializations are recorded.
+        store: The Feast store, for registry and sources.
+        settings: The limits of automation.
+        memory: What earlier ticks have read; to be updated.
         now: The moment.
     """
 

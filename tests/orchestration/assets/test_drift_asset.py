@@ -25,7 +25,8 @@ from feature_platform.drift.drift_judge import DriftJudge
 from feature_platform.drift.drift_settings import DriftSettings, Trailing, ViewDrift
 from feature_platform.orchestration.checks.report_checks import feature_check_names
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.repairs.repair_sensors import Automated, tick
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.repair_sensors import REPAIR_CAUSES, repair_tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.registry.windows_on_record import record_window
 from feature_platform.reports.drift_page import window_page
@@ -400,11 +401,17 @@ def test_one_day_that_drifted_among_missing_ones_is_tried_by_itself_and_the_othe
     sample = make_riding("block", settings=trailing(10))
     assert put_online(sample, 0, 16).success
     write_day(sample.repo, 19, fare=lambda fares: fares * 1.6)
-    automated = Automated.of(sample.graph, DagsterFeastTranslator(), AutomationSettings())
+    automated = AutomatedProject(sample.graph, DagsterFeastTranslator(), AutomationSettings())
     now, cursor = MARCH + timedelta(days=22.5), None
     outcomes = []
     for minutes in range(0, 60, 10):
-        found = tick("gap", automated, sample.instance, cursor, now + timedelta(minutes=minutes))
+        found = repair_tick(
+            REPAIR_CAUSES["gap"],
+            automated,
+            sample.instance,
+            cursor,
+            now + timedelta(minutes=minutes),
+        )
         cursor = found.cursor
         for repair in found.plan.repairs:
             # The step of the view asks for its drift itself.

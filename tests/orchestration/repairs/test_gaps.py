@@ -60,7 +60,7 @@ def test_runs_of_all_repairs_together_stay_within_their_number(make_shop: Callab
                 status=dg.DagsterRunStatus.STARTED,
                 tags={
                     "feature_platform/automation": "source_changed",
-                    "feature_platform/project": shop.automated.project,
+                    "feature_platform/project": shop.automated.name,
                     "dagster/partition": f"2025-01-0{number + 1}",
                 },
             )

@@ -14,8 +14,9 @@ from worlds.repos import write_table
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.content_hashes import hashed_columns
-from feature_platform.orchestration.repairs.attempt_log import Ledger
+from feature_platform.orchestration.repairs.attempt_log import AttemptLog
 from feature_platform.orchestration.repairs.repair_plans import plan_repairs
+from feature_platform.orchestration.repairs.source_changes import SOURCE_CHANGED
 from feature_platform.orchestration.status.window_status import view_status
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.orchestration.watch.due_windows import due_windows
@@ -174,14 +175,12 @@ def test_a_thousand_late_windows_are_a_few_runs(make_shop: Callable[..., Shop]):
     )
     late = list(due)[-1000:]
     plan = plan_repairs(
-        "source_changed",
+        SOURCE_CHANGED,
         {"only": dict.fromkeys(late, "another content")},
-        automated.graph,
-        automated.translator,
-        automated.settings,
-        Ledger(),
+        automated,
+        AttemptLog(),
         Underway(),
-        datetime.now(UTC),
+        now=datetime.now(UTC),
     )
     assert [each.windows for each in plan.repairs] == [400, 400, 200]
     assert plan.repairs[0].last == late[-1]

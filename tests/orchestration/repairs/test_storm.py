@@ -11,7 +11,7 @@ from worlds.automation.shop import VIEWS, Shop, day
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.content_hashes import hashed_columns
 from feature_platform.orchestration.graph.partitions import RANGE_END, RANGE_START
-from feature_platform.orchestration.repairs.repair_sensors import tick
+from feature_platform.orchestration.repairs.repair_sensors import REPAIR_CAUSES, repair_tick
 from feature_platform.sources.window_digests import window_digests
 
 SOURCES, DAYS = 10, 12
@@ -36,8 +36,8 @@ class World:
         self.store = self.shop.sample.project.store()
 
     def look(self, now: datetime) -> list[dg.RunRequest]:
-        found = tick(
-            "source_changed",
+        found = repair_tick(
+            REPAIR_CAUSES["source_changed"],
             self.automated,
             self.shop.instance,
             self.shop.cursors.get("source_changed"),

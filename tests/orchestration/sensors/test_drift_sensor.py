@@ -9,7 +9,8 @@ from worlds.automation.shop import VIEWS, Shop, day
 
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.sensors.drift_sensor import STEP, Retraining, look_for_drift
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.sensors.drift_sensor import STEP, drift_tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.training.entity_rows import EntityRows
 
@@ -31,11 +32,11 @@ class Watcher:
     def __init__(self, shop: Shop) -> None:
         rows = EntityRows(path="labels.parquet")
         sets = {"uses_a": rows, "uses_b": rows}
-        jobs = {name: dg.define_asset_job(f"set_{name}") for name in sets}
         settings = AutomationSettings(retrain=retrain)
         graph = shop.sample.graph
-        self.known = Retraining(graph, DagsterFeastTranslator(), settings, sets, jobs)
-        self.shop, self.instance, self.cursor = shop, shop.instance, ""
+        self.project = AutomatedProject(graph, DagsterFeastTranslator(), settings, sets)
+        self.shop, self.instance = shop, shop.instance
+        self.cursor: str | None = None
 
     def judged(self, partition: str, verdict: str, view: str = "a") -> None:
         self.instance.report_runless_asset_event(
@@ -49,8 +50,9 @@ class Watcher:
 
     def look(self, minutes: int = 0) -> list[dg.RunRequest]:
         now = NOW + timedelta(minutes=minutes)
-        requests, _, self.cursor = look_for_drift(self.known, self.instance, self.cursor, now)
-        return requests
+        found = drift_tick(self.project, self.instance, self.cursor, now)
+        self.cursor = found.cursor
+        return list(found.requests)
 
     def ran(self, requests: Sequence[dg.RunRequest], *, well: bool = True) -> None:
         for each in requests:
@@ -73,7 +75,7 @@ def test_drift_makes_a_training_set_of_the_services_concerned_and_then_retrains_
     assert watcher.look() == []  # not in enough windows yet
     watcher.judged("2026-03-12", "drift")
     first = watcher.look()
-    assert jobs(first) == ["set_uses_a"]
+    assert jobs(first) == ["weather_training_set_uses_a"]
     watcher.ran(first)
     second = watcher.look()
     assert jobs(second) == ["retrain"]
@@ -88,7 +90,7 @@ def test_drift_makes_a_training_set_of_the_services_concerned_and_then_retrains_
     watcher.judged("2026-03-14", "ok")
     assert watcher.look() == []
     watcher.judged("2026-03-20", "drift")
-    assert jobs(watcher.look()) == ["set_uses_a"]
+    assert jobs(watcher.look()) == ["weather_training_set_uses_a"]
 
 
 def test_a_training_set_that_fails_is_tried_three_times_and_nothing_is_retrained(

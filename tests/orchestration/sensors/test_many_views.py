@@ -17,8 +17,13 @@ from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.content_hashes import hashed_columns
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.repairs import source_changes
-from feature_platform.orchestration.repairs.repair_sensors import Automated, Tick, tick
-from feature_platform.orchestration.sensors.freshness_sensor import watch_freshness
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.repair_sensors import (
+    REPAIR_CAUSES,
+    RepairTick,
+    repair_tick,
+)
+from feature_platform.orchestration.sensors.freshness_sensor import freshness_tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
 from feature_platform.registry.registry_apply import apply
 from feature_platform.sources.window_digests import window_digests
@@ -90,15 +95,17 @@ def test_a_tick_asks_a_bounded_number_of_queries_and_reads_what_is_new(
         return read(store, source, *rest)
 
     monkeypatch.setattr(source_changes, "source_contents", counting)
-    automated = Automated.of(
+    automated = AutomatedProject(
         shop.sample.graph, DagsterFeastTranslator(), AutomationSettings(scan_seconds=1e9)
     )
 
-    def look(cause: Cause) -> tuple[Tick, int, int]:
+    def look(cause: Cause) -> tuple[RepairTick, int, int]:
         reads.clear()
         began = time.monotonic()
         with counted() as said:
-            found = tick(cause, automated, shop.instance, shop.cursors.get(cause), NOW)
+            found = repair_tick(
+                REPAIR_CAUSES[cause], automated, shop.instance, shop.cursors.get(cause), NOW
+            )
         print(cause, len(said), "queries,", len(reads), "reads,", time.monotonic() - began, "s")  # noqa: T201
         shop.cursors[cause] = found.cursor
         return found, len(said), len(reads)
@@ -126,10 +133,8 @@ def test_a_tick_asks_a_bounded_number_of_queries_and_reads_what_is_new(
     for _ in range(13):
         began = time.monotonic()
         with counted() as said:
-            fresh = watch_freshness(
-                automated.graph,
-                automated.translator,
-                automated.settings,
+            fresh = freshness_tick(
+                automated,
                 shop.instance,
                 cursor,
                 NOW,

@@ -11,9 +11,9 @@ import dagster as dg
 from worlds.automation.shop import ONE, Shop, day
 
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.sensors.online_sensor import OnlineLook, look_online
+from feature_platform.orchestration.sensors.online_sensor import OnlineTick, online_tick
 from feature_platform.orchestration.validation.check_declarations import ONLINE
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import Memory, remembered
 from feature_platform.registry.windows_on_record import materialized_windows
 
@@ -21,11 +21,13 @@ NOW = day(5.5)
 KEPT = ONE.replace("orders, 10)", "orders, 3000)")
 
 
-def look(shop: Shop, memory: Memory, now: datetime = NOW) -> OnlineLook:
+def look(shop: Shop, memory: Memory, now: datetime = NOW) -> OnlineTick:
     store = shop.sample.project.store()
     translator = DagsterFeastTranslator()
     graph, settings = shop.sample.graph, shop.settings
-    return look_online(Look(graph, translator, shop.instance, store, settings, memory, now))
+    return online_tick(
+        SensorContext(graph, translator, shop.instance, store, settings, memory, now)
+    )
 
 
 def verdicts(shop: Shop) -> list[tuple[bool, str]]:
@@ -48,11 +50,11 @@ def delete(shop: Shop, condition: str) -> None:
 
 def test_a_store_that_is_as_it_was_left_is_not_spoken_of(make_shop: Callable[..., Shop]):
     shop, memory = make_shop(KEPT, 5), Memory()
-    assert look(shop, memory) == OnlineLook((), 0)  # nothing is online yet
+    assert look(shop, memory) == OnlineTick((), 0)  # nothing is online yet
     shop.materialize(0, 3, "only")
-    assert look(shop, memory) == OnlineLook((), 1)
+    assert look(shop, memory) == OnlineTick((), 1)
     shop.materialize(4, 4, "only")
-    assert look(shop, memory) == OnlineLook((), 1)
+    assert look(shop, memory) == OnlineTick((), 1)
     assert verdicts(shop) == []
 
 
@@ -142,7 +144,7 @@ def test_the_sensor_keeps_what_it_knows_and_says_what_it_saw(make_shop: Callable
         context = dg.build_sensor_context(instance=shop.instance)
         said.append(sensor.evaluate_tick(context).skip_message)  # type: ignore[union-attr]
     # The days are long past, and the TTL is ten: nothing has to be there.
-    assert said == ["1 views looked at"] * 2
+    assert said == ["1 views checked"] * 2
     home = Path(shop.instance.root_directory)
     with remembered(home, shop.sample.project, "online") as memory:
         assert memory.online["only"].seen

@@ -326,7 +326,7 @@ def test_what_is_online_is_not_counted_where_the_store_will_not_say_and_its_addr
     def unreachable(*_args: Any) -> None:
         raise OSError("redis://me:pa55word@store is down")
 
-    monkeypatch.setattr("feature_platform.online.online_size._sqlite", unreachable)
+    monkeypatch.setattr("feature_platform.online.sqlite.backend.SqliteBackend.size", unreachable)
     sample = make_sample("field_mappings")
     result = sample.run("registry", "sources/voorraad", VIEW_KEY, partition="2026-03-01")
     assert result.success  # what was written is online all the same

@@ -1,6 +1,7 @@
 """Settings from YAML, and what is not one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -8,7 +9,9 @@ import pytest
 from worlds.automation.shop import ONE, Shop
 
 from feature_platform.errors import RepoError
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
 from feature_platform.orchestration.repairs.conditions import follow_upstream
+from feature_platform.orchestration.repairs.project_sensor import ProjectSensor, SensorTick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
 
@@ -49,6 +52,24 @@ def test_each_repair_has_a_sensor_that_can_be_left_out(make_shop: Callable[..., 
         "weather_source_changed",
         "weather_definition_changed",
     }
+
+
+def test_a_sensor_is_one_declaration(make_shop: Callable[..., Shop]):
+    def tick(
+        project: AutomatedProject, _: dg.DagsterInstance, cursor: str | None, now: datetime
+    ) -> SensorTick:
+        return SensorTick(f"{project.name} at {now:%Y}, after {cursor}", "")
+
+    shop = make_shop(ONE, 0)
+    declared = ProjectSensor("tea", "Looks whether there is tea.", tick)
+    assert declared.applies_to(shop.automated)
+    assert not replace(declared, needs_training_sets=True).applies_to(shop.automated)
+    sensor = declared.build(shop.automated)
+    assert (sensor.name, sensor.description) == ("weather_tea", "Looks whether there is tea.")
+    context = dg.build_sensor_context(instance=shop.instance, cursor="the first cup")
+    found = sensor.evaluate_tick(context)
+    year = datetime.now(UTC).year
+    assert (found.skip_message, found.cursor) == (f"weather at {year}, after the first cup", "")
 
 
 def test_a_condition_follows_upstream_changes_of_windows_that_were_there(

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-import feature_platform.orchestration.repairs.repair_sensors as sensors
+import feature_platform.orchestration.repairs.project_sensor as sensors
 
 _MOMENT: list[float] = [0.0]
 

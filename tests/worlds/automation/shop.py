@@ -13,7 +13,7 @@ from worlds.times import march as day
 
 from feature_platform.core.windows import missing
 from feature_platform.orchestration.graph.partitions import RANGE_END, RANGE_START
-from feature_platform.orchestration.repairs.repair_sensors import Tick
+from feature_platform.orchestration.repairs.repair_sensors import RepairTick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.registry.registry_apply import ensure_registered
 from feature_platform.registry.windows_on_record import change_windows, record_window
@@ -66,7 +66,7 @@ class Shop(Watched):
         path.write_text(text.replace(old, new))
 
 
-def asked(found: Tick) -> list[tuple[str, str, list[str]]]:
+def asked(found: RepairTick) -> list[tuple[str, str, list[str]]]:
     """First partition, last one, and what is materialized, of each run that is asked for."""
     return [
         (

@@ -8,7 +8,7 @@ import psycopg
 from worlds.automation.shop import Shop, day
 from worlds.times import key
 
-from feature_platform.orchestration.repairs.repair_sensors import Tick
+from feature_platform.orchestration.repairs.repair_sensors import RepairTick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class WarehouseShop:
         """An order that many days after the first of March."""
         self.sql("INSERT INTO raw.orders VALUES (%s, %s, %s)", customer, amount, day(number))
 
-    def look(self) -> Tick:
+    def look(self) -> RepairTick:
         """A tick of the sensor, a minute after the one before."""
         self._settle()
         self.looks += 1

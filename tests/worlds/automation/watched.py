@@ -10,8 +10,13 @@ import dagster as dg
 from feature_platform.orchestration.graph.content_hashes import CONTENT_HASH
 from feature_platform.orchestration.graph.partitions import RANGE_END, RANGE_START
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.repairs.repair_sensors import Automated, Tick, tick
-from feature_platform.orchestration.sensors.freshness_sensor import Watch, watch_freshness
+from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.repair_sensors import (
+    REPAIR_CAUSES,
+    RepairTick,
+    repair_tick,
+)
+from feature_platform.orchestration.sensors.freshness_sensor import FreshnessTick, freshness_tick
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
 
 if TYPE_CHECKING:
@@ -32,28 +37,24 @@ class Watched:
         return self.sample.instance
 
     @property
-    def automated(self) -> Automated:
-        return Automated.of(self.sample.graph, DagsterFeastTranslator(), self.settings)
+    def automated(self) -> AutomatedProject:
+        return AutomatedProject(self.sample.graph, DagsterFeastTranslator(), self.settings)
 
     def definitions(self) -> dg.Definitions:
         return self.sample.definitions(automation=self.settings, retry_policy=None)
 
-    def look(self, cause: Cause, now: datetime) -> Tick:
+    def look(self, cause: Cause, now: datetime) -> RepairTick:
         """One tick of a repairing sensor; what it asks for is run by `start`."""
-        found = tick(cause, self.automated, self.instance, self.cursors.get(cause), now)
+        found = repair_tick(
+            REPAIR_CAUSES[cause], self.automated, self.instance, self.cursors.get(cause), now
+        )
         self.cursors[cause] = found.cursor
         return found
 
-    def watch_freshness(self, now: datetime) -> Watch:
+    def watch_freshness(self, now: datetime) -> FreshnessTick:
         """One tick of the sensor that watches what is served."""
-        found = watch_freshness(
-            self.sample.graph,
-            DagsterFeastTranslator(),
-            self.settings,
-            self.instance,
-            self.cursors.get("freshness"),
-            now,
-        )
+        cursor = self.cursors.get("freshness")
+        found = freshness_tick(self.automated, self.instance, cursor, now)
         self.cursors["freshness"] = found.cursor
         return found
 
