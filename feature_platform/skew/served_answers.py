@@ -138,14 +138,7 @@ class Log:
 def logged_answers(
     store: "FeatureStore", service: ServedService, window: Window, *, limit: int, seed: int
 ) -> Log | None:
-    """The vectors that the service logged in `window`, or a sample of them.
-
-    Args:
-        store: The Feast store.
-        service: The service.
-        window: Half-open window of log time.
-        limit: Most vectors.
-        seed: Seed of the sample.
+    """At most `limit` of the vectors that the service logged in `window`, chosen by `seed`.
 
     Returns:
         The vectors; None if the service does not log.
