@@ -18,12 +18,6 @@ def accept(state: ViewState, feature: str, span: Window, how: str) -> Accepted:
     Later windows are compared with those of `span` and after, those of `span` with each other;
     windows before it are judged as before.
 
-    Args:
-        state: The view.
-        feature: The feature.
-        span: The windows of the new baseline.
-        how: Who or what accepts it.
-
     Raises:
         RepoError: The view has no such feature, or is not compared with its earlier windows.
         SourceError: The change cannot be stored.
@@ -51,7 +45,7 @@ def accept_window(
     Args:
         state: The view.
         result: The drift of the window.
-        features: The features; empty for all that have drifted in it.
+        features: Empty for all that have drifted in it.
         start: First moment of the new baseline, in place of the first window in a row.
 
     Raises:

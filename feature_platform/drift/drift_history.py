@@ -31,13 +31,9 @@ _RESTLESS_SHARE, _RESTLESS_RUNS = 1 / 3, 4
 
 @dataclass(frozen=True)
 class _Choice:
-    """The windows of one feature's reference, oldest first.
+    """The windows of one feature's reference, oldest first, with a note; or why there is none.
 
-    Attributes:
-        windows: The windows.
-        note: A remark on the choice for the reader.
-        spread: Windows to estimate the variance between windows from, if `windows` are too few.
-        problem: Why there is no reference.
+    If they are too few, those of `spread` tell the variance between windows.
     """
 
     windows: Sequence[WindowProfiles] = ()
@@ -56,14 +52,7 @@ class History:
         kind: Trailing | SameWeekday,
         windows: Sequence[Window],
     ) -> None:
-        """Read the profiles of the windows that references may be made of.
-
-        Args:
-            state: The view.
-            store: The Feast store.
-            kind: Which windows are compared.
-            windows: The windows to judge.
-        """
+        """Read the profiles of the windows that those to judge may be compared with."""
         self.state, self.store, self.kind = state, store, kind
         self.online = materialized_windows(store, state.view)
         wanted = {each for window in windows for each in kind.before(window)}
@@ -73,13 +62,7 @@ class History:
         self.drifted: dict[Window, Mapping[str, int]] = {}
 
     def add(self, found: WindowProfiles, drifted: Collection[str], *, served: bool) -> None:
-        """Add a judged window, which later ones may be compared with.
-
-        Args:
-            found: Its profiles.
-            drifted: Features that have drifted in it.
-            served: Whether it is online, or is going to be.
-        """
+        """Add a judged window, with which later ones may be compared if it is `served`."""
         window, length = found.window, self.state.partition
         before = self.streaks_of(Window(window.start - length, window.start))
         streaks = {name: before.get(name, 0) + 1 for name in drifted}
@@ -152,15 +135,9 @@ class History:
     def _without_drift(
         self, name: str, filled: Sequence[WindowProfiles], accepted: Window | None = None
     ) -> tuple[list[WindowProfiles], str]:
-        """The windows in which the feature has not drifted, or all if it drifts on and off.
+        """The windows in which the feature has not drifted, or all if it drifts on and off; a note.
 
-        Args:
-            name: The feature.
-            filled: The windows.
-            accepted: Windows that count as not drifted.
-
-        Returns:
-            The windows, and a note.
+        Windows in `accepted` count as not drifted.
         """
         flags = [
             name in self.streaks_of(each.window)

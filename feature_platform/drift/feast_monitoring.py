@@ -43,12 +43,6 @@ def write_metrics(
 
     Only numbers and categories, as Feast does.
 
-    Args:
-        store: The Feast store.
-        view: Name of the feature view.
-        window: A day (`is_monitored`).
-        profiles: By feature.
-
     Returns:
         Number of features written; 0 if Feast stores no metrics of such windows.
 
@@ -106,13 +100,7 @@ def write_metrics(
 
 
 def feature_metrics(name: str, found: Profile, kind: str) -> dict[str, Any]:
-    """A profile as a row of Feast's metrics; numbers that do not apply are None.
-
-    Args:
-        name: The feature.
-        found: Its profile.
-        kind: ``numeric`` or ``categorical``.
-    """
+    """A profile as a row of Feast's metrics of `kind` ``numeric`` or ``categorical``."""
     numeric = kind == "numeric" and found.ranks is not None and found.finite > 0
     numbers: dict[str, float | None] = dict.fromkeys(
         ("mean", "stddev", "min_val", "max_val", *_SHARES)

@@ -134,10 +134,10 @@ def reference_of_each(
 
     Args:
         chosen: Windows by feature, oldest first.
-        source: Its kind.
-        label: Its name for people.
-        name: Its name, if it is to be stored.
-        origin: What it was made from.
+        source: See `Reference`.
+        label: See `ViewReference`, as the rest.
+        name: Likewise.
+        origin: Likewise.
     """
     found: dict[str, Reference] = {}
     problems: dict[str, str] = {}

@@ -30,13 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ViewState:
-    """What is configured and stored for the drift of one feature view.
-
-    Attributes:
-        project: The repo.
-        view: Name of the feature view.
-        settings: The drift settings of the project.
-    """
+    """What is configured and stored for the drift of one feature view."""
 
     project: "FeastProject"
     view: str
@@ -109,12 +103,6 @@ class ViewState:
         self, store: "FeatureStore", name: str, window: Window, label: str = ""
     ) -> ViewReference:
         """Set the reference `name` to the partitions of `window`, as the source has them now.
-
-        Args:
-            store: The Feast store.
-            name: Its name.
-            window: Its rows.
-            label: Its name for people.
 
         Raises:
             SourceError: The source is missing or unreadable, or has no row in the window.

@@ -107,16 +107,7 @@ def profile_windows(
     windows: Sequence[Window],
     columns: Mapping[str, str],
 ) -> Iterator[WindowProfiles]:
-    """Profiles of windows of a source, in one pass in constant memory.
-
-    Args:
-        store: The Feast store.
-        source: A batch source.
-        windows: Windows that do not overlap.
-        columns: Source column by feature.
-
-    Yields:
-        The profiles of each window, oldest first.
+    """Profiles of windows that do not overlap, oldest first, in one pass in constant memory.
 
     Raises:
         SourceError: The table is missing or unreadable; a missing column is only a problem of its

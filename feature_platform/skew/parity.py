@@ -37,14 +37,7 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Example:
-    """One value that is served otherwise than trained.
-
-    Attributes:
-        key: Join keys of the request.
-        served: The served value.
-        training: The value in training.
-        cause: The cause.
-    """
+    """A value that is served otherwise than trained, with the join keys of the request."""
 
     key: Mapping[str, Any]
     served: Any
@@ -110,7 +103,7 @@ def cause_of(pair: Pair, view: ServedView, *, online: bool) -> Cause:
     Args:
         pair: The value.
         view: Its view.
-        online: Whether it was just read online; the materialized windows of a log are unknown.
+        online: Whether it was just read; for a log, the materialized windows are unknown.
     """
     if pair.time is None and is_null(pair.served):
         return "absent"
@@ -177,16 +170,7 @@ def parity(
     moments: Sequence[datetime],
     lags: Sequence[float | None],
 ) -> Parity:
-    """Summarize the values of one feature; each key counts once per moment.
-
-    Args:
-        causes: One per request.
-        served: Feast's ``Value``, one per request.
-        training: Likewise.
-        keys: The join keys of the feature's view, one per request.
-        moments: The moment of each request.
-        lags: Seconds by which each served value is older; None if it is not.
-    """
+    """Summarize the values of one feature, one per request; each key counts once per moment."""
     counts: Counter[Cause] = Counter()
     compared: list[int] = []
     seen: set[tuple[datetime, tuple[tuple[str, str], ...]]] = set()

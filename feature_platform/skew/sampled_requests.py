@@ -49,10 +49,12 @@ class Requests:
         return {key: self.keys[key][row] for key in view.keys}
 
     def some(self, rows: Sequence[int], earlier: timedelta = timedelta(0)) -> "Requests":
-        """The keys of some of the requests, at an earlier moment."""
-        moments = tuple(self.moments[row] - earlier for row in rows)
-        keys = {key: [column[row] for row in rows] for key, column in self.keys.items()}
-        return Requests(moments, keys, {})
+        """Some of the requests, at an earlier moment."""
+        keys, data = (
+            {name: [column[row] for row in rows] for name, column in columns.items()}
+            for columns in (self.keys, self.data)
+        )
+        return Requests(tuple(self.moments[row] - earlier for row in rows), keys, data)
 
 
 def sampled_requests(

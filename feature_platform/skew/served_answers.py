@@ -1,12 +1,12 @@
 """Served feature values: read online now, or from the log."""
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.core.feast_seams import provider_of
+from feature_platform.core.feast_seams import entity_key_messages, provider_of
 from feature_platform.core.sql import identifier
 from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, SourceError, type_and_line
@@ -30,12 +30,8 @@ class Answers:
         times: Event times of the values; None for missing rows and computed features.
     """
 
-    cells: Mapping[str, Sequence[Any]]
-    times: Mapping[str, Sequence[datetime | None]]
-
-    def beside(self, other: "Answers") -> "Answers":
-        """Both together, for the same requests."""
-        return Answers({**self.cells, **other.cells}, {**self.times, **other.times})
+    cells: dict[str, list[Any]] = field(default_factory=dict)
+    times: dict[str, list[datetime | None]] = field(default_factory=dict)
 
 
 def served_online(store: "FeatureStore", service: ServedService, requests: Requests) -> Answers:
@@ -48,14 +44,17 @@ def served_online(store: "FeatureStore", service: ServedService, requests: Reque
         OnlineStoreError: The online store failed, or an on-demand feature view did.
     """
     whole = all(requests.answers(view) for view in service.views.values())
-    values: dict[str, list[Any]] = {}
-    times: dict[str, list[datetime | None]] = {}
+    alone = service.inputs if whole else (*service.features, *service.inputs)
+    answers = Answers()
     for start in range(0, len(requests), _READ_AT_ONCE):
-        rows = range(start, min(start + _READ_AT_ONCE, len(requests)))
+        part = requests.some(range(start, min(start + _READ_AT_ONCE, len(requests))))
         try:
-            part = _answered(store, service, requests, rows) if whole else Answers({}, {})
-            rest = service.inputs if whole else (*service.features, *service.inputs)
-            part = part.beside(_read(store, service, rest, requests, rows))
+            if whole:
+                _read_service(store, service, part, answers)
+            for view in service.views.values():
+                features = [each for each in alone if each.view == view.name and not each.computed]
+                if features and part.answers(view):
+                    _read_view(store, view, features, part, answers)
         except Exception as error:  # stores and transformations raise anything
             raise OnlineStoreError(
                 f"feature service '{service.name}'",
@@ -63,86 +62,60 @@ def served_online(store: "FeatureStore", service: ServedService, requests: Reque
                 "check that the online store runs, that feast apply has made its tables, and that "
                 "the service's on-demand views take nulls",
             ) from error
-        for name, column in part.cells.items():
-            values.setdefault(name, []).extend(column)
-            times.setdefault(name, []).extend(part.times[name])
-    return Answers(values, times)
+    return answers
 
 
-def _answered(
-    store: "FeatureStore", service: ServedService, requests: Requests, rows: range
-) -> Answers:
+def _read_service(
+    store: "FeatureStore", service: ServedService, requests: Requests, answers: Answers
+) -> None:
     from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
-    columns = {**requests.keys, **requests.data}
-    asked = {name: list(column)[rows.start : rows.stop] for name, column in columns.items()}
+    asked = {**requests.keys, **requests.data}
     if not asked:
-        asked = {DUMMY_ENTITY_ID: [DUMMY_ENTITY_VAL] * len(rows)}
+        asked = {DUMMY_ENTITY_ID: [DUMMY_ENTITY_VAL] * len(requests)}
     answer = store.get_online_features(
         features=service.service, entity_rows=asked, full_feature_names=service.full_names
     ).proto
-    results = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
-    found = {each.name: results[each.column] for each in service.features if each.column in results}
-    return Answers(
-        cells={name: list(column.values) for name, column in found.items()},
-        times={
-            name: [_moment(each) for each in column.event_timestamps]
-            for name, column in found.items()
-        },
-    )
+    columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
+    for each in service.features:
+        if each.column in columns:
+            column = columns[each.column]
+            answers.cells.setdefault(each.name, []).extend(column.values)
+            times = [_moment(stamp) for stamp in column.event_timestamps]
+            answers.times.setdefault(each.name, []).extend(times)
 
 
-def _read(
+def _read_view(
     store: "FeatureStore",
-    service: ServedService,
+    view: ServedView,
     features: Sequence[ServedFeature],
     requests: Requests,
-    rows: range,
-) -> Answers:
-    """Read features view by view, without the service."""
+    answers: Answers,
+) -> None:
+    """Read features of one view, without the service."""
     from feature_platform.core.feast_protos import Value
 
-    provider = provider_of(store)
-    values: dict[str, list[Any]] = {}
-    times: dict[str, list[datetime | None]] = {}
-    for view in service.views.values():
-        names = [each for each in features if each.view == view.name and not each.computed]
-        if not names or not requests.answers(view):
-            continue
-        answers = provider.online_read(
-            store.config,
-            view.view,
-            _entity_keys(view, requests, rows),
-            [each.feature for each in names],
-        )
-        for each in names:
-            values[each.name] = [(found or {}).get(each.feature, Value()) for _, found in answers]
-            times[each.name] = [_aware(time) for time, _ in answers]
-    return Answers(values, times)
+    rows = provider_of(store).online_read(
+        store.config, view.view, _entity_keys(view, requests), [each.feature for each in features]
+    )
+    for each in features:
+        cells = [(found or {}).get(each.feature, Value()) for _, found in rows]
+        answers.cells.setdefault(each.name, []).extend(cells)
+        answers.times.setdefault(each.name, []).extend(_aware(time) for time, _ in rows)
 
 
-def _entity_keys(view: ServedView, requests: Requests, rows: range) -> list[Any]:
+def _entity_keys(view: ServedView, requests: Requests) -> list[Any]:
     from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
     from feast.type_map import python_values_to_proto_values
 
-    from feature_platform.core.feast_protos import EntityKey, Value
+    from feature_platform.core.feast_protos import Value
 
-    if not view.keys:
-        dummy = EntityKey(
-            join_keys=[DUMMY_ENTITY_ID], entity_values=[Value(string_val=DUMMY_ENTITY_VAL)]
-        )
-        return [dummy] * len(rows)
     types = {column.name: column.dtype.to_value_type() for column in view.view.entity_columns}
-    columns = [
-        python_values_to_proto_values(
-            list(requests.keys[asked][rows.start : rows.stop]), types[own]
-        )
+    values = {
+        own: python_values_to_proto_values(list(requests.keys[asked]), types[own])
         for own, asked in view.join_keys.items()
-    ]
-    return [
-        EntityKey(join_keys=list(view.join_keys), entity_values=list(key))
-        for key in zip(*columns, strict=True)
-    ]
+    } or {DUMMY_ENTITY_ID: [Value(string_val=DUMMY_ENTITY_VAL)] * len(requests)}
+    return entity_key_messages(len(requests), values, values)
 
 
 @dataclass(frozen=True)
@@ -165,14 +138,7 @@ class Log:
 def logged_answers(
     store: "FeatureStore", service: ServedService, window: Window, *, limit: int, seed: int
 ) -> Log | None:
-    """The vectors that the service logged in `window`, or a sample of them.
-
-    Args:
-        store: The Feast store.
-        service: The service.
-        window: Half-open window of log time.
-        limit: Most vectors.
-        seed: Seed of the sample.
+    """At most `limit` of the vectors that the service logged in `window`, chosen by `seed`.
 
     Returns:
         The vectors; None if the service does not log.
@@ -180,7 +146,7 @@ def logged_answers(
     Raises:
         SourceError: The log lacks a column that Feast writes.
     """
-    from feast.feature_logging import LOG_TIMESTAMP_FIELD
+    from feast.feature_logging import LOG_TIMESTAMP_FIELD, REQUEST_ID_FIELD
 
     if service.service.logging_config is None:
         return None
@@ -192,23 +158,8 @@ def logged_answers(
             pass
     except SourceError as error:
         # Nothing has been logged yet.
-        return Log(0, Requests((), {}, {}), Answers({}, {}), error.problem)
+        return Log(0, Requests((), {}, {}), Answers(), error.problem)
     keys = list(dict.fromkeys(key for view in service.views.values() for key in view.keys))
-    return _vectors(store, service, source, window, keys, limit=limit, seed=seed)
-
-
-def _vectors(
-    store: "FeatureStore",
-    service: ServedService,
-    source: Any,
-    window: Window,
-    keys: Sequence[str],
-    *,
-    limit: int,
-    seed: int,
-) -> Log:
-    from feast.feature_logging import REQUEST_ID_FIELD
-
     data = list(service.request_schema)
     stamps = {each.name: f"{each.name}__timestamp" for each in service.features}
     columns = [*keys, *data, *stamps, *stamps.values(), REQUEST_ID_FIELD]

@@ -70,13 +70,6 @@ def judged(
 
     Values served beyond their TTL are wrong in a log, whose keys were asked for, but not online:
     most of all keys may never be asked for again.
-
-    Args:
-        name: Its full name.
-        found: The compared values.
-        comparison: The two distributions.
-        thresholds: How much skew matters.
-        origin: Where the served values come from.
     """
     if not found.compared:
         absent = found.counts.get("absent", 0)

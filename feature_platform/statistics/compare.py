@@ -55,10 +55,10 @@ def compare(
         reference: A `Reference`, a profile, or a column (pandas or Arrow).
         current: A profile or a column of the window.
         feature: Its name; None for the reference's.
-        season: See `compare_many`, as the rest.
-        as_of: Likewise.
-        thresholds: Likewise.
-        window: Likewise.
+        season: Season of the window (`season_of`), for references that know seasons.
+        as_of: End of the window: timestamps of columns become seconds before it.
+        thresholds: How large a change matters.
+        window: Name of the window.
 
     Raises:
         StatisticsError: There is no reference, or a column has no single type or no statistics.

@@ -26,18 +26,7 @@ SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Summary:
-    """The basic statistics of a profile; NaN where one does not apply.
-
-    Attributes:
-        rows: Number of rows, nulls among them.
-        null_rate: Share of rows without a value.
-        distinct: Estimated number of distinct values.
-        mean: Mean of the finite values.
-        std: Their standard deviation.
-        minimum: Least finite value.
-        maximum: Greatest finite value.
-        quantiles: At `SHARES`.
-    """
+    """The basic statistics of a `Profile`, with quantiles at `SHARES`; NaN where not applicable."""
 
     rows: int
     null_rate: float
@@ -60,7 +49,7 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """A JSON object for `from_json`."""
         reals = {name: finite_or_none(getattr(self, name)) for name in _SUMMARY_REALS}
-        quantiles = [finite_or_none(value) for value in self.quantiles]
+        quantiles = list(map(finite_or_none, self.quantiles))
         return {"rows": self.rows, "distinct": self.distinct, **reals, "quantiles": quantiles}
 
     @classmethod
@@ -76,13 +65,9 @@ _SUMMARY_REALS = ("null_rate", "mean", "std", "minimum", "maximum")
 
 @dataclass(frozen=True)
 class BinShare:
-    """One bin of the overlay.
+    """The shares of rows of both sides in one bin.
 
-    Attributes:
-        label: What the bin holds.
-        reference: Share of the reference's rows in it.
-        current: Share of the window's rows in it.
-        part: ``length`` or ``elements`` of a list feature; empty for other features.
+    Its `part` is ``length`` or ``elements`` of a list feature, and empty for other features.
     """
 
     label: str

@@ -38,14 +38,7 @@ nearly all are new."""
 
 @dataclass(frozen=True)
 class Effect:
-    """A computed statistic.
-
-    Attributes:
-        value: The value; NaN where it does not apply.
-        null: Its null distribution; None for evidence only.
-        floor: Effect above ``null.mean`` that matters; None if it decides nothing.
-        p_value: Where it is known without `null`.
-    """
+    """A computed statistic, NaN where it does not apply; see `Measure` for the rest."""
 
     value: float
     null: Null | None = None
@@ -62,7 +55,8 @@ class Statistic:
             part lacks what it needs. Named after the statistic, documented with what it measures.
         title: The statistic in sentences and on pages.
         features: The features it applies to.
-        threshold: The field of `Thresholds` with the effect that matters; None for evidence only.
+        threshold: The field of `Thresholds` with the effect that matters; its own name if empty,
+            None for evidence only.
         weight: Its share of the probability of a false alarm, relative to the others: 3 for those
             that see most changes, 1 for those that see a special one, and 6 for the null rate,
             since hardly any other sees nulls.
@@ -73,7 +67,7 @@ class Statistic:
     compute: Callable[[Part, float | None], Effect | None]
     title: str
     features: Features = "all"
-    threshold: str | None = None
+    threshold: str | None = ""
     weight: int = 1
     is_share: bool = False
     in_checks: bool = False
@@ -87,7 +81,8 @@ class Statistic:
         """The measure of `part`, without thresholds yet; None where it does not apply."""
         if not _APPLIES[self.features](part):
             return None
-        limit = None if self.threshold is None else getattr(thresholds, self.threshold)
+        field = self.threshold
+        limit = None if field is None else getattr(thresholds, field or self.name)
         found = self.compute(part, limit)
         if found is None or math.isnan(found.value):
             return None
@@ -275,71 +270,46 @@ def max_multiplier(part: Part, limit: float | None) -> Effect:
 STATISTICS: Mapping[str, Statistic] = {
     each.name: each
     for each in (
-        Statistic(
-            null_rate_change,
-            "change of the null rate",
-            "all",
-            "null_rate_change",
-            weight=6,
-            is_share=True,
-        ),
-        Statistic(psi, "PSI", "all", "psi", weight=3, in_checks=True),
-        Statistic(jensen_shannon, "Jensen-Shannon distance", in_checks=True),
-        Statistic(chi_square, "chi-square"),
-        Statistic(cramers_v, "Cramér's V", "categories", in_checks=True),
+        Statistic(null_rate_change, "change of the null rate", weight=6, is_share=True),
+        Statistic(psi, "PSI", weight=3, in_checks=True),
+        Statistic(jensen_shannon, "Jensen-Shannon distance", threshold=None, in_checks=True),
+        Statistic(chi_square, "chi-square", threshold=None),
+        Statistic(cramers_v, "Cramér's V", "categories", threshold=None, in_checks=True),
         Statistic(
             share_change,
             "largest change of a category's share",
             "categories",
-            "share_change",
             weight=3,
             is_share=True,
         ),
         Statistic(
-            unseen_share,
-            "share of unseen categories",
-            "categories",
-            "unseen_share",
-            weight=3,
-            is_share=True,
+            unseen_share, "share of unseen categories", "categories", weight=3, is_share=True
         ),
         Statistic(
             largest_unseen_share,
             "share of the most frequent new value",
             "open sets",
-            "unseen_share",
+            threshold="unseen_share",
             weight=3,
             is_share=True,
         ),
         Statistic(
-            new_share_rise,
-            "share of new values above the usual",
-            "open sets",
-            "new_share_rise",
-            is_share=True,
+            new_share_rise, "share of new values above the usual", "open sets", is_share=True
         ),
+        Statistic(distinct_change, "change of the distinct values over all", "ids", is_share=True),
+        Statistic(ks, "Kolmogorov-Smirnov distance", "numbers", weight=3, in_checks=True),
         Statistic(
-            distinct_change,
-            "change of the distinct values over all",
-            "ids",
-            "distinct_change",
-            is_share=True,
-        ),
-        Statistic(ks, "Kolmogorov-Smirnov distance", "numbers", "ks", weight=3, in_checks=True),
-        Statistic(
-            wasserstein, "Wasserstein distance in standard deviations", "numbers", in_checks=True
-        ),
-        Statistic(
-            infinite_share_change,
-            "change of the share of infinities",
+            wasserstein,
+            "Wasserstein distance in standard deviations",
             "numbers",
-            "infinite_share_change",
-            is_share=True,
+            threshold=None,
+            in_checks=True,
         ),
-        Statistic(mean_change, "relative change of the mean", "numbers", "mean_change"),
         Statistic(
-            max_multiplier, "maximum over the reference's maximum", "numbers", "max_multiplier"
+            infinite_share_change, "change of the share of infinities", "numbers", is_share=True
         ),
+        Statistic(mean_change, "relative change of the mean", "numbers"),
+        Statistic(max_multiplier, "maximum over the reference's maximum", "numbers"),
     )
 }
 """The index by name, in the order in which comparisons list them."""

@@ -1,7 +1,7 @@
 """Null distributions: what each statistic does when nothing has changed, at given sample sizes.
 
 Sizes are effective ones, see `feature_platform.statistics.spread`: `n` rows of the current window
-and `m` of the reference.
+and `m` of the reference. A `share` is ``n / (n + m)``, `categories` is their number on both sides.
 """
 
 import math
@@ -88,12 +88,8 @@ def exceedance_null(rows: float, share: float, bound: float) -> Null:
     """How many of the greatest values of both sides are in the current window.
 
     Under exchangeability the `rows` greatest are all in the current window with a probability of
-    ``(n / (n + m)) ** rows`` at most, whatever the distribution of the values.
-
-    Args:
-        rows: Rows of the current window above the bound.
-        share: ``n / (n + m)``.
-        bound: The bound, in units of the statistic.
+    ``share ** rows`` at most, whatever the distribution of the values. `rows` of the current window
+    are above the bound.
     """
     chance = float(share**rows) if rows else 1.0
     return Null(
@@ -107,14 +103,8 @@ def unseen_null(mean: float, rows: float, share: float, categories: int) -> Null
     """Share of rows whose category the reference has never seen.
 
     Some are always expected: by Good and Turing, the share of the reference's rows whose category
-    occurs once. A new category of ``k`` rows has all of them in the current window with probability
-    ``(n / (n + m)) ** k``, for each of the categories.
-
-    Args:
-        mean: The expected share.
-        rows: Effective rows of the current window.
-        share: ``n / (n + m)``.
-        categories: Number of categories on both sides.
+    occurs once (`mean`). A new category of ``k`` rows has all of them in the current window with
+    probability ``share ** k``, for each of the categories.
     """
 
     def quantile(log_alpha: float) -> float:
@@ -139,14 +129,8 @@ def unseen_null(mean: float, rows: float, share: float, categories: int) -> Null
 def largest_unseen_null(mean: float, rows: int, share: float, categories: int) -> Null:
     """Share of the most frequent value that the reference has never seen, of an open set.
 
-    Either it is as frequent as new values usually are at most, with a Poisson number of rows; or it
-    has any frequency and all its ``k`` rows are in the current window, as in `unseen_null`.
-
-    Args:
-        mean: The usual share of the most frequent new value.
-        rows: Rows of the current window.
-        share: ``n / (n + m)``.
-        categories: Number of categories on both sides.
+    Either it is as frequent as new values usually are at most (`mean`), with a Poisson number of
+    rows; or it has any frequency and all its rows are in the current window, as in `unseen_null`.
     """
 
     def p(value: float) -> float:
@@ -170,7 +154,7 @@ def psi_null(reference: FloatArray, current: FloatArray, inflation: float = 1.0)
     Args:
         reference: Counts of the reference, one per bin.
         current: Counts of the current window, one per bin.
-        inflation: Effective over nominal variance: how much more windows vary than chance alone.
+        inflation: Effective over nominal variance.
 
     Returns:
         None for a single bin, which cannot vary.

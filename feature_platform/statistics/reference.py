@@ -38,11 +38,7 @@ class SeasonWindow:
 class Baseline:
     """The part of a reference that one window is compared with.
 
-    Attributes:
-        profile: The profile of the season, or of all windows.
-        season: The season, or None for all windows.
-        windows: Number of windows in it; 1 where it was not made from windows.
-        note: Why it is not the requested season; empty where it is.
+    It has the profile and the number of windows of a season, or of all windows with a note why.
     """
 
     profile: Profile

@@ -47,11 +47,9 @@ class Spread:
 
     @classmethod
     def among(cls, groups: Sequence[tuple[Sequence[Profile], Profile]], bins: Bins) -> "Spread":
-        """Estimate it from groups of like windows, each window against the rest of its group.
+        """Estimate it from groups of like windows with their merged profiles.
 
-        Args:
-            groups: The windows of each group, and all of them merged.
-            bins: The bins for shares.
+        Each window is compared with the rest of its group.
         """
         found: dict[str, list[tuple[float, float]]] = {
             name: [] for name in ("bins", "ranks", "nulls", "mean")
@@ -74,11 +72,7 @@ class Spread:
 
     @classmethod
     def of_clusters(cls, *sides: tuple[Profile, int]) -> "Spread":
-        """For the elements of lists, of which each list counts as one independent draw.
-
-        Args:
-            sides: The elements and the number of lists, for reference and window.
-        """
+        """For the elements and number of lists of each side; a list is one independent draw."""
         if any(not lists or not elements.rows for elements, lists in sides):
             return cls()
         # Halved, since `Part.between` doubles it for a baseline of one window.

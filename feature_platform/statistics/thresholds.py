@@ -51,12 +51,9 @@ DEFAULT_THRESHOLDS = Thresholds()
 
 @dataclass(frozen=True)
 class Rule:
-    """One of the guide's rules. It ignores sample sizes, so it does not decide.
+    """One of the guide's rules; it ignores sample sizes, so it does not decide.
 
-    Attributes:
-        name: ``mean_change``, ``null_rate_change`` or ``max_multiplier``.
-        value: The value; NaN where it does not apply.
-        threshold: The rule is broken above it.
+    Its value is NaN where it does not apply.
     """
 
     name: str

@@ -1,9 +1,10 @@
-"""Entity rows: the examples a training set is made of, with their times and labels."""
+"""Entity rows: the examples of a training set, with their times and labels."""
 
 import glob
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,24 +26,24 @@ if TYPE_CHECKING:
     from feature_platform.repo.project import FeastProject
 
 Bind = Any
-"""``bind(connection, window)`` of a repo's ``raw_tables.py``."""
+"""``bind(connection, window)`` of a repo's ``raw_tables.py``; None without one."""
 
 
 @with_config(CONFIG)
 @dataclass(frozen=True)
 class EntityRows:
-    """Where the entity rows of a service come from; give one of the first three.
+    """Where the entity rows of a service come from: exactly one of the first three.
 
     Attributes:
-        path: A Parquet file, a folder or a pattern of them, relative to the repo.
+        path: A Parquet file, a folder, or a glob pattern of either, relative to the repo.
         sql: A file with one DuckDB query, relative to the repo, with the parameters of a source's
             SQL (``$window_start``, ``$window_end``, ``$computed_at``) and its raw tables.
         label_view: A label view of the repo; its conflict policy chooses among labelers.
-        timestamp: The column that says as of when the features are wanted.
-        label: The column that is learned, for the checks; None where there is none.
-        partitions: Length of the windows in which snapshots are made; None makes one of all rows.
-        lookahead: How far after a window's end `sql` may look for labels that come late, such as
-            chargebacks; the features are not concerned.
+        timestamp: The column of the moment at which features are joined.
+        label: The label column, for the checks; None without one.
+        partitions: Length of the windows of snapshots; None makes one snapshot of all rows.
+        lookahead: How far after a window's end `sql` may read labels that come late, such as
+            chargebacks. Features are not affected.
 
     Raises:
         RepoError: Not exactly one of the three is given, or SQL without partitions.
@@ -73,7 +74,7 @@ class EntityRows:
 
     @property
     def origin(self) -> str:
-        """What they come from, in a word for manifests and errors."""
+        """Their origin, for manifests and errors."""
         return str(self.path or self.sql or f"label view {self.label_view}")
 
 
@@ -85,17 +86,14 @@ def read_entity_rows(
     now: datetime | None = None,
     bind: Bind = None,
 ) -> pa.Table:
-    """The entity rows of one window, or all of them.
+    """The entity rows of one window, or all of them, as `entity_table` makes them.
 
     Args:
         project: The repo.
         rows: Where they come from.
-        window: Half-open window of `rows.timestamp`; None takes all.
-        now: Until when labels are known; the present if None.
-        bind: Gives `rows.sql` its raw tables.
-
-    Returns:
-        A table as `entity_table` makes it.
+        window: Half-open window of `rows.timestamp`; None for all rows.
+        now: Labels after it are unknown; None for the present.
+        bind: Creates the raw tables for `rows.sql`.
 
     Raises:
         SourceError: They cannot be read, or have no such time column.
@@ -111,25 +109,21 @@ def read_entity_rows(
         table = read_parquet(project.repo_dir, str(rows.path))
     table = entity_table(table, rows.timestamp, rows.origin)
     if window is not None:
-        times = table.column(rows.timestamp)
-        inside = pc.and_(
-            pc.greater_equal(times, pa.scalar(window.start, times.type)),
-            pc.less(times, pa.scalar(window.end, times.type)),
-        )
-        table = table.filter(inside)
+        time = pc.field(rows.timestamp)
+        table = table.filter((time >= window.start) & (time < window.end))
     return table
 
 
 def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -> pa.Table:
-    """Entity rows with times in UTC microseconds, in the order given.
+    """Entity rows with times in UTC microseconds, in the same order.
 
-    A time without a zone is UTC, as Feast has it. Finer than a microsecond is cut, not rounded:
-    rounding up could let a feature in that came after the row.
+    Times without a zone are UTC, as in Feast. Nanoseconds are truncated, not rounded, which could
+    join a feature that came after the row.
 
     Args:
-        rows: Join keys, a time, and whatever else the examples carry.
+        rows: Join keys, a time, and any other columns.
         timestamp: The time column.
-        origin: What errors call them.
+        origin: Their name in errors.
 
     Raises:
         SourceError: They are no table, two columns have one name, or the time column is missing,
@@ -147,7 +141,7 @@ def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -
         raise SourceError(
             f"entity rows of {origin}",
             f"have no column '{timestamp}' (they have {', '.join(table.column_names) or 'none'})",
-            "add the time as of which the features are wanted, or name its column",
+            "add the time at which features are joined, or name its column",
         )
     column = table.column(timestamp)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -162,7 +156,7 @@ def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -
         raise SourceError(
             f"entity rows of {origin}",
             f"{column.null_count} of {len(column)} have no '{timestamp}'",
-            "leave them out: without a time there are no features as of it",
+            "leave them out: without a time no feature can be joined",
         )
     try:
         times = _utc_microseconds(column)
@@ -177,9 +171,9 @@ def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -
 
 
 def entity_hash(table: pa.Table) -> str:
-    """SHA-256 of the rows in their order, whatever file or frame they came from."""
-    told = [part for column in table.columns for part in _told(column)]
-    rows = pa.table(told, names=[str(place) for place in range(len(told))]).combine_chunks()
+    """SHA-256 of the rows in their order; the same for a file and a frame."""
+    parts = [part for column in table.columns for part in _validity_and_values(column)]
+    rows = pa.table(parts, names=[str(place) for place in range(len(parts))]).combine_chunks()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         for batch in rows.to_batches(max_chunksize=65_536):
@@ -189,7 +183,7 @@ def entity_hash(table: pa.Table) -> str:
 
 
 def nullable_dtype(kind: pa.DataType) -> Any:
-    """Pandas' nullable type of whole numbers and booleans; None for all others."""
+    """Pandas' nullable type of integers and booleans; None for other types."""
     import pandas as pd
 
     if pa.types.is_boolean(kind):
@@ -200,7 +194,7 @@ def nullable_dtype(kind: pa.DataType) -> Any:
 
 
 def read_parquet(folder: Path, path: str) -> pa.Table:
-    """A Parquet file, the files of a folder in order of name, or those a pattern meets.
+    """A Parquet file, those of a folder in order of name, or those that match a glob pattern.
 
     Raises:
         SourceError: There is none, or one is unreadable or has other columns.
@@ -224,7 +218,7 @@ def read_parquet(folder: Path, path: str) -> pa.Table:
         raise SourceError(
             f"entity rows '{path}'",
             f"they cannot be read{which} ({' '.join(str(error).split())[:200]})",
-            "check that each file is whole Parquet with the same columns",
+            "check that each file is complete Parquet with the same columns",
         ) from error
 
 
@@ -233,7 +227,7 @@ def _files(where: Path) -> Sequence[Path]:
         return [where]
     if where.is_dir():
         return sorted(where.glob("**/*.parquet"))
-    found = glob.glob(str(where), recursive=True)  # noqa: PTH207 - any folder may be a pattern
+    found = glob.glob(str(where), recursive=True)  # noqa: PTH207 - a pattern may be absolute
     return [Path(each) for each in sorted(found)]
 
 
@@ -250,7 +244,7 @@ def _queried(
         raise RepoError(f"entity rows '{rows.sql}'", f"there is no file {path}", "correct the path")
     query = render(path.read_text(), "duckdb", window, now, name=str(rows.sql))
     with spilling_connection() as connection:
-        # Rows come in the order that the query asks for.
+        # Keep the order of the query.
         connection.execute("SET preserve_insertion_order = true")
         if bind is not None:
             until = max(window.end, min(now, window.end + rows.lookahead))
@@ -284,14 +278,11 @@ def _labelled(
             if view is None
             else "give it a source (for a push source: a batch_source)",
         )
-    span = window or Window(FIRST_TIME, now)
-    served = dict(source.field_mapping or {})
-    found = read_window_table(project.store(), source, span)
-    found = found.rename_columns([served.get(name, name) for name in found.column_names])
-    time, created = (
-        served.get(name, name)
-        for name in (source.timestamp_field, source.created_timestamp_column or "")
-    )
+    renamed = dict(source.field_mapping or {})
+    found = read_window_table(project.store(), source, window or Window(FIRST_TIME, now))
+    found = found.rename_columns([renamed.get(name, name) for name in found.column_names])
+    times = (source.timestamp_field, source.created_timestamp_column or "")
+    time, created = (renamed.get(name, name) for name in times)
     keys, labels = list(view.join_keys), [field.name for field in view.features]
     kept = [*keys, time, *labels]
     missing = [name for name in kept if name not in found.column_names]
@@ -304,7 +295,7 @@ def _labelled(
         )
     frame = _in_order(found, [time, created]).to_pandas(types_mapper=nullable_dtype)
     if view.conflict_policy != ConflictPolicy.MAJORITY_VOTE:
-        # Of labels of one time the one created last; Feast takes any.
+        # Of labels with one event time the one created last; Feast takes any.
         frame = frame.drop_duplicates([*keys, time], keep="last")
     frame = resolve_conflicts(
         frame,
@@ -315,14 +306,14 @@ def _labelled(
         conflict_policy=view.conflict_policy,
     )
     frame = frame.sort_values([time, *keys], kind="stable")
-    # pandas knows no type of a column that is empty.
+    # pandas loses the type of an empty column.
     schema = pa.schema([found.schema.field(name) for name in kept])
     table = pa.Table.from_pandas(frame[kept], schema=schema, preserve_index=False)
     return table.rename_columns([*keys, rows.timestamp, *labels])
 
 
 def _in_order(table: pa.Table, first: Sequence[str]) -> pa.Table:
-    """The rows in an order that their content alone decides: files are read in any."""
+    """The rows in an order of their content, since files are read in any order."""
     names = [name for name in dict.fromkeys([*first, *sorted(table.column_names)]) if name]
     plain = [name for name in names if not pa.types.is_nested(table.schema.field(name).type)]
     return table.sort_by([(name, "ascending") for name in plain])
@@ -346,7 +337,7 @@ def _arrow(frame: "pd.DataFrame", origin: str) -> pa.Table:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """The same values in the one type that they have, however a file or a frame holds them."""
+    """The same values in one type, whatever encoding a file or frame has."""
     fields = [pa.field(field.name, _plain_type(field.type)) for field in table.schema]
     return table.cast(pa.schema(fields))
 
@@ -361,23 +352,21 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _told(column: pa.ChunkedArray) -> list[pa.ChunkedArray]:
-    """Which values are there, and the values; what memory holds in place of a null is left out."""
+def _validity_and_values(column: pa.ChunkedArray) -> list[pa.ChunkedArray]:
+    """The validity and the values of a column, without what memory has in place of nulls."""
     kind = column.type
-    there = column.is_valid().cast(pa.uint8())
+    valid = column.is_valid().cast(pa.uint8())
     if pa.types.is_boolean(kind):
-        return [there, column.cast(pa.uint8()).fill_null(0)]
+        return [valid, column.cast(pa.uint8()).fill_null(0)]
     if column.null_count and pa.types.is_primitive(kind):
-        nothing = pa.py_buffer(bytes(kind.bit_width // 8))
-        column = column.fill_null(pa.Array.from_buffers(kind, 1, [None, nothing])[0])
-    return [there, column]
+        zero = pa.py_buffer(bytes(kind.bit_width // 8))
+        column = column.fill_null(pa.Array.from_buffers(kind, 1, [None, zero])[0])
+    return [valid, column]
 
 
 def _parsed(column: pa.ChunkedArray, timestamp: str, origin: str) -> pa.ChunkedArray:
-    try:
+    with suppress(pa.ArrowInvalid):
         return column.cast(pa.timestamp("us", "UTC"))
-    except pa.ArrowInvalid:
-        pass
     try:
         return column.cast(pa.timestamp("us"))
     except pa.ArrowInvalid as error:
@@ -393,7 +382,7 @@ def _utc_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
         numbers = column.cast(pa.int64())
         cut = pc.divide(numbers, 1000)
-        # Division goes towards zero; times before 1970 have to go down as well.
+        # Division truncates towards zero; times before 1970 go down too.
         below = pc.less(numbers, pc.multiply(cut, 1000)).cast(pa.int64())
         return pc.subtract(cut, below).cast(pa.timestamp("us", "UTC"))
     zone = kind.tz if pa.types.is_timestamp(kind) else None

@@ -1,6 +1,6 @@
-"""A probe of training sets, independent of the join that made them: is each row of its time?"""
+"""A probe of training sets for leaks from the future, independent of the join that made them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -23,17 +23,16 @@ _QUANTILES = (0.0, 0.5, 0.9, 0.99, 1.0)
 
 @dataclass(frozen=True)
 class ProbedView:
-    """What the probe found in the columns of one feature view.
+    """The result of the probe for the columns of one feature view.
 
     Attributes:
-        view: What the service calls the view.
-        rows: Entity rows probed.
-        found: How many of them have a source row of their key in time.
-        leaks: How many hold the values of a row that came later than the entity row, and not those
-            of the row that was newest then.
-        others: How many hold neither.
-        ages: Quantile (0, 0.5, 0.9, 0.99, 1) to the time from the joined row to the entity row;
-            empty where nothing was found.
+        view: The service's name for the view.
+        rows: Probed entity rows.
+        found: Those with a source row of their key in time.
+        leaks: Those with the values of a row that came later than the entity row, and not those of
+            the newest row at its time.
+        others: Those with neither.
+        ages: Quantiles (0, 0.5, 0.9, 0.99, 1) of the age of the joined row; empty without any.
         examples: Up to five entity rows that leak or differ, as text.
     """
 
@@ -47,7 +46,7 @@ class ProbedView:
 
     @property
     def well(self) -> bool:
-        """Whether every probed row holds what was newest at its time."""
+        """Whether every probed row has the values that were newest at its time."""
         return not self.leaks and not self.others
 
 
@@ -60,19 +59,19 @@ def probe_training_set(
     limit: int = 10_000,
     seed: int = 0,
 ) -> list[ProbedView]:
-    """Look up, for rows of a training set, what the sources held at their time.
+    """Compare rows of a training set with what the sources have at their time.
 
-    For each row the newest source row of its key is found by comparing all of them: event time not
-    after the row's and not older than the TTL, the greatest (event time, created time) among those.
-    Where several share both times, any of them will do.
+    The newest source row of a key is found by comparing all of them: event time not after that of
+    the entity row and not older than the TTL, then the greatest (event time, created time). If
+    several share both times, any of them counts.
 
     Args:
         store: The Feast store.
-        service: The service that was joined.
+        service: The joined service.
         training: Entity columns and features.
         timestamp: The time column.
-        limit: Probe all rows up to this many, else this many of them.
-        seed: Chooses them.
+        limit: Most rows to probe; a sample of more.
+        seed: Seed of the sample.
 
     Raises:
         SourceError: A source cannot be read.
@@ -94,7 +93,7 @@ def _probe(
     if not rows.num_rows:
         return ProbedView(view.alias, 0, 0, 0, 0, {})
     times = pc.min_max(rows.column(timestamp)).as_py()
-    # Later rows too: a leak is known by the row that it came from.
+    # Later rows too: a leak is found by the row that it came from.
     end = max(LAST_TIME, times["max"] + _MICROSECOND)
     window = Window(view.looks_back_to(times["min"]), end)
     with open_relation(store.config, view.source, [window], view.source_columns) as relation:
@@ -113,26 +112,21 @@ def _probe(
         others=len(others),
         ages={
             q: timedelta(microseconds=int(np.quantile(ages, q, method="inverted_cdf")))
-            for q in _QUANTILES
-        }
-        if len(ages)
-        else {},
+            for q in (_QUANTILES if len(ages) else ())
+        },
         examples=tuple(str(each) for each in shown),
     )
 
 
 def _columns(view: RequestedView, rows: pa.Table) -> dict[str, str]:
-    """Columns of the training set that hold features of the view, and their source columns."""
-    return {
-        name: source
-        for feature, source in view.features.items()
-        if (name := _held(view, feature, rows.column_names)) is not None
-    }
-
-
-def _held(view: RequestedView, feature: str, names: Sequence[str]) -> str | None:
-    full = f"{view.alias}__{feature}"
-    return full if full in names else feature if feature in names else None
+    """Source column by column of the training set that is a feature of the view."""
+    found = {}
+    for feature, source in view.features.items():
+        full = f"{view.alias}__{feature}"
+        name = full if full in rows.column_names else feature
+        if name in rows.column_names:
+            found[name] = source
+    return found
 
 
 def _probed(view: RequestedView, rows: pa.Table, timestamp: str) -> pa.Table:
@@ -145,7 +139,7 @@ def _probed(view: RequestedView, rows: pa.Table, timestamp: str) -> pa.Table:
 def _statement(
     relation: Relation, view: RequestedView, columns: Mapping[str, str], schema: pa.Schema
 ) -> str:
-    """For each row: its number, the age of what it should hold, whether it does, or of a later."""
+    """SQL: number of each row, age of its newest source row, whether equal to it, or to a later."""
     time = f"s.{identifier(relation.timestamp)}"
     created = f"s.{identifier(relation.created)}" if relation.created else "NULL::TIMESTAMPTZ"
     same_key = [f"s.{identifier(key)} = p.k{place}" for place, key in enumerate(view.source_keys)]
@@ -156,7 +150,7 @@ def _statement(
         for place, source in enumerate(columns.values())
     )
     empty = " AND ".join(_is_empty(f"p.f{place}", kind) for place, kind in enumerate(kinds))
-    ttl = f" AND t - event <= {_microseconds(view.ttl)}" if view.ttl else ""
+    ttl = f" AND t - event <= {view.ttl // _MICROSECOND}" if view.ttl else ""
     in_time = f"(event <= t{ttl})"
     return f"""
         WITH pairs AS (
@@ -183,17 +177,17 @@ def _statement(
 
 
 def _same(source: str, joined: str, stored: str, kind: pa.DataType) -> str:
-    """SQL: a joined value is the source's, as exact as the narrower of the two types."""
+    """SQL: the joined value equals the source's, in the narrower of the two types."""
     if pa.types.is_boolean(kind) and stored != "BOOLEAN":
-        # Any number but 0 is true; text is true or false by what it says.
+        # Numbers other than 0 are true, text is parsed.
         number = f"CASE WHEN isnan({source}) THEN NULL ELSE {source} END"
-        told = number if stored in ("FLOAT", "DOUBLE") else source
-        return f"({told})::BOOLEAN IS NOT DISTINCT FROM {joined}"
+        value = number if stored in ("FLOAT", "DOUBLE") else source
+        return f"({value})::BOOLEAN IS NOT DISTINCT FROM {joined}"
     if stored == "BOOLEAN" and pa.types.is_integer(kind):
         return f"({source})::INTEGER IS NOT DISTINCT FROM {joined}"
     if stored in ("FLOAT", "DOUBLE") or stored.startswith("DECIMAL") or pa.types.is_floating(kind):
         width = "FLOAT" if stored == "FLOAT" or kind == pa.float32() else "DOUBLE"
-        # pandas, through which on-demand views go, has no null but NaN.
+        # On-demand views go through pandas, where null is NaN.
         left, right = (f"coalesce(({each})::{width}, 'NaN')" for each in (source, joined))
         return f"{left} = {right}"
     if any(mark in stored for mark in ("[", "STRUCT", "MAP", "JSON")):
@@ -207,7 +201,3 @@ def _is_empty(joined: str, kind: pa.DataType) -> str:
     if pa.types.is_floating(kind):
         return f"({joined} IS NULL OR isnan({joined}))"
     return f"{joined} IS NULL"
-
-
-def _microseconds(length: timedelta) -> int:
-    return length // _MICROSECOND

@@ -1,4 +1,4 @@
-"""Training sets in Feast's registry, as saved datasets that Feast itself reads back."""
+"""Training sets as saved datasets in Feast's registry."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,23 +14,19 @@ _FILE_STORES = ("dask", "duckdb", "file")
 
 
 def reads_files(store: "FeatureStore") -> bool:
-    """Whether the offline store reads Parquet files, and so Feast a saved dataset of one."""
+    """Whether the offline store reads Parquet files, and so saved datasets of them."""
     kind = str(store.config.offline_store.type)
     return kind in _FILE_STORES or kind.startswith("feature_platform.")
 
 
 def register(store: "FeatureStore", training_set: "TrainingSet") -> str | None:
-    """Make the snapshot the saved dataset of its service, or of its service and partition.
+    """Register the snapshot as the saved dataset of its service, or service and partition.
 
-    ``store.get_saved_dataset(name)`` then reads the newest version; its tags name it.
-
-    Args:
-        store: The Feast store.
-        training_set: What was built.
+    ``store.get_saved_dataset(name)`` then reads the newest version, which is in its tags.
 
     Returns:
-        The dataset's name; None where nothing was done, since the offline store reads no files, or
-        the training set has no row (Feast wants its first and last time).
+        The dataset's name; None if the offline store reads no files, or the training set has no row
+        (Feast requires its first and last time).
 
     Raises:
         RegistryError: The registry cannot be reached.

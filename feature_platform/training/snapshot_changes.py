@@ -1,4 +1,4 @@
-"""What differs between two versions of a training set, in sentences."""
+"""The differences between two versions of a training set, in sentences."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def what_changed(before: "Snapshot", after: "Snapshot") -> tuple[str, ...]:
-    """What differs between two versions, from inputs to values."""
+    """The differences between two versions, from inputs to values."""
     if before.version == after.version:
         return ()
     old, new = before.manifest, after.manifest
@@ -37,7 +37,7 @@ def what_changed(before: "Snapshot", after: "Snapshot") -> tuple[str, ...]:
     if same_rows:
         try:
             found += _changed_values(before.read(), after.read())
-        except SourceError as error:  # the version before is gone; the new one is there
+        except SourceError as error:  # the older version was removed
             found.append(f"values cannot be compared: {error.subject} {error.problem}")
     return tuple(found)
 

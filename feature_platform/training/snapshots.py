@@ -1,4 +1,4 @@
-"""Immutable, versioned folders: one Parquet file and the manifest that explains it."""
+"""Immutable, versioned folders of one Parquet file and its manifest."""
 
 import hashlib
 import json
@@ -30,8 +30,8 @@ class Snapshot:
     """One version.
 
     Attributes:
-        folder: Where `DATA` and `MANIFEST` lie.
-        manifest: What the manifest says.
+        folder: The folder of `DATA` and `MANIFEST`.
+        manifest: The content of the manifest.
     """
 
     folder: Path
@@ -39,7 +39,7 @@ class Snapshot:
 
     @property
     def version(self) -> str:
-        """16 hexadecimal digits, made of everything the data depends on and the data itself."""
+        """16 hexadecimal digits of the SHA-256 of the manifest, which has that of the data."""
         return str(self.manifest["version"])
 
     @property
@@ -51,7 +51,7 @@ class Snapshot:
         """The rows.
 
         Raises:
-            SourceError: The file is gone, or is not the one that was written.
+            SourceError: The file is missing or damaged.
         """
         try:
             return pq.ParquetFile(self.data).read(None if columns is None else list(columns))
@@ -64,15 +64,10 @@ class Snapshot:
 
 
 def publish_snapshot(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snapshot:
-    """Write a version below `root`, unless that very version is there, and make it the latest.
+    """Write a version below `root`, unless it exists, and make it the latest.
 
-    The same table and manifest give the same bytes, and so the same version. A reader meets whole
-    versions only, and `LATEST` names one that is there, whatever stops this process.
-
-    Args:
-        root: The folder of one series of versions.
-        table: The rows.
-        manifest: Everything the rows depend on, in values that JSON has.
+    The same table and manifest give the same bytes, and so the same version. Readers only see
+    complete versions, and `LATEST` names one of them, whenever this process stops.
 
     Raises:
         SourceError: The folder cannot be written.
@@ -89,26 +84,26 @@ def publish_snapshot(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -
 
 
 def latest_snapshot(root: Path) -> Snapshot | None:
-    """The newest version below `root`; None where there is none."""
+    """The newest version below `root`; None if there is none."""
     try:
         version = (root / LATEST).read_text().strip()
         return read_snapshot(root / version)
-    except (OSError, ValueError):  # ValueError: a file that a crash left empty or cut short
+    except (OSError, ValueError):  # ValueError: a crash left the file incomplete
         return None
 
 
 def read_snapshot(folder: Path) -> Snapshot:
-    """A version that is there.
+    """An existing version.
 
     Raises:
-        OSError: It is not.
+        OSError: There is none.
         ValueError: Its manifest is damaged.
     """
     return Snapshot(folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write rows so that the same rows give the same bytes, and put them on disk for good."""
+    """Write rows durably; the same rows give the same bytes."""
     pq.write_table(
         table.replace_schema_metadata(None).combine_chunks(),
         path,
@@ -136,7 +131,7 @@ def _published(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snap
         snapshot = Snapshot(root / version, {"version": version, **content})
         _write(unfinished / MANIFEST, _json(snapshot.manifest))
         if not _same(snapshot):
-            if snapshot.folder.exists():  # damaged: made again
+            if snapshot.folder.exists():  # damaged: written again
                 snapshot.folder.replace(root / f"{_UNFINISHED}{uuid.uuid4().hex}")
             unfinished.replace(snapshot.folder)
         pointer = root / f"{_UNFINISHED}{LATEST}"
@@ -149,7 +144,7 @@ def _published(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snap
 
 
 def _clear(root: Path) -> None:
-    """Remove what was broken off; nobody else writes meanwhile."""
+    """Remove unfinished versions; the lock keeps other writers out."""
     for left in root.glob(f"{_UNFINISHED}*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -163,7 +158,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _same(snapshot: Snapshot) -> bool:
-    """Whether the version is there, whole."""
+    """Whether the version exists and is complete."""
     try:
         found = read_snapshot(snapshot.folder)
         return found.manifest == snapshot.manifest and (

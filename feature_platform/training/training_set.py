@@ -1,4 +1,4 @@
-"""Training sets: a service's features as of each entity row, as a versioned snapshot."""
+"""Training sets: features of a service joined point in time to entity rows, as a snapshot."""
 
 from collections.abc import Callable, Sequence
 from contextlib import chdir
@@ -35,7 +35,7 @@ _ROW = "fp_entity_row"
 _MICROSECOND = timedelta(microseconds=1)
 
 Progress = Callable[[str], None]
-"""Told what is being done, in a few words."""
+"""Called with what is being done, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class TrainingSet:
     Attributes:
         service: Name of the feature service.
         snapshot: Data and manifest.
-        previous: Version that was the latest before; None for the first one.
-        changes: What differs from it, a sentence each; empty where it is the same version.
+        previous: The latest version before; None for the first one.
+        changes: The differences from it, one sentence each; empty if it is the same version.
     """
 
     service: str
@@ -61,15 +61,15 @@ class TrainingSet:
 
     @property
     def rows(self) -> int:
-        """Number of rows: that of the entity rows."""
+        """Number of rows, as of entity rows."""
         return int(self.snapshot.manifest["rows"])
 
     def to_arrow(self) -> pa.Table:
-        """Entity columns as they were given, then the features in the service's order."""
+        """Entity columns, then the features in the service's order."""
         return self.snapshot.read()
 
     def to_pandas(self) -> "pd.DataFrame":
-        """The same; integers with nulls as pandas' nullable integers."""
+        """The same; integers with nulls have pandas' nullable type."""
         frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=nullable_dtype)
         return frame
 
@@ -86,22 +86,22 @@ def build_training_set(
     partition: str | None = None,
     progress: Progress = lambda _: None,
 ) -> TrainingSet:
-    """Join a service's features to entity rows, point in time correct, and keep the result.
+    """Join a service's features point in time to entity rows, and store the result.
 
-    Every entity row is kept, in its order. The snapshot lies below ``out/<service>``, or
-    ``out/<service>/<partition>``, in a folder named after its version, with a manifest of all
-    that it depends on. The same inputs give the same bytes and the same version.
+    Every entity row is kept, in its order. The snapshot is in ``out/<service>/<version>`` or
+    ``out/<service>/<partition>/<version>``, with a manifest of everything it depends on. The same
+    inputs give the same bytes and the same version.
 
     Args:
         project: The repo; it must have been applied.
         service: Name of a feature service.
-        entities: Join keys, a time, and whatever else the examples carry, such as a label.
-        out: Where snapshots are kept.
+        entities: Join keys, a time, and any other columns, such as a label.
+        out: The folder of snapshots.
         timestamp: The time column of `entities`; times without a zone are UTC.
         origin: Where the entity rows come from, for the manifest.
-        label: The column that is learned, for the manifest.
-        partition: Which of several windows of examples these are.
-        progress: Told what is being done.
+        label: The label column, for the manifest.
+        partition: The partition of the entity rows.
+        progress: Called with what is being done.
 
     Raises:
         RepoError: There is no such service.
@@ -116,7 +116,7 @@ def build_training_set(
     table = typed_keys(table, views)
     progress(f"joining {table.num_rows} entity rows")
     root = Path(out).resolve() / service / (partition or "")
-    with chdir(project.repo_dir):  # some offline stores read a repo's relative paths from there
+    with chdir(project.repo_dir):  # some offline stores resolve relative paths there
         features = joined_features(store, wanted, table, timestamp)
     joined = _beside(table, features, service)
     if label is not None and label not in joined.column_names:
@@ -163,7 +163,7 @@ def build_training_set(
 def joined_features(
     store: "FeatureStore", service: "FeatureService", entities: pa.Table, timestamp: str
 ) -> pa.Table:
-    """The features alone, one row for each entity row, in its order.
+    """The features alone, one row per entity row, in order.
 
     Raises:
         SourceError: The offline store failed, or lost rows.
@@ -220,12 +220,9 @@ def _service(project: "FeastProject", store: "FeatureStore", name: str) -> "Feat
 
 
 def _bounds(times: pa.ChunkedArray) -> dict[str, str | None]:
-    """First and last time, ISO 8601; None without a row."""
-    found = pc.min_max(times).as_py()
-    return {
-        name: found[bound].isoformat() if found[bound] else None
-        for name, bound in (("first", "min"), ("last", "max"))
-    }
+    """First and last time, ISO 8601; None without rows."""
+    first, last = pc.min_max(times).as_py().values()
+    return {"first": first and first.isoformat(), "last": last and last.isoformat()}
 
 
 def _beside(entities: pa.Table, features: pa.Table, service: str) -> pa.Table:
@@ -243,7 +240,7 @@ def _beside(entities: pa.Table, features: pa.Table, service: str) -> pa.Table:
 
 
 def _typed(table: pa.Table, store: "FeatureStore", service: "FeatureService") -> pa.Table:
-    """Features in the types that their views declare: pandas makes floats of nullable integers."""
+    """Features in their declared types: pandas makes floats of integers with nulls."""
     from feast.type_map import feast_value_type_to_pa
 
     kinds: dict[str, Any] = {}
@@ -251,7 +248,7 @@ def _typed(table: pa.Table, store: "FeatureStore", service: "FeatureService") ->
         for each in projection.features:
             kinds[each.name] = each.dtype
             kinds[f"{projection.name_to_use()}__{each.name}"] = each.dtype
-    for view in requested_views(store, service):  # what on-demand views read comes along
+    for view in requested_views(store, service):  # inputs of on-demand views are joined too
         for each in view.view.features:
             kinds.setdefault(each.name, each.dtype)
             kinds.setdefault(f"{view.alias}__{each.name}", each.dtype)
@@ -265,7 +262,7 @@ def _typed(table: pa.Table, store: "FeatureStore", service: "FeatureService") ->
         if pa.types.is_floating(column.type) and not pa.types.is_floating(wanted):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         try:
-            # A whole number that a double cannot hold is rounded, as it is when it is served.
+            # An integer that a double cannot hold is rounded, as when it is served.
             column = column.cast(wanted, safe=not pa.types.is_floating(wanted))
         except pa.ArrowException as error:
             raise SourceError(
@@ -279,7 +276,7 @@ def _typed(table: pa.Table, store: "FeatureStore", service: "FeatureService") ->
 
 
 def _frame(table: pa.Table) -> "pd.DataFrame":
-    """As pandas has it, but whole numbers beside nulls stay what they are: doubles round them."""
+    """The table in pandas; integers with nulls are nullable integers, since doubles round them."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -299,7 +296,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _feature_facts(features: pa.Table) -> dict[str, dict[str, Any]]:
-    """Type, null rate and default rate (0, false, or empty) of each feature."""
+    """Type, null rate and default rate (0, false, or empty) by feature."""
     rows = max(features.num_rows, 1)
     return {
         name: {
@@ -329,14 +326,14 @@ def _defaults(column: pa.ChunkedArray) -> int:
 def _source_facts(
     store: "FeatureStore", views: Sequence[RequestedView], times: pa.ChunkedArray
 ) -> dict[str, dict[str, Any]]:
-    """A content hash of what each view's source holds where the join may look."""
+    """Content hash of the rows that the join may read, by view."""
     from feature_platform.sources.window_digests import window_digest
 
     facts: dict[str, dict[str, Any]] = {}
     if not len(times):
         return facts
     bounds = pc.min_max(times).as_py()
-    # An on-demand view may want other features of a view than the service does.
+    # On-demand views may read other features of a view than the service.
     columns: dict[str, set[str]] = {}
     for view in views:
         columns.setdefault(view.alias, set()).update(view.source_columns)

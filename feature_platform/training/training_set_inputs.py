@@ -1,4 +1,4 @@
-"""What the entity rows and the tables of a training set must have, and what is said where not."""
+"""What the entity rows and sources of a training set must have."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def needed_columns(store: "FeatureStore", service: "FeatureService") -> set[str]:
-    """Keys, and what on-demand views ask of the request."""
+    """Join keys and the request data of on-demand views."""
     keys = {key for view in requested_views(store, service) for key in view.keys}
     return keys | _request_columns(store, service).keys()
 
@@ -29,17 +29,10 @@ def require_columns(
     views: Sequence[RequestedView],
     origin: str,
 ) -> None:
-    """See that the entity rows have the keys of the views, and what comes with a request.
-
-    Args:
-        table: The entity rows.
-        store: The Feast store.
-        service: What is joined.
-        views: Its views.
-        origin: What errors call the rows.
+    """Require the join keys of the views, and the request data of on-demand views.
 
     Raises:
-        SourceError: A column is missing.
+        SourceError: A column of the entity rows is missing.
     """
     for view in views:
         missing = [key for key in view.keys if key not in table.column_names]
@@ -58,12 +51,12 @@ def require_columns(
                 f"have no column '{name}', which on-demand feature view '{asker}' of service "
                 f"'{service.name}' takes from the request (they have "
                 f"{', '.join(table.column_names)})",
-                "add what the request would have held, or leave the view out of the service",
+                "add the request data, or leave the view out of the service",
             )
 
 
 def _request_columns(store: "FeatureStore", service: "FeatureService") -> dict[str, str]:
-    """What on-demand views ask of a request, and the view that does."""
+    """Request data, and the on-demand view that takes it."""
     found: dict[str, str] = {}
     for projection in service.feature_view_projections:
         view = store.registry.get_any_feature_view(projection.name, store.project)
@@ -73,11 +66,11 @@ def _request_columns(store: "FeatureStore", service: "FeatureService") -> dict[s
 
 
 def typed_keys(table: pa.Table, views: Sequence[RequestedView]) -> pa.Table:
-    """Keys without a single value in the types that their entities declare: pandas has none."""
+    """Keys that are all null in the types of their entities, which pandas does not have."""
     from feast.type_map import feast_value_type_to_pa
 
     for view in views:
-        # A view without entities has a key of Feast's own, which entity rows do not name.
+        # A view without entities has Feast's dummy key, which entity rows lack.
         for key, declared in zip(view.keys, view.view.entity_columns, strict=False):
             place = table.column_names.index(key)
             if pa.types.is_null(table.column(key).type):
@@ -87,10 +80,10 @@ def typed_keys(table: pa.Table, views: Sequence[RequestedView]) -> pa.Table:
 
 
 def require_tables(store: "FeatureStore", service: "FeatureService") -> None:
-    """Say which view's table lacks what was asked of it, once a join has failed.
+    """Find the source that made a join fail.
 
     Raises:
-        SourceError: One is not there or lacks a column; names the view where Feast computes it.
+        SourceError: A source is missing or lacks a column; names the view if Feast computes it.
     """
     nothing = Window(FIRST_TIME, FIRST_TIME + timedelta(microseconds=1))
     for view in requested_views(store, service):

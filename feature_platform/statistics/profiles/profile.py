@@ -133,11 +133,7 @@ class Profile:
             mean, squares = other.mean, other.squares
         return Profile(
             kind=kind,
-            rows=self.rows + other.rows,
-            nulls=self.nulls + other.nulls,
-            negative_infinities=self.negative_infinities + other.negative_infinities,
-            positive_infinities=self.positive_infinities + other.positive_infinities,
-            zeros=self.zeros + other.zeros,
+            **{name: getattr(self, name) + getattr(other, name) for name in _COUNTS},
             mean=mean,
             squares=squares,
             # fmin and fmax ignore the NaN of a window without values.
@@ -168,10 +164,7 @@ class Profile:
             **{name: getattr(small, name) for name in _PLAIN},
             **{name: finite_or_none(getattr(small, name)) for name in _REAL},
             "squares": finite_or_none(small.squares),
-            **{
-                name: None if getattr(small, name) is None else getattr(small, name).to_json()
-                for name in _PARTS
-            },
+            **{name: (part := getattr(small, name)) and part.to_json() for name in _PARTS},
         }
 
     @classmethod
@@ -206,9 +199,8 @@ def _part_types() -> dict[str, Any]:
     return dict(zip(_PARTS, parts, strict=True))
 
 
-_PLAIN = (
-    *("kind", "rows", "nulls", "negative_infinities", "positive_infinities", "zeros", "ages"),
-)
+_COUNTS = ("rows", "nulls", "negative_infinities", "positive_infinities", "zeros")
+_PLAIN = ("kind", *_COUNTS, "ages")
 _REAL = ("mean", "minimum", "maximum")
 _PARTS = ("ranks", "distinct", "categories", "lengths", "elements")
 

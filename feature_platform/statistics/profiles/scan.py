@@ -15,16 +15,7 @@ from feature_platform.statistics.profiles.distinct_sketch import (
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """The result of `scan`; mean, minimum and maximum are NaN without numbers.
-
-    Attributes:
-        mean: The mean; undefined if a number is infinite.
-        squares: Sum of squared deviations from the mean; likewise.
-        minimum: The least number.
-        maximum: The greatest number.
-        zeros: Numbers equal to 0.
-        distinct: Sketch of the distinct numbers.
-    """
+    """The result of `scan`, see `Profile`; moments are undefined if a number is infinite."""
 
     mean: float
     squares: float
