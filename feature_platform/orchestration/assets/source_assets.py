@@ -1,6 +1,5 @@
 """Source assets: a partition is one window of a source table."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +27,7 @@ def build_source_asset(
     table_builder: "TableBuilder | None",
     retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
-    """The asset of one source table.
-
-    Args:
-        data: The source.
-        translator: Gives the spec.
-        table_builder: Builds windows of the table; None where somebody else does.
-        retry_policy: When a failed step is tried again.
-    """
+    """The asset of one source table; without a builder, the repo does not build it."""
     spec = translator.spec_of(data)
     partitions, source, project = data.partitions, data.obj, data.project
     columns = hashed_columns(data)
@@ -67,18 +59,14 @@ def build_source_asset(
                 asset_key=spec.key,
                 partition_key=key,
             )
+        spans = list(windows.values())
         return dg.MaterializeResult(
             asset_key=spec.key,
-            metadata=_run_metadata(windows, sum(digest.rows for digest in digests)),
+            metadata={
+                "feature_platform/window": str(Window(spans[0].start, spans[-1].end)),
+                "feature_platform/rows_in_run": sum(digest.rows for digest in digests),
+            },
             data_version=dg.DataVersion(combined_hash([digest.content_hash for digest in digests])),
         )
 
     return source_asset
-
-
-def _run_metadata(windows: Mapping[str, Window], rows: int) -> dict[str, Any]:
-    spans = list(windows.values())
-    return {
-        "feature_platform/window": str(Window(spans[0].start, spans[-1].end)),
-        "feature_platform/rows_in_run": rows,
-    }

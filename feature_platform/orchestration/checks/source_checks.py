@@ -114,23 +114,23 @@ class SourceChecks:
 
         suite_file = self.data.project.suite_file(self.name)
         schema = self._schema()
-        suite = load_suite(suite_file, schema) if suite_file else ()
+        suite = load_suite(suite_file) if suite_file else ()
         counts = self._recorded_counts(instance, windows)
         counts |= {window: digest.rows for window, digest in digests.items()}
         now = datetime.now(UTC)
         untimed = self._untimed(store) if windows else None
         newest = list(windows)[-1:]
-        with SourceValidator(schema, suite, min_rows=self.min_rows) as validator:
-            for key, window in windows.items():
-                outcomes = validator.validate(
-                    read_window_table(store, self.data.obj, window),
-                    window,
-                    now=now,
-                    row_counts=counts,
-                    # They belong to no window: counted once per run.
-                    untimed=untimed if [key] == newest else None,
-                )
-                yield WindowVerdict(key, window, digests[window].content_hash, self.rules, outcomes)
+        validator = SourceValidator(schema, suite, min_rows=self.min_rows)
+        for key, window in windows.items():
+            outcomes = validator.validate(
+                read_window_table(store, self.data.obj, window),
+                window,
+                now=now,
+                row_counts=counts,
+                # They belong to no window: reported once per run.
+                untimed=untimed if [key] == newest else None,
+            )
+            yield WindowVerdict(key, window, digests[window].content_hash, self.rules, outcomes)
 
     def _untimed(self, store: "FeatureStore") -> int | None:
         """Rows without an event time; None if the source cannot be asked."""
@@ -153,11 +153,7 @@ class SourceChecks:
     def recorded(
         self, instance: dg.DagsterInstance, contents: Mapping[str, str]
     ) -> dict[str, str | None]:
-        """The recorded verdicts on each partition's content, by the rules that hold now.
-
-        Args:
-            instance: Where checks are recorded.
-            contents: Partition key to content hash.
+        """The recorded verdicts on the content hash of each partition, by the rules that hold now.
 
         Returns:
             By partition: why it failed, empty if it passed every check, None if a check has no

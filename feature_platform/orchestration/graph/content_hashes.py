@@ -1,4 +1,4 @@
-"""Content hashes and row counts in the metadata of runs."""
+"""Content hashes and row counts of windows."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ ROW_COUNT = "dagster/partition_row_count"
 
 
 def hashed_columns(data: SourceData) -> list[str] | None:
-    """The columns of a source whose content counts; None counts all of the table's.
+    """The columns of a source that its content hash covers; None for all of the table's.
 
-    All of them where the repo has a suite, which may look at any; where a transformation reads the
-    table, which may use any; and where no schema is known.
+    All, if the repo has a suite or a transformation that may read any column, or if no schema is
+    known.
     """
     if data.project.suite_file(data.name) is not None:
         return None
@@ -27,7 +27,7 @@ def hashed_columns(data: SourceData) -> list[str] | None:
 
 
 def combined_hash(hashes: Sequence[str]) -> str:
-    """The hash of one window is its own; of several, one over theirs in order of time."""
+    """One hash of several windows, given oldest first; of a single window, its own."""
     if len(hashes) == 1:
         return hashes[0]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:32]

@@ -110,11 +110,7 @@ class FeastGraph:
     @cached_property
     def raw_tables(self) -> Mapping[str, FeastTranslatorData]:
         """Tables that the repo's SQL reads."""
-        found = {
-            upstream.name: upstream
-            for source in self.sources.values()
-            for upstream in source.upstream
-        }
+        found = {each.name: each for source in self.sources.values() for each in source.upstream}
         return dict(sorted(found.items()))
 
     @cached_property
@@ -176,19 +172,17 @@ class FeastGraph:
         """
         found: dict[str, AnyDriftData] = {}
         for name, view in self.views.items():
-            if isinstance(view, RefusedViewData):
-                if not view.refusal.endswith(NO_TIME) or view.settings.drift == "off":
-                    continue
-                # Its table does not exist yet: the report is shown, and cannot be made either.
-                refusal = NO_DRIFT if why_transformed(view.obj) else view.refusal
-                found[name] = _refused_drift(view, refusal)
-            elif view.settings.drift == "off":
+            refusal = view.refusal if isinstance(view, RefusedViewData) else ""
+            # A view whose table does not exist yet has a report, which cannot be made either.
+            if view.settings.drift == "off" or (refusal and not refusal.endswith(NO_TIME)):
                 continue
-            elif why_transformed(view.obj):
-                found[name] = _refused_drift(view, NO_DRIFT)
-            else:
-                before = next((each for each in view.upstream if isinstance(each, DriftData)), None)
-                found[name] = before or _drift(view, view)
+            if why_transformed(view.obj):
+                refusal = NO_DRIFT
+            if isinstance(view, RefusedViewData) or refusal:
+                found[name] = _refused_drift(view, refusal)
+                continue
+            before = next((each for each in view.upstream if isinstance(each, DriftData)), None)
+            found[name] = before or _drift(view, view)
         return found
 
     def training_set(self, service: str, cadence: str | None) -> TrainingSetData:

@@ -1,4 +1,4 @@
-"""The windows of event time that a run is about."""
+"""Partitions and their windows of event time."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,7 +21,7 @@ def window_of(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> Window
 def run_windows(
     tags: Mapping[str, str], partitions: dg.TimeWindowPartitionsDefinition
 ) -> dict[str, Window]:
-    """Partition key to window, oldest first, from the tags of a run of one partition or a range."""
+    """Partition key to window, oldest first, from the tags of a run."""
     if _START in tags:
         keys = partitions.get_partition_keys_in_range(
             dg.PartitionKeyRange(tags[_START], tags[_END])
@@ -34,7 +34,7 @@ def run_windows(
 def partitions_within(
     partitions: dg.TimeWindowPartitionsDefinition, window: Window
 ) -> dict[str, Window]:
-    """The partitions that have moments in `window`, oldest first; none before the first one."""
+    """The partitions that overlap `window`, oldest first."""
     moments = (window.start, window.end - timedelta(microseconds=1))
     first, last = (
         window_of(partitions, partitions.get_partition_key_for_timestamp(moment.timestamp()))
