@@ -16,7 +16,7 @@ from feature_platform.drift.drift_settings import DriftSettings
 from feature_platform.orchestration.checks.drift_checks import drift_check_results
 from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.checks.report_checks import report_check_specs
-from feature_platform.orchestration.graph.content_hashes import hashed_columns
+from feature_platform.orchestration.graph.content_hashes import source_digests
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.recorded_verdicts import record_results
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
@@ -143,11 +143,8 @@ class DriftReport:
         return pages
 
     def _hashes(self, store: "FeatureStore", windows: Mapping[str, Window]) -> dict[Window, str]:
-        from feature_platform.sources.window_digests import window_digests
-
-        source = self.data.source
-        digests = window_digests(store, source.obj, list(windows.values()), hashed_columns(source))
-        return {each.window: each.content_hash for each in digests}
+        digests = source_digests(store, self.data.source, list(windows.values()))
+        return {window: digest.content_hash for window, digest in digests.items()}
 
     def _known(
         self, store: "FeatureStore", windows: Mapping[str, Window]

@@ -13,6 +13,7 @@ from feature_platform.core.windows import Window, missing
 from feature_platform.errors import GateError
 from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.checks.source_checks import SourceChecks
+from feature_platform.orchestration.graph.content_hashes import source_digests
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.registry.windows_on_record import load_view
 from feature_platform.repo.project import sources_of
@@ -43,7 +44,7 @@ class SourceGate:
             first = self.checks.partitions.start.date().isoformat()
             why = f"to be checked (it lies before the first partition, {first})"
             self._refuse(run, [f"{unchecked[0]} failed {why}"])
-        digests = self.checks.digests(run.store, list(windows.values()))
+        digests = source_digests(run.store, self.checks.data, list(windows.values()))
         reasons = self._failures(run, windows, digests)
         if reasons:
             self._refuse(run, [f"{windows[key]} failed {why}" for key, why in reasons.items()])
@@ -58,7 +59,7 @@ class SourceGate:
         passed: list[Window] = []
         for span in spans:
             windows = partitions_within(self.checks.partitions, span)
-            digests = self.checks.digests(run.store, list(windows.values()))
+            digests = source_digests(run.store, self.checks.data, list(windows.values()))
             reasons = self._failures(run, windows, digests)
             for key, why in reasons.items():
                 run.log.warning("window %s is not used as a fallback: %s", windows[key], why)

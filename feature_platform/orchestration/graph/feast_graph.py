@@ -83,11 +83,11 @@ class FeastGraph:
     @cached_property
     def sources(self) -> Mapping[str, SourceData]:
         """Batch sources that views read, each once however many views share it."""
-        readers: dict[str, list[FeatureView]] = {}
-        for view in self.project.views.values():
-            if source := source_of(view):
-                readers.setdefault(source.name, []).append(view)
-        return {name: self._source(views) for name, views in sorted(readers.items())}
+        readers = {
+            name: [view for view in views if source_of(view)]
+            for name, views in sorted(self._readers.items())
+        }
+        return {name: self._source(views) for name, views in readers.items() if views}
 
     @cached_property
     def _readers(self) -> "Mapping[str, Sequence[FeatureView]]":
@@ -198,15 +198,8 @@ class FeastGraph:
                 f"project '{self.project.name}' has no feature service of that name",
                 f"choose one of: {', '.join(sorted(self.services)) or '(the repo has none)'}",
             )
-        return TrainingSetData(
-            name=known.name,
-            project=self.project,
-            obj=known.obj,
-            upstream=known.upstream,
-            columns=known.columns,
-            lineage=known.lineage,
-            partitions=self._partitions(cadence) if cadence else None,
-        )
+        partitions = self._partitions(cadence) if cadence else None
+        return TrainingSetData(**vars(known), partitions=partitions)
 
     def settings(self, view: str) -> ViewSettings:
         """The settings of a feature view."""

@@ -219,19 +219,19 @@ def _event_time(
 def _numbers(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
     """Floating-point numbers are finite, including in lists; nulls are allowed."""
     for name, declared in schema.types.items():
-        limit = FLOAT32_MAX if _leaf(declared).base == "Float32" else FLOAT64_MAX
-        narrow = limit == FLOAT32_MAX
+        base = _leaf(declared).base
+        narrow = base == "Float32"
+        limit = FLOAT32_MAX if narrow else FLOAT64_MAX
         spec = ExpectationSpec(BETWEEN, {"column": name, "min_value": -limit, "max_value": limit})
         expected = "finite, also as Float32" if narrow else "finite"
         offence = "NaN, infinite or beyond Float32" if narrow else "NaN or infinite"
         column = unpacked(table.column(name)) if name in table.column_names else None
-        if pt.is_floating(column.type) if column is not None else _is_float(declared):
+        if pt.is_floating(column.type) if column is not None else base in {"Float32", "Float64"}:
             yield _on_column(table, spec, expected, offence)
         elif column is not None and holds_floats(column.type):
             rows = by_chunk(column, partial(not_finite, limit=limit))
             offence = f"with elements {offence}"
-            result = _verdict(rows)
-            yield Expected(spec, f"elements {expected}", offence, result=result)
+            yield Expected(spec, f"elements {expected}", offence, result=_verdict(rows))
 
 
 def _row_count(usual: UsualRows) -> Iterator[Expected]:
@@ -306,7 +306,3 @@ def _verdict(rows: Mask) -> SpecResult:
 
 def _leaf(declared: FeastType) -> FeastType:
     return declared if declared.item is None else _leaf(declared.item)
-
-
-def _is_float(declared: FeastType) -> bool:
-    return _leaf(declared).base in {"Float32", "Float64"}
