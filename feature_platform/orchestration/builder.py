@@ -1,10 +1,10 @@
 """`build_feast_definitions`: one Feast repo in, one Dagster ``Definitions`` out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
 
@@ -49,6 +49,8 @@ from feature_platform.repo.project import FeastProject
 from feature_platform.tables.table_builders import TableBuilder, table_builder_for
 from feature_platform.training.entity_rows import EntityRows
 from feature_platform.training.training_set_files import load_training_sets
+
+Built: TypeAlias = Iterator[dg.AssetsDefinition | dg.AssetChecksDefinition | dg.AssetSpec]
 
 
 def build_feast_definitions(
@@ -98,18 +100,18 @@ def build_feast_definitions(
     tables = table_builder_for(project)
     repo = _RepoBuilder(graph, translator, tables, drift, automation, retry_policy)
     sets = {**load_training_sets(project), **(training_sets or {})}
-    parts = [
-        repo.registry(),
-        repo.sources(),
-        repo.drift_reports(),
-        repo.views(),
-        repo.freshness(),
-        repo.lineage(),
-        repo.skew_reports(),
-        repo.training_sets(sets, project.repo_dir / training_sets_dir),
+    built = [
+        *repo.registry(),
+        *repo.sources(),
+        *repo.drift_reports(),
+        *repo.views(),
+        *repo.freshness(),
+        *repo.lineage(),
+        *repo.skew_reports(),
+        *repo.training_sets(sets, project.repo_dir / training_sets_dir),
     ]
-    assets = [asset for part in parts for asset in part.assets]
-    checks = [check for part in parts for check in part.checks]
+    checks = [each for each in built if isinstance(each, dg.AssetChecksDefinition)]
+    assets = [each for each in built if not isinstance(each, dg.AssetChecksDefinition)]
     jobs, crons = repo.schedules(default_schedule_status) if schedules else ([], [])
     sensors = build_automation(automation, graph, translator, sets)
     if plan:
@@ -131,16 +133,8 @@ def build_feast_definitions(
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The assets of one kind, and checks in steps of their own."""
-
-    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec] = ()
-    checks: Sequence[dg.AssetChecksDefinition] = ()
-
-
-@dataclass(frozen=True)
 class _RepoBuilder:
-    """Builds the definitions of a repo, one kind of asset at a time.
+    """Builds assets and checks of a repo, one kind at a time.
 
     What cannot be materialized becomes a spec: it appears in the graph, with the reason.
     """
@@ -173,92 +167,61 @@ class _RepoBuilder:
             if isinstance(each, DriftData)
         }
 
-    def registry(self) -> _Part:
+    def registry(self) -> Built:
         data = self.graph.registry
-        asset = build_registry_asset(data, self.translator, self.retry_policy)
-        return _Part([asset], [build_registry_check(data, self.translator.key_of(data))])
+        yield build_registry_asset(data, self.translator, self.retry_policy)
+        yield build_registry_check(data, self.translator.key_of(data))
 
-    def sources(self) -> _Part:
-        project = self.graph.project
-        return _Part(
-            [
-                self.translator.spec_of(source)
-                if source.refusal
-                else build_source_asset(
-                    source,
-                    self.translator,
-                    self.tables if project.sql_file(name) else None,
-                    self.retry_policy,
-                )
-                for name, source in self.graph.sources.items()
-            ],
-            [build_source_checks(each) for each in self.source_checks.values()],
-        )
+    def sources(self) -> Built:
+        for name, source in self.graph.sources.items():
+            if source.refusal:
+                yield self.translator.spec_of(source)
+                continue
+            tables = self.tables if self.graph.project.sql_file(name) else None
+            yield build_source_asset(source, self.translator, tables, self.retry_policy)
+            yield build_source_checks(self.source_checks[name])
 
-    def drift_reports(self) -> _Part:
-        return _Part(
-            [
-                build_drift_asset(self.reports[name], self.retry_policy)
-                if name in self.reports
-                else self.translator.spec_of(data)
-                for name, data in self.graph.drifts.items()
-            ]
-        )
+    def drift_reports(self) -> Built:
+        for name, data in self.graph.drifts.items():
+            if name in self.reports:
+                yield build_drift_asset(self.reports[name], self.retry_policy)
+            else:
+                yield self.translator.spec_of(data)
 
-    def views(self) -> _Part:
-        # The rows that a remote engine computes cannot be computed again here, to compare with.
-        comparable = [
-            view
-            for view in self.graph.materializable.values()
-            if not why_transformed(view.obj) or is_computed_here(self.graph.project.config)
-        ]
-        return _Part(
-            [
-                self._view(view)
-                if isinstance(view, FeatureViewData)
-                else self.translator.spec_of(view)
-                for view in self.graph.views.values()
-            ],
-            [build_online_check(view, self.translator.key_of(view)) for view in comparable],
-        )
+    def views(self) -> Built:
+        for name, view in self.graph.views.items():
+            if not isinstance(view, FeatureViewData):
+                yield self.translator.spec_of(view)
+                continue
+            gates = [SourceGate(name, self.source_checks[each.name]) for each in view.sources]
+            report = self.reports.get(name)
+            drift = report if report and report.blocking else None
+            asset = build_feature_view_asset(view, self.translator, gates, self.retry_policy, drift)
+            yield conditioned(asset, self.automation)
+            # Rows that a remote engine computes cannot be computed here, to compare with.
+            if not why_transformed(view.obj) or is_computed_here(self.graph.project.config):
+                yield build_online_check(view, asset.key)
 
-    def _view(self, view: FeatureViewData) -> dg.AssetsDefinition:
-        gates = [SourceGate(view.name, self.source_checks[each.name]) for each in view.sources]
-        report = self.reports.get(view.name)
-        asset = build_feature_view_asset(view, self.translator, gates, self.retry_policy, report)
-        return conditioned(asset, self.automation)
+    def freshness(self) -> Built:
+        yield from build_freshness_checks(self.graph, self.translator, self.automation)
 
-    def freshness(self) -> _Part:
-        return _Part(checks=build_freshness_checks(self.graph, self.translator, self.automation))
-
-    def lineage(self) -> _Part:
+    def lineage(self) -> Built:
         """Objects that are never materialized."""
-        graph = self.graph
-        objects = (graph.raw_tables, graph.on_demand_views, graph.services)
-        return _Part([self.translator.spec_of(each) for kind in objects for each in kind.values()])
+        for kind in (self.graph.raw_tables, self.graph.on_demand_views, self.graph.services):
+            yield from map(self.translator.spec_of, kind.values())
 
-    def skew_reports(self) -> _Part:
-        return _Part(
-            [
-                self.translator.spec_of(skew)
-                if skew.refusal
-                else build_skew_asset(skew, self.translator, self.retry_policy)
-                for skew in self.graph.skews.values()
-            ]
-        )
+    def skew_reports(self) -> Built:
+        for skew in self.graph.skews.values():
+            if skew.refusal:
+                yield self.translator.spec_of(skew)
+            else:
+                yield build_skew_asset(skew, self.translator, self.retry_policy)
 
-    def training_sets(self, sets: Mapping[str, EntityRows], folder: Path) -> _Part:
-        return _Part(
-            [
-                build_training_set_asset(
-                    self.graph.training_set(service, rows.partitions),
-                    self.translator,
-                    TrainingSetSettings(rows, folder),
-                    self.retry_policy,
-                )
-                for service, rows in sets.items()
-            ]
-        )
+    def training_sets(self, sets: Mapping[str, EntityRows], folder: Path) -> Built:
+        for service, rows in sets.items():
+            data = self.graph.training_set(service, rows.partitions)
+            settings = TrainingSetSettings(rows, folder)
+            yield build_training_set_asset(data, self.translator, settings, self.retry_policy)
 
     def schedules(
         self, status: dg.DefaultScheduleStatus

@@ -1,4 +1,4 @@
-"""The Dagster resources that table builders take."""
+"""The Dagster resources of table builders."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from feature_platform.tables.table_builders import TableBuilder
 
 
 def builder_resources(project: FeastProject, builder: TableBuilder | None) -> Mapping[str, Any]:
-    """The resources of a project's table builder, by key; a user's own of that key wins.
+    """The resources of a project's table builder, by key.
 
     Raises:
-        MissingPackageError: dagster-gcp is not installed and BigQuery has to build.
+        MissingPackageError: BigQuery builds the tables, and dagster-gcp is not installed.
     """
     if builder is None or "bigquery" not in builder.resources:
         return {}

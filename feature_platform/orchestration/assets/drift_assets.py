@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 def build_drift_asset(
     report: "DriftReport", retry_policy: dg.RetryPolicy | None = RETRIES
 ) -> dg.AssetsDefinition:
-    """The asset of one view's drift, with its checks.
-
-    Args:
-        report: The view's drift report.
-        retry_policy: When a failed step is tried again.
-    """
+    """The asset of one view's drift, with its checks."""
     spec = report.translator.spec_of(report.data)
     partitions = report.data.partitions
 

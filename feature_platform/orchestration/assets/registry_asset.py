@@ -1,4 +1,4 @@
-"""The registry asset: `feast apply`, with the plan's difference as metadata."""
+"""The registry asset: `feast apply`, with its changes as metadata."""
 
 from typing import Any
 

@@ -42,13 +42,7 @@ def build_skew_asset(
     translator: DagsterFeastTranslator,
     retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
-    """The asset of one feature service's skew, with its checks.
-
-    Args:
-        data: Its record, from `FeastGraph.skews`.
-        translator: Gives the spec.
-        retry_policy: When a failed step is tried again.
-    """
+    """The asset of one feature service's skew, with its checks."""
     spec = translator.spec_of(data)
     lags = allowed_lags(data)
 

@@ -1,6 +1,5 @@
 """Source assets: a partition is one window of a source table."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from feature_platform.orchestration.graph.content_hashes import (
     CONTENT_HASH,
     ROW_COUNT,
     combined_hash,
-    hashed_columns,
+    source_digests,
 )
 from feature_platform.orchestration.graph.partitions import run_windows
 from feature_platform.orchestration.graph.retries import RETRIES, one_line_failures
@@ -28,17 +27,9 @@ def build_source_asset(
     table_builder: "TableBuilder | None",
     retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
-    """The asset of one source table.
-
-    Args:
-        data: The source.
-        translator: Gives the spec.
-        table_builder: Builds windows of the table; None where somebody else does.
-        retry_policy: When a failed step is tried again.
-    """
+    """The asset of one source table; without a builder, the repo does not build it."""
     spec = translator.spec_of(data)
-    partitions, source, project = data.partitions, data.obj, data.project
-    columns = hashed_columns(data)
+    partitions, project = data.partitions, data.project
 
     @dg.multi_asset(
         specs=[spec],
@@ -49,8 +40,6 @@ def build_source_asset(
         pool="/".join(spec.key.path) if table_builder else None,
     )
     def source_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        from feature_platform.sources.window_digests import window_digests
-
         windows = run_windows(context.run.tags, partitions)
         with one_line_failures():
             if table_builder:
@@ -58,27 +47,24 @@ def build_source_asset(
                 for window in windows.values():
                     built = table_builder.build(project, data.name, window, now, context.resources)
                     context.log.info("built %s %s: %s", data.name, window, built)
-            digests = window_digests(project.store(), source, list(windows.values()), columns)
-        by_window = {digest.window: digest for digest in digests}
+            digests = source_digests(project.store(), data, list(windows.values()))
         for key, window in windows.items():
-            digest = by_window[window]
+            digest = digests[window]
             context.add_asset_metadata(
                 {ROW_COUNT: digest.rows, CONTENT_HASH: digest.content_hash},
                 asset_key=spec.key,
                 partition_key=key,
             )
+        spans = list(windows.values())
         return dg.MaterializeResult(
             asset_key=spec.key,
-            metadata=_run_metadata(windows, sum(digest.rows for digest in digests)),
-            data_version=dg.DataVersion(combined_hash([digest.content_hash for digest in digests])),
+            metadata={
+                "feature_platform/window": str(Window(spans[0].start, spans[-1].end)),
+                "feature_platform/rows_in_run": sum(digest.rows for digest in digests.values()),
+            },
+            data_version=dg.DataVersion(
+                combined_hash([digests[window].content_hash for window in spans])
+            ),
         )
 
     return source_asset
-
-
-def _run_metadata(windows: Mapping[str, Window], rows: int) -> dict[str, Any]:
-    spans = list(windows.values())
-    return {
-        "feature_platform/window": str(Window(spans[0].start, spans[-1].end)),
-        "feature_platform/rows_in_run": rows,
-    }

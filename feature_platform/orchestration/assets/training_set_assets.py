@@ -1,4 +1,4 @@
-"""Training set assets: a service's features as of each entity row, a snapshot a window."""
+"""Training set assets: a service's features as of each entity row, one snapshot per window."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,12 +34,7 @@ VERSION = "feature_platform/version"
 
 @dataclass(frozen=True)
 class TrainingSetSettings:
-    """How the training set of one service is made.
-
-    Attributes:
-        rows: Where its entity rows come from.
-        folder: Where its snapshots are kept.
-    """
+    """The entity rows of a service's training set, and the folder of its snapshots."""
 
     rows: EntityRows
     folder: Path
@@ -51,14 +46,7 @@ def build_training_set_asset(
     settings: TrainingSetSettings,
     retry_policy: dg.RetryPolicy | None = RETRIES,
 ) -> dg.AssetsDefinition:
-    """The asset of one service's training set, with its checks.
-
-    Args:
-        data: The training set.
-        translator: Gives the spec.
-        settings: How it is made.
-        retry_policy: When a failed step is tried again.
-    """
+    """The asset of one service's training set, with its checks."""
     spec = translator.spec_of(data)
     partitions, project, rows = data.partitions, data.project, settings.rows
     checks = training_set_checks(spec.key, rows)

@@ -1,8 +1,8 @@
-"""Feature view assets: a partition puts exactly one window online, behind its gate."""
+"""Feature view assets: a partition puts exactly one window online, once it has passed its gates."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import dagster as dg
 
 from feature_platform.core.windows import Window, merge, missing
 from feature_platform.errors import OnlineStoreError
+from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.graph.content_hashes import (
     CONTENT_HASH,
     ROW_COUNT,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class FeatureViewConfig(dg.Config):
-    """What a run of a feature view may be told."""
+    """Configuration of a run of a feature view."""
 
     allow_failed_checks: bool = False
 
@@ -50,10 +51,9 @@ def build_feature_view_asset(
     Args:
         data: The feature view.
         translator: Gives the spec.
-        gates: Decide which windows of its source may be served; several where a derived view
-            reads several sources.
-        retry_policy: When a failed step is tried again.
-        drift: The view's drift, which is asked where it blocks.
+        gates: One per source that it reads.
+        retry_policy: How failed steps are retried.
+        drift: Its drift report, if drift blocks the view.
     """
     spec = translator.spec_of(data)
     partitions, project, view = data.partitions, data.project, data.name
@@ -69,72 +69,30 @@ def build_feature_view_asset(
     def feature_view_asset(
         context: dg.AssetExecutionContext, config: FeatureViewConfig
     ) -> dg.MaterializeResult[Any]:
-        from feature_platform.materialize.materialize_window import materialize_window
         from feature_platform.registry.registry_apply import ensure_registered
 
         windows = run_windows(context.run.tags, partitions)
         spans = list(windows.values())
         whole = Window(spans[0].start, spans[-1].end)
-        passed: list[WindowDigest] = []
         with one_line_failures():
             store = project.store()
             if change := ensure_registered(store, project.contents, view):
                 context.log.info("'%s' was not in the registry; applied the repo: %s", view, change)
-
-            def check(span: Window) -> None:
-                # Under the view's lock: what is checked now is what is written next.
-                for gate in gates:
-                    passed.extend(
-                        gate.require(
-                            context.instance,
-                            store,
-                            span,
-                            allow_failed=config.allow_failed_checks,
-                            log=context.log,
-                        )
-                    )
-                if drift is not None and drift.blocking:
-                    drift.require(
-                        context.instance,
-                        store,
-                        windows,
-                        allow_failed=config.allow_failed_checks,
-                        log=context.log,
-                    )
-
-            def materialize(span: Window) -> "MaterializationResult":
-                return materialize_window(
-                    store,
-                    view,
-                    span.start,
-                    span.end,
-                    before=partial(check, span),
-                    may_serve=None
-                    if config.allow_failed_checks
-                    else partial(
-                        _servable,
-                        gates=gates,
-                        drift=drift,
-                        instance=context.instance,
-                        store=store,
-                        passed=span,
-                        log=context.log,
-                    ),
-                )
-
+            run = GateRun(context.instance, store, config.allow_failed_checks, context.log)
+            write = _GatedWrite(view, windows, gates, drift, run)
             if why_transformed(data.obj):
-                # What is computed is a function of its partition, whatever range it is part of; and
-                # if one of them has failed its checks, none is served, as with other views.
-                check(whole)
-                passed.clear()
-                result = _total([materialize(span) for span in spans])
+                # Each partition is computed by itself, so that its rows do not depend on the range
+                # of the run; all of them are checked first, so that all are served or none.
+                write.check(whole)
+                write.passed.clear()
+                result = _total([write.materialize(span) for span in spans])
             else:
-                result = materialize(whole)
+                result = write.materialize(whole)
         if result.rebuild_due:
-            # Also as an observation: whoever tells people need not read every materialization.
+            # Also as an observation, so that alerts need not read every materialization.
             context.log_event(rebuild_due_observation(spec.key, whole))
         for key, window in windows.items():
-            inside = [digest for digest in passed if window.overlaps(digest.window)]
+            inside = [digest for digest in write.passed if window.overlaps(digest.window)]
             context.add_asset_metadata(
                 {
                     ROW_COUNT: sum(digest.rows for digest in inside),
@@ -153,39 +111,60 @@ def build_feature_view_asset(
     return feature_view_asset
 
 
-def _servable(
-    spans: Sequence[Window],
-    *,
-    gates: "Sequence[SourceGate]",
-    drift: "DriftReport | None",
-    instance: dg.DagsterInstance,
-    store: "FeatureStore",
-    passed: Window,
-    log: logging.Logger,
-) -> list[Window]:
-    """What of the windows already online has passed; `passed` has just been through the gate."""
-    others = missing(spans, [passed])
-    for gate in gates:
-        others = gate.servable(instance, store, others, log=log)
-    if drift is not None and drift.blocking:
-        others = drift.servable(store, others, log=log)
-    return merge([*others, *(each for span in spans if (each := span.intersection(passed)))])
+@dataclass(frozen=True)
+class _GatedWrite:
+    """Writes windows of a run through the gates of a view, which fill `passed`."""
+
+    view: str
+    windows: Mapping[str, Window]
+    gates: "Sequence[SourceGate]"
+    drift: "DriftReport | None"
+    run: GateRun
+    passed: "list[WindowDigest]" = field(default_factory=list)
+
+    def check(self, span: Window) -> None:
+        for gate in self.gates:
+            self.passed.extend(gate.require(self.run, span))
+        if self.drift is not None:
+            self.drift.require(self.run, self.windows)
+
+    def servable(self, written: Window, spans: Sequence[Window]) -> list[Window]:
+        """The parts of `spans`, all online, that pass; `written` has just been checked."""
+        others = missing(spans, [written])
+        for gate in self.gates:
+            others = gate.servable(self.run, others)
+        if self.drift is not None:
+            others = self.drift.servable(self.run, others)
+        return merge([*others, *(part for each in spans if (part := each.intersection(written)))])
+
+    def materialize(self, span: Window) -> "MaterializationResult":
+        from feature_platform.materialize.materialize_window import materialize_window
+
+        return materialize_window(
+            self.run.store,
+            self.view,
+            span.start,
+            span.end,
+            # Under the view's lock: the content that is checked is written next.
+            before=partial(self.check, span),
+            may_serve=None if self.run.allow_failed else partial(self.servable, span),
+        )
 
 
 def _held_online(store: "FeatureStore", view: str, log: logging.Logger) -> dict[str, Any]:
-    """How much is online now, from which growth is told; what was written is so without it."""
+    """The number of keys online, from which growth is computed; the write succeeds without it."""
     from feature_platform.online.online_size import online_size
 
     try:
         found = online_size(store, [view])
     except OnlineStoreError as error:
-        log.warning("what is online was not counted: %s", error)
+        log.warning("the keys online were not counted: %s", error)
         return {}
     return {} if found is None else dict(size_metadata(found, view))
 
 
 def _total(results: "Sequence[MaterializationResult]") -> "MaterializationResult":
-    """What the partitions of a run did together."""
+    """The sum over the partitions of a run."""
     first, last = results[0], results[-1]
     return replace(
         first,
@@ -200,14 +179,14 @@ def _total(results: "Sequence[MaterializationResult]") -> "MaterializationResult
 
 
 def _metadata(window: Window, result: "MaterializationResult") -> dict[str, Any]:
-    """What a run did; the counts of a run of several partitions stand at each of them."""
+    """Metadata of a run; each of its partitions has the counts of the whole run."""
     metadata: dict[str, Any] = {
         "feature_platform/window": str(window),
         "feature_platform/rows_read": result.rows_read,
         "feature_platform/keys_written": result.keys_written,
         "feature_platform/seconds": round(result.seconds, 3),
     }
-    # What is as it should be needs no line.
+    # Only what is unusual.
     if result.reason:
         metadata["feature_platform/written_by_feast"] = result.reason
     if result.rows_without_key:

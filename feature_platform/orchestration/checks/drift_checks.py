@@ -1,7 +1,8 @@
 """Results of the drift checks: no feature is far from its reference."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,29 +27,52 @@ if TYPE_CHECKING:
 _MOST_LINES = 5
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """The verdict on one window, of the view or of one feature."""
+
+    window: "WindowDrift"
+    verdict: str
+    sentence: str
+    comparisons: "Sequence[Comparison]"
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """The worst first; of several, the one furthest from its threshold."""
+        furthest = max((each.severity for each in self.comparisons), default=0.0)
+        return WORST_FIRST.index(self.verdict), -furthest
+
+
 def drift_check_results(
     found: "Mapping[str, WindowDrift]",
     data: DriftData,
     key: dg.AssetKey,
     pages: Mapping[str, Path],
 ) -> Iterator[dg.AssetCheckResult]:
-    """One result per check, over the windows of a run.
-
-    Args:
-        found: The drift of each window, by partition key.
-        data: The view's drift report.
-        key: Its asset.
-        pages: HTML reports by partition key.
-    """
-    yield _summary(found, key, pages)
+    """One result per check, over the windows of a run; drift and HTML pages by partition key."""
+    whole = {
+        partition: _Judged(each, each.verdict, each.sentence, each.worst_first)
+        for partition, each in found.items()
+    }
+    yield _result(key, DRIFT.name, whole, pages, _summary)
     for feature, name in feature_check_names(data).items():
         judged = {
-            partition: (window, comparison)
-            for partition, window in found.items()
-            for comparison in window.comparisons
-            if comparison.feature == feature
+            partition: _Judged(each, each.verdict_of(one), each.sentence_of(one), [one])
+            for partition, each in found.items()
+            for one in each.comparisons
+            if one.feature == feature
         }
-        yield _feature(feature, name, judged, key, pages)
+        if judged:
+            yield _result(key, name, judged, pages, _numbers)
+            continue
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{feature} was not compared: the view no longer defines it; "
+            "reload the code location.",
+        )
 
 
 def series(found: "WindowDrift") -> dict[str, Any]:
@@ -65,83 +89,64 @@ def series(found: "WindowDrift") -> dict[str, Any]:
     return numbers
 
 
-def _summary(
-    found: "Mapping[str, WindowDrift]", key: dg.AssetKey, pages: Mapping[str, Path]
-) -> dg.AssetCheckResult:
-    verdicts = {partition: window.verdict for partition, window in found.items()}
-    partition = _worst(verdicts, {key: each.worst_first for key, each in found.items()})
-    lines = [
-        f"{window.window}: {window.sentence}" if len(found) > 1 else window.sentence
-        for partition, window in found.items()
-        if verdicts[partition] != "ok"
-    ]
-    window = found[partition]
-    worst = max((each.severity for each in window.comparisons), default=math.nan)
-    return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=DRIFT.name,
-        passed=not lines,
-        severity=severity(verdicts.values()),
-        description=_joined(lines) or _passed(window.sentence, len(found)),
-        metadata={
-            VERDICTS: _verdicts(verdicts),
-            "feature_platform/window": str(window.window),
-            "feature_platform/reference": f"{window.reference}, version {window.reference_version}"
-            if window.reference_version
-            else window.reference,
-            **_counts(window),
-            **finite({"feature_platform/worst_distance": worst}),
-            **_report(partition, pages),
-        },
-    )
-
-
-def _feature(
-    feature: str,
-    name: str,
-    judged: "Mapping[str, tuple[WindowDrift, Comparison]]",
+def _result(
     key: dg.AssetKey,
+    name: str,
+    judged: Mapping[str, _Judged],
     pages: Mapping[str, Path],
+    numbers: Callable[[_Judged], dict[str, Any]],
 ) -> dg.AssetCheckResult:
-    if not judged:
-        return dg.AssetCheckResult(
-            asset_key=key,
-            check_name=name,
-            passed=False,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{feature} was not compared: the view no longer defines it; "
-            "reload the code location.",
-        )
-    verdicts = {partition: window.verdict_of(each) for partition, (window, each) in judged.items()}
-    partition = _worst(verdicts, {key: [each] for key, (_, each) in judged.items()})
+    """The result of one check, with the numbers of its worst window."""
+    partition, worst = min(judged.items(), key=lambda each: each[1].order)
+    several = len(judged) > 1
     lines = [
-        f"{window.window}: {window.sentence_of(each)}"
-        if len(judged) > 1
-        else window.sentence_of(each)
-        for partition, (window, each) in judged.items()
-        if verdicts[partition] != "ok"
+        f"{each.window.window}: {each.sentence}" if several else each.sentence
+        for each in judged.values()
+        if each.verdict != "ok"
     ]
-    window, comparison = judged[partition]
+    description = "\n".join(lines[:_MOST_LINES])
+    if len(lines) > _MOST_LINES:
+        description += f"\nand {len(lines) - _MOST_LINES} more windows"
+    if not lines:
+        calm = f"No drift in {len(judged)} windows. The nearest: " if several else ""
+        description = f"{calm}{worst.sentence}"
+    page = {REPORT: dg.MetadataValue.path(pages[partition])} if partition in pages else {}
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=name,
         passed=not lines,
-        severity=severity(verdicts.values()),
-        description=_joined(lines) or _passed(window.sentence_of(comparison), len(judged)),
+        severity=severity(each.verdict for each in judged.values()),
+        description=description,
         metadata={
-            VERDICTS: _verdicts(verdicts),
-            "feature_platform/window": str(window.window),
-            **_numbers(comparison),
-            **_picture(comparison),
-            **_report(partition, pages),
+            VERDICTS: dg.JsonMetadataValue(
+                {
+                    each: {"passed": one.verdict == "ok", "verdict": one.verdict}
+                    for each, one in judged.items()
+                }
+            ),
+            "feature_platform/window": str(worst.window.window),
+            **numbers(worst),
+            **page,
         },
     )
 
 
-def _numbers(comparison: "Comparison") -> dict[str, Any]:
-    """Numbers of one check; the UI draws each over the runs."""
+def _summary(judged: _Judged) -> dict[str, Any]:
+    window = judged.window
+    version = f", version {window.reference_version}" if window.reference_version else ""
+    distance = max((each.severity for each in judged.comparisons), default=math.nan)
+    return {
+        "feature_platform/reference": f"{window.reference}{version}",
+        **_counts(window),
+        **finite({"feature_platform/worst_distance": distance}),
+    }
+
+
+def _numbers(judged: _Judged) -> dict[str, Any]:
+    """Numbers of one feature; the UI draws each over the runs."""
     from feature_platform.statistics.drift_statistics import STATISTICS
 
+    [comparison] = judged.comparisons
     numbers: dict[str, float] = {"feature_platform/distance": comparison.severity}
     for each in comparison.measures:
         if each.statistic in STATISTICS and STATISTICS[each.statistic].in_checks:
@@ -163,49 +168,12 @@ def _numbers(comparison: "Comparison") -> dict[str, Any]:
                 "feature_platform/threshold": worst.threshold,
             }
         )
+    if comparison.bins:
+        from feature_platform.reports.pictures import overlay_data_uri
+
+        drawn = overlay_data_uri(comparison)
+        found["picture"] = dg.MetadataValue.md(f"![{comparison.feature}]({drawn})")
     return found
-
-
-def _picture(comparison: "Comparison") -> dict[str, Any]:
-    if not comparison.bins:
-        return {}
-    from feature_platform.reports.pictures import overlay_data_uri
-
-    drawn = overlay_data_uri(comparison)
-    return {"picture": dg.MetadataValue.md(f"![{comparison.feature}]({drawn})")}
-
-
-def _report(partition: str, pages: Mapping[str, Path]) -> dict[str, Any]:
-    return {REPORT: dg.MetadataValue.path(pages[partition])} if partition in pages else {}
-
-
-def _verdicts(verdicts: "Mapping[str, str]") -> dg.JsonMetadataValue:
-    return dg.JsonMetadataValue(
-        {
-            partition: {"passed": verdict == "ok", "verdict": verdict}
-            for partition, verdict in verdicts.items()
-        }
-    )
-
-
-def _worst(verdicts: "Mapping[str, str]", found: "Mapping[str, Sequence[Comparison]]") -> str:
-    """The partition with the worst verdict; of several, the one furthest from its threshold."""
-    return min(
-        verdicts,
-        key=lambda each: (
-            WORST_FIRST.index(verdicts[each]),
-            -max((comparison.severity for comparison in found[each]), default=0.0),
-        ),
-    )
-
-
-def _joined(lines: Sequence[str]) -> str:
-    more = len(lines) - _MOST_LINES
-    return "\n".join(lines[:_MOST_LINES]) + (f"\nand {more} more windows" if more > 0 else "")
-
-
-def _passed(sentence: str, windows: int) -> str:
-    return sentence if windows == 1 else f"No drift in {windows} windows. The nearest: {sentence}"
 
 
 def _counts(found: "WindowDrift") -> dict[str, Any]:

@@ -4,8 +4,7 @@ As with source checks, a verdict counts only for the content and the settings it
 window without one is judged at the gate, and the verdict is recorded.
 """
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +13,10 @@ import dagster as dg
 
 from feature_platform.core.windows import Window
 from feature_platform.drift.drift_settings import DriftSettings
-from feature_platform.errors import GateError
 from feature_platform.orchestration.checks.drift_checks import drift_check_results
+from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.checks.report_checks import report_check_specs
-from feature_platform.orchestration.graph.content_hashes import hashed_columns
+from feature_platform.orchestration.graph.content_hashes import source_digests
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.recorded_verdicts import record_results
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
@@ -36,13 +35,7 @@ _MOST_PAGES = 31
 
 @dataclass(frozen=True)
 class DriftReport:
-    """The drift report of one view.
-
-    Attributes:
-        data: Its record, from `FeastGraph.drifts`.
-        translator: Gives keys.
-        settings: The project's drift settings.
-    """
+    """The drift report of one view, by the project's drift settings."""
 
     data: DriftData
     translator: DagsterFeastTranslator
@@ -78,57 +71,32 @@ class DriftReport:
         by_window = {each.window: each for each in found}
         return {key: by_window[window] for key, window in windows.items()}
 
-    def require(
-        self,
-        instance: dg.DagsterInstance,
-        store: "FeatureStore",
-        windows: Mapping[str, Window],
-        *,
-        allow_failed: bool,
-        log: logging.Logger,
-    ) -> None:
+    def require(self, run: GateRun, windows: Mapping[str, Window]) -> None:
         """Raise if a window has drifted. One that cannot be judged is served, with a warning.
 
         Raises:
             GateError: A window has drifted; names view, window, feature, and the numbers.
         """
-        found = self._known(store, windows)
+        found = self._known(run.store, windows)
         if len(found) < len(windows):
-            log.info("drift of '%s' has no verdict on these rows: judging", self.data.name)
-            found = self.judge_windows(store, windows)
-            self.record(instance, found)
+            run.log.info("drift of '%s' has no verdict on these rows: judging", self.data.name)
+            found = self.judge_windows(run.store, windows)
+            self.record(run.instance, found)
         for each in found.values():
             if each.verdict == "insufficient":
-                log.warning("drift of window %s: %s", each.window, each.sentence)
-        drifted = [each for each in found.values() if each.blocks]
-        if drifted:
-            self._refuse(drifted, allow_failed=allow_failed, log=log)
+                run.log.warning("drift of window %s: %s", each.window, each.sentence)
+        self._refuse_drifted(run, found.values())
 
-    def require_online(
-        self,
-        store: "FeatureStore",
-        spans: Sequence[Window],
-        *,
-        allow_failed: bool,
-        log: logging.Logger,
-    ) -> None:
-        """As `require`, for windows that are online and about to be written again.
+    def require_online(self, run: GateRun, spans: Sequence[Window]) -> None:
+        """As `require`, for windows that are online and about to be written again."""
+        self._refuse_drifted(run, self._online(run.store, spans))
 
-        Raises:
-            GateError: The source's rows of a window have drifted.
-        """
-        drifted = [each for each in self._online(store, spans) if each.blocks]
-        if drifted:
-            self._refuse(drifted, allow_failed=allow_failed, log=log)
-
-    def servable(
-        self, store: "FeatureStore", spans: Sequence[Window], *, log: logging.Logger
-    ) -> list[Window]:
+    def servable(self, run: GateRun, spans: Sequence[Window]) -> list[Window]:
         """The parts of `spans`, all online, whose rows in the source have not drifted."""
         found: list[Window] = []
-        for each in self._online(store, spans):
+        for each in self._online(run.store, spans):
             if each.blocks:
-                log.warning("window %s is not used as a fallback: %s", each.window, each.blocks)
+                run.log.warning("window %s is not used as a fallback: %s", each.window, each.blocks)
             else:
                 found.append(each.window)
         return [part for span in spans for each in found if (part := span.intersection(each))]
@@ -175,11 +143,8 @@ class DriftReport:
         return pages
 
     def _hashes(self, store: "FeatureStore", windows: Mapping[str, Window]) -> dict[Window, str]:
-        from feature_platform.sources.window_digests import window_digests
-
-        source = self.data.source
-        digests = window_digests(store, source.obj, list(windows.values()), hashed_columns(source))
-        return {each.window: each.content_hash for each in digests}
+        digests = source_digests(store, self.data.source, list(windows.values()))
+        return {window: digest.content_hash for window, digest in digests.items()}
 
     def _known(
         self, store: "FeatureStore", windows: Mapping[str, Window]
@@ -200,19 +165,13 @@ class DriftReport:
         results = self.results(found, self.write_pages(instance, found))
         record_results(instance, self.key, results, blocking={DRIFT.name})
 
-    def _refuse(
-        self, drifted: "list[WindowDrift]", *, allow_failed: bool, log: logging.Logger
-    ) -> None:
-        first = drifted[0]
-        others = f" and {len(drifted) - 1} more windows" if len(drifted) > 1 else ""
-        problem = f"window {first.window} has drifted{others}: {first.blocks}"
-        subject = f"feature view '{self.data.name}'"
-        if allow_failed:
-            log.warning("%s: %s; served, since failed checks are allowed", subject, problem)
-            return
-        raise GateError(
-            subject,
-            problem,
-            "fix the source and rerun; if the change is intended, materialize with "
-            "--allow-failed-checks (in the UI: config allow_failed_checks: true)",
-        )
+    def _refuse_drifted(self, run: GateRun, found: "Iterable[WindowDrift]") -> None:
+        drifted = [each for each in found if each.blocks]
+        if drifted:
+            first = drifted[0]
+            others = f" and {len(drifted) - 1} more windows" if len(drifted) > 1 else ""
+            run.refuse(
+                self.data.name,
+                f"window {first.window} has drifted{others}: {first.blocks}",
+                "fix the source and rerun; if the change is intended,",
+            )

@@ -3,7 +3,7 @@
 Dagster's freshness policy looks at the last materialization, which may be a backfill of last year.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,6 @@ class Freshness:
     """How fresh a view is.
 
     Attributes:
-        view: Its name.
         newest: Event time of the newest row it serves; None if it serves none.
         promise: Maximum age of that row.
         due: Whether a window should have been materialized by now.
@@ -49,7 +48,6 @@ class Freshness:
         note: A restriction on `newest`, such as "at best"; may be empty.
     """
 
-    view: str
     newest: datetime | None
     promise: timedelta
     due: bool
@@ -144,7 +142,6 @@ def freshness(
             newest = None
         due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
         found.views[name] = Freshness(
-            name,
             newest,
             promise(view.settings),
             due=bool(due),
@@ -152,18 +149,6 @@ def freshness(
             now=now,
             note=note,
         )
-    return found
-
-
-def freshness_specs(
-    views: Mapping[str, FeatureViewData], translator: DagsterFeastTranslator
-) -> list[dg.AssetCheckSpec]:
-    """The specs of both checks of each view."""
-    found = []
-    for view in views.values():
-        key, age = translator.key_of(view), _hours(promise(view.settings))
-        fresh = f"The newest row served is no older than {age}, by event time."
-        found += [FRESH.spec(key, description=fresh), TTL.spec(key)]
     return found
 
 
@@ -223,10 +208,15 @@ def build_freshness_checks(
     grace, lookback = settings.grace, settings.lookback
     by_key = {translator.key_of(view): view for view in views.values()}
     project = graph.project
+    specs = []
+    for key, view in by_key.items():
+        age = _hours(promise(view.settings))
+        fresh = f"The newest row served is no older than {age}, by event time."
+        specs += [FRESH.spec(key, description=fresh), TTL.spec(key)]
 
     @dg.multi_asset_check(
         name=f"{op_name(dg.AssetKey(project.name))}__freshness",
-        specs=freshness_specs(views, translator),
+        specs=specs,
         can_subset=True,
         description="Event times of the newest rows served, and TTLs.",
     )
@@ -235,14 +225,9 @@ def build_freshness_checks(
         names = {by_key[each.asset_key].name for each in selected}
         everything = AutomationSettings(scans_a_tick=len(names) + 1, grace=grace, lookback=lookback)
         with one_line_failures():
+            store, now = project.store(), datetime.now(UTC)
             look = SensorContext(
-                graph,
-                translator,
-                context.instance,
-                project.store(),
-                everything,
-                Memory(),
-                datetime.now(UTC),
+                graph, translator, context.instance, store, everything, Memory(), now
             )
             found = freshness(look, names=sorted(names))
         for each in sorted(selected, key=lambda key: (key.asset_key.path, key.name)):

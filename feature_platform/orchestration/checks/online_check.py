@@ -75,14 +75,7 @@ def compared_windows(
 def online_evaluation(
     found: "OnlineComparison", key: dg.AssetKey, seed: int, *, before: str = ""
 ) -> dg.AssetCheckEvaluation:
-    """The verdict of a comparison.
-
-    Args:
-        found: The comparison.
-        key: The view's asset.
-        seed: The seed of the sample of keys.
-        before: Text to put first in the description.
-    """
+    """The verdict of a comparison of keys sampled with `seed`; `before` begins the description."""
     if not found.mismatches:
         description = f"{found.keys_compared} of {found.keys_total} keys compared, all equal"
     else:

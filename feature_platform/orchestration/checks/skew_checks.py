@@ -25,14 +25,7 @@ if TYPE_CHECKING:
 def skew_check_results(
     found: "ServiceSkew", data: SkewData, key: dg.AssetKey, page: Path
 ) -> Iterator[dg.AssetCheckResult]:
-    """One result per check; a feature that was not compared fails.
-
-    Args:
-        found: The comparison.
-        data: The service's skew report.
-        key: Its asset.
-        page: The HTML report.
-    """
+    """One result per check; a feature that was not compared fails."""
     by_name: dict[str, list[FeatureSkew]] = {}
     for each in found.features:
         by_name.setdefault(each.name, []).append(each)

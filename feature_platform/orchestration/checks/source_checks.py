@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -14,7 +15,7 @@ from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
 from feature_platform.orchestration.checks.source_results import WindowVerdict, source_check_results
 from feature_platform.orchestration.graph.content_hashes import ROW_COUNT as PARTITION_ROWS
-from feature_platform.orchestration.graph.content_hashes import hashed_columns
+from feature_platform.orchestration.graph.content_hashes import source_digests
 from feature_platform.orchestration.graph.partitions import run_windows
 from feature_platform.orchestration.graph.recorded_verdicts import (
     newest_by_partition,
@@ -66,39 +67,32 @@ class SourceChecks:
         return read_min_rows(self.name, self.data.obj.tags or {})
 
     @cached_property
+    def suite_file(self) -> Path | None:
+        """The repo's own expectations; None without any."""
+        return self.data.project.suite_file(self.name)
+
+    @cached_property
     def specs(self) -> list[dg.AssetCheckSpec]:
         """Specs of the checks; ``suite`` only if the repo has one."""
-        has_suite = self.data.project.suite_file(self.name) is not None
-        few = (
+        by_tag = (
             f"The window has at least {self.min_rows} rows, as the source's tag says; far more "
             "than those of the same weekday and hour before it only warn."
         )
+        special = {ROW_COUNT: by_tag} if self.min_rows is not None else {}
         return [
-            each.spec(
-                self.key, description=few if each is ROW_COUNT and self.min_rows is not None else ""
-            )
+            each.spec(self.key, description=special.get(each, ""))
             for each in SOURCE_CHECKS
-            if each is not SUITE or has_suite
+            if each is not SUITE or self.suite_file
         ]
 
     @cached_property
     def rules(self) -> str:
         """A hash of schema, suite and settings: verdicts by other rules do not count."""
-        suite_file = self.data.project.suite_file(self.name)
-        suite = suite_file.read_bytes() if suite_file else b""
+        suite = self.suite_file.read_bytes() if self.suite_file else b""
         rules = repr(self._schema()).encode() + b"\0" + suite
         if self.min_rows is not None:  # without the tag, the hash is what it was before tags
             rules += f"\0min_rows {self.min_rows}".encode()
         return hashlib.sha256(rules).hexdigest()[:16]
-
-    def digests(
-        self, store: "FeatureStore", windows: Sequence[Window]
-    ) -> "Mapping[Window, WindowDigest]":
-        """Row count and content hash of each window in the source now."""
-        from feature_platform.sources.window_digests import window_digests
-
-        digests = window_digests(store, self.data.obj, windows, hashed_columns(self.data))
-        return {digest.window: digest for digest in digests}
 
     def run(
         self,
@@ -112,25 +106,23 @@ class SourceChecks:
         from feature_platform.orchestration.validation.suites import load_suite
         from feature_platform.sources.window_digests import read_window_table
 
-        suite_file = self.data.project.suite_file(self.name)
-        schema = self._schema()
-        suite = load_suite(suite_file, schema) if suite_file else ()
+        suite = load_suite(self.suite_file) if self.suite_file else ()
         counts = self._recorded_counts(instance, windows)
         counts |= {window: digest.rows for window, digest in digests.items()}
         now = datetime.now(UTC)
         untimed = self._untimed(store) if windows else None
         newest = list(windows)[-1:]
-        with SourceValidator(schema, suite, min_rows=self.min_rows) as validator:
-            for key, window in windows.items():
-                outcomes = validator.validate(
-                    read_window_table(store, self.data.obj, window),
-                    window,
-                    now=now,
-                    row_counts=counts,
-                    # They belong to no window: counted once per run.
-                    untimed=untimed if [key] == newest else None,
-                )
-                yield WindowVerdict(key, window, digests[window].content_hash, self.rules, outcomes)
+        validator = SourceValidator(self._schema(), suite, min_rows=self.min_rows)
+        for key, window in windows.items():
+            outcomes = validator.validate(
+                read_window_table(store, self.data.obj, window),
+                window,
+                now=now,
+                row_counts=counts,
+                # They belong to no window: reported once per run.
+                untimed=untimed if [key] == newest else None,
+            )
+            yield WindowVerdict(key, window, digests[window].content_hash, self.rules, outcomes)
 
     def _untimed(self, store: "FeatureStore") -> int | None:
         """Rows without an event time; None if the source cannot be asked."""
@@ -153,11 +145,7 @@ class SourceChecks:
     def recorded(
         self, instance: dg.DagsterInstance, contents: Mapping[str, str]
     ) -> dict[str, str | None]:
-        """The recorded verdicts on each partition's content, by the rules that hold now.
-
-        Args:
-            instance: Where checks are recorded.
-            contents: Partition key to content hash.
+        """The recorded verdicts on the content hash of each partition, by the rules that hold now.
 
         Returns:
             By partition: why it failed, empty if it passed every check, None if a check has no
@@ -233,7 +221,7 @@ def build_source_checks(checks: SourceChecks) -> dg.AssetChecksDefinition:
         windows = run_windows(context.run.tags, checks.partitions)
         with one_line_failures():
             store = checks.data.project.store()
-            digests = checks.digests(store, list(windows.values()))
+            digests = source_digests(store, checks.data, list(windows.values()))
             verdicts = list(checks.run(context.instance, store, windows, digests))
         yield from source_check_results(checks.specs, verdicts)
 

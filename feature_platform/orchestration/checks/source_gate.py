@@ -5,16 +5,15 @@ the verdict on each window it is about to write. A verdict counts only for the c
 for (the window's hash). If there is none, the checks are run, and their results recorded.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
 from feature_platform.core.windows import Window, missing
 from feature_platform.errors import GateError
+from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.checks.source_checks import SourceChecks
+from feature_platform.orchestration.graph.content_hashes import source_digests
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.registry.windows_on_record import load_view
 from feature_platform.repo.project import sources_of
@@ -28,54 +27,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceGate:
-    """Decides which windows of a source may be served.
-
-    Attributes:
-        view: The feature view that reads the source.
-        checks: The checks of its source.
-    """
+    """Decides which windows of a source may be served by a feature view that reads it."""
 
     view: str
     checks: SourceChecks
 
-    def require(
-        self,
-        instance: dg.DagsterInstance,
-        store: "FeatureStore",
-        span: Window,
-        *,
-        allow_failed: bool,
-        log: logging.Logger,
-    ) -> "list[WindowDigest]":
-        """Raise unless every source window inside `span` has passed.
-
-        Returns:
-            Digests of the windows, oldest first.
+    def require(self, run: GateRun, span: Window) -> "list[WindowDigest]":
+        """The digests of the source windows inside `span`, which must have passed.
 
         Raises:
             GateError: A window failed a check; names view, window, check, and what was observed.
         """
-        self._require_same_source(store)
+        self._require_same_source(run.store)
         windows = partitions_within(self.checks.partitions, span)
         if unchecked := missing([span], windows.values()):
             first = self.checks.partitions.start.date().isoformat()
             why = f"to be checked (it lies before the first partition, {first})"
-            self._refuse([(unchecked[0], why)], allow_failed=allow_failed, log=log)
-        digests = self.checks.digests(store, list(windows.values()))
-        said = self._verdicts(instance, store, windows, digests, log)
-        failed = [(windows[key], sentence) for key, sentence in said.items() if sentence]
-        if failed:
-            self._refuse(failed, allow_failed=allow_failed, log=log)
+            self._refuse(run, [f"{unchecked[0]} failed {why}"])
+        digests = source_digests(run.store, self.checks.data, list(windows.values()))
+        reasons = self._failures(run, windows, digests)
+        if reasons:
+            self._refuse(run, [f"{windows[key]} failed {why}" for key, why in reasons.items()])
         return [digests[window] for window in windows.values()]
 
-    def servable(
-        self,
-        instance: dg.DagsterInstance,
-        store: "FeatureStore",
-        spans: Sequence[Window],
-        *,
-        log: logging.Logger,
-    ) -> list[Window]:
+    def servable(self, run: GateRun, spans: Sequence[Window]) -> list[Window]:
         """The parts of `spans` whose rows in the source pass now.
 
         A key whose newest row vanishes falls back on an earlier window, which may have changed
@@ -84,38 +59,31 @@ class SourceGate:
         passed: list[Window] = []
         for span in spans:
             windows = partitions_within(self.checks.partitions, span)
-            digests = self.checks.digests(store, list(windows.values()))
-            for key, sentence in self._verdicts(instance, store, windows, digests, log).items():
-                if not sentence:
-                    passed.append(windows[key])
-                else:
-                    log.warning("window %s is not used as a fallback: %s", windows[key], sentence)
+            digests = source_digests(run.store, self.checks.data, list(windows.values()))
+            reasons = self._failures(run, windows, digests)
+            for key, why in reasons.items():
+                run.log.warning("window %s is not used as a fallback: %s", windows[key], why)
+            passed += [window for key, window in windows.items() if key not in reasons]
         return [part for span in spans for window in passed if (part := span.intersection(window))]
 
-    def _verdicts(
+    def _failures(
         self,
-        instance: dg.DagsterInstance,
-        store: "FeatureStore",
+        run: GateRun,
         windows: Mapping[str, Window],
         digests: "Mapping[Window, WindowDigest]",
-        log: logging.Logger,
     ) -> dict[str, str]:
-        """For each partition why it failed; empty if it passed."""
-        said = self.checks.recorded(
-            instance, {key: digests[window].content_hash for key, window in windows.items()}
+        """Why partitions failed; checks those whose content has no verdict."""
+        reasons = self.checks.recorded(
+            run.instance, {key: digests[window].content_hash for key, window in windows.items()}
         )
-        unknown = {key: window for key, window in windows.items() if said[key] is None}
+        unknown = {key: window for key, window in windows.items() if reasons[key] is None}
         if unknown:
-            log.info("%d windows of '%s' have no verdict: checking", len(unknown), self.checks.name)
-            verdicts = list(self.checks.run(instance, store, unknown, digests))
-            self.checks.record(instance, verdicts)
-            for verdict in verdicts:
-                said[verdict.partition] = "; ".join(
-                    f"check '{outcome.name}' ({outcome.sentence})"
-                    for outcome in verdict.outcomes
-                    if outcome.blocks
-                )
-        return {key: sentence or "" for key, sentence in said.items()}
+            name = self.checks.name
+            run.log.info("%d windows of '%s' have no verdict: checking", len(unknown), name)
+            verdicts = list(self.checks.run(run.instance, run.store, unknown, digests))
+            self.checks.record(run.instance, verdicts)
+            reasons |= {verdict.partition: verdict.blocks for verdict in verdicts}
+        return {key: why for key, why in reasons.items() if why}
 
     def _require_same_source(self, store: "FeatureStore") -> None:
         """Checks read the repo's source, the write reads the registry's: they must be one table."""
@@ -129,23 +97,10 @@ class SourceGate:
                 "materialize the registry asset (feast apply), then rerun",
             )
 
-    def _refuse(
-        self, failed: Sequence[tuple[Window, str]], *, allow_failed: bool, log: logging.Logger
-    ) -> None:
-        window, sentence = failed[0]
+    def _refuse(self, run: GateRun, failed: Sequence[str]) -> None:
         others = f" and {len(failed) - 1} more windows" if len(failed) > 1 else ""
-        problem = f"window {window} failed {sentence}{others}"
-        if allow_failed:
-            log.warning(
-                "feature view '%s': %s; served, since failed checks are allowed", self.view, problem
-            )
-            return
-        raise GateError(
-            f"feature view '{self.view}'",
-            problem,
-            f"fix source '{self.checks.name}' and rerun, or materialize with "
-            "--allow-failed-checks (in the UI: config allow_failed_checks: true)",
-        )
+        problem = f"window {failed[0]}{others}"
+        run.refuse(self.view, problem, f"fix source '{self.checks.name}' and rerun, or")
 
 
 def _reads(source: Any) -> tuple[object, ...]:

@@ -23,11 +23,8 @@ class WindowVerdict:
     """The verdicts of all checks on one partition.
 
     Attributes:
-        partition: The partition key.
-        window: Its window.
         content_hash: Of the content that was checked.
         rules: Hash of the schema, suite and settings it was checked against.
-        outcomes: One per check.
     """
 
     partition: str
@@ -35,6 +32,11 @@ class WindowVerdict:
     content_hash: str
     rules: str
     outcomes: "tuple[CheckOutcome, ...]"
+
+    @property
+    def blocks(self) -> str:
+        """Why the partition must not be served; empty if it may."""
+        return "; ".join(filter(None, map(_blocks, self.outcomes)))
 
 
 def source_check_results(
@@ -58,6 +60,10 @@ def source_check_results(
             description=_describe(per_window, failed),
             metadata=_metadata(per_window),
         )
+
+
+def _blocks(outcome: "CheckOutcome") -> str:
+    return f"check '{outcome.name}' ({outcome.sentence})" if outcome.blocks else ""
 
 
 def _describe(
@@ -89,9 +95,7 @@ def _metadata(per_window: "Sequence[tuple[WindowVerdict, CheckOutcome]]") -> dic
                     "content_hash": verdict.content_hash,
                     "rules": verdict.rules,
                     "passed": outcome.passed,
-                    "blocks": f"check '{outcome.name}' ({outcome.sentence})"
-                    if outcome.blocks
-                    else "",
+                    "blocks": _blocks(outcome),
                 }
                 for verdict, outcome in per_window
             }

@@ -33,9 +33,6 @@ class BuiltSet:
     """One snapshot, with what its checks look at.
 
     Attributes:
-        made: The snapshot.
-        entity_rows: Number of entity rows.
-        probed: Results of the leak probe, one per view.
         label_nulls: Rows without a label; None if the set has no label.
         label_values: Distinct labels, counted up to two; None if the set has no label.
         nulls_before: Null rate of each feature in the previous version; empty for a first one.
@@ -56,15 +53,7 @@ def judge(
     entity_rows: int,
     label: str | None,
 ) -> BuiltSet:
-    """Collect what the checks of a snapshot look at.
-
-    Args:
-        made: The snapshot.
-        table: Its rows.
-        probed: Results of the leak probe.
-        entity_rows: Number of entity rows.
-        label: The column of the label; None if there is none.
-    """
+    """Collect what the checks of a snapshot look at; `table` has its rows."""
     import pyarrow.compute as pc
 
     nulls = values = None
@@ -218,14 +207,7 @@ def _rows(built: Sequence[BuiltSet]) -> int:
 
 @dataclass(frozen=True)
 class _Check:
-    """What one check looks at.
-
-    Attributes:
-        declaration: The check.
-        troubles: What is wrong with a snapshot.
-        well: The description if nothing is.
-        metadata: Of its result.
-    """
+    """A check: what is wrong with a snapshot, the description if nothing is, and its metadata."""
 
     declaration: CheckDeclaration
     troubles: Callable[[BuiltSet], list[str]]

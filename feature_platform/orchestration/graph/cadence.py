@@ -1,4 +1,4 @@
-"""How often the windows of a view come, and how old what it serves may therefore be."""
+"""A view's schedule, and the maximum age of what it serves."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,17 +17,16 @@ _FIELDS = 5
 
 
 def cron_of(settings: ViewSettings) -> str:
-    """When a view's schedule ticks, UTC."""
+    """The cron of a view's schedule, in UTC."""
     return " ".join((settings.cron or CADENCES[settings.partitions].cron).split())
 
 
 def promise(settings: ViewSettings) -> timedelta:
-    """How old what a view serves may be: its tag, else twice its cadence.
+    """Maximum age of what a view serves: its tag, else twice its cadence.
 
-    Where a cron of the view's own runs more seldom, be it at night or on Sundays alone, the longest
-    time between two of its ticks and the length of a partition. Dagster's freshness policy and the
-    check ``fresh_by_event_time`` say the same, since both ask here; the one means the last
-    materialization, the other the newest row.
+    If its own cron ticks less often, such as on Sundays, the longest time between two ticks plus
+    the length of a partition. Dagster's freshness policy applies it to the last materialization,
+    the check of freshness by event time to the newest row.
     """
     if settings.freshness:
         return settings.freshness
@@ -35,11 +34,7 @@ def promise(settings: ViewSettings) -> timedelta:
 
 
 def require_cron(view: str, settings: ViewSettings) -> None:
-    """Raise if the view's cron is none.
-
-    Raises:
-        RepoError: Names view, value and remedy.
-    """
+    """Raise a RepoError if the cron expression is invalid."""
     cron = cron_of(settings)
     if not is_valid_cron_schedule(cron):
         raise RepoError(
@@ -51,9 +46,9 @@ def require_cron(view: str, settings: ViewSettings) -> None:
 
 @lru_cache(maxsize=256)
 def _longest_wait(cron: str) -> timedelta:
-    """The longest time between two ticks, which fall on the same times of each day that has any."""
+    """The longest time between two ticks; each day with ticks has them at the same times."""
     fields = cron.split()
-    if len(fields) != _FIELDS:  # @daily and its like: as long between any two ticks, nearly
+    if len(fields) != _FIELDS:  # @daily and the like: at nearly equal distances
         return max(_waits(_ticks(cron, 60)))
     first = next(_ticks(cron))
     of_a_day = list(takewhile(lambda tick: tick.date() == first.date(), _ticks(cron)))

@@ -85,11 +85,11 @@ class FeastGraph:
     @cached_property
     def sources(self) -> Mapping[str, SourceData]:
         """Batch sources that views read, each once however many views share it."""
-        readers: dict[str, list[FeatureView]] = {}
-        for view in self.project.views.values():
-            if source := source_of(view):
-                readers.setdefault(source.name, []).append(view)
-        return {name: self._source(views) for name, views in sorted(readers.items())}
+        readers = {
+            name: [view for view in views if source_of(view)]
+            for name, views in sorted(self._readers.items())
+        }
+        return {name: self._source(views) for name, views in readers.items() if views}
 
     @cached_property
     def _readers(self) -> "Mapping[str, Sequence[FeatureView]]":
@@ -112,11 +112,7 @@ class FeastGraph:
     @cached_property
     def raw_tables(self) -> Mapping[str, FeastTranslatorData]:
         """Tables that the repo's SQL reads."""
-        found = {
-            upstream.name: upstream
-            for source in self.sources.values()
-            for upstream in source.upstream
-        }
+        found = {each.name: each for source in self.sources.values() for each in source.upstream}
         return dict(sorted(found.items()))
 
     @cached_property
@@ -178,19 +174,17 @@ class FeastGraph:
         """
         found: dict[str, AnyDriftData] = {}
         for name, view in self.views.items():
-            if isinstance(view, RefusedViewData):
-                if not view.refusal.endswith(NO_TIME) or view.settings.drift == "off":
-                    continue
-                # Its table does not exist yet: the report is shown, and cannot be made either.
-                refusal = NO_DRIFT if why_transformed(view.obj) else view.refusal
-                found[name] = _refused_drift(view, refusal)
-            elif view.settings.drift == "off":
+            refusal = view.refusal if isinstance(view, RefusedViewData) else ""
+            # A view whose table does not exist yet has a report, which cannot be made either.
+            if view.settings.drift == "off" or (refusal and not refusal.endswith(NO_TIME)):
                 continue
-            elif why_transformed(view.obj):
-                found[name] = _refused_drift(view, NO_DRIFT)
-            else:
-                before = next((each for each in view.upstream if isinstance(each, DriftData)), None)
-                found[name] = before or _drift(view, view)
+            if why_transformed(view.obj):
+                refusal = NO_DRIFT
+            if isinstance(view, RefusedViewData) or refusal:
+                found[name] = _refused_drift(view, refusal)
+                continue
+            before = next((each for each in view.upstream if isinstance(each, DriftData)), None)
+            found[name] = before or _drift(view, view)
         return found
 
     def training_set(self, service: str, cadence: Cadence | None) -> TrainingSetData:
@@ -206,15 +200,8 @@ class FeastGraph:
                 f"project '{self.project.name}' has no feature service of that name",
                 f"choose one of: {', '.join(sorted(self.services)) or '(the repo has none)'}",
             )
-        return TrainingSetData(
-            name=known.name,
-            project=self.project,
-            obj=known.obj,
-            upstream=known.upstream,
-            columns=known.columns,
-            lineage=known.lineage,
-            partitions=self._partitions(cadence) if cadence else None,
-        )
+        partitions = self._partitions(cadence) if cadence else None
+        return TrainingSetData(**vars(known), partitions=partitions)
 
     def settings(self, view: str) -> ViewSettings:
         """The settings of a feature view."""

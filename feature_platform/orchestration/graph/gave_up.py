@@ -1,4 +1,4 @@
-"""How automation says that it has stopped trying, so that somebody hears of it."""
+"""The observation that automation has given up on partitions of an asset."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,10 @@ PARTITIONS = "feature_platform/partitions"
 def report_gave_up(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Sequence[str], reason: str
 ) -> None:
-    """Put on record that nothing more is tried for these partitions of an asset.
+    """Record that automation no longer tries these partitions; empty if the asset has none.
 
-    It becomes an alert, which is over once each of them has been materialized.
-
-    Args:
-        instance: Where it is recorded, as an observation of the asset.
-        asset: The asset.
-        partitions: Its partitions; empty where it has none.
-        reason: What was tried, and what went wrong last, as a sentence.
+    It becomes an alert, which is resolved once each of them has been materialized. `reason` is a
+    sentence: what was tried, and the last error.
     """
     instance.report_runless_asset_event(
         dg.AssetObservation(

@@ -1,4 +1,4 @@
-"""Partitions of time, and the windows of a run."""
+"""Partitions and their windows of event time."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -60,7 +60,7 @@ def run_windows(
 def partitions_within(
     partitions: dg.TimeWindowPartitionsDefinition, window: Window
 ) -> dict[str, Window]:
-    """The partitions that have moments in `window`, oldest first; none before the first one."""
+    """The partitions that overlap `window`, oldest first."""
     moments = (window.start, window.end - timedelta(microseconds=1))
     first, last = (
         window_of(partitions, partitions.get_partition_key_for_timestamp(moment.timestamp()))

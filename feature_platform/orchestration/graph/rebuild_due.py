@@ -1,4 +1,4 @@
-"""Events that say a view has to be rebuilt, or has been."""
+"""Observations that a view must be rebuilt online, or has been."""
 
 import dagster as dg
 
@@ -8,11 +8,11 @@ REBUILD_DUE = "feature_platform/rebuild_due"
 
 
 def rebuild_due_observation(view: dg.AssetKey, window: Window) -> dg.AssetObservation:
-    """Says that keys may have vanished which cannot be named, by the online store mostly."""
+    """Keys may have vanished from the source that the online store cannot list."""
     return dg.AssetObservation(
         asset_key=view,
-        description=f"window {window} was online before and was put online again; which keys have "
-        "left it since cannot be told here, so that they may still be served",
+        description=f"window {window} was put online again; keys that have left it since can't be "
+        "detected here, and may still be served",
         metadata={REBUILD_DUE: True},
     )
 
@@ -21,7 +21,7 @@ REBUILT = "feature_platform/rebuilt"
 
 
 def report_rebuilt(instance: dg.DagsterInstance, view: dg.AssetKey, keys_written: int) -> None:
-    """Put on record that a view's online store was rebuilt; no rebuild is due any more."""
+    """Record that a view was rebuilt online: no rebuild is due any more."""
     instance.report_runless_asset_event(
         dg.AssetObservation(
             asset_key=view,

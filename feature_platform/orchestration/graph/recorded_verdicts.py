@@ -17,14 +17,7 @@ def record_results(
     *,
     blocking: Collection[str],
 ) -> None:
-    """Record check results as if a check step had made them.
-
-    Args:
-        instance: Where they are recorded.
-        key: The asset they are about.
-        results: One per check, with the check's name.
-        blocking: Names of the checks that are blocking.
-    """
+    """Record check results as if a check step had made them."""
     for result in results:
         instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(
@@ -97,13 +90,7 @@ def refused_partitions(
     specs: Iterable[dg.AssetCheckSpec],
     partitions: Collection[str],
 ) -> set[str]:
-    """The partitions that failed a blocking check when they were last checked.
-
-    Args:
-        instance: Where checks are recorded.
-        specs: The checks; those that are not blocking are ignored.
-        partitions: Partition keys.
-    """
+    """The partitions that failed one of the blocking checks when they were last checked."""
     found: set[str] = set()
     for spec in specs:
         seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""What is tried again, and what is not: the network may recover, a failed check will not."""
+"""Retries of failed steps, unless the error is permanent."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ RETRIES = dg.RetryPolicy(max_retries=3, delay=300)
 
 @contextmanager
 def one_line_failures() -> Iterator[None]:
-    """Show an error of ours as its own sentence in the run, retried only where that can help."""
+    """Show an error of ours as one line in the run; retry only transient ones."""
     try:
         yield
     except FeaturePlatformError as error:

@@ -26,12 +26,7 @@ _Views = Mapping[str, FeastObjectData]
 
 
 def on_demand_data(view: Any, project: FeastProject, views: _Views) -> OnDemandViewData:
-    """The record of an on-demand view.
-
-    Args:
-        view: Feast's object.
-        project: The repo.
-        views: The repo's feature views by name.
+    """The record of an on-demand view; `views` are the repo's feature views by name.
 
     Raises:
         RepoError: It reads a view that the repo lacks.
@@ -58,12 +53,7 @@ def on_demand_data(view: Any, project: FeastProject, views: _Views) -> OnDemandV
 def service_data(
     service: "FeatureService", project: FeastProject, views: _Views
 ) -> FeatureServiceData:
-    """The record of a feature service.
-
-    Args:
-        service: Feast's object.
-        project: The repo.
-        views: The repo's feature views by name, including on-demand ones.
+    """The record of a feature service; `views` include on-demand views.
 
     Raises:
         RepoError: It asks for a view that the repo lacks.
@@ -89,7 +79,7 @@ def service_data(
 
 
 def skew_data(service: "FeatureService", project: FeastProject, views: _Views) -> SkewData:
-    """The record of a feature service's skew report; arguments and errors as `service_data`."""
+    """The record of a feature service's skew report."""
     lineage: dict[str, list[tuple[FeastObjectData, str]]] = {}
     read: dict[str, FeastObjectData] = {}
     refusals: list[str | None] = []

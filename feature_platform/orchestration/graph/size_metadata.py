@@ -1,4 +1,4 @@
-"""How much a view holds online, as metadata of a run."""
+"""The size of a view online, as metadata of a run."""
 
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,7 @@ STORE_KEYS, STORE_BYTES = "feature_platform/store_keys", "feature_platform/store
 
 
 def size_metadata(found: "OnlineSize", view: str) -> dict[str, int]:
-    """What a run records of what is online after it.
-
-    Of the view where the store keeps views apart, else of the whole store.
-    """
+    """Keys and bytes of the view; of the whole store if it does not keep views apart."""
     if view in found.keys:
         return {ONLINE_KEYS: found.keys[view], ONLINE_BYTES: found.sizes[view]}
     return {STORE_KEYS: found.keys[WHOLE_STORE], STORE_BYTES: found.sizes[WHOLE_STORE]}

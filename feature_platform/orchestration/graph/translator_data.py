@@ -73,12 +73,7 @@ class FeastObjectData(FeastTranslatorData):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceData(FeastObjectData):
-    """A batch source.
-
-    Attributes:
-        partitions: As short as those of any view on it.
-        refusal: Why it cannot be read; None if it can.
-    """
+    """A batch source; `refusal` is why it cannot be read, None if it can."""
 
     kind: ClassVar[ObjectKind] = "source"
     partitions: dg.TimeWindowPartitionsDefinition
@@ -87,12 +82,7 @@ class SourceData(FeastObjectData):
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureViewData(FeastObjectData):
-    """A feature view that can be materialized.
-
-    Attributes:
-        settings: Its ``dagster/...`` tags.
-        partitions: Its partitions.
-    """
+    """A feature view that can be materialized; `settings` are its ``dagster/...`` tags."""
 
     kind: ClassVar[ObjectKind] = "feature_view"
     settings: ViewSettings
@@ -106,12 +96,7 @@ class FeatureViewData(FeastObjectData):
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedViewData(FeastObjectData):
-    """A feature view that cannot be materialized.
-
-    Attributes:
-        settings: Its ``dagster/...`` tags.
-        refusal: Why it cannot be materialized.
-    """
+    """A feature view that cannot be materialized; `refusal` is why."""
 
     kind: ClassVar[ObjectKind] = "feature_view"
     settings: ViewSettings
@@ -135,13 +120,7 @@ class FeatureServiceData(FeastObjectData):
 
 @dataclass(frozen=True, kw_only=True)
 class DriftData(FeastObjectData):
-    """The drift report of a feature view; `obj` is the view.
-
-    Attributes:
-        settings: Those of the view, without a freshness: a report promises none.
-        partitions: Those of the view.
-        source: The source whose windows are compared.
-    """
+    """The drift report of a feature view, which is its `obj`; `source` holds what is compared."""
 
     kind: ClassVar[ObjectKind] = "drift"
     settings: ViewSettings
@@ -156,12 +135,7 @@ class DriftData(FeastObjectData):
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedDriftData(FeastObjectData):
-    """The drift report of a feature view whose drift cannot be measured; `obj` is the view.
-
-    Attributes:
-        settings: Those of the view.
-        refusal: Why it cannot be measured.
-    """
+    """The drift report of a feature view whose drift cannot be measured; `refusal` is why."""
 
     kind: ClassVar[ObjectKind] = "drift"
     settings: ViewSettings
@@ -170,11 +144,7 @@ class RefusedDriftData(FeastObjectData):
 
 @dataclass(frozen=True, kw_only=True)
 class SkewData(FeastObjectData):
-    """The skew report of a feature service, with all views it reads; `obj` is the service.
-
-    Attributes:
-        refusal: Why no feature can be compared; None if any can.
-    """
+    """The skew report of a feature service, its `obj`; `refusal` is why nothing is comparable."""
 
     kind: ClassVar[ObjectKind] = "skew"
     refusal: str | None = None
@@ -182,11 +152,7 @@ class SkewData(FeastObjectData):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetData(FeastObjectData):
-    """The training set of a feature service; `obj` is the service.
-
-    Attributes:
-        partitions: Windows of its entity rows; None if it is made as a whole.
-    """
+    """The training set of a feature service, its `obj`; made as a whole without partitions."""
 
     kind: ClassVar[ObjectKind] = "training_set"
     partitions: dg.TimeWindowPartitionsDefinition | None = None

@@ -1,6 +1,5 @@
 """The gates that every window passes again before it is rebuilt online."""
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ import dagster as dg
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.checks.drift_gate import DriftReport
+from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.checks.source_gate import SourceGate
 from feature_platform.registry.windows_on_record import materialized_windows
 
@@ -26,7 +26,7 @@ def require_gates(
     allow_failed: bool,
 ) -> None:
     """Let every window through the gate that is to be served; run under the view's lock."""
-    log = logging.getLogger(__name__)
+    run = GateRun(instance, store, allow_failed)
     spans = [
         Window(window.start, window.end if moment is None else min(window.end, moment))
         for window in materialized_windows(store, gates[0].view)
@@ -34,6 +34,6 @@ def require_gates(
     ]
     for span in spans:
         for gate in gates:
-            gate.require(instance, store, span, allow_failed=allow_failed, log=log)
+            gate.require(run, span)
     if drift is not None and drift.blocking:
-        drift.require_online(store, spans, allow_failed=allow_failed, log=log)
+        drift.require_online(run, spans)

@@ -15,12 +15,7 @@ _MOST = 400
 
 @dataclass(frozen=True)
 class Step:
-    """What a step is about.
-
-    Attributes:
-        subject: Such as ``feature view 'x'``.
-        readers: The chosen views that depend on it.
-    """
+    """What a step is about, such as ``feature view 'x'``, and the views that depend on it."""
 
     subject: str
     readers: Sequence[str] = ()

@@ -1,9 +1,8 @@
-"""Which Arrow types carry a Feast type, and which of their values would not survive the change.
+"""Which Arrow types can hold a Feast type, and which of their values Feast would change.
 
-Feast converts a column value by value, in Python. It refuses some types, and others it bends
-without a word: a list in a scalar column becomes null, a null in a list of strings the empty
-string, an integer column with nulls the strings "1.0" and "2.0". What is accepted here keeps its
-value.
+Feast converts a column value by value, in Python. It refuses some types, and silently changes
+values of others: a list in a scalar column becomes null, a null in a list of strings the empty
+string, an integer column with nulls the strings "1.0" and "2.0".
 """
 
 import re
@@ -23,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FLOAT64_MAX = float(np.finfo(np.float64).max)
-# Beyond this, a whole number that came as a double may have been another whole number before.
+# A double beyond this may have been another whole number before it was rounded.
 _EXACT_IN_DOUBLE = 2**53
 _INTEGERS = {"Int32": (-(2**31), 2**31 - 1), "Int64": (-(2**63), 2**63 - 1)}
 _COLLECTION = re.compile(r"(Array|Set)\((.+)\)")
@@ -31,11 +30,11 @@ _COLLECTION = re.compile(r"(Array|Set)\((.+)\)")
 
 @dataclass(frozen=True)
 class FeastType:
-    """A Feast type by name.
+    """A Feast type.
 
     Attributes:
         name: As Feast writes it, such as ``Int64`` or ``Array(String)``.
-        base: ``Array``, ``Set``, ``Struct`` or the primitive's own name.
+        base: ``Array``, ``Set``, ``Struct`` or the name of the primitive.
         item: The type of an array's or set's elements.
     """
 
@@ -46,13 +45,7 @@ class FeastType:
 
 @dataclass(frozen=True)
 class Misfit:
-    """Why a column cannot be served as its Feast type.
-
-    Attributes:
-        problem: What an offending row holds.
-        expected: What it should hold.
-        rows: True where a row offends.
-    """
+    """Why a column cannot be served as its Feast type; `rows` is true where a row offends."""
 
     problem: str
     expected: str
@@ -79,21 +72,17 @@ def feast_type(name: str) -> FeastType:
 
 
 def misfit(column: pa.ChunkedArray, declared: FeastType) -> Misfit | None:
-    """What keeps a column from being served as its Feast type, or None.
+    """Why a column of a source cannot be served as its declared type; None if it can.
 
-    A column of nulls alone fits every type. Rounding a number to the precision of a float is not
-    counted as loss; a value out of range is.
-
-    Args:
-        column: A column of the source.
-        declared: What the feature view says it is.
+    A column of nulls fits every type. Rounding to the precision of a float is allowed, a value out
+    of range is not.
     """
     column = unpacked(column)
     kind = column.type
     if pt.is_null(kind) or declared.base == "Invalid":
         return None
     if not _carries(kind, declared):
-        # Every row that holds something offends; where none does, nothing is lost.
+        # Every row with a value offends.
         rows = _mask(pc.is_valid(column))
         return Misfit(f"of type {kind}", _carriers(declared), rows) if rows.any() else None
     for problem, expected, test in _value_rules(kind, declared):
@@ -104,7 +93,7 @@ def misfit(column: pa.ChunkedArray, declared: FeastType) -> Misfit | None:
 
 
 def unpacked(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column in the plain type of its values: no dictionary, no extension type."""
+    """The column without dictionary encoding or extension type."""
     kind = column.type
     if pt.is_dictionary(kind):
         return column.cast(kind.value_type)
@@ -114,12 +103,12 @@ def unpacked(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def is_instant(kind: pa.DataType) -> bool:
-    """Whether values are moments or days; what has no zone is UTC, as everywhere in Feast."""
+    """Whether values are timestamps or dates; without a zone they are UTC, as in Feast."""
     return bool(pt.is_timestamp(kind) or pt.is_date(kind))
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether values are strings, however they are laid out."""
+    """Whether values are strings, in any layout."""
     return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
 
 
@@ -129,15 +118,12 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def holds_floats(kind: pa.DataType) -> bool:
-    """Whether values are floating-point numbers or (lists of) lists of them."""
+    """Whether values are floating-point numbers, or lists of them at any depth."""
     return bool(pt.is_floating(kind) or (is_list(kind) and holds_floats(_item_type(kind))))
 
 
 def not_finite(values: pa.Array, limit: float) -> Mask:
-    """True where a row of a floating or list column holds NaN, an infinity, or more than `limit`.
-
-    Nulls are neither.
-    """
+    """True for rows of a floating or list column with NaN, an infinity, or more than `limit`."""
     if is_list(values.type):
         return _in_lists(values, lambda items: not_finite(items, limit))
     wide = values.cast(pa.float64())
@@ -145,7 +131,7 @@ def not_finite(values: pa.Array, limit: float) -> Mask:
 
 
 def by_chunk(column: pa.ChunkedArray, test: Callable[[pa.Array], Mask]) -> Mask:
-    """Apply a test of arrays to a column; one mask for all of its rows."""
+    """Apply a test of arrays to all chunks of a column."""
     parts = [test(chunk) for chunk in column.chunks]
     return np.concatenate(parts) if parts else np.zeros(0, np.bool_)
 
@@ -160,14 +146,14 @@ def _carries(kind: pa.DataType, declared: FeastType) -> bool:
         return pt.is_null(kind) or any(test(kind) for test in _CARRIERS[declared.base][1])
     if is_list(kind):
         return declared.item.base == "Invalid" or _carries(_item_type(kind), declared.item)
-    # Feast reads JSON out of bytes for lists of primitives, and out of text for lists of maps.
+    # Feast reads JSON from bytes for lists of primitives, and from text for lists of maps.
     if declared.item.base in {"Map", "Struct"}:
         return is_text(kind)
     return _is_bytes(kind) and declared.item.item is None and not _is_bytes_type(declared.item)
 
 
 def _carriers(declared: FeastType) -> str:
-    """What may carry a Feast type, in words."""
+    """What can hold a Feast type, in words."""
     if declared.item is None:
         return f"{declared.name}: {_CARRIERS[declared.base][0]}"
     return f"{declared.name}: lists of {_CARRIERS.get(declared.item.base, ('lists', ()))[0]}"
@@ -177,7 +163,7 @@ _ValueRule = tuple[str, str, Callable[[pa.Array], Mask]]
 
 
 def _value_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
-    """Tests that find values which do not survive, each with the words for what it finds."""
+    """Problem, expectation, and the test that finds values which Feast would change."""
     if is_list(kind):
         return _list_rules(kind, declared)
     name, base = declared.name, declared.base
@@ -186,7 +172,7 @@ def _value_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
     if base == "Bool" and pt.is_integer(kind):
         return [("neither 0 nor 1", f"{name}: true, false, 0 or 1", lambda a: _outside(a, 0, 1))]
     if pt.is_integer(kind) and base in {"String", "UnixTimestamp"}:
-        # Feast sees integers with nulls as floats: "1.0" for 1, and no time at all for a time.
+        # Feast reads integers with nulls as floats: "1.0" for 1, and no time for a time.
         return [("null in a column of integers", f"{name}: integers without nulls", _nulls)]
     return []
 
@@ -200,15 +186,13 @@ def _integer_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
             return []
         words = f"{name}: from {low} to {high}"
         return [(f"beyond {name}", words, lambda a: _outside(a, low, high))]
-    problem = f"not whole, or beyond {name}"
+    if not pt.is_floating(kind) and not pt.is_decimal(kind):
+        return []
+    words = f"{name}: whole numbers from {low} to {high}"
     if pt.is_floating(kind):
-        limit = min(high, _EXACT_IN_DOUBLE)
-        words = f"{name}: whole numbers up to {limit}"
-        return [(problem, words, lambda a: _not_whole(a, limit))]
-    if pt.is_decimal(kind):
-        words = f"{name}: whole numbers from {low} to {high}"
-        return [(problem, words, lambda a: _inexact(a, low, high))]
-    return []
+        high = min(high, _EXACT_IN_DOUBLE)
+        low, words = -high, f"{name}: whole numbers up to {high}"
+    return [(f"not whole, or beyond {name}", words, lambda a: _not_whole(a, low, high))]
 
 
 def _list_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
@@ -231,7 +215,7 @@ def _list_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
 
 
 def _in_lists(lists: pa.Array, test: Callable[[pa.Array], Mask]) -> Mask:
-    """True where a list holds an element that the test finds."""
+    """True for lists with an element that the test finds."""
     found = np.zeros(len(lists), np.bool_)
     items = pc.list_flatten(lists)
     if pt.is_dictionary(items.type):
@@ -259,28 +243,18 @@ def _bounds(kind: pa.DataType) -> tuple[int, int]:
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
-def _not_whole(values: pa.Array, limit: int) -> Mask:
+def _not_whole(values: pa.Array, low: int, high: int) -> Mask:
+    """True for a fraction, or a number outside of `low` to `high`, of floats or decimals."""
     wide = values.cast(pa.float64())
-    lost = pc.or_(pc.not_equal(pc.floor(wide), wide), pc.greater(pc.abs(wide), float(limit)))
-    # NaN and the infinities are the business of the check on numbers.
+    exact = values if pt.is_decimal(values.type) else wide
+    beyond = pc.or_(pc.less(wide, float(low)), pc.greater(wide, float(high)))
+    lost = pc.or_(pc.not_equal(pc.floor(exact), exact), beyond)
+    # The check on numbers finds NaN and the infinities.
     return _mask(pc.and_(lost, pc.is_finite(wide)))
 
 
-def _inexact(values: pa.Array, low: int, high: int) -> Mask:
-    broken = pc.not_equal(pc.floor(values), values)
-    wide = values.cast(pa.float64())
-    beyond = pc.or_(pc.less(wide, float(low)), pc.greater(wide, float(high)))
-    return _mask(pc.or_(broken, beyond))
-
-
 def _mask(condition: Any) -> Mask:
-    filled = pc.fill_null(condition, fill_value=False)
-    return np.asarray(
-        filled.to_numpy()
-        if isinstance(filled, pa.ChunkedArray)
-        else filled.to_numpy(zero_copy_only=False),
-        np.bool_,
-    )
+    return np.asarray(pc.fill_null(condition, fill_value=False), np.bool_)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -297,7 +271,7 @@ _NUMBERS: _Tests = (pt.is_integer, pt.is_floating, pt.is_decimal, pt.is_boolean)
 _BYTES: tuple[str, _Tests] = ("bytes", (_is_bytes,))
 _OBJECTS: tuple[str, _Tests] = ("structs, maps or JSON text", (pt.is_struct, pt.is_map, is_text))
 _IDS: tuple[str, _Tests] = ("strings", (is_text,))
-# For each primitive Feast type: the words for what carries it, and the tests for it.
+# For each primitive Feast type: what can hold it, in words, and the tests of Arrow types.
 _CARRIERS: dict[str, tuple[str, _Tests]] = {
     "Int32": ("integers, or whole numbers as floats or decimals", _NUMBERS),
     "Int64": ("integers, or whole numbers as floats or decimals", _NUMBERS),

@@ -129,12 +129,7 @@ CHECKS: Mapping[str, Sequence[CheckDeclaration]] = {
 
 
 def remedies(kind: str, names: Sequence[str]) -> Mapping[str, Remedy]:
-    """What alerts say about failures of an asset's checks, by the check's name.
-
-    Args:
-        kind: The asset's.
-        names: Of its checks.
-    """
+    """What alerts say about failures of the checks of an asset of a kind, by the check's name."""
     return {
         name: each.remedy
         for each in CHECKS.get(kind, ())

@@ -1,6 +1,6 @@
 """The expectations of the default checks, as the Feast schema implies them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -24,6 +24,15 @@ from feature_platform.orchestration.validation.arrow_types import (
     not_finite,
     unpacked,
 )
+from feature_platform.orchestration.validation.check_declarations import (
+    EVENT_TIME,
+    KEYS,
+    NUMBERS,
+    ROW_COUNT,
+    SCHEMA,
+    SUITE,
+    CheckDeclaration,
+)
 from feature_platform.orchestration.validation.gx import ExpectationSpec, SpecResult
 from feature_platform.orchestration.validation.outcomes import MAX_ROWS
 from feature_platform.orchestration.validation.row_counts import UsualRows
@@ -34,7 +43,7 @@ NOT_NULL = "expect_column_values_to_not_be_null"
 UNIQUE = "expect_column_values_to_be_unique"
 UNIQUE_TOGETHER = "expect_compound_columns_to_be_unique"
 EXISTS = "expect_column_to_exist"
-ROW_COUNT = "expect_table_row_count_to_be_between"
+ROWS_BETWEEN = "expect_table_row_count_to_be_between"
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,38 @@ class Expected:
     result: SpecResult | None = None
 
 
-def expect_schema(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
+def expectations(  # noqa: PLR0917
+    table: pa.Table,
+    schema: SourceSchema,
+    window: Window,
+    now: datetime,
+    untimed: int | None,
+    usual: UsualRows,
+    suite: Sequence[ExpectationSpec],
+) -> dict[CheckDeclaration, list[Expected]]:
+    """The expectations of each check of a source on one window.
+
+    Args:
+        table: The rows of the window.
+        schema: The columns that Feast declares.
+        window: The half-open window.
+        now: Later event times are in the future; in UTC.
+        untimed: Rows of the whole source without an event time; None if not counted.
+        usual: How many rows the window should have.
+        suite: The repo's own expectations; without any there is no check of them.
+    """
+    expected = {
+        SCHEMA: _schema(table, schema),
+        KEYS: _keys(table, schema),
+        EVENT_TIME: _event_time(table, schema.timestamp_field, window, now, untimed),
+        NUMBERS: _numbers(table, schema),
+        ROW_COUNT: _row_count(usual),
+        **({SUITE: _suite(table, suite)} if suite else {}),
+    }
+    return {check: list(each) for check, each in expected.items()}
+
+
+def _schema(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
     """Columns exist, with types and values that fit the declared Feast types."""
     present = ", ".join(table.column_names)
     for name, declared in schema.types.items():
@@ -118,7 +158,7 @@ def expect_schema(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
             )
 
 
-def expect_keys(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
+def _keys(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
     """Keys are not null; keys, event time and created time are unique together."""
     for key in schema.join_keys:
         yield _on_column(table, ExpectationSpec(NOT_NULL, {"column": key}), "a key", "null")
@@ -143,15 +183,14 @@ def expect_keys(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
         yield _on_column(table, spec, expected, "not unique")
 
 
-def expect_event_time(
-    table: pa.Table, schema: SourceSchema, window: Window, now: datetime, untimed: int | None
+def _event_time(
+    table: pa.Table, name: str, window: Window, now: datetime, untimed: int | None
 ) -> Iterator[Expected]:
     """Event times are not null, inside the half-open window, and not in the future.
 
     Rows of the whole source without an event time, `untimed`, only warn: their window can't be
     determined.
     """
-    name = schema.timestamp_field
     if untimed is not None:
         yield Expected(
             ExpectationSpec(NOT_NULL, {"column": name}, severity="warn"),
@@ -161,12 +200,7 @@ def expect_event_time(
         )
     inside = ExpectationSpec(
         BETWEEN,
-        {
-            "column": name,
-            "min_value": window.start,
-            "max_value": window.end,
-            "strict_max": True,
-        },
+        {"column": name, "min_value": window.start, "max_value": window.end, "strict_max": True},
     )
     if name in table.column_names:
         kind = unpacked(table.column(name)).type
@@ -182,39 +216,39 @@ def expect_event_time(
     yield _on_column(table, past, f"not after {moment}", "in the future")
 
 
-def expect_numbers(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
+def _numbers(table: pa.Table, schema: SourceSchema) -> Iterator[Expected]:
     """Floating-point numbers are finite, including in lists; nulls are allowed."""
     for name, declared in schema.types.items():
-        limit = FLOAT32_MAX if _leaf(declared).base == "Float32" else FLOAT64_MAX
-        narrow = limit == FLOAT32_MAX
+        base = _leaf(declared).base
+        narrow = base == "Float32"
+        limit = FLOAT32_MAX if narrow else FLOAT64_MAX
         spec = ExpectationSpec(BETWEEN, {"column": name, "min_value": -limit, "max_value": limit})
         expected = "finite, also as Float32" if narrow else "finite"
         offence = "NaN, infinite or beyond Float32" if narrow else "NaN or infinite"
         column = unpacked(table.column(name)) if name in table.column_names else None
-        if pt.is_floating(column.type) if column is not None else _is_float(declared):
+        if pt.is_floating(column.type) if column is not None else base in {"Float32", "Float64"}:
             yield _on_column(table, spec, expected, offence)
         elif column is not None and holds_floats(column.type):
             rows = by_chunk(column, partial(not_finite, limit=limit))
             offence = f"with elements {offence}"
-            result = _verdict(rows)
-            yield Expected(spec, f"elements {expected}", offence, result=result)
+            yield Expected(spec, f"elements {expected}", offence, result=_verdict(rows))
 
 
-def expect_row_count(usual: UsualRows) -> Iterator[Expected]:
+def _row_count(usual: UsualRows) -> Iterator[Expected]:
     """The window has enough rows; far more than usual only warn."""
     said = f" (usual: {usual.usual})" if usual.usual else ""
     yield Expected(
-        ExpectationSpec(ROW_COUNT, {"min_value": usual.least}),
+        ExpectationSpec(ROWS_BETWEEN, {"min_value": usual.least}),
         f"at least {usual.least} row{'' if usual.least == 1 else 's'}{said}",
     )
     if usual.most is not None:
         yield Expected(
-            ExpectationSpec(ROW_COUNT, {"max_value": usual.most}, severity="warn"),
+            ExpectationSpec(ROWS_BETWEEN, {"max_value": usual.most}, severity="warn"),
             f"at most {usual.most} rows{said}",
         )
 
 
-def expect_suite(table: pa.Table, suite: Iterable[ExpectationSpec]) -> Iterator[Expected]:
+def _suite(table: pa.Table, suite: Sequence[ExpectationSpec]) -> Iterator[Expected]:
     """The repo's own expectations."""
     for spec in suite:
         named = {"column", "column_A", "column_B", "column_list"}
@@ -272,7 +306,3 @@ def _verdict(rows: Mask) -> SpecResult:
 
 def _leaf(declared: FeastType) -> FeastType:
     return declared if declared.item is None else _leaf(declared.item)
-
-
-def _is_float(declared: FeastType) -> bool:
-    return _leaf(declared).base in {"Float32", "Float64"}

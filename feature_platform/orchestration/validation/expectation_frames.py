@@ -16,18 +16,14 @@ if TYPE_CHECKING:
 def expectation_frame(table: pa.Table, contents: Collection[str]) -> "pd.DataFrame":
     """Convert a window to pandas so that its columns compare fast, and null is not NaN.
 
-    Integers and floats come as 64 bits, because Great Expectations compares those by column and
-    every other width value by value. Moments come in UTC, in their own unit. A float column that
-    holds NaN stays an Arrow column: in NumPy a null would turn into NaN as well, and neither
-    could be told from the other.
+    Integers and floats have 64 bits, since Great Expectations compares other widths value by
+    value. Timestamps are in UTC, in their own unit. A float column with NaN stays an Arrow column,
+    since NumPy would turn nulls into NaN.
 
     Args:
         table: The window.
-        contents: The columns whose values matter. The others are there, but empty: turning a
-            million lists into Python objects takes longer than all expectations together.
-
-    Returns:
-        As many rows as the table, in its order, numbered from 0.
+        contents: The columns whose values are read. The others are null: a million lists as Python
+            objects take longer than all expectations.
     """
     import pandas as pd
 
@@ -51,7 +47,7 @@ def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
         try:
             return column.cast(pa.int64())
         except pa.ArrowInvalid:
-            return column  # beyond Int64; compared value by value, but right
+            return column  # beyond Int64: compared value by value
     return column.cast(pa.float64()) if pt.is_floating(kind) else column
 
 

@@ -1,6 +1,6 @@
-"""Great Expectations, kept behind plain data: specs go in, results with row numbers come out.
+"""Great Expectations behind plain data: specs in, results with row numbers out.
 
-Nothing else in the package imports it: the import takes seconds, and a release may move things.
+No other module imports it: the import takes seconds, and its API changes between releases.
 """
 
 import logging
@@ -15,7 +15,7 @@ from feature_platform.orchestration.validation.outcomes import MAX_ROWS, Severit
 if TYPE_CHECKING:
     import pandas as pd
 
-# What an expectation can be given besides what it expects; none of it belongs into `kwargs`.
+# Fields of an expectation that are not among its kwargs.
 _SETTINGS = {
     "batch_id", "catch_exceptions", "description", "id", "meta", "notes", "rendered_content",
     "result_format", "severity", "windows",
@@ -26,12 +26,12 @@ _SOURCE = "windows"
 
 @dataclass(frozen=True)
 class ExpectationSpec:
-    """An expectation as data, from which a Great Expectations object is made for each run.
+    """An expectation as data.
 
     Attributes:
         type: Its name, such as ``expect_column_values_to_be_between``.
-        kwargs: What it expects, such as ``{"column": "amount", "min_value": 0}``.
-        severity: What its failure means.
+        kwargs: Its parameters, such as ``{"column": "amount", "min_value": 0}``.
+        severity: Of its failure.
         description: Why it is expected; may be empty.
     """
 
@@ -42,7 +42,7 @@ class ExpectationSpec:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is about; none for an expectation on the table."""
+        """The columns it names; none for an expectation on the table."""
         kwargs = self.kwargs
         single = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
         return tuple(str(name) for name in [*single, *(kwargs.get("column_list") or ())])
@@ -50,15 +50,15 @@ class ExpectationSpec:
 
 @dataclass(frozen=True)
 class SpecResult:
-    """What Great Expectations found for one spec.
+    """The result of one spec.
 
     Attributes:
         passed: Whether it held.
-        observed: The observed value of an expectation on an aggregate; None for one on rows.
-        counted: Rows it looked at, nulls included; None for one on an aggregate.
-        unexpected: Offending rows among them.
-        positions: Row numbers of the first five offenders.
-        exception: Why it could not be evaluated; empty where it could.
+        observed: The value of an expectation on an aggregate; None for one on rows.
+        counted: Rows it looked at, including nulls; None for one on an aggregate.
+        unexpected: Number of offending rows.
+        positions: Row numbers of the first five of them.
+        exception: Why it could not be evaluated; empty if it could.
     """
 
     passed: bool
@@ -73,17 +73,13 @@ class SpecResult:
 class ExpectationRunner:
     """Runs specs on data frames in one ephemeral Great Expectations context, made at first use.
 
-    The context lives in memory: nothing is written or sent. Not for use by several threads.
+    Nothing is written or sent. Not for use by several threads.
     """
 
     _context: Any = field(default=None, init=False, repr=False)
 
     def run(self, frame: "pd.DataFrame", specs: Sequence[ExpectationSpec]) -> list[SpecResult]:
-        """Evaluate specs on a data frame whose index numbers its rows from 0.
-
-        Returns:
-            A result for each spec, in their order.
-        """
+        """Evaluate specs, in order, on a data frame whose index numbers its rows from 0."""
         if not specs:
             return []
         gx = import_great_expectations()
@@ -95,13 +91,13 @@ class ExpectationRunner:
             batches = asset.add_batch_definition_whole_dataframe("all")
             return self._run(gx, batches.get_batch({"dataframe": frame}), specs)
         finally:
-            # A data source keeps its last batch, and with it the window, in memory.
+            # A data source keeps its last batch, the window, in memory.
             self._context.data_sources.delete(_SOURCE)
 
     @staticmethod
     def _run(gx: Any, batch: Any, specs: Sequence[ExpectationSpec]) -> list[SpecResult]:
         results = _validate(gx, batch, dict(enumerate(specs)), "BASIC")
-        # Looking for row numbers takes half as long again, so only where there are offenders.
+        # Row numbers take half as long again, so they are computed only for offenders.
         broken = {
             slot: specs[slot]
             for slot, result in results.items()
@@ -110,16 +106,12 @@ class ExpectationRunner:
         results |= _validate(gx, batch, broken, "SUMMARY") if broken else {}
         return [results[slot] for slot in range(len(specs))]
 
-    def close(self) -> None:
-        """Let go of the context; the next run makes a new one."""
-        self._context = None
-
 
 def make_expectation(spec: ExpectationSpec, meta: Mapping[str, Any] | None = None) -> Any:
-    """The Great Expectations object of a spec, new each time: suites do not share them.
+    """A new Great Expectations object of a spec.
 
     Raises:
-        ValueError: The spec's kwargs do not suit its type.
+        ValueError: The kwargs are invalid for the type.
     """
     import_great_expectations()
     from great_expectations.expectations.registry import get_expectation_impl
@@ -131,7 +123,7 @@ def make_expectation(spec: ExpectationSpec, meta: Mapping[str, Any] | None = Non
         "meta": dict(meta or {}),
     }
     made = kind(**kwargs, **settings)
-    # A bound without a zone is in UTC, as the columns are; left naive it could not be compared.
+    # Bounds without a zone are UTC, as the columns are.
     naive = {
         name: _aware(getattr(made, name))
         for name in ("min_value", "max_value")
@@ -154,7 +146,7 @@ def expectation_types() -> Mapping[str, Any]:
 
 
 def expectation_fields(kind: Any) -> list[str]:
-    """The names of what an expectation class takes as kwargs."""
+    """The names of an expectation class's kwargs."""
     return sorted(name for name in kind.__fields__ if name not in _SETTINGS)
 
 
@@ -164,8 +156,8 @@ def needs_database(kind: Any) -> bool:
         described = kind.schema()["properties"]["metadata"]["properties"]
         sources = described["supported_data_sources"]["const"]
     except (KeyError, TypeError):
-        return False  # it does not say; those that do not run on data frames
-    # Says "not on data frames", and yet does.
+        return False  # undeclared; those that need a database declare it
+    # Declares that it does not run on data frames, but does.
     runs = kind.expectation_type == "expect_column_values_to_be_in_type_list"
     return not runs and not any("pandas" in str(source).lower() for source in sources)
 
@@ -177,7 +169,7 @@ def import_great_expectations() -> Any:
 
     logger = logging.getLogger("great_expectations")
     if logger.level == logging.NOTSET:
-        # Under a root logger at INFO it would comment on every window.
+        # At INFO it logs every window.
         logger.setLevel(logging.WARNING)
     return great_expectations
 
@@ -205,7 +197,7 @@ def _new_context(gx: Any) -> Any:
     )
 
     config = DataContextConfig(
-        # Without this it makes a temporary directory for documents that nobody asks for.
+        # Without this it makes a temporary directory for documentation.
         store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
         progress_bars={"globally": False},
         analytics_enabled=False,
@@ -232,7 +224,7 @@ def _result(found: Any) -> SpecResult:
 
 
 def _exception(info: Mapping[str, Any]) -> str:
-    # Either one description, or one for each metric that could not be computed.
+    # Either one description, or one per metric that could not be computed.
     single = "raised_exception" in info
     described = [info] if single else [each for each in info.values() if isinstance(each, Mapping)]
     messages = [

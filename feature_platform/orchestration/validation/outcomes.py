@@ -1,9 +1,9 @@
-"""What a check said: outcomes that name expectation, column, observed value and offending rows."""
+"""Outcomes of checks: expectation, column, observed value, and offending rows."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, time
 from typing import Any, Literal
 
@@ -23,14 +23,11 @@ class ExpectationOutcome:
 
     Attributes:
         expectation: Its Great Expectations name, such as ``expect_column_values_to_not_be_null``.
-        column: The column, or several joined by a comma; None where it is about the table.
-        passed: Whether it held.
-        observed: What was found: a JSON scalar, or text where it is more than one value.
-        expected: What should have been found, in a few words.
-        sentence: All of it as one sentence.
-        unexpected_count: Number of offending rows; 0 where rows cannot offend (a mean, a count).
+        column: The column, or several joined by a comma; None for an expectation on the table.
+        observed: A JSON scalar, or text for several values.
+        unexpected_count: Number of offending rows; 0 for an expectation on an aggregate.
         unexpected_rows: At most five of them, whole, with values that JSON can hold.
-        severity: ``error`` keeps the window from being served, ``warn`` does not.
+        severity: ``error`` blocks the window, ``warn`` does not.
     """
 
     expectation: str
@@ -46,21 +43,15 @@ class ExpectationOutcome:
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """The expectations that make up one check, on one window.
-
-    Attributes:
-        name: One of `feature_platform.orchestration.validation.source_validator.CHECK_NAMES`.
-        results: One for each expectation.
-        severity: ``warn`` where every failure is a warning; else ``error``.
-    """
+    """The expectations that make up one check, on one window."""
 
     name: str
     results: tuple[ExpectationOutcome, ...]
-    severity: Severity = field(init=False)
 
-    def __post_init__(self) -> None:
-        failed = {result.severity for result in self.failures}
-        object.__setattr__(self, "severity", "warn" if failed == {"warn"} else "error")
+    @property
+    def severity(self) -> Severity:
+        """``warn`` if every failure is a warning; else ``error``."""
+        return "warn" if {each.severity for each in self.failures} == {"warn"} else "error"
 
     @property
     def failures(self) -> tuple[ExpectationOutcome, ...]:
@@ -70,7 +61,7 @@ class CheckOutcome:
 
     @property
     def passed(self) -> bool:
-        """Whether all expectations held, warnings included."""
+        """Whether all expectations held, including those that only warn."""
         return not self.failures
 
     @property
@@ -80,7 +71,7 @@ class CheckOutcome:
 
     @property
     def sentence(self) -> str:
-        """The failures, each a sentence; or how many expectations held."""
+        """The sentences of the failures; without any, how many expectations held."""
         if not self.passed:
             return "; ".join(result.sentence for result in self.failures)
         count = len(self.results)
@@ -88,14 +79,10 @@ class CheckOutcome:
 
 
 def rows_as_json(frame: pa.Table, positions: Sequence[int]) -> tuple[dict[str, Any], ...]:
-    """The rows of a table at the given positions, as JSON can hold them.
+    """The first five rows of a table at `positions`, from 0, as JSON can hold them.
 
     NaN and infinities become text, times ISO 8601 in UTC, bytes hexadecimal; text over 200
-    characters and collections over 20 items are cut, so that an embedding does not fill a page.
-
-    Args:
-        frame: The table.
-        positions: Row numbers, from 0; past the first five they are ignored.
+    characters and collections over 20 items are cut.
     """
     if not positions:
         return ()
@@ -107,24 +94,19 @@ def rows_as_json(frame: pa.Table, positions: Sequence[int]) -> tuple[dict[str, A
 
 
 def value_as_json(value: Any) -> Any:
-    """An observed value as a JSON scalar, or as text where it is a collection."""
+    """An observed value as a JSON scalar; a collection as text."""
     plain = _plain(value)
     if isinstance(plain, dict | list):
         return _cut(json.dumps(plain, ensure_ascii=False))
     return plain
 
 
-def row_as_text(row: Mapping[str, Any]) -> str:
-    """A row of `rows_as_json` as text to put in a sentence."""
-    return json.dumps(dict(row), ensure_ascii=False)
-
-
 def _cells(column: pa.ChunkedArray) -> list[Any]:
     kind = column.type
     if pa.types.is_timestamp(kind):
-        # By way of Arrow, because Python's datetime ends with the year 9999.
+        # By Arrow, since Python's datetime ends with the year 9999.
         texts = column.cast(pa.timestamp(kind.unit)).cast(pa.string()).to_pylist()
-        # Past the year 32767 Arrow too says no more than "<value out of range: ...>".
+        # Past the year 32767 Arrow gives "<value out of range: ...>".
         return [f"{text.replace(' ', 'T')}Z" if text and text[0] != "<" else text for text in texts]
     try:
         return [_plain(value) for value in column.to_pylist()]

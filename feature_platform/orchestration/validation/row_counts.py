@@ -1,9 +1,9 @@
-"""How many rows a window of a source should have, judged by the windows like it before it.
+"""How many rows a window of a source should have, by similar windows before it.
 
-Like a daily window are those of the same weekday, like an hourly one those of the same weekday and
-hour: a quiet night is compared with nights, a Sunday with Sundays. Small counts scatter by chance,
-as Poisson numbers do, so fewer rows than usual are only too few where chance does not explain them.
-A table with a row for each customer does not scatter, and gets no such allowance.
+A daily window is compared with those of the same weekday, an hourly one with those of the same
+weekday and hour. Counts of events scatter like Poisson numbers, so fewer rows than usual fail only
+if chance does not explain them. A table with one row per customer does not scatter, and gets no
+such allowance.
 """
 
 import math
@@ -16,16 +16,16 @@ from statistics import median
 from feature_platform.core.windows import Window
 
 _DAYS = 56
-# Windows of the same weekday from which their median is taken.
+# Windows of the same weekday needed for their median.
 _WEEKS_NEEDED = 4
-# With fewer, the fewest and the most of so many days count, once they hold each weekday.
+# With fewer, the minimum and maximum of these days are used, once they include each weekday.
 _RECENT_DAYS = 14
 _WEEK = 7
-# So many times fewer rows than usual are too few, whatever their number; so many times more, many.
+# Under a quarter of the usual count is too few, over four times as many are too many.
 _FACTOR = 4.0
-# What chance alone does more seldom is no chance: once in ten years of hourly windows.
+# Less probable counts are not explained by chance: once in ten years of hourly windows.
 _CHANCE = 1e-5
-# Counts scatter unless two of three are this close to the one of the day before.
+# Counts scatter unless two of three are this close to that of the day before.
 _CLOSE = 0.15
 _MOSTLY = 2 / 3
 _PAIRS_NEEDED = 6
@@ -36,9 +36,9 @@ class UsualRows:
     """How many rows a window should have.
 
     Attributes:
-        least: Fewer, and it must not be served.
-        most: More are told, and served; None where nothing is known.
-        usual: What windows like it have had, in a few words; empty where nothing is known.
+        least: Fewer rows block the window.
+        most: More rows warn; None if unknown.
+        usual: The counts of similar windows, in a few words; empty if unknown.
     """
 
     least: int = 1
@@ -59,17 +59,17 @@ def usual_rows(
 ) -> UsualRows:
     """How many rows `window` should have.
 
-    Where four of the last eight windows of its weekday are known, their median is usual. Before
-    that, once each weekday is known, what the fewest and the most of the last fourteen days had.
-    Less than a quarter of it is too little, unless chance explains it: the predictive distribution
-    of a Poisson number after so many others (negative binomial, Jeffreys' prior) gives that few at
-    least once in 100,000 times. An empty window is always too little, unless half of those of its
-    weekday were empty, or chance explains it.
+    The median of the windows of its weekday is usual, if four of the last eight are known; else,
+    if each weekday is known, the minimum and maximum of the last fourteen days. Under a quarter of
+    it is too few unless chance explains it: the predictive distribution of a Poisson number after
+    so many others (negative binomial, Jeffreys' prior) gives that few at least once in 100,000
+    times. An empty window is too few unless half of those of its weekday were empty, or chance
+    explains it.
 
     Args:
         window: The window.
-        counts: Rows of other windows, as far as known; those it is not compared with do no harm.
-        min_rows: How few rows will do, where the owner of the source has said so.
+        counts: Row counts of other windows, as far as known.
+        min_rows: Minimum number of rows, if the source's tag sets it.
     """
     by_day = {
         days: counts[each]
@@ -77,7 +77,7 @@ def usual_rows(
         if each in counts
     }
     if window.end - window.start >= timedelta(days=1) and any(by_day.values()):
-        # Empty days before a source's first row say nothing of its weekdays.
+        # Days before the source's first row do not count.
         began = max(days for days, rows in by_day.items() if rows)
         by_day = {days: rows for days, rows in by_day.items() if days <= began}
     like = [rows for days, rows in by_day.items() if days % _WEEK == 0]
@@ -98,7 +98,7 @@ def usual_rows(
     elif high == 0 and is_known_by_weekday:
         least = 0
     elif _scatters(by_day):
-        # By the fewest alone, a single empty window would excuse the next.
+        # The minimum alone would let a single empty window excuse the next.
         never_empty = int(_chance_of(0, middle, len(like)) < _CHANCE)
         least = max(never_empty, _too_few_for_chance(low, len(like)))
     else:
@@ -107,14 +107,14 @@ def usual_rows(
 
 
 def _too_few_for_chance(usual: float, windows: int) -> int:
-    """The quarter of what is usual, or what chance alone falls short of too seldom to be it."""
+    """A quarter of the usual count, or lower if Poisson noise explains it."""
     quarter = math.ceil(usual / _FACTOR)
     bounds = range(quarter, 0, -1)
     return next((n for n in bounds if _chance_of(n - 1, usual, windows) < _CHANCE), 0)
 
 
 def _most(usual: float, windows: int, least: int) -> int | None:
-    if usual == 0:  # of windows that are mostly empty there is nothing to say
+    if usual == 0:  # mostly empty windows have no usual maximum
         return None
     bounds = count(math.floor(usual * _FACTOR))
     most = next(n for n in bounds if _chance_of(n, usual, windows) > 1 - _CHANCE)
@@ -122,14 +122,14 @@ def _most(usual: float, windows: int, least: int) -> int | None:
 
 
 def _chance_of(rows: int, usual: float, windows: int) -> float:
-    """How likely a Poisson number is at most `rows` after `windows` others, all about `usual`."""
+    """Probability that a Poisson number is at most `rows`, after `windows` others near `usual`."""
     from scipy.special import betainc
 
     return float(betainc(usual * windows + 0.5, rows + 1, windows / (windows + 1)))
 
 
 def _scatters(by_day: Mapping[int, int]) -> bool:
-    """Whether counts vary from day to day as counts of events do."""
+    """Whether counts vary from day to day like counts of events."""
     rows = [by_day[days] for days in sorted(by_day)]
     pairs = [pair for pair in pairwise(rows) if any(pair)]
     close = sum(abs(one - other) <= _CLOSE * max(one, other) for one, other in pairs)

@@ -1,10 +1,10 @@
 """Validation of one window of a source table with Great Expectations."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,26 +14,13 @@ import pyarrow.types as pt
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError, WindowError
 from feature_platform.orchestration.validation.arrow_types import unpacked
-from feature_platform.orchestration.validation.check_declarations import (
-    EVENT_TIME,
-    KEYS,
-    NUMBERS,
-    ROW_COUNT,
-    SCHEMA,
-    SUITE,
-)
 from feature_platform.orchestration.validation.default_checks import (
     EXISTS,
     UNIQUE,
     UNIQUE_TOGETHER,
     Expected,
     SourceSchema,
-    expect_event_time,
-    expect_keys,
-    expect_numbers,
-    expect_row_count,
-    expect_schema,
-    expect_suite,
+    expectations,
 )
 from feature_platform.orchestration.validation.expectation_frames import expectation_frame
 from feature_platform.orchestration.validation.gx import (
@@ -45,7 +32,6 @@ from feature_platform.orchestration.validation.outcomes import (
     MAX_ROWS,
     CheckOutcome,
     ExpectationOutcome,
-    row_as_text,
     rows_as_json,
     value_as_json,
 )
@@ -55,9 +41,7 @@ from feature_platform.orchestration.validation.row_counts import usual_rows
 class SourceValidator:
     """Validates windows of one source, one after the other, in one Great Expectations context.
 
-    Use one for all windows of a run: the first pays for importing Great Expectations. It holds no
-    data between windows. Not for use by several threads. A context manager, which closes the
-    context at the end.
+    Holds no data between windows. Not for use by several threads.
 
     Args:
         schema: The columns that Feast declares.
@@ -77,17 +61,6 @@ class SourceValidator:
         self.suite = tuple(suite)
         self.min_rows = min_rows
         self._runner = ExpectationRunner()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._runner.close()
 
     def validate(
         self,
@@ -124,36 +97,24 @@ class SourceValidator:
                 f"the present it is compared with, {now}, has no time zone",
                 "give an aware datetime, for example datetime.now(UTC)",
             )
-        times = expect_event_time(frame, self.schema, window, now.astimezone(UTC), untimed)
         usual = usual_rows(window, row_counts or {}, self.min_rows)
-        plan = {
-            SCHEMA: list(expect_schema(frame, self.schema)),
-            KEYS: list(expect_keys(frame, self.schema)),
-            EVENT_TIME: list(times),
-            NUMBERS: list(expect_numbers(frame, self.schema)),
-            ROW_COUNT: list(expect_row_count(usual)),
-        }
-        if self.suite:
-            plan[SUITE] = list(expect_suite(frame, self.suite))
-        results = self._evaluate(frame, chain.from_iterable(plan.values()))
+        now = now.astimezone(UTC)
+        plan = expectations(frame, self.schema, window, now, untimed, usual, self.suite)
+        # Great Expectations evaluates those of all checks in one run.
+        everything = chain.from_iterable(plan.values())
+        specs = [each.spec for each in everything if each.result is None]
+        contents = expectation_frame(frame, self._contents(frame, specs))
+        results = iter(self._runner.run(contents, specs))
         return tuple(
             CheckOutcome(
                 check.name,
                 tuple(
-                    _outcome(frame, self.schema.identity, each, next(results)) for each in expected
+                    _outcome(frame, self.schema.identity, each, each.result or next(results))
+                    for each in expected
                 ),
             )
             for check, expected in plan.items()
         )
-
-    def _evaluate(self, frame: pa.Table, expected: Iterable[Expected]) -> Iterator[SpecResult]:
-        """The result of each expectation; Great Expectations evaluates its part in one run."""
-        everything = list(expected)
-        specs = [each.spec for each in everything if each.result is None]
-        found = iter(
-            self._runner.run(expectation_frame(frame, self._contents(frame, specs)), specs)
-        )
-        return (next(found) if each.result is None else each.result for each in everything)
 
     def _contents(self, frame: pa.Table, specs: Sequence[ExpectationSpec]) -> set[str]:
         """The columns whose values an expectation may read."""
@@ -222,7 +183,7 @@ def _sentence(
     # The columns that identify the row and offend; the outcome holds the whole rows.
     shown = dict.fromkeys([*identity, *each.spec.columns])
     found = {name: rows[0][name] for name in shown if name in rows[0]} if rows else {}
-    example = f", e.g. {row_as_text(found or rows[0])}" if rows else ""
+    example = f", e.g. {json.dumps(found or dict(rows[0]), ensure_ascii=False)}" if rows else ""
     count = f"{result.unexpected} of {result.counted} rows"
     return f"{start} failed: {count} {each.offence}{example}"
 

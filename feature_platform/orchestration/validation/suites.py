@@ -1,10 +1,11 @@
-"""The repo's own suites: one file of expectations a source, in Great Expectations' own format."""
+"""The repo's own suites: one file of expectations per source, in Great Expectations' format."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -18,9 +19,6 @@ from feature_platform.orchestration.validation.gx import (
 )
 from feature_platform.orchestration.validation.outcomes import Severity
 
-if TYPE_CHECKING:
-    from feature_platform.orchestration.validation.default_checks import SourceSchema
-
 _ENTRY = ("type", "kwargs", "severity", "meta", "description", "notes", "id", "rendered_content")
 _SEVERITIES: dict[str, Severity] = {
     "critical": "error",
@@ -31,24 +29,20 @@ _SEVERITIES: dict[str, Severity] = {
 }
 
 
-def load_suite(
-    path: Path, columns: "Collection[str] | SourceSchema | None" = None
-) -> tuple[ExpectationSpec, ...]:
-    """Read a suite and make sure that each of its expectations can be made.
+def load_suite(path: Path) -> tuple[ExpectationSpec, ...]:
+    """Read a suite, and check that each of its expectations can be made.
 
-    The file holds what Great Expectations itself writes: ``{"name": ..., "expectations": [{"type":
-    ..., "kwargs": {...}}, ...]}``, as JSON or YAML. An expectation with ``"severity": "warning"``
-    (or ``"meta": {"severity": "warning"}``) does not keep a window from being served.
+    The file holds what Great Expectations writes: ``{"name": ..., "expectations": [{"type": ...,
+    "kwargs": {...}}, ...]}``, as JSON or YAML. A failed expectation with ``"severity": "warning"``
+    (or ``"meta": {"severity": "warning"}``) does not block the window. Column names are not
+    checked: one that the window lacks fails the check that runs the suite.
 
     Args:
         path: A ``.json``, ``.yaml`` or ``.yml`` file.
-        columns: The columns the source has. None or a schema leave names of columns unchecked:
-            a source may have more columns than feature views take from it, and a name that the
-            window does not have fails the check that runs the suite.
 
     Raises:
-        RepoError: The file is missing or broken, or an expectation has an unknown type, unknown or
-            unsuitable kwargs, or names a column that the source does not have.
+        RepoError: The file is missing or broken, or an expectation has an unknown type, or unknown
+            or invalid kwargs.
     """
     content = _read(path)
     entries = content.get("expectations") if isinstance(content, Mapping) else None
@@ -58,8 +52,7 @@ def load_suite(
             "holds no list of expectations",
             'give {"expectations": [{"type": ..., "kwargs": {...}}, ...]}, or delete the file',
         )
-    known = columns if isinstance(columns, Collection) else None
-    return tuple(_spec(path, place, entry, known) for place, entry in enumerate(entries, 1))
+    return tuple(_Entry(path, place).read(entry) for place, entry in enumerate(entries, 1))
 
 
 def _read(path: Path) -> Any:
@@ -74,118 +67,96 @@ def _read(path: Path) -> Any:
         where = f"line {error.lineno} column {error.colno}"
         raise _error(path, f"is not JSON: {error.msg} at {where}", "correct it there") from error
     except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise _error(path, f"is not YAML: {said}", "correct it there") from error
+        text = " ".join(str(error).split())
+        raise _error(path, f"is not YAML: {text}", "correct it there") from error
 
 
-def _spec(path: Path, place: int, entry: Any, columns: Collection[str] | None) -> ExpectationSpec:
-    if not isinstance(entry, Mapping):
-        raise _error(
-            path, f"expectation {place} is {entry!r}", 'make it {"type": ..., "kwargs": {...}}'
+@dataclass(frozen=True)
+class _Entry:
+    """An expectation of a suite, by its place from 1."""
+
+    path: Path
+    place: int
+
+    def read(self, entry: Any) -> ExpectationSpec:
+        if not isinstance(entry, Mapping):
+            raise self.error(f"is {entry!r}", 'make it {"type": ..., "kwargs": {...}}')
+        self.require_known("key", entry, _ENTRY)
+        kwargs = entry.get("kwargs") or {}
+        if not isinstance(kwargs, Mapping):
+            raise self.error(f"has kwargs {kwargs!r}", "make them names with values")
+        spec = ExpectationSpec(
+            type=str(entry.get("type")),
+            kwargs=dict(kwargs),
+            severity=self.severity(entry),
+            description=str(entry.get("description") or ""),
         )
-    for key in entry:
-        if key not in _ENTRY:
-            raise _error(
-                path,
-                f"expectation {place} has an unknown key '{key}'{_nearest(key, _ENTRY)}",
-                f"use {', '.join(_ENTRY)}",
+        self.require_valid(spec)
+        return spec
+
+    def severity(self, entry: Mapping[str, Any]) -> Severity:
+        meta = entry.get("meta")
+        given = entry.get("severity")
+        if not given and isinstance(meta, Mapping):
+            given = meta.get("severity")
+        severity = _SEVERITIES.get(str(given or "critical").lower())
+        if severity is None:
+            raise self.error(
+                f"has severity '{given}'", "use critical (blocks the window), warning or info"
             )
-    kwargs = entry.get("kwargs") or {}
-    if not isinstance(kwargs, Mapping):
-        raise _error(
-            path, f"expectation {place} has kwargs {kwargs!r}", "make them names with values"
-        )
-    spec = ExpectationSpec(
-        type=str(entry.get("type")),
-        kwargs=dict(kwargs),
-        severity=_severity(path, place, entry),
-        description=str(entry.get("description") or ""),
-    )
-    _check(path, place, spec)
-    if columns is not None:
-        _check_columns(path, place, spec, columns)
-    return spec
+        return severity
 
-
-def _severity(path: Path, place: int, entry: Mapping[str, Any]) -> Severity:
-    meta = entry.get("meta")
-    given = entry.get("severity") or (meta.get("severity") if isinstance(meta, Mapping) else None)
-    severity = _SEVERITIES.get(str(given or "critical").lower())
-    if severity is None:
-        raise _error(
-            path,
-            f"expectation {place} has severity '{given}'",
-            "use critical (blocks the window), warning or info",
-        )
-    return severity
-
-
-def _check(path: Path, place: int, spec: ExpectationSpec) -> None:
-    types = expectation_types()
-    kind = types.get(spec.type)
-    if kind is None:
-        raise _error(
-            path,
-            f"expectation {place} has an unknown type '{spec.type}'{_nearest(spec.type, types)}",
-            "take a name from Great Expectations' gallery",
-        )
-    if needs_database(kind):
-        raise _error(
-            path,
-            f"expectation {place} is '{spec.type}', which runs SQL on a database",
-            "use one that runs on a data frame: a window is checked in memory",
-        )
-    known = expectation_fields(kind)
-    for name in spec.kwargs:
-        if name not in known and name not in {"result_format", "catch_exceptions"}:
-            raise _error(
-                path,
-                f"expectation {place} ({spec.type}) has an unknown kwarg '{name}'"
-                f"{_nearest(name, known)}",
-                f"use {', '.join(known)}",
+    def require_valid(self, spec: ExpectationSpec) -> None:
+        types = expectation_types()
+        kind = types.get(spec.type)
+        if kind is None:
+            raise self.error(
+                f"has an unknown type '{spec.type}'{_nearest(spec.type, types)}",
+                "take a name from Great Expectations' gallery",
             )
-    if any(key == "$PARAMETER" for key, _ in _pairs(spec.kwargs)):
-        raise _error(
-            path,
-            f"expectation {place} ({spec.type}) uses $PARAMETER, which nothing here fills in",
-            "write the value itself",
-        )
-    try:
-        make_expectation(spec)
-    except (ValueError, TypeError) as error:
-        raise _error(
-            path,
-            f"expectation {place} ({spec.type}) cannot be made: {_first_reasons(error)}",
-            "correct its kwargs",
-        ) from error
-
-
-def _check_columns(path: Path, place: int, spec: ExpectationSpec, columns: Collection[str]) -> None:
-    conditions = spec.kwargs.get("row_condition")
-    asked = [
-        value["name"]
-        for key, value in _pairs(conditions)
-        if key == "column" and isinstance(value, Mapping) and "name" in value
-    ]
-    for name in [*spec.columns, *map(str, asked)]:
-        if name not in columns and spec.type != "expect_column_to_exist":
-            raise _error(
-                path,
-                f"expectation {place} ({spec.type}) is about column '{name}', which the source "
-                f"does not have{_nearest(name, columns)}",
-                f"use one of {', '.join(sorted(columns))}",
+        if needs_database(kind):
+            raise self.error(
+                f"is '{spec.type}', which runs SQL on a database",
+                "use one that runs on a data frame: a window is checked in memory",
             )
+        known = [*expectation_fields(kind), "result_format", "catch_exceptions"]
+        self.require_known("kwarg", spec.kwargs, known, of=spec.type)
+        if any(key == "$PARAMETER" for key in _keys(spec.kwargs)):
+            raise self.error(
+                f"({spec.type}) uses $PARAMETER, which nothing here fills in",
+                "write the value itself",
+            )
+        try:
+            make_expectation(spec)
+        except (ValueError, TypeError) as error:
+            raise self.error(
+                f"({spec.type}) cannot be made: {_first_reasons(error)}", "correct its kwargs"
+            ) from error
+
+    def require_known(
+        self, what: str, names: Collection[str], known: Sequence[str], *, of: str = ""
+    ) -> None:
+        for name in names:
+            if name not in known:
+                subject = f"({of}) has" if of else "has"
+                raise self.error(
+                    f"{subject} an unknown {what} '{name}'{_nearest(name, known)}",
+                    f"use {', '.join(known)}",
+                )
+
+    def error(self, problem: str, remedy: str) -> RepoError:
+        return _error(self.path, f"expectation {self.place} {problem}", remedy)
 
 
-def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every key with its value, however deep."""
+def _keys(value: Any) -> Iterator[str]:
+    """Every key, at any depth."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield str(key), item
-            yield from _pairs(item)
+            yield str(key)
+            yield from _keys(item)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for item in value:
-            yield from _pairs(item)
+            yield from _keys(item)
 
 
 def _first_reasons(error: Exception) -> str:

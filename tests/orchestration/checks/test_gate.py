@@ -11,6 +11,7 @@ from worlds.repos import change_rows, change_table
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import GateError, RepoError
+from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.checks.source_checks import SourceChecks
 from feature_platform.orchestration.checks.source_gate import SourceGate
 
@@ -344,8 +345,8 @@ def test_a_window_before_the_first_partition_has_passed_nothing(sample: "Sample"
     gate = SourceGate("stock", SourceChecks(sample.graph.sources["voorraad"], sample.key(SOURCE)))
     early = Window(datetime(2019, 1, 1, tzinfo=UTC), datetime(2019, 1, 2, tzinfo=UTC))
     store = sample.project.store()
-    log = logging.getLogger(__name__)
     with dg.DagsterInstance.ephemeral() as instance:
+        run = GateRun(instance, store)
         with pytest.raises(GateError, match="before the first partition"):
-            gate.require(instance, store, early, allow_failed=False, log=log)
-        assert gate.servable(instance, store, [early], log=log) == []
+            gate.require(run, early)
+        assert gate.servable(run, [early]) == []

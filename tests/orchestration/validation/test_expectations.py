@@ -61,8 +61,8 @@ def check(
     min_rows: int | None = None,
     **arguments: Any,
 ) -> dict[str, CheckOutcome]:
-    with SourceValidator(schema, suite, min_rows=min_rows) as validator:
-        outcomes = validator.validate(table, WINDOW, **{"now": NOW, **arguments})
+    validator = SourceValidator(schema, suite, min_rows=min_rows)
+    outcomes = validator.validate(table, WINDOW, **{"now": NOW, **arguments})
     return {outcome.name: outcome for outcome in outcomes}
 
 
@@ -650,15 +650,15 @@ def test_a_suite_can_look_into_columns_that_no_view_takes():
 
 
 def test_one_validator_checks_many_windows_each_for_itself():
-    with SourceValidator(SCHEMA) as validator:
-        said = [
-            {
-                outcome.name
-                for outcome in validator.validate(table, WINDOW, now=NOW)
-                if not outcome.passed
-            }
-            for table in (payments(), payments(0), payments(user_id=[None, *"abcdefg"]), payments())
-        ]
+    validator = SourceValidator(SCHEMA)
+    said = [
+        {
+            outcome.name
+            for outcome in validator.validate(table, WINDOW, now=NOW)
+            if not outcome.passed
+        }
+        for table in (payments(), payments(0), payments(user_id=[None, *"abcdefg"]), payments())
+    ]
 
     assert said == [set(), {"row_count"}, {"keys"}, set()]
 

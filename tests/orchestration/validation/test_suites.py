@@ -20,7 +20,6 @@ from feature_platform.orchestration.validation.suites import load_suite
 from feature_platform.tables.source_sql import render
 
 OURS = FRAUD_REPO / "expectations"
-COLUMNS = ("user_id", "amount", "count")
 BETWEEN = "expect_column_values_to_be_between"
 START = datetime(2026, 3, 1, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(days=1))
@@ -40,7 +39,7 @@ def suite(**entry: Any) -> dict[str, Any]:
 def test_a_suite_in_json_becomes_specs(tmp_path: Path):
     path = write(tmp_path, suite(description="nobody pays less than nothing"))
 
-    assert load_suite(path, COLUMNS) == (
+    assert load_suite(path) == (
         ExpectationSpec(
             BETWEEN,
             {"column": "amount", "min_value": 0},
@@ -55,7 +54,7 @@ def test_a_suite_in_yaml_means_the_same(tmp_path: Path, name: str):
     as_json = write(tmp_path, suite())
     as_yaml = write(tmp_path, yaml.safe_dump(suite()), name)
 
-    assert load_suite(as_yaml, COLUMNS) == load_suite(as_json, COLUMNS)
+    assert load_suite(as_yaml) == load_suite(as_json)
 
 
 def test_what_great_expectations_itself_writes_can_be_read(tmp_path: Path):
@@ -71,7 +70,7 @@ def test_what_great_expectations_itself_writes_can_be_read(tmp_path: Path):
         ],
     )
 
-    (spec,) = load_suite(write(tmp_path, json.dumps(made.to_json_dict())), COLUMNS)
+    (spec,) = load_suite(write(tmp_path, json.dumps(made.to_json_dict())))
 
     assert (spec.type, spec.severity, spec.description) == (BETWEEN, "warn", "why")
     assert spec.kwargs["column"] == "amount"
@@ -92,7 +91,7 @@ def test_what_great_expectations_itself_writes_can_be_read(tmp_path: Path):
 def test_severity_says_whether_a_failure_blocks(
     tmp_path: Path, entry: Mapping[str, Any], severity: str
 ):
-    (spec,) = load_suite(write(tmp_path, suite(**entry)), COLUMNS)
+    (spec,) = load_suite(write(tmp_path, suite(**entry)))
 
     assert spec.severity == severity
 
@@ -125,10 +124,6 @@ def test_severity_says_whether_a_failure_blocks(
             suite(kwargs={"column": "amount", "min_value": 0, "mostly": 3}),
             "cannot be made: mostly: ",
         ),
-        (
-            suite(kwargs={"column": "amuont", "min_value": 0}),
-            "is about column 'amuont', which the source does not have (did you mean 'amount'?)",
-        ),
         (suite(severity="fatal"), "expectation 1 has severity 'fatal'"),
         (
             suite(kwargs={"column": "amount", "min_value": {"$PARAMETER": "floor"}}),
@@ -146,7 +141,7 @@ def test_a_broken_suite_is_refused_with_file_value_and_remedy(
     path = write(tmp_path, content)
 
     with pytest.raises(RepoError) as refused:
-        load_suite(path, COLUMNS)
+        load_suite(path)
 
     error = refused.value
     assert isinstance(error, FeaturePlatformError)
@@ -159,76 +154,28 @@ def test_the_place_of_a_broken_expectation_is_told(tmp_path: Path):
     good, bad = suite()["expectations"][0], {"type": "expect_luck"}
 
     with pytest.raises(RepoError, match="expectation 3 has an unknown type 'expect_luck'"):
-        load_suite(write(tmp_path, {"expectations": [good, good, bad]}), COLUMNS)
+        load_suite(write(tmp_path, {"expectations": [good, good, bad]}))
 
 
 def test_broken_yaml_is_refused(tmp_path: Path):
     path = write(tmp_path, "expectations: [\n  {type: x", "payments.yaml")
 
     with pytest.raises(RepoError, match=r"is not YAML: .* line 2"):
-        load_suite(path, COLUMNS)
+        load_suite(path)
 
 
 def test_a_suite_that_is_not_there_or_not_text_is_refused(tmp_path: Path):
     with pytest.raises(RepoError, match="cannot be read"):
-        load_suite(tmp_path / "payments.json", COLUMNS)
+        load_suite(tmp_path / "payments.json")
 
     binary = tmp_path / "binary.json"
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RepoError, match="is not UTF-8 text"):
-        load_suite(binary, COLUMNS)
-
-
-@pytest.mark.parametrize(
-    "kwargs",
-    [
-        {"column_A": "amount", "column_B": "cuont"},
-        {"column_list": ["amount", "cuont"]},
-        {
-            "column": "amount",
-            "row_condition": {"type": "nullity", "column": {"name": "cuont"}, "is_null": False},
-        },
-        {
-            "column": "amount",
-            "row_condition": {
-                "type": "and",
-                "conditions": [
-                    {"type": "nullity", "column": {"name": "amount"}, "is_null": False},
-                    {
-                        "type": "comparison",
-                        "column": {"name": "cuont"},
-                        "operator": ">",
-                        "parameter": 1,
-                    },
-                ],
-            },
-        },
-    ],
-)
-def test_columns_are_looked_for_wherever_an_expectation_names_them(
-    tmp_path: Path, kwargs: Mapping[str, Any]
-):
-    types = {
-        "column_A": "expect_column_pair_values_to_be_equal",
-        "column_list": "expect_compound_columns_to_be_unique",
-        "column": "expect_column_values_to_not_be_null",
-    }
-    path = write(tmp_path, suite(type=types[next(iter(kwargs))], kwargs=kwargs))
-
-    with pytest.raises(RepoError, match=r"column 'cuont'.*did you mean 'count'"):
-        load_suite(path, COLUMNS)
-    assert load_suite(path)
-
-
-def test_a_schema_leaves_columns_that_no_view_takes_to_the_check(tmp_path: Path):
-    schema = SourceSchema("payments", ("user_id",), "t", None, (("amount", "Float64"),))
-    path = write(tmp_path, suite(kwargs={"column": "note", "min_value": 0}))
-
-    assert [spec.columns for spec in load_suite(path, schema)] == [("note",)]
+        load_suite(binary)
 
 
 def test_one_suite_can_check_window_after_window(tmp_path: Path):
-    specs = load_suite(write(tmp_path, suite()), COLUMNS)
+    specs = load_suite(write(tmp_path, suite()))
 
     said = [suite_outcome([value], specs).passed for value in (1.0, -1.0, 1.0)]
 
@@ -264,7 +211,7 @@ def fraud_outcome(source: str, rows: Mapping[str, Any]) -> Any:
     schema = SourceSchema(source, (key,), "event_timestamp", None, ())
     times = pa.array([START] * 3, pa.timestamp("us", "UTC"))
     table = pa.table({**rows, "event_timestamp": times})
-    specs = load_suite(OURS / f"{source}.json", table.column_names)
+    specs = load_suite(OURS / f"{source}.json")
     return SourceValidator(schema, specs).validate(table, WINDOW, now=WINDOW.end)[-1]
 
 
@@ -335,7 +282,7 @@ def test_the_windows_that_the_fraud_repo_builds_pass_its_suites(
     window = Window(day, day + timedelta(days=1))
     table = built_window(source, window)
     schema = SourceSchema(source, (key,), "event_timestamp", created, ((key, "String"),))
-    specs = load_suite(OURS / f"{source}.json", table.column_names)
+    specs = load_suite(OURS / f"{source}.json")
 
     outcomes = SourceValidator(schema, specs).validate(table, window, now=window.end)
 
