@@ -26,6 +26,7 @@ from feature_platform.orchestration.checks.online_check import build_online_chec
 from feature_platform.orchestration.checks.registry_check import build_registry_check
 from feature_platform.orchestration.checks.source_checks import SourceChecks, build_source_checks
 from feature_platform.orchestration.checks.source_gate import SourceGate
+from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.graph.closures import run_closures
 from feature_platform.orchestration.graph.executor import preloaded_executor
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
@@ -44,7 +45,6 @@ from feature_platform.repo.computability import is_computed_here, why_transforme
 from feature_platform.repo.project import FeastProject
 from feature_platform.tables.table_builders import table_builder_for
 from feature_platform.training.entity_rows import EntityRows
-from feature_platform.training.training_set_files import load_training_sets
 
 
 def build_feast_definitions(
@@ -90,7 +90,18 @@ def build_feast_definitions(
     """
     plan = load_alerts(alerts) if alerts else None
     translator = translator or DagsterFeastTranslator()
-    graph = FeastGraph(project, start_date)
+    location = FeastCodeLocation(
+        project,
+        start_date,
+        translator=translator,
+        resources=resources or {},
+        training_sets=training_sets or {},
+        training_sets_dir=training_sets_dir,
+        drift=drift,
+        alerts=alerts,
+        automation=automation,
+    )
+    graph = location.graph
     _refuse_shared_keys(graph, translator)
     builder = table_builder_for(project)
 
@@ -109,7 +120,7 @@ def build_feast_definitions(
         assets.append(asset)
         checks.append(build_source_checks(source_checks[name]))
 
-    reports = _drift_reports(graph, translator, drift or DriftSettings.load(project))
+    reports = _drift_reports(graph, translator, location.drift_settings)
     assets += [
         translator.spec_of(each.data)
         if each.data.refusal
@@ -147,7 +158,7 @@ def build_feast_definitions(
         else build_skew_asset(skew, translator, retry_policy)
         for skew in graph.skews.values()
     ]
-    sets = {**load_training_sets(project), **(training_sets or {})}
+    sets = location.all_training_sets
     for name, rows in sets.items():
         data = graph.training_set(name, rows.partitions)
         settings = TrainingSetSettings(rows, project.repo_dir / training_sets_dir)
@@ -187,6 +198,7 @@ def build_feast_definitions(
         # Steps are forked from a server that has imported everything once: a step
         # does not pay for importing Feast and Great Expectations again.
         executor=preloaded_executor,
+        metadata=location.metadata(),
     )
 
 
