@@ -152,6 +152,8 @@ class Subject:
             does not say so.
         repo: The repo's folder, as commands name it.
         profile: Its profile; None for the default one.
+        definitions: Options that name the definitions it is part of, such as ``-f defs.py``; None
+            where only repo and profile are known.
     """
 
     asset: str
@@ -166,6 +168,7 @@ class Subject:
     blocks: bool = False
     repo: str = "feature_repo"
     profile: str | None = None
+    definitions: str | None = None
 
 
 def incident_key(asset: str, condition: Condition) -> str:
