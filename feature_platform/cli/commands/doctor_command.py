@@ -1,22 +1,30 @@
 """``feature-platform doctor``: versions, configuration, reachability, each with its remedy."""
 
+from __future__ import annotations
+
 import json
 import re
 import socket
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 
+from feature_platform.cli.feast_command import feast_command
 from feature_platform.errors import FeaturePlatformError
-from feature_platform.repo.project import FeastProject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from feature_platform.cli.settings_place import SettingsPlace
+    from feature_platform.orchestration.code_location import FeastCodeLocation
+    from feature_platform.repo.project import FeastProject
 
 _PACKAGES = (
     "feature-platform",
@@ -43,12 +51,12 @@ _TIMEOUT_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing the doctor looked at.
+    """One thing that was examined.
 
     Attributes:
-        subject: What was looked at.
+        subject: What was examined.
         well: Whether it is as it should be.
-        said: What was seen.
+        said: What was found.
         remedy: What to do; empty where all is well.
     """
 
@@ -58,10 +66,11 @@ class Finding:
     remedy: str = ""
 
 
-def run(*, repo: str, profile: str | None, start_date: str, as_json: bool) -> int:
-    """Look at everything; 0 if all is well, else 1."""
+@feast_command("doctor")
+def command(place: SettingsPlace, *, as_json: bool) -> int:
+    """Check versions, configuration, and what can be reached; say how to repair the rest."""
     findings: list[Finding] = []
-    for finding in examine(repo, profile, start_date):
+    for finding in _examine(place):
         findings.append(finding)
         if not as_json:
             _print(finding)
@@ -70,14 +79,16 @@ def run(*, repo: str, profile: str | None, start_date: str, as_json: bool) -> in
     return 0 if all(finding.well for finding in findings) else 1
 
 
-def examine(repo: str, profile: str | None, start_date: str) -> Iterator[Finding]:
-    """Every finding, in the order in which one depends on the other; stops where it must."""
+def _examine(place: SettingsPlace) -> Iterator[Finding]:
+    """Every finding; each needs those before it, so the first trouble may be the last finding."""
     yield from _versions()
     try:
-        project = FeastProject(repo, profile)
+        location = place.load()
     except FeaturePlatformError as error:
-        yield _trouble("feature repo", error)
+        yield _trouble("definitions" if place.has_definitions else "feature repo", error)
         return
+    yield Finding("settings", well=True, said=place.called)
+    project = location.project
     unset = project.unset_variables()
     for name in unset:
         yield Finding(
@@ -95,7 +106,7 @@ def examine(repo: str, profile: str | None, start_date: str) -> Iterator[Finding
         return
     yield Finding("configuration", well=True, said=f"{project.config_path.name} is read")
     try:
-        found = _definitions(project, start_date)
+        found = _definitions(location)
     except FeaturePlatformError as error:
         yield _trouble("definitions", error)
         return
@@ -128,13 +139,12 @@ def _versions() -> Iterator[Finding]:
         yield Finding(package, well=True, said=said)
 
 
-def _definitions(project: FeastProject, start_date: str) -> Finding:
+def _definitions(location: FeastCodeLocation) -> Finding:
     from feature_platform.orchestration.builder import build_feast_definitions
-    from feature_platform.orchestration.graph.feast_graph import FeastGraph
 
-    # What the code location does at its start: it refuses more than the graph does.
-    build_feast_definitions(project, start_date)
-    graph = FeastGraph(project, start_date)
+    # What the code location does when it starts: it refuses more than the graph does.
+    build_feast_definitions(**location.arguments())
+    graph = location.graph
     refused = [name for name, view in graph.views.items() if view.refusal]
     said = (
         f"{len(graph.sources)} sources, {len(graph.views)} feature views, "
