@@ -1,31 +1,34 @@
-"""Of what libraries say on standard error, people see what is about their repo, in one line."""
+"""Show only those warnings of libraries that are about the user's own files, one line each."""
 
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 import click
 
-# Below an error, these speak of themselves: experimental features, defaults of theirs.
+# What these log below an error is about themselves: experimental features, their defaults.
 _CHATTY = ("dagster", "feast", "great_expectations")
+_THIS_PACKAGE = Path(__file__).parents[1]
 
 
 @contextmanager
-def only_about(repo: Path) -> Iterator[None]:
-    """While a command runs, show Python's warnings only where they name a file of the repo.
+def only_about(folders: Sequence[Path]) -> Iterator[None]:
+    """While a command runs, show Python's warnings only where they name a file in `folders`.
 
-    A library that calls one of its own features experimental, or warns of how we call it, concerns
-    nobody who types a command; what points into the repo's files does, once for each place. Who
-    asks Python for warnings (``-W``, ``PYTHONWARNINGS``) gets all of them.
+    A library's warning about its own experimental features, or about how this package calls it,
+    helps nobody who types a command; one that points into the user's files does, once per place.
+    With ``-W`` or ``PYTHONWARNINGS`` all of them are shown.
+
+    Args:
+        folders: The user's own; may grow meanwhile.
     """
     if sys.warnoptions:
         yield
         return
-    folder = repo.expanduser().resolve()
     seen: set[tuple[str, int, str]] = set()
 
     def show(  # noqa: PLR0917 - as Python calls it
@@ -37,14 +40,16 @@ def only_about(repo: Path) -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         del category, file, line
-        said = (filename, lineno, " ".join(str(message).split()))
+        text = " ".join(str(message).split())
         path = Path(filename)
-        is_installed = "site-packages" in path.parts  # in a .venv inside the repo
-        if said in seen or is_installed or not path.is_relative_to(folder):
+        folder = next((each for each in folders if path.is_relative_to(each)), None)
+        # A .venv, or a checkout of this package, may be inside.
+        is_installed = "site-packages" in path.parts or path.is_relative_to(_THIS_PACKAGE)
+        if folder is None or is_installed or (filename, lineno, text) in seen:
             return
-        seen.add(said)
+        seen.add((filename, lineno, text))
         where = f"{path.relative_to(folder)}:{lineno}"
-        click.echo(f"  {click.style('warning', fg='yellow')}  {where}: {said[2]}", err=True)
+        click.echo(f"  {click.style('warning', fg='yellow')}  {where}: {text}", err=True)
 
     # Without a handler of their own, Python prints what they log.
     handlers = {name: logging.StreamHandler() for name in _CHATTY}

@@ -28,6 +28,7 @@ from feature_platform.orchestration.checks.online_check import build_online_chec
 from feature_platform.orchestration.checks.registry_check import build_registry_check
 from feature_platform.orchestration.checks.source_checks import SourceChecks, build_source_checks
 from feature_platform.orchestration.checks.source_gate import SourceGate
+from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.graph.closures import run_closures
 from feature_platform.orchestration.graph.executor import preloaded_executor
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
@@ -48,7 +49,6 @@ from feature_platform.repo.computability import is_computed_here, why_transforme
 from feature_platform.repo.project import FeastProject
 from feature_platform.tables.table_builders import TableBuilder, table_builder_for
 from feature_platform.training.entity_rows import EntityRows
-from feature_platform.training.training_set_files import load_training_sets
 
 Built: TypeAlias = Iterator[dg.AssetsDefinition | dg.AssetChecksDefinition | dg.AssetSpec]
 
@@ -95,11 +95,22 @@ def build_feast_definitions(
     """
     plan = load_alerts(alerts) if alerts else None
     translator = translator or DagsterFeastTranslator()
-    graph = FeastGraph(project, start_date)
+    location = FeastCodeLocation(
+        project,
+        start_date,
+        translator=translator,
+        resources=resources or {},
+        training_sets=training_sets or {},
+        training_sets_dir=training_sets_dir,
+        drift=drift,
+        alerts=alerts,
+        automation=automation,
+    )
+    graph = location.graph
     _refuse_shared_keys(graph, translator)
     tables = table_builder_for(project)
     repo = _RepoBuilder(graph, translator, tables, drift, automation, retry_policy)
-    sets = {**load_training_sets(project), **(training_sets or {})}
+    sets = location.all_training_sets
     built = [
         *repo.registry(),
         *repo.sources(),
@@ -129,6 +140,7 @@ def build_feast_definitions(
         resources={**builder_resources(project, tables), **(resources or {})},
         # Steps are forked from a server that has imported Feast and Great Expectations.
         executor=preloaded_executor,
+        metadata=location.metadata(),
     )
 
 

@@ -169,6 +169,8 @@ class Subject:
         repo: The repo's folder, as commands name it.
         profile: Its profile; None for the default one.
         remedies: By the name of a check of it; a check without one has the default remedy.
+        definitions: Options that name the definitions it is part of, such as ``-f defs.py``; None
+            where only repo and profile are known.
     """
 
     asset: str
@@ -184,6 +186,7 @@ class Subject:
     repo: str = "feature_repo"
     profile: str | None = None
     remedies: Mapping[str, Remedy] = field(default_factory=dict)
+    definitions: str | None = None
 
 
 def incident_key(asset: str, condition: Condition) -> str:

@@ -69,9 +69,11 @@ def repair_command(incident: Incident, subject: Subject) -> str:
 
 
 def _ours(command: str, subject: Subject, options: list[str]) -> str:
-    profile = [f"--profile {shlex.quote(subject.profile)}"] if subject.profile else []
-    repo = f"--repo {shlex.quote(subject.repo)}"
-    return " ".join(["feature-platform", command, repo, *profile, *options])
+    place = subject.definitions
+    if place is None:
+        profile = ["--profile", subject.profile] if subject.profile else []
+        place = shlex.join(["--repo", subject.repo, *profile])
+    return " ".join(["feature-platform", command, place, *options])
 
 
 def _window(incident: Incident, subject: Subject) -> tuple[str, str] | None:

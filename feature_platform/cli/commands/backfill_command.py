@@ -1,40 +1,52 @@
-"""``feature-platform backfill``: do now, here, what ``plan`` shows."""
+"""``feature-platform backfill``: do now, in this process, what ``plan`` shows."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from feature_platform.cli.commands.materialize_command import print_report
-from feature_platform.cli.context import graph_and_views
-from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.runs.instance import dagster_instance
-from feature_platform.orchestration.runs.repair_preview import look
-from feature_platform.orchestration.runs.run_views import RunReport, run_views
-from feature_platform.orchestration.watch.automation_settings import CAUSES, Cause
-from feature_platform.registry.registry_apply import apply
+from feature_platform.cli.chosen_views import choose_views
+from feature_platform.cli.feast_command import CAUSES, VIEWS, feast_command
+from feature_platform.cli.run_reports import show_reports
+from feature_platform.cli.settings_place import SettingsPlace
+
+if TYPE_CHECKING:
+    from feature_platform.orchestration.graph.feast_graph import FeastGraph
+    from feature_platform.orchestration.runs.run_views import RunReport
+    from feature_platform.orchestration.watch.automation_settings import Cause
 
 
-def run(
+@feast_command(
+    "backfill",
+    VIEWS,
+    CAUSES,
+    click.option("--max-runs", type=click.IntRange(1), help="Stop after that many runs."),
+)
+def command(
+    place: SettingsPlace,
     *,
     views: Sequence[str],
-    causes: Sequence[Cause],
+    causes: "Sequence[Cause]",
     max_runs: int | None,
-    repo: str,
-    profile: str | None,
-    start_date: str,
     as_json: bool,
 ) -> int:
-    """Run it, newest windows first; 0 if every run and check was well, else 1."""
-    graph, chosen = graph_and_views(repo, profile, start_date, views)
+    """Do now, in this process, what plan shows: newest windows first, in ranges."""
+    from feature_platform.orchestration.runs.instance import dagster_instance
+    from feature_platform.orchestration.runs.repair_preview import preview
+    from feature_platform.orchestration.runs.run_views import run_views
+    from feature_platform.orchestration.watch.automation_settings import CAUSES as ALL_CAUSES
+    from feature_platform.registry.registry_apply import apply
+
+    location = place.load()
+    graph = location.graph
+    chosen = choose_views(graph, views)
     reports: list[RunReport] = []
     done: set[tuple[str, str, str]] = set()
     with dagster_instance() as instance:
-        for cause in causes or CAUSES:
-            # Looked at anew: what one cause mended is not wrong for the next.
-            (found,) = look(graph, instance, chosen, [cause], datetime.now(UTC))
+        for cause in causes or ALL_CAUSES:
+            # Read again for each cause: the runs of one may have repaired the next.
+            (found,) = preview(location, instance, chosen, [cause], datetime.now(UTC))
             if found.tick.change is not None:
                 apply(graph.project.store(), graph.project.contents)
             for repair in found.repairs:
@@ -47,20 +59,13 @@ def run(
                     continue
                 if not as_json:
                     click.echo(f"{', '.join(names)}: {repair.span}", err=True)
-                reports.append(run_views(graph, names, repair.span, instance, quiet=as_json))
+                reports.append(run_views(location, names, repair.span, instance, quiet=as_json))
                 done |= {(name, repair.first, repair.last) for name in names}
-    if as_json:
-        click.echo(json.dumps([asdict(report) for report in reports], default=str))
-    elif reports:
-        print_report(reports)
-    else:
-        click.echo("Nothing to do.")
-    passed = all(check.passed for report in reports for check in report.checks)
-    return 0 if passed and all(report.succeeded for report in reports) else 1
+    return show_reports(reports, as_json=as_json)
 
 
-def _readers(graph: FeastGraph, sources: Sequence[str], views: Sequence[str]) -> list[str]:
-    """Views whose run brings a source along, in its partitions."""
+def _readers(graph: "FeastGraph", sources: Sequence[str], views: Sequence[str]) -> list[str]:
+    """Views whose run also materializes one of the sources, in the source's own partitions."""
     return [
         name
         for name in views

@@ -3,70 +3,79 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from feature_platform.cli.commands.materialize_command import print_report
-from feature_platform.cli.context import choose_views
+from feature_platform.cli.chosen_views import choose_views
+from feature_platform.cli.feast_command import feast_command
+from feature_platform.cli.run_reports import print_reports
+from feature_platform.cli.settings_place import SettingsPlace
 from feature_platform.core.windows import Window
 from feature_platform.errors import RepoError
-from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.runs.instance import dagster_instance
-from feature_platform.orchestration.runs.run_views import run_views
-from feature_platform.repo.project import FeastProject
+
+if TYPE_CHECKING:
+    from feature_platform.orchestration.graph.feast_graph import FeastGraph
 
 SERVICE = "fraud_detection_v2"
 
 
-def run(
-    *,
-    days: int,
-    scenario: str | None,
-    repo: str,
-    profile: str | None,
-    start_date: str,
-    as_json: bool,
-) -> int:
-    """Build the last `days` complete days, put them online, and read one vector back.
+@feast_command(
+    "demo",
+    click.option(
+        "--days",
+        default=30,
+        type=click.IntRange(1, 3650),
+        show_default=True,
+        help="How many days to build.",
+    ),
+    click.option(
+        "--scenario",
+        type=click.Choice(["drift"]),
+        help="drift: in a copy of the repo all amounts grow one day; shows which features alarm.",
+    ),
+    definitions=False,
+)
+def command(place: SettingsPlace, *, days: int, scenario: str | None, as_json: bool) -> int:
+    """Build the last days of the fraud repo on real transactions and put them online."""
+    from feature_platform.orchestration.code_location import FeastCodeLocation
+    from feature_platform.orchestration.runs.instance import dagster_instance
+    from feature_platform.orchestration.runs.run_views import run_views
+    from feature_platform.repo.project import FeastProject
 
-    Or play a scenario, which has days of its own.
-    """
+    project = FeastProject(place.repo, place.profile)
     if scenario == "drift":
-        from feature_platform.cli.commands import demo_drift
+        from feature_platform.cli.commands.demo_drift import play
 
-        return demo_drift.run(repo=repo, profile=profile, as_json=as_json)
+        return play(project, as_json=as_json)
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if days < 1:
-        raise RepoError("option --days", f"is {days}", "give at least 1")
     window = Window(today - timedelta(days=days), today)
-    # A demo on January 2nd still shows its days.
-    start_date = min(start_date, window.start.date().isoformat())
-    project = FeastProject(repo, profile)
     if SERVICE not in project.services:
         raise RepoError(
             f"project '{project.name}'",
             f"has no feature service '{SERVICE}', which the demo reads",
             "run the demo on the repo it is made for, or use `feature-platform materialize`",
         )
-    graph = FeastGraph(project, start_date)
+    # In the first days of a year the demo begins before the default start date.
+    start_date = min(place.start_date, window.start.date().isoformat())
+    location = FeastCodeLocation(project, start_date)
+    graph = location.graph
     if not as_json:
         click.echo(f"Building {window} of '{project.name}' and putting it online:", err=True)
     with dagster_instance() as instance:
-        report = run_views(graph, choose_views(graph, ()), window, instance, quiet=as_json)
+        report = run_views(location, choose_views(graph, ()), window, instance, quiet=as_json)
     vector = _vector(graph) if report.succeeded else None
     if as_json:
         click.echo(json.dumps({"run": asdict(report), "vector": vector}, default=str))
     else:
-        print_report([report])
+        print_reports([report])
         if vector:
             _print_vector(vector)
-            _print_next(repo)
-    passed = all(check.passed for check in report.checks)
-    return 0 if report.succeeded and passed and vector else 1
+            _print_next(place.repo)
+    return 0 if report.well and vector else 1
 
 
-def _vector(graph: FeastGraph) -> dict[str, Any]:
+def _vector(graph: "FeastGraph") -> dict[str, Any]:
     """The features of the busiest user and merchant of the newest day, as the store serves them."""
     from feature_platform.registry.windows_on_record import materialized_windows
     from feature_platform.sources.window_digests import read_window_table

@@ -1,8 +1,8 @@
-"""``feature-platform demo --scenario drift``: amounts change one day; what the drift assets say.
+"""``feature-platform demo --scenario drift``: amounts change one day, and features alarm.
 
-The change is made in a copy of the repo, and everything is kept below its ``data`` folder: tables,
-registry, online store, and Dagster's event log. The dates are always the replay of the same spring
-of 2017, a time without holidays, so that it comes out the same on every day of the year.
+The change is made in a copy of the repo, and everything is kept below the repo's ``data`` folder:
+tables, registry, online store, and Dagster's event log. The dates always replay the same spring of
+2017, a time without holidays, so that the result is the same on every day of the year.
 """
 
 import json
@@ -12,17 +12,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Column, Table
 
 from feature_platform.core.windows import Window
+from feature_platform.drift.drift_judge import DriftJudge
+from feature_platform.drift.drift_settings import DriftSettings
 from feature_platform.errors import RepoError
+from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.orchestration.code_location import FeastCodeLocation
+from feature_platform.orchestration.runs.silent_runs import SilentRuns
+from feature_platform.registry.registry_apply import apply
 from feature_platform.repo.project import FeastProject
-
-if TYPE_CHECKING:
-    from feature_platform.orchestration.runs.silent_runs import SilentRuns
-    from feature_platform.statistics import Comparison
+from feature_platform.statistics import Comparison
+from feature_platform.tables.table_builders import table_builder_for
 
 FACTOR = 1.5
 CHANGE_2017 = date(2017, 5, 22)
@@ -52,17 +59,17 @@ def bind(connection, window):
 
 @dataclass(frozen=True)
 class FeatureStory:
-    """What was said of one feature.
+    """One feature through the windows of the scenario.
 
     Attributes:
         view: Its view.
         feature: Its name.
-        expected: Whether it is made of what changes.
-        before: Windows before the change that alarmed, of `BEFORE`.
-        first: The first window that alarmed, if any.
-        full: The first window that is made of changed amounts alone.
-        verdict: On that window.
-        sentence: On that window.
+        expected: Whether it is computed from amounts, which change.
+        before: How many of the windows of `BEFORE`, before the change, alarmed.
+        first: The first window after the change that alarmed, if any.
+        full: The first window with changed amounts alone.
+        verdict: The verdict on `full`.
+        sentence: The verdict on `full`, in words.
     """
 
     view: str
@@ -76,13 +83,12 @@ class FeatureStory:
 
     @property
     def right(self) -> bool:
-        """Whether it alarmed then if, and only if, it should have, and not before."""
+        """Whether it alarmed on `full` exactly if it should, and not before the change."""
         return (self.verdict == "drift") == self.expected and not self.before
 
 
-def run(*, repo: str, profile: str | None, as_json: bool) -> int:
-    """Play it; 0 if the right features alarmed, and no others."""
-    original = FeastProject(repo, profile)
+def play(original: FeastProject, *, as_json: bool) -> int:
+    """Play the scenario; 0 if the right features alarmed, and no others."""
     if missing := [name for name in _LOOK_BACK if name not in original.views]:
         raise RepoError(
             f"project '{original.name}'",
@@ -102,9 +108,7 @@ def run(*, repo: str, profile: str | None, as_json: bool) -> int:
     project = _copy(original, folder, change)
     _build(project, Window(change - BEFORE - HISTORY, end), quiet=as_json)
     start = (change - BEFORE - HISTORY).date().isoformat()
-    from feature_platform.orchestration.runs.silent_runs import SilentRuns
-
-    with SilentRuns(project, start, folder / "dagster") as runs:
+    with SilentRuns(FeastCodeLocation(project, start), folder / "dagster") as runs:
         stories, pages = _judge(project, change, runs, quiet=as_json)
     if as_json:
         found = {"change": change.date().isoformat(), "features": [asdict(s) for s in stories]}
@@ -115,13 +119,13 @@ def run(*, repo: str, profile: str | None, as_json: bool) -> int:
 
 
 def _change(today: date) -> date:
-    """The newest replay of `CHANGE_2017` whose windows are all over."""
+    """The newest replay of `CHANGE_2017` whose windows are all complete."""
     needed = timedelta(days=max(_LOOK_BACK.values()))
     return CHANGE_2017 + (today - needed - CHANGE_2017) // CYCLE * CYCLE
 
 
 def _copy(original: FeastProject, folder: Path, change: datetime) -> FeastProject:
-    """The repo again, with larger amounts; what an earlier scenario left is removed."""
+    """A copy of the repo with larger amounts; files of an earlier scenario are deleted."""
     repo = folder / "repo"
     try:
         shutil.rmtree(folder, ignore_errors=True)
@@ -145,13 +149,6 @@ def _copy(original: FeastProject, folder: Path, change: datetime) -> FeastProjec
 
 def _build(project: FeastProject, window: Window, *, quiet: bool) -> None:
     """Build the source tables and put every window online."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from feature_platform.materialize.materialize_window import materialize_window
-    from feature_platform.registry.registry_apply import apply
-    from feature_platform.tables.table_builders import table_builder_for
-
     builder = table_builder_for(project)
     if builder is None:
         raise RepoError(
@@ -177,14 +174,11 @@ def _build(project: FeastProject, window: Window, *, quiet: bool) -> None:
 def _judge(
     project: FeastProject,
     change: datetime,
-    runs: "SilentRuns",
+    runs: SilentRuns,
     *,
     quiet: bool,
 ) -> tuple[list[FeatureStory], Mapping[str, Path]]:
-    """Run the drift assets as Dagster does, all windows in one run a view."""
-    from feature_platform.drift.drift_judge import DriftJudge
-    from feature_platform.drift.drift_settings import DriftSettings
-
+    """Run the drift assets as Dagster does, all windows of a view in one run."""
     stories: list[FeatureStory] = []
     pages: dict[str, Path] = {}
     for view, look_back in _LOOK_BACK.items():
@@ -209,7 +203,7 @@ def _judge(
 
 def _story(
     view: str,
-    found: "Sequence[tuple[Window, Comparison]]",
+    found: Sequence[tuple[Window, Comparison]],
     change: datetime,
 ) -> FeatureStory:
     """One feature through the windows; the last of them is the first full one."""
@@ -229,12 +223,8 @@ def _story(
 
 
 def _print(
-    stories: "Sequence[FeatureStory]", pages: Mapping[str, Path], project: FeastProject
+    stories: Sequence[FeatureStory], pages: Mapping[str, Path], project: FeastProject
 ) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Column, Table
-
     console = Console()
     if not console.is_terminal:
         console = Console(width=110)

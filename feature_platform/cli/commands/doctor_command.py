@@ -1,21 +1,29 @@
 """``feature-platform doctor``: versions, configuration, reachability, each with its remedy."""
 
+from __future__ import annotations
+
 import json
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 
+from feature_platform.cli.feast_command import feast_command
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.online.online_backend import named_addresses
 from feature_platform.online.stores import backend_of, online_backends
-from feature_platform.repo.project import FeastProject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from feature_platform.cli.settings_place import SettingsPlace
+    from feature_platform.orchestration.code_location import FeastCodeLocation
+    from feature_platform.repo.project import FeastProject
 
 _PACKAGES = (
     "feature-platform",
@@ -39,12 +47,12 @@ _TIMEOUT_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing the doctor looked at.
+    """One thing that was examined.
 
     Attributes:
-        subject: What was looked at.
+        subject: What was examined.
         well: Whether it is as it should be.
-        said: What was seen.
+        said: What was found.
         remedy: What to do; empty where all is well.
     """
 
@@ -54,10 +62,11 @@ class Finding:
     remedy: str = ""
 
 
-def run(*, repo: str, profile: str | None, start_date: str, as_json: bool) -> int:
-    """Look at everything; 0 if all is well, else 1."""
+@feast_command("doctor")
+def command(place: SettingsPlace, *, as_json: bool) -> int:
+    """Check versions, configuration, and what can be reached; say how to repair the rest."""
     findings: list[Finding] = []
-    for finding in examine(repo, profile, start_date):
+    for finding in _examine(place):
         findings.append(finding)
         if not as_json:
             _print(finding)
@@ -66,14 +75,16 @@ def run(*, repo: str, profile: str | None, start_date: str, as_json: bool) -> in
     return 0 if all(finding.well for finding in findings) else 1
 
 
-def examine(repo: str, profile: str | None, start_date: str) -> Iterator[Finding]:
-    """Every finding, in the order in which one depends on the other; stops where it must."""
+def _examine(place: SettingsPlace) -> Iterator[Finding]:
+    """Every finding; each needs those before it, so the first trouble may be the last finding."""
     yield from _versions()
     try:
-        project = FeastProject(repo, profile)
+        location = place.load()
     except FeaturePlatformError as error:
-        yield _trouble("feature repo", error)
+        yield _trouble("definitions" if place.has_definitions else "feature repo", error)
         return
+    yield Finding("settings", well=True, said=place.called)
+    project = location.project
     unset = project.unset_variables()
     for name in unset:
         yield Finding(
@@ -91,7 +102,7 @@ def examine(repo: str, profile: str | None, start_date: str) -> Iterator[Finding
         return
     yield Finding("configuration", well=True, said=f"{project.config_path.name} is read")
     try:
-        found = _definitions(project, start_date)
+        found = _definitions(location)
     except FeaturePlatformError as error:
         yield _trouble("definitions", error)
         return
@@ -125,13 +136,12 @@ def _versions() -> Iterator[Finding]:
         yield Finding(package, well=True, said=said)
 
 
-def _definitions(project: FeastProject, start_date: str) -> Finding:
+def _definitions(location: FeastCodeLocation) -> Finding:
     from feature_platform.orchestration.builder import build_feast_definitions
-    from feature_platform.orchestration.graph.feast_graph import FeastGraph
 
-    # What the code location does at its start: it refuses more than the graph does.
-    build_feast_definitions(project, start_date)
-    graph = FeastGraph(project, start_date)
+    # What the code location does when it starts: it refuses more than the graph does.
+    build_feast_definitions(**location.arguments())
+    graph = location.graph
     refused = [name for name in graph.views if name not in graph.materializable]
     said = (
         f"{len(graph.sources)} sources, {len(graph.views)} feature views, "

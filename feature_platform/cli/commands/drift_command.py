@@ -8,22 +8,43 @@ from typing import TYPE_CHECKING
 
 import click
 
+from feature_platform.cli.chosen_views import choose_views
+from feature_platform.cli.feast_command import feast_command
 from feature_platform.cli.moments import parse_moment, parse_window
+from feature_platform.cli.settings_place import SettingsPlace
 from feature_platform.core.windows import Window
 from feature_platform.errors import RepoError, WindowError
-from feature_platform.repo.project import FeastProject
 
 if TYPE_CHECKING:
     from feature_platform.drift.drift_judge import DriftJudge
     from feature_platform.drift.drift_results import WindowDrift
-    from feature_platform.drift.drift_settings import DriftSettings
     from feature_platform.drift.references import ViewReference
-    from feature_platform.orchestration.graph.feast_graph import FeastGraph
+    from feature_platform.orchestration.code_location import FeastCodeLocation
 
 _COLOURS = {"drift": "red", "warn": "yellow", "insufficient": "blue", "ok": "green"}
 
 
-def run(
+@feast_command(
+    "drift",
+    click.option("--view", required=True, help="Feature view."),
+    click.option(
+        "--date", help="The window that begins then, UTC: 2026-03-01; the newest if left out."
+    ),
+    click.option("--html", type=click.Path(dir_okay=False), help="Write the report there."),
+    click.option("--reference", help="Compare with this reference that was set before."),
+    click.option("--set-reference", help="Freeze --start to --end under this name instead."),
+    click.option("--accept", is_flag=True, help="Accept what has drifted in --date as normal."),
+    click.option("--feature", "features", multiple=True, help="With --accept: this one alone."),
+    click.option("--start", help="First day of the reference, or of what is accepted."),
+    click.option("--end", help="Day after the last day of the reference."),
+    click.option(
+        "--record",
+        is_flag=True,
+        help="Record the verdict in Dagster, where alerts and automation read it.",
+    ),
+)
+def command(
+    place: SettingsPlace,
     *,
     view: str,
     date: str | None,
@@ -35,22 +56,15 @@ def run(
     start: str | None,
     end: str | None,
     record: bool,
-    repo: str,
-    profile: str | None,
-    start_date: str,
     as_json: bool,
 ) -> int:
-    """Compare, set a reference, or accept; 0 if every feature is as its reference has it."""
-    from feature_platform.cli.context import choose_views
+    """Compare each feature of a window with its reference; set a reference; accept a change."""
     from feature_platform.drift.drift_judge import DriftJudge
-    from feature_platform.drift.drift_settings import DriftSettings
-    from feature_platform.orchestration.graph.feast_graph import FeastGraph
 
-    project = FeastProject(repo, profile)
-    graph = FeastGraph(project, start_date)
-    choose_views(graph, (view,))
-    _require_told(graph, view)
-    judge = DriftJudge(project, view, DriftSettings.load(project))
+    location = place.load()
+    choose_views(location.graph, (view,))
+    _require_comparable(location, view)
+    judge = DriftJudge(location.project, view, location.drift_settings)
     if features and not accept:
         raise RepoError("option --feature", "says what --accept accepts", "add --accept")
     if accept:
@@ -63,63 +77,76 @@ def run(
         begun = None if start is None else parse_moment("start", start)
         return _accept(judge, _window(judge, date), features, begun, as_json=as_json)
     if set_reference is not None:
-        if start is None or end is None:
-            raise RepoError(
-                "option --set-reference",
-                "needs the days that the reference is made of",
-                "add --start and --end, such as --start 2026-01-01 --end 2026-03-01",
-            )
-        frozen = judge.freeze(project.store(), set_reference, parse_window(start, end))
-        _print_reference(judge, frozen, as_json=as_json)
-        return 0 if not frozen.problems else 1
+        return _set_reference(judge, set_reference, start, end, as_json=as_json)
     if start is not None or end is not None:
         raise RepoError(
             "options --start and --end", "say what --set-reference is made of", "use --date"
         )
-    _refuse_record_of_another(reference, record=record)
+    if reference is not None and record:
+        raise RepoError(
+            "options --record and --reference",
+            "exclude each other: Dagster records verdicts against the view's own reference",
+            f"name '{reference}' in drift.yaml, and leave --reference out",
+        )
     if reference is not None:
-        judge = DriftJudge(project, view, judge.settings, _known(judge, reference))
-    window = _window(judge, date)
-    _tell_of_other_settings(judge, window)
-    # Judged by another reference than the asset's, it is not what the asset would have said.
-    (found,) = judge.judge(project.store(), [window], keep=reference is None)
+        judge = DriftJudge(location.project, view, judge.settings, _known(judge, reference))
+    found = _compare(location, judge, _window(judge, date), html)
     if record:
-        _record(graph, found, judge.settings)
+        _record(location, found)
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        _print(found, _judged_by(location), html)
+    return 0 if found.verdict == "ok" else 1
+
+
+def _compare(
+    location: "FeastCodeLocation", judge: "DriftJudge", window: Window, html: str | None
+) -> "WindowDrift":
+    """Judge a window, and write the page."""
+    _warn_of_other_settings(location, judge, window)
+    # A verdict against another reference is not kept: the asset's own is.
+    keep = judge.reference is None
+    (found,) = judge.judge(location.project.store(), [window], keep=keep)
     if html is not None:
         from feature_platform.reports.drift_page import window_page
 
         _write(Path(html), window_page(judge, found, judge.history(window)))
-    _print(found, judge, html, as_json=as_json)
-    return 0 if found.verdict == "ok" else 1
+    return found
 
 
-def _tell_of_other_settings(judge: "DriftJudge", window: Window) -> None:
-    """Say that what is on record of a window was judged otherwise, before it is replaced."""
+def _warn_of_other_settings(
+    location: "FeastCodeLocation", judge: "DriftJudge", window: Window
+) -> None:
+    """Warn where the recorded verdict of a window was given by other settings; it is replaced."""
     known = judge.results.read(window) if judge.reference is None else None
     if known is not None and known.rules != judge.rules(window):
         click.secho(
-            f"{judge.view} {window} was judged before by other settings: those of then, or what "
-            f"the definitions were given as drift=, which only they know; this is {_by(judge)}",
+            f"{judge.view} {window} was judged before by other settings, older ones or those of "
+            f"definitions that were not loaded; this is {_judged_by(location)}",
             fg="yellow",
             err=True,
         )
 
 
-def _by(judge: "DriftJudge") -> str:
+def _judged_by(location: "FeastCodeLocation") -> str:
     from feature_platform.drift.drift_settings import FILE
 
-    written = (judge.project.repo_dir / FILE).is_file()
-    return f"judged by {FILE}" if written else f"judged by the defaults, there is no {FILE}"
+    if location.drift is not None:
+        return "judged by drift= of the definitions"
+    if (location.project.repo_dir / FILE).is_file():
+        return f"judged by {FILE}"
+    return f"judged by the defaults, there is no {FILE}"
 
 
-def _require_told(graph: "FeastGraph", view: str) -> None:
+def _require_comparable(location: "FeastCodeLocation", view: str) -> None:
     from feature_platform.orchestration.graph.translator_data import RefusedDriftData
 
-    known = graph.drifts.get(view)
+    known = location.graph.drifts.get(view)
     if isinstance(known, RefusedDriftData):
         raise RepoError(
             f"feature view '{view}'",
-            f"its drift cannot be told: {known.refusal}",
+            f"its drift cannot be computed: {known.refusal}",
             "look for drift in a view of the columns that it is computed from",
         )
 
@@ -135,7 +162,7 @@ def _accept(
     from feature_platform.drift.acceptance import accept_window
 
     store = judge.project.store()
-    # A verdict that is there is the one that alarmed; nothing is read again to accept it.
+    # The verdict on record is the one that alarmed: accepting it reads nothing again.
     found = judge.results.read(window) or judge.judge(store, [window])[0]
     accepted = accept_window(judge, found, features, start)
     if as_json:
@@ -148,33 +175,37 @@ def _accept(
     return 0
 
 
-def _refuse_record_of_another(reference: str | None, *, record: bool) -> None:
-    if record and reference is not None:
+def _set_reference(
+    judge: "DriftJudge", name: str, start: str | None, end: str | None, *, as_json: bool
+) -> int:
+    if start is None or end is None:
         raise RepoError(
-            "options --record and --reference",
-            "what is on record is judged by the view's own reference",
-            f"name '{reference}' in drift.yaml, and leave --reference out",
+            "option --set-reference",
+            "needs the days that the reference is made of",
+            "add --start and --end, such as --start 2026-01-01 --end 2026-03-01",
         )
+    frozen = judge.freeze(judge.project.store(), name, parse_window(start, end))
+    _print_reference(judge, frozen, as_json=as_json)
+    return 0 if not frozen.problems else 1
 
 
-def _record(graph: "FeastGraph", found: "WindowDrift", settings: "DriftSettings") -> None:
-    """Put it on record in Dagster, as a run of the asset would: alerts go by that."""
+def _record(location: "FeastCodeLocation", found: "WindowDrift") -> None:
+    """Record the verdict in Dagster, as a run of the asset would."""
     from feature_platform.orchestration.checks.drift_gate import DriftReport
     from feature_platform.orchestration.graph.partitions import partitions_within
-    from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
     from feature_platform.orchestration.graph.translator_data import DriftData
     from feature_platform.orchestration.runs.instance import dagster_instance
 
-    drift = graph.drifts.get(found.view)
+    drift = location.graph.drifts.get(found.view)
     if not isinstance(drift, DriftData):
         raise RepoError(
             f"drift of feature view '{found.view}'",
             "has no asset: its tag 'dagster/drift' is 'off'",
             "leave --record out, or the tag",
         )
+    report = DriftReport(drift, location.translator, location.drift_settings)
     with dagster_instance() as instance:
         for key in partitions_within(drift.partitions, found.window):
-            report = DriftReport(drift, DagsterFeastTranslator(), settings)
             report.record(instance, {key: found})
 
 
@@ -191,10 +222,10 @@ def _known(judge: "DriftJudge", name: str) -> "ViewReference":
 
 
 def _window(judge: "DriftJudge", date: str | None) -> Window:
-    """The partition that begins at a typed moment; the newest complete one if there is none.
+    """The partition that begins at `date`; the newest complete one if it is None.
 
     Raises:
-        WindowError: It is not a moment, not where a partition begins, or not over yet.
+        WindowError: `date` is not a moment, not where a partition begins, or not over yet.
     """
     length = judge.partition
     now = datetime.now(UTC)
@@ -249,18 +280,15 @@ def _print_reference(judge: "DriftJudge", frozen: "ViewReference", *, as_json: b
         click.echo(f"  kept in {judge.files.address}")
 
 
-def _print(found: "WindowDrift", judge: "DriftJudge", html: str | None, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(found.to_json()))
-        return
+def _print(found: "WindowDrift", judged_by: str, html: str | None) -> None:
     version = f", version {found.reference_version}" if found.reference_version else ""
-    click.echo(f"{found.view} {found.window} against {found.reference}{version}; {_by(judge)}\n")
+    click.echo(f"{found.view} {found.window} against {found.reference}{version}; {judged_by}\n")
     width = max((len(each.feature) for each in found.comparisons), default=0)
     for each in found.worst_first:
         verdict = found.verdict_of(each)
         shown = click.style(f"{verdict:<12}", fg=_COLOURS[verdict])
-        said = found.sentence_of(each).removeprefix(f"{each.feature} ")
-        click.echo(f"  {shown}  {each.feature:<{width}}  {said}")
+        sentence = found.sentence_of(each).removeprefix(f"{each.feature} ")
+        click.echo(f"  {shown}  {each.feature:<{width}}  {sentence}")
         for note in each.notes:
             click.echo(f"  {'':<12}  {'':<{width}}  {note}")
     if html is not None:

@@ -1,22 +1,24 @@
-"""``feature-platform status``: an interval strip a view."""
+"""``feature-platform status``: one strip of windows per view."""
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
-from feature_platform.cli.context import graph_and_views
+from feature_platform.cli.chosen_views import choose_views
+from feature_platform.cli.feast_command import VIEWS, feast_command
+from feature_platform.cli.settings_place import SettingsPlace
 from feature_platform.errors import RegistryError
-from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.runs.instance import dagster_instance
-from feature_platform.orchestration.status.growth import Growth, GrowthReader
-from feature_platform.orchestration.status.window_status import State, ViewStatus, view_status
-from feature_platform.registry.registry_address import configured_registry_file
-from feature_platform.repo.project import FeastProject
 
-# A letter as well as a colour: the strip is read without colour too.
-_CELLS: dict[State, tuple[str, str]] = {
+if TYPE_CHECKING:
+    from feature_platform.orchestration.status.growth import Growth
+    from feature_platform.orchestration.status.window_status import State, ViewStatus
+    from feature_platform.repo.project import FeastProject
+
+# A letter as well as a colour: the strip can be read without colour.
+_CELLS: "dict[State, tuple[str, str]]" = {
     "complete": ("█", "green"),
     "stale": ("s", "yellow"),
     "failed": ("F", "red"),
@@ -25,25 +27,40 @@ _CELLS: dict[State, tuple[str, str]] = {
 }
 
 
-def run(
-    *,
-    views: Sequence[str],
-    windows: int,
-    repo: str,
-    profile: str | None,
-    start_date: str,
-    as_json: bool,
-) -> int:
-    """Print it; 0 if every shown window is complete, else 1."""
-    graph, names = graph_and_views(repo, profile, start_date, views)
-    _refuse_without_registry(graph.project, names)
-    store, now = graph.project.store(), datetime.now(UTC)
+@feast_command(
+    "status",
+    VIEWS,
+    click.option(
+        "--windows",
+        default=30,
+        type=click.IntRange(1),
+        show_default=True,
+        help="How many windows to show.",
+    ),
+)
+def command(place: SettingsPlace, *, views: Sequence[str], windows: int, as_json: bool) -> int:
+    """Show for each view which windows are complete, missing, failed or stale, and the lag."""
+    from feature_platform.orchestration.runs.instance import dagster_instance
+    from feature_platform.orchestration.status.growth import GrowthReader
+    from feature_platform.orchestration.status.window_status import view_status
+
+    location = place.load()
+    graph, translator = location.graph, location.translator
+    names = choose_views(graph, views)
+    _require_registry(location.project, names)
+    store, now = location.project.store(), datetime.now(UTC)
     with dagster_instance() as instance:
         found = [
-            view_status(graph.materializable[name], store, instance, now=now, count=windows)
+            view_status(
+                graph.materializable[name],
+                store,
+                instance,
+                now=now,
+                count=windows,
+                translator=translator,
+            )
             for name in names
         ]
-        translator = DagsterFeastTranslator()
         keys = {name: translator.key_of(graph.views[name]) for name in names}
         held = GrowthReader(instance).read(keys)
     if as_json:
@@ -54,8 +71,10 @@ def run(
     return 0 if all(each.well for each in found) else 1
 
 
-def _refuse_without_registry(project: FeastProject, views: Sequence[str]) -> None:
-    """A question leaves nothing behind: Feast would make the registry that it is asked for."""
+def _require_registry(project: "FeastProject", views: Sequence[str]) -> None:
+    """Fail if the registry file does not exist: opening it would create it."""
+    from feature_platform.registry.registry_address import configured_registry_file
+
     file = configured_registry_file(project.config, project.repo_dir)
     if file is not None and not file.exists():
         raise RegistryError(
@@ -65,7 +84,7 @@ def _refuse_without_registry(project: FeastProject, views: Sequence[str]) -> Non
         )
 
 
-def _print(found: Sequence[ViewStatus]) -> None:
+def _print(found: "Sequence[ViewStatus]") -> None:
     width = max(len(each.view) for each in found)
     for each in found:
         strip = "".join(
@@ -92,18 +111,18 @@ def _print(found: Sequence[ViewStatus]) -> None:
                 click.echo(f"{each.view}: {state}: {_spans(keys)}")
 
 
-def _print_held(held: Mapping[str, Growth]) -> None:
+def _print_held(held: "Mapping[str, Growth]") -> None:
     for name, growth in held.items():
         newest = growth.newest
-        said = f"{newest.keys:,} keys, {_bytes(newest.size)} online"
+        line = f"{newest.keys:,} keys, {_bytes(newest.size)} online"
         if growth.keys_a_day is not None and growth.bytes_a_day is not None:
             grown = f"{growth.keys_a_day:+,.0f} keys, {_bytes(growth.bytes_a_day, sign='+')} a day"
-            said += f"; {grown}"
-        click.echo(f"{name or 'the online store'}: {said} (counted {newest.at:%Y-%m-%d %H:%M} UTC)")
+            line += f"; {grown}"
+        click.echo(f"{name or 'the online store'}: {line} (counted {newest.at:%Y-%m-%d %H:%M} UTC)")
 
 
-def _held(growth: Growth | None) -> dict[str, object]:
-    """What is online; nothing where no run has counted it, or the store keeps views together."""
+def _held(growth: "Growth | None") -> dict[str, object]:
+    """What is online; None if no run has counted it, or the store does not keep views apart."""
     if growth is None:
         return {"online": None}
     return {
@@ -118,7 +137,7 @@ def _held(growth: Growth | None) -> dict[str, object]:
 
 
 def _bytes(count: float, sign: str = "") -> str:
-    """A number below a thousand with its unit; `sign` as in a format specification."""
+    """A number below 1,000 with its unit; `sign` is that of a format specification."""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 1000:  # noqa: PLR2004 - the next unit
             return f"{count:{sign}.0f} B" if unit == "B" else f"{count:{sign}.1f} {unit}"
@@ -126,7 +145,7 @@ def _bytes(count: float, sign: str = "") -> str:
     return f"{count:{sign},.1f} TB"
 
 
-def _lag(status: ViewStatus) -> str:
+def _lag(status: "ViewStatus") -> str:
     if status.newest is None or status.lag is None:
         return "nothing online"
     if not status.lag:
@@ -140,10 +159,10 @@ def _duration(length: timedelta) -> str:
 
 
 def _spans(keys: list[str]) -> str:
-    return ", ".join(keys) if len(keys) <= 4 else f"{len(keys)} windows, {keys[0]} to {keys[-1]}"  # noqa: PLR2004 - as many as a line holds
+    return ", ".join(keys) if len(keys) <= 4 else f"{len(keys)} windows, {keys[0]} to {keys[-1]}"  # noqa: PLR2004 - what fits on a line
 
 
-def _plain(status: ViewStatus) -> dict[str, object]:
+def _plain(status: "ViewStatus") -> dict[str, object]:
     return {
         "view": status.view,
         "newest": status.newest.isoformat() if status.newest else None,

@@ -1,58 +1,80 @@
 """``feature-platform training-set``: a service's features as of each entity row, kept for good."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
+from feature_platform.cli.feast_command import feast_command
+from feature_platform.cli.settings_place import SettingsPlace
 from feature_platform.errors import RepoError
-from feature_platform.registry.registry_apply import apply, plan
-from feature_platform.repo.project import FeastProject
-from feature_platform.training.entity_rows import read_parquet
-from feature_platform.training.leak_probe import ProbedView, probe_training_set
-from feature_platform.training.saved_datasets import register
-from feature_platform.training.training_set import TrainingSet, build_training_set
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from feature_platform.orchestration.code_location import FeastCodeLocation
+    from feature_platform.repo.project import FeastProject
+    from feature_platform.training.leak_probe import ProbedView
+    from feature_platform.training.training_set import TrainingSet
 
 
-def run(
+@feast_command(
+    "training-set",
+    click.option("--service", required=True, help="Feature service."),
+    click.option(
+        "--entities",
+        help="Entity rows: a Parquet file, a folder or a pattern of them. Without it those of the "
+        "service's training set in your definitions or in training_sets/.",
+    ),
+    click.option(
+        "--out", help="Folder that snapshots are kept in; that of your definitions if left out."
+    ),
+    click.option("--timestamp", help="Time column of --entities.  [default: event_timestamp]"),
+    click.option("--label", help="Column of --entities that is learned; noted in the manifest."),
+)
+def command(
+    place: SettingsPlace,
     *,
     service: str,
-    entities: str,
-    out: str,
-    timestamp: str,
+    entities: str | None,
+    out: str | None,
+    timestamp: str | None,
     label: str | None,
-    repo: str,
-    profile: str | None,
-    start_date: str,
     as_json: bool,
 ) -> int:
-    """Build it, probe it, and say what it holds; 0 if no row knows anything of its future."""
-    del start_date  # an option that every command has; partitions mean nothing here
-    project = FeastProject(repo, profile)
-    rows = read_parquet(Path.cwd(), entities)
+    """Join a service's features to entity rows, point in time correct, as a versioned snapshot."""
+    from rich.console import Console
+
+    from feature_platform.training.leak_probe import probe_training_set
+    from feature_platform.training.saved_datasets import register
+    from feature_platform.training.training_set import build_training_set
+
+    location = place.load()
+    project = location.project
+    examples = (
+        _examples_of_file(entities, timestamp, label)
+        if entities
+        else _examples_of_definitions(location, service, timestamp, label)
+    )
     store = project.store()
     _require_applied(project)
-    with Console(stderr=True).status("") as status:
-
-        def progress(text: str) -> None:
-            status.update(text)
-
-        if as_json:
-            status.stop()
+    with Console(stderr=True, quiet=as_json).status("") as status:
         made = build_training_set(
             project,
             service,
-            rows,
-            out,
-            timestamp=timestamp,
-            origin=Path(entities).name,
-            label=label,
-            progress=progress,
+            examples.rows,
+            out or project.repo_dir / location.training_sets_dir,
+            timestamp=examples.timestamp,
+            origin=examples.origin,
+            label=examples.label,
+            progress=status.update,
         )
-        progress("probing")
-        table = made.to_arrow()
-        probed = probe_training_set(store, store.get_feature_service(service), table, timestamp)
+        status.update("probing")
+        probed = probe_training_set(
+            store, store.get_feature_service(service), made.to_arrow(), examples.timestamp
+        )
         saved = register(store, made)
     if as_json:
         click.echo(json.dumps(_plain(made, probed, saved)))
@@ -61,12 +83,67 @@ def run(
     return 0 if all(view.well for view in probed) else 1
 
 
-def _require_applied(project: FeastProject) -> None:
-    """A registry that says otherwise than the repo would make a set that nobody meant."""
+@dataclass(frozen=True)
+class _Examples:
+    """Entity rows, with their time and label columns.
+
+    Attributes:
+        rows: The table.
+        origin: What the manifest and errors call it.
+        timestamp: Column with the time as of which the features are wanted.
+        label: Column that is learned; None if there is none.
+    """
+
+    rows: "pa.Table"
+    origin: str
+    timestamp: str = "event_timestamp"
+    label: str | None = None
+
+
+def _examples_of_file(path: str, timestamp: str | None, label: str | None) -> _Examples:
+    from feature_platform.training.entity_rows import read_parquet
+
+    rows = read_parquet(Path.cwd(), path)
+    return _Examples(rows, Path(path).name, timestamp or _Examples.timestamp, label)
+
+
+def _examples_of_definitions(
+    location: "FeastCodeLocation", service: str, timestamp: str | None, label: str | None
+) -> _Examples:
+    from feature_platform.training.entity_rows import read_entity_rows
+
+    subject = f"training set of '{service}'"
+    if timestamp is not None or label is not None:
+        raise RepoError(
+            subject,
+            "--timestamp and --label are for --entities",
+            "add --entities, or leave them out",
+        )
+    found = location.all_training_sets.get(service)
+    if found is None:
+        raise RepoError(
+            subject,
+            "neither the definitions nor training_sets/ say where its entity rows come from",
+            "add --entities",
+        )
+    if found.partitions is not None:
+        raise RepoError(
+            subject,
+            f"is made in {found.partitions} windows",
+            "materialize its asset, or add --entities for one snapshot",
+        )
+    rows = read_entity_rows(location.project, found)
+    return _Examples(rows, found.origin, found.timestamp, found.label)
+
+
+def _require_applied(project: "FeastProject") -> None:
+    """Fail if the registry differs from the repo; apply a repo that was never applied."""
+    from feature_platform.registry.registry_apply import apply, plan
+
     store = project.store()
     change = plan(store, project.contents)
     if change and not store.list_feature_services():
-        apply(store, project.contents)  # a repo that nobody has applied yet
+        apply(store, project.contents)
     elif change:
         raise RepoError(
             f"registry of project '{project.name}'",
@@ -75,7 +152,7 @@ def _require_applied(project: FeastProject) -> None:
         )
 
 
-def _print(made: TrainingSet, probed: list[ProbedView], saved: str | None) -> None:
+def _print(made: "TrainingSet", probed: "list[ProbedView]", saved: str | None) -> None:
     click.echo(f"{made.service}: {made.rows} rows, version {made.version}")
     click.echo(f"  {made.snapshot.data}")
     if made.previous == made.version:
@@ -96,10 +173,10 @@ def _print(made: TrainingSet, probed: list[ProbedView], saved: str | None) -> No
     for view in probed:
         if view.well:
             age = view.ages.get(0.5)
-            said = f", median age {age}" if age is not None else ""
+            median = f", median age {age}" if age is not None else ""
             click.echo(
                 f"  {view.view}: {view.rows} rows probed, none from the future"
-                f" ({view.found} with a value{said})"
+                f" ({view.found} with a value{median})"
             )
         else:
             click.secho(
@@ -109,7 +186,7 @@ def _print(made: TrainingSet, probed: list[ProbedView], saved: str | None) -> No
             )
 
 
-def _plain(made: TrainingSet, probed: list[ProbedView], saved: str | None) -> dict[str, object]:
+def _plain(made: "TrainingSet", probed: "list[ProbedView]", saved: str | None) -> dict[str, object]:
     return {
         "service": made.service,
         "version": made.version,

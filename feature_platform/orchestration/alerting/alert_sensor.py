@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from feature_platform.alerts.desk import Delivered, open_desk
 from feature_platform.alerts.messages.incidents import Subject
@@ -43,9 +45,13 @@ def build_alert_sensor(
     project = graph.project.name
     watched = watch(graph, translator, assets, checks)
     repo, profile = _shown(graph.project.repo_dir), graph.project.profile
-    tickers = {each: each.subject(project, repo, profile) for each in ticking}
-    by_asset = {subject.asset: each for each, subject in tickers.items()}
-    subjects = {**watched.subjects, **{each.asset: each for each in tickers.values()}}
+    told = [each.subject(project, repo, profile) for each in ticking]
+    by_asset = {about.asset: each for about, each in zip(told, ticking, strict=True)}
+    definitions = definitions_options(project)
+    subjects = {
+        about.asset: replace(about, definitions=definitions)
+        for about in (*watched.subjects.values(), *told)
+    }
 
     @dg.sensor(
         name=alert_sensor_name(project),
@@ -161,6 +167,23 @@ def _subject(
         repo=_shown(project.repo_dir),
         profile=project.profile,
     )
+
+
+def definitions_options(project: str) -> str | None:
+    """Options that name the definitions that Dagster is loading; None if it is not loading any."""
+    try:
+        origin = LoadableTargetOrigin.get()
+    except dg.DagsterInvariantViolationError:
+        return None
+    options: list[str] = []  # a defs folder is found from inside of its project
+    if origin.python_file:
+        options = ["-f", _shown(Path(origin.python_file))]
+    elif module := origin.module_name or origin.package_name:
+        options = ["-m", module]
+    folder = origin.working_directory
+    if options and folder and Path(folder).resolve() != Path.cwd():
+        options += ["-d", folder]
+    return shlex.join([*options, "--project", project])
 
 
 def _shown(repo: Path) -> str:

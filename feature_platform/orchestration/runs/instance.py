@@ -15,7 +15,7 @@ from feature_platform.errors import RepoError
 _NEW_HOME = """\
 # Written by feature-platform; yours to change.
 
-# One feature view never writes twice at once, while others go on: each has a pool of its own.
+# Each feature view has a pool of its own: it is never written twice at once, while others go on.
 concurrency:
   pools:
     default_limit: 1
@@ -25,21 +25,31 @@ telemetry:
 """
 
 
-def use_dagster_home() -> Path:
-    """``DAGSTER_HOME``, or the folder ``dagster_home`` here.
+@contextmanager
+def dagster_instance() -> Iterator[dg.DagsterInstance]:
+    """The instance of ``DAGSTER_HOME``, or of the folder ``dagster_home`` here.
 
-    The event log then is the one that the UI shows. A folder that is not there yet is made, with
-    the setting that a feature view needs and no word to anybody outside.
+    It is the one that Dagster's UI shows. A folder that does not exist is created, with the
+    concurrency limit that feature views need, and without telemetry.
+
+    Raises:
+        RepoError: The folder cannot be written, or its dagster.yaml is wrong.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or Path.cwd() / "dagster_home").resolve()
-    if not home.exists():
-        _make_home(home)
-    os.environ["DAGSTER_HOME"] = str(home)
-    return home
+    try:
+        if not home.exists():
+            _create(home)
+        instance = dg.DagsterInstance.from_config(str(home))
+    except OSError as error:
+        raise _not_a_home(home, error.strerror or str(error)) from error
+    except (dg.DagsterError, YAMLError, ValueError) as error:
+        raise _not_a_home(home, " ".join(str(error).split())[:300]) from error
+    with instance:
+        yield instance
 
 
-def _make_home(home: Path) -> None:
-    """Make it with its settings in one move: another command may be about to make it too."""
+def _create(home: Path) -> None:
+    """Create it with its settings in one move: another command may be creating it too."""
     home.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
     try:
@@ -53,22 +63,7 @@ def _make_home(home: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-@contextmanager
-def dagster_instance() -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance of :func:`use_dagster_home`."""
-    try:
-        use_dagster_home()
-        instance = dg.DagsterInstance.get()
-    except OSError as error:
-        raise _not_a_home(error.strerror or str(error)) from error
-    except (dg.DagsterError, YAMLError, ValueError) as error:
-        raise _not_a_home(" ".join(str(error).split())[:300]) from error
-    with instance:
-        yield instance
-
-
-def _not_a_home(why: str) -> RepoError:
-    home = os.environ.get("DAGSTER_HOME") or Path.cwd() / "dagster_home"
+def _not_a_home(home: Path, why: str) -> RepoError:
     return RepoError(
         f"DAGSTER_HOME '{home}'",
         f"Dagster cannot keep its event log there: {why}",

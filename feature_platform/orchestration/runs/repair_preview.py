@@ -1,13 +1,14 @@
-"""What automation would start now, found without starting it."""
+"""The runs that automation would start now, found without starting them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import SensorInstigatorData
 
-from feature_platform.orchestration.graph.feast_graph import FeastGraph
-from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
+from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.repairs.automated_project import AutomatedProject
 from feature_platform.orchestration.repairs.repair_ranges import Repair
 from feature_platform.orchestration.repairs.repair_sensors import (
@@ -18,21 +19,16 @@ from feature_platform.orchestration.repairs.repair_sensors import (
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings, Cause
 from feature_platform.registry.windows_on_record import registered_views, windows_of
 
-# Nothing is left for the next look here: people want to see all of it.
-EVERYTHING = AutomationSettings(
-    runs_a_tick=1_000_000, runs_at_once=1_000_000, scans_a_tick=1_000_000, scan_seconds=1e9
-)
-
 
 @dataclass(frozen=True)
-class Found:
+class Preview:
     """What one sensor would do.
 
     Attributes:
-        cause: What it looks for.
+        cause: What the sensor looks for.
         tick: What it found.
-        repairs: The runs it would start about the chosen views, in its order.
-        offline: Views of which nothing is online by the registry.
+        repairs: The runs it would start for the chosen views, in its order.
+        offline: Views without a window online.
     """
 
     cause: Cause
@@ -40,38 +36,69 @@ class Found:
     repairs: tuple[Repair, ...]
     offline: frozenset[str] = frozenset()
 
-    def why(self, repair: Repair) -> str:
-        """Why a run would be started, in a word or two."""
-        # A new view is materialized by whoever looks for changed definitions, and nothing changed.
-        if self.cause == "definition_changed" and set(repair.views) <= self.offline:
-            return "nothing online"
-        return self.label
-
     @property
-    def label(self) -> str:
-        """The cause in a word or two."""
+    def cause_in_words(self) -> str:
+        """The cause, for people."""
         return REPAIR_CAUSES[self.cause].label
 
+    def why(self, repair: Repair) -> str:
+        """Why a run would be started, in a word or two."""
+        # The sensor of changed definitions also materializes new views, where nothing has changed.
+        if self.cause == "definition_changed" and set(repair.views) <= self.offline:
+            return "nothing online"
+        return self.cause_in_words
 
-def look(
-    graph: FeastGraph,
+    @property
+    def given_up(self) -> int:
+        """Windows that failed too often to be tried again."""
+        return self.tick.plan.all_given_up
+
+    @property
+    def applied(self) -> str:
+        """What applying the repo would change, as one line; empty where nothing is to be applied.
+
+        Such as ``adds feature view x; updates entity y``.
+        """
+        change = self.tick.change
+        if change is None:
+            return ""
+        parts = (("adds", change.added), ("updates", change.updated), ("deletes", change.deleted))
+        return "; ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would be started, and nothing waits or was given up."""
+        plan = self.tick.plan
+        idle = not (plan.underway or plan.waiting or self.given_up or plan.notes)
+        return self.tick.change is None and not self.repairs and idle
+
+
+def preview(
+    location: FeastCodeLocation,
     instance: dg.DagsterInstance,
     views: Sequence[str],
     causes: Sequence[Cause],
     now: datetime,
-) -> list[Found]:
-    """What each sensor would do, by what it has on record of tries; nothing is changed.
+) -> list[Preview]:
+    """What each sensor would do, given the attempts on record; nothing is changed.
 
     Args:
-        graph: The repo's graph.
-        instance: Where the sensors keep what they tried.
-        views: The views that count.
-        causes: The sensors that count.
+        location: The project, with the limits of its automation; those per tick do not count here.
+        instance: Where the sensors keep their attempts.
+        views: The views to show.
+        causes: The sensors to show.
         now: The moment.
     """
-    project = AutomatedProject(graph, DagsterFeastTranslator(), EVERYTHING)
+    settings = replace(
+        location.automation or AutomationSettings(),
+        runs_a_tick=1_000_000,
+        runs_at_once=1_000_000,
+        scans_a_tick=1_000_000,
+        scan_seconds=1e9,
+    )
+    project = AutomatedProject(location.graph, location.translator, settings)
     cursors = _cursors(instance)
-    registered = registered_views(graph.project.store())
+    registered = registered_views(location.project.store())
     offline = frozenset(
         name for name in views if name not in registered or not windows_of(registered[name])
     )
@@ -79,35 +106,17 @@ def look(
     for cause in causes:
         cursor = cursors.get(project.sensor_name(cause))
         ticked = repair_tick(REPAIR_CAUSES[cause], project, instance, cursor, now, dry=True)
-        mine = [
-            each
+        repairs = tuple(
+            replace(each, views=tuple(name for name in each.views if name in views))
             for each in (*ticked.plan.repairs, *ticked.plan.later)
             if not each.views or set(each.views) & set(views)
-        ]
-        repairs = tuple(_only(each, views) for each in mine)
-        found.append(Found(cause, ticked, repairs, offline))
+        )
+        found.append(Preview(cause, ticked, repairs, offline))
     return found
 
 
-def applied(found: RepairTick) -> str:
-    """What applying the repo would change, as one line."""
-    assert found.change is not None  # noqa: S101 - asked only where there is one
-    change = found.change
-    parts = (("adds", change.added), ("updates", change.updated), ("deletes", change.deleted))
-    return "; ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
-
-
-def _only(repair: Repair, views: Sequence[str]) -> Repair:
-    from dataclasses import replace
-
-    return replace(repair, views=tuple(name for name in repair.views if name in views))
-
-
 def _cursors(instance: dg.DagsterInstance) -> dict[str, str]:
-    """What the sensors of this instance have on record, by their names."""
-    from dagster._core.definitions.run_request import InstigatorType
-    from dagster._core.scheduler.instigation import SensorInstigatorData
-
+    """The cursors of this instance's sensors, by name."""
     return {
         state.name: data.cursor
         for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)

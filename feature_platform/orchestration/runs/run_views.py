@@ -1,4 +1,4 @@
-"""Running the asset graph in this process, with a line a step."""
+"""Run the asset graph in this process, with one line per step."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -12,13 +12,13 @@ import dagster as dg
 from feature_platform.core.windows import Window
 from feature_platform.errors import WindowError
 from feature_platform.orchestration.builder import build_feast_definitions
-from feature_platform.orchestration.graph.feast_graph import FeastGraph
+from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.graph.partitions import partitions_within
-from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
+from feature_platform.orchestration.graph.translator import op_name
 from feature_platform.orchestration.runs.silent_runs import silent_logger
 from feature_platform.orchestration.runs.step_failures import Step, failures_of, steps_of
 
-# What can be told as JSON; the rest is made for the UI.
+# Metadata values that JSON can hold; the others are made for the UI.
 _PLAIN = (str, int, float, bool, list, dict)
 
 
@@ -38,11 +38,11 @@ class RunReport:
     """What a run did.
 
     Attributes:
-        succeeded: Whether every step did.
+        succeeded: Whether every step succeeded.
         assets: Asset to the number of partitions that were materialized.
-        metadata: Asset to the text of its metadata.
+        metadata: Asset to the metadata that JSON can hold.
         checks: Results of the checks.
-        failures: What failed steps said.
+        failures: One line per failed step.
     """
 
     succeeded: bool
@@ -50,6 +50,11 @@ class RunReport:
     metadata: Mapping[str, Mapping[str, object]]
     checks: Sequence[CheckReport]
     failures: Sequence[str]
+
+    @property
+    def well(self) -> bool:
+        """Whether every step succeeded and every check passed."""
+        return self.succeeded and all(check.passed for check in self.checks)
 
 
 def partition_range(
@@ -65,7 +70,7 @@ def partition_range(
         raise WindowError(
             f"window {window}",
             f"no partition is complete yet: they begin at {partitions.start.isoformat()}",
-            "choose an earlier --start-date",
+            "choose an earlier start date",
         )
     found = {
         key: each
@@ -77,7 +82,7 @@ def partition_range(
         raise WindowError(
             f"window {window}",
             f"has no complete partition (partitions run from {first} to {last})",
-            "choose a window inside, or an earlier --start-date",
+            "choose a window inside, or an earlier start date",
         )
     keys, spans = list(found), list(found.values())
     whole = Window(spans[0].start, spans[-1].end)
@@ -91,7 +96,7 @@ def partition_range(
 
 
 def run_views(
-    graph: FeastGraph,
+    location: FeastCodeLocation,
     views: Sequence[str],
     window: Window,
     instance: dg.DagsterInstance,
@@ -102,13 +107,22 @@ def run_views(
 ) -> RunReport:
     """Materialize `window` of `views` with registry, sources and checks, in one run.
 
-    Sources whose partitions are of another length, as under an hourly and a daily view, are
-    brought up to date in a run of their own before; but for those in `current`, which just were.
+    Sources with partitions of another length (hourly ones of a daily view) are materialized in a
+    run of their own before it.
+
+    Args:
+        location: The project, with the translator and resources of its definitions.
+        views: Feature views with partitions of one length.
+        window: Half-open, whole partitions.
+        instance: Records the runs.
+        allow_failed_checks: Whether to serve windows that failed their checks.
+        quiet: Whether to print nothing.
+        current: Sources that were just materialized.
 
     Raises:
         WindowError: The window does not fit the partitions.
     """
-    translator = DagsterFeastTranslator()
+    graph, translator = location.graph, location.translator
     selected = [graph.materializable[name] for name in views]
     partitions = selected[0].partitions
     together = {translator.key_of(graph.registry)}
@@ -117,23 +131,25 @@ def run_views(
     for view in selected:
         together.add(translator.key_of(view))
         for source in view.sources:
-            sources.add(translator.key_of(source))
+            key = translator.key_of(source)
+            sources.add(key)
             if source.partitions == partitions:
-                together.add(translator.key_of(source))
+                together.add(key)
             elif source.name not in current:
-                apart[translator.key_of(source)] = source.partitions
+                apart[key] = source.partitions
     jobs = [_Job("materialize", together, partition_range(partitions, window))]
     if apart:
         found = partition_range(next(iter(apart.values())), window)
         jobs.insert(0, _Job("sources", set(apart), found))
     definitions = dg.Definitions.merge(
-        # The command line is for people who wait: it fails now, and they decide.
+        # Whoever types a command waits for the result: no retries. The checks that automation adds
+        # are about the newest window, whichever window is materialized.
         build_feast_definitions(
-            graph.project, graph.start_date, schedules=False, retry_policy=None
+            **location.arguments(alerts=None, automation=None, schedules=False, retry_policy=None)
         ),
         dg.Definitions(
             jobs=[job.define(sources if allow_failed_checks else set()) for job in jobs],
-            loggers={"console": _progress if not quiet else silent_logger},
+            loggers={"console": silent_logger if quiet else _progress},
         ),
     )
     config = {
@@ -166,8 +182,8 @@ class _Job:
     """Assets to run together.
 
     Attributes:
-        name: The job's.
-        keys: Of the assets.
+        name: The job's name.
+        keys: Keys of the assets.
         partitions: First and last partition key.
     """
 
@@ -176,9 +192,9 @@ class _Job:
     partitions: tuple[str, str]
 
     def define(self, unchecked: set[dg.AssetKey]) -> Any:
-        """The job without the checks of some assets, where failing they would end the run.
+        """The job without the checks of the assets in `unchecked`.
 
-        They are sources; the views check them themselves then, and go on.
+        They are sources whose failed checks would end the run; the views check them themselves.
         """
         selection: dg.AssetSelection = dg.AssetSelection.assets(*self.keys)
         if unchecked:
@@ -221,14 +237,14 @@ def _report(result: dg.ExecuteInProcessResult, steps: Mapping[str, Step]) -> Run
 
 
 class _StepLines(logging.Handler):
-    """One line for each step that ends, and for each warning."""
+    """Prints one line per step that ends, and per warning."""
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "dagster_event", None)
         if event is None and record.levelno == logging.WARNING:
-            # Such as a window that is served though it failed a check, because somebody asked.
-            said = getattr(record, "dagster_meta", {}).get("orig_message") or record.getMessage()
-            click.echo(f"  {click.style('warning', fg='yellow')}  {said}", err=True)
+            # Such as a window that is served with --allow-failed-checks.
+            text = getattr(record, "dagster_meta", {}).get("orig_message") or record.getMessage()
+            click.echo(f"  {click.style('warning', fg='yellow')}  {text}", err=True)
         if event is None or event.step_key is None:
             return
         if event.event_type_value == "STEP_SUCCESS":
@@ -240,7 +256,7 @@ class _StepLines(logging.Handler):
             click.echo(f"  {click.style('failed', fg='red')}  {event.step_key}", err=True)
 
 
-@dg.logger(config_schema=None, description="A line a step, for people at a terminal.")
+@dg.logger(config_schema=None, description="One line per step, for people at a terminal.")
 def _progress(init_context: dg.InitLoggerContext) -> logging.Logger:
     del init_context
     logger = logging.Logger("progress")  # noqa: LOG001 - belongs to one run, not to the process

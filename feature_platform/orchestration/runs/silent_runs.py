@@ -1,4 +1,4 @@
-"""Runs whose steps print nothing: for machines, and for commands with output of their own."""
+"""Runs whose steps print nothing, for commands with output of their own."""
 
 import logging
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Self
 import dagster as dg
 
 from feature_platform.orchestration.builder import build_feast_definitions
-from feature_platform.repo.project import FeastProject
+from feature_platform.orchestration.code_location import FeastCodeLocation
 
 
 @dg.logger(config_schema=None, description="Prints nothing.")
@@ -24,14 +24,13 @@ class SilentRuns:
     """Runs of a project's assets in this process, recorded in a folder of their own.
 
     Args:
-        project: The repo.
-        start_date: First day of the partitions.
+        location: The project.
         folder: Where Dagster keeps the runs and what they write; it must exist.
     """
 
-    def __init__(self, project: FeastProject, start_date: str, folder: Path) -> None:
+    def __init__(self, location: FeastCodeLocation, folder: Path) -> None:
         self._definitions = build_feast_definitions(
-            project, start_date, schedules=False, retry_policy=None
+            **location.arguments(schedules=False, retry_policy=None)
         )
         silence = {"telemetry": {"enabled": False}}
         self._instance = dg.DagsterInstance.local_temp(str(folder), silence)

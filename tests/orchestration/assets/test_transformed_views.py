@@ -83,9 +83,9 @@ def test_their_drift_is_refused_in_a_line(bakery: "Sample"):
     found = CliRunner().invoke(main, [*asked, "--start-date", "2026-03-01"])
     assert found.exit_code == 2
     assert found.output.splitlines()[-1] == (
-        "error: feature view 'day_total': its drift cannot be told: drift is measured in sources, "
-        "which do not hold the features Feast computes; look for drift in a view of the columns "
-        "that it is computed from"
+        "error: feature view 'day_total': its drift cannot be computed: drift is measured in "
+        "sources, which do not hold the features Feast computes; look for drift in a view of the "
+        "columns that it is computed from"
     )
 
 

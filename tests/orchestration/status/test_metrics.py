@@ -349,7 +349,7 @@ def test_a_part_that_cannot_be_computed_does_not_take_the_others_along(
         raise OSError("redis://me:pa55word@store is down")
 
     monkeypatch.setattr(
-        "feature_platform.orchestration.status.platform_metrics.online_size", unreachable
+        "feature_platform.orchestration.status.online_metrics.online_size", unreachable
     )
     found = tell(sample)
     assert found["part_up"]["online_store",] == 0

@@ -1,0 +1,15 @@
+"""How the metrics of this package are named and labelled."""
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+_PREFIX = "feature_platform"
+
+
+def gauge(name: str, help_text: str, *labels: str) -> GaugeMetricFamily:
+    """A gauge ``feature_platform_<name>`` with the label ``project`` before the others."""
+    return GaugeMetricFamily(f"{_PREFIX}_{name}", help_text, labels=["project", *labels])
+
+
+def counter(name: str, help_text: str, *labels: str) -> CounterMetricFamily:
+    """A counter ``feature_platform_<name>``."""
+    return CounterMetricFamily(f"{_PREFIX}_{name}", help_text, labels=labels)
