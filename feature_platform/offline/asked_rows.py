@@ -253,11 +253,9 @@ def _tables_of(sql: str) -> set[str]:
 
 def _register(connection: Any, config: "RepoConfig", name: str, source: "DataSource") -> None:
     """Make a batch source a table of that name."""
-    from pyarrow import fs
-
     from feature_platform.offline.source_open import open_source
+    from feature_platform.sources.files.parquet_files import parquet_files
     from feature_platform.sources.source_columns import parquet_source
-    from feature_platform.sources.source_files import parquet_files
 
     parquet = parquet_source(source)
     if parquet is None:
@@ -265,17 +263,5 @@ def _register(connection: Any, config: "RepoConfig", name: str, source: "DataSou
         rows = table.fetch(np.arange(table.rows), table.schema.names, Reading())
         connection.register(name, rows)
         return
-    filesystem, files, base = parquet_files(config, parquet)
-    if isinstance(filesystem, fs.LocalFileSystem):
-        listed = ", ".join(literal(path) for path in files)
-        hive = "false" if len(files) == 1 and not files[0].startswith(f"{base}/") else "true"
-        connection.execute(
-            f"CREATE TEMP VIEW {identifier(name)} AS SELECT * FROM read_parquet([{listed}], "
-            f"union_by_name = true, hive_partitioning = {hive})"
-        )
-        return
-    import pyarrow.dataset as ds
-
-    connection.register(
-        name, ds.dataset(files, filesystem=filesystem, format="parquet", partitioning="hive")
-    )
+    origin = parquet_files(config, parquet).duckdb_rows(connection, f"files of {name}")
+    connection.execute(f"CREATE TEMP VIEW {identifier(name)} AS SELECT * FROM {origin}")

@@ -15,8 +15,8 @@ from pyarrow import fs
 
 from feature_platform.errors import SourceError, first_line
 from feature_platform.offline.source_open import delta_place
+from feature_platform.sources.files.parquet_files import files_below, location
 from feature_platform.sources.source_columns import parquet_source
-from feature_platform.sources.source_files import files_below, location
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource

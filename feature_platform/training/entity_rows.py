@@ -244,7 +244,7 @@ def _queried(
     path = project.repo_dir / str(rows.sql)
     if not path.is_file():
         raise RepoError(f"entity rows '{rows.sql}'", f"there is no file {path}", "correct the path")
-    query = render(path.read_text(), "duckdb", window, now, name=str(rows.sql))
+    query = render(path.read_text(), window, now, name=str(rows.sql))
     with spilling_connection() as connection:
         # Rows come in the order that the query asks for.
         connection.execute("SET preserve_insertion_order = true")

@@ -354,4 +354,4 @@ def built_window(source: str, window: Window) -> pa.Table:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         raw_tables.bind(connection, window)
-        return connection.sql(render(sql, "duckdb", window, window.end)).to_arrow_table()
+        return connection.sql(render(sql, window, window.end)).to_arrow_table()

@@ -25,9 +25,10 @@ from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.read_back import compare_online
 from feature_platform.materialize.rebuild import rebuild_online
 from feature_platform.sources import latest_rows as latest
-from feature_platform.sources import newest_rows, pulled_files, relation
+from feature_platform.sources import newest_rows, warehouses
+from feature_platform.sources.event_times import newest_event
+from feature_platform.sources.pulled import pulled_files
 from feature_platform.sources.window_digests import read_window_table
-from feature_platform.tables.fingerprints import newest_event
 
 SCRIPT = Path(__file__).parents[1] / "services" / "pulled_source.py"
 DAY = timedelta(days=1)
@@ -38,6 +39,7 @@ WHOLE = Window(START, START + 3 * DAY)
 def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each pull brought here."""
     counts: list[int] = []
+    write_parts = pulled_files.write_parts
 
     def counting(folder: Path, batches: Any) -> Any:
         counts.append(0)
@@ -47,9 +49,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 counts[-1] += table.num_rows
                 yield part, table
 
-        return pulled_files.write_parts(folder, counted())
+        return write_parts(folder, counted())
 
-    monkeypatch.setattr(relation, "write_parts", counting)
+    monkeypatch.setattr(pulled_files, "write_parts", counting)
     return counts
 
 
@@ -275,7 +277,7 @@ def test_a_source_that_gives_whole_tables_is_read_a_part_at_a_time(
     store = repo.applied()
     whole = Window(day(1), day(31))
     direct = read_window_table(store, "stats", whole)
-    monkeypatch.setattr(relation, "parquet_source", lambda _: None)
+    monkeypatch.setattr(warehouses.FileWarehouse, "holds", lambda *_: False)
     pulled = read_window_table(store, "stats", whole, direct.column_names)
 
     def plain(table: pa.Table) -> list[dict[str, Any]]:

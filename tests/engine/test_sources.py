@@ -15,9 +15,8 @@ from sample_repos import ROWS, SampleRepo, day, row
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
-from feature_platform.sources import relation
+from feature_platform.sources import warehouses
 from feature_platform.sources.window_digests import (
-    read_window,
     read_window_table,
     window_digest,
     window_digests,
@@ -40,8 +39,7 @@ def _source(path: Path | str) -> FileSource:
 def test_a_window_is_read_under_the_names_of_the_source(repo: SampleRepo) -> None:
     repo.write([row(1, day(1), 1.0), row(2, day(2), 2.0)])
     store = repo.applied()
-    found = [each for batch in read_window(store, "stats", DAYS[0]) for each in batch.to_pylist()]
-    assert found == [row(1, day(1), 1.0)]
+    assert read_window_table(store, "stats", DAYS[0]).to_pylist() == [row(1, day(1), 1.0)]
     narrow = read_window_table(store, "user_stats", DAYS[1], ["amount"])
     assert narrow.column_names == ["amount", "event_timestamp"]
     assert narrow.column("amount").to_pylist() == [2.0]
@@ -54,7 +52,7 @@ def test_a_window_without_rows_still_has_its_columns(repo: SampleRepo) -> None:
 
 def test_an_unknown_source_is_named_with_those_there_are(repo: SampleRepo) -> None:
     with pytest.raises(SourceError, match=r"'stat'.*stats"):
-        list(read_window(repo.applied(), "stat", DAYS[0]))
+        read_window_table(repo.applied(), "stat", DAYS[0])
 
 
 moments = st.sampled_from([day(n, hours) for n in (1, 2, 3) for hours in (0, 3, 23.5)])
@@ -122,7 +120,7 @@ def test_the_offline_store_gives_the_same_hashes_as_the_files(
     repo.write([row(n, day(1 + n % 3, n / 7), n / 3, city="a" * n, visits=n) for n in range(20)])
     store = repo.applied()
     read = window_digests(store, "stats", DAYS)
-    monkeypatch.setattr(relation, "parquet_source", lambda _: None)
+    monkeypatch.setattr(warehouses.FileWarehouse, "holds", lambda *_: False)
     pulled = window_digests(store, "stats", DAYS)
     assert read == pulled
     # Feast's own window holds both its ends; the row at the second one is cut off.

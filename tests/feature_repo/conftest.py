@@ -64,7 +64,7 @@ def source_table() -> Callable[..., pd.DataFrame]:
         computed_at: datetime = datetime(2030, 1, 1, tzinfo=UTC),
     ) -> pd.DataFrame:
         sql = (REPO / "sql" / f"{source}.sql").read_text()
-        return connection.execute(render(sql, "duckdb", window, computed_at)).df()
+        return connection.execute(render(sql, window, computed_at)).df()
 
     return compute
 

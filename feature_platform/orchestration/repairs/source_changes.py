@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cached_property
 
 import dagster as dg
@@ -17,8 +16,13 @@ from feature_platform.orchestration.watch.due_windows import due_windows
 from feature_platform.orchestration.watch.observed_events import content_hashes, newest_events
 from feature_platform.orchestration.watch.sensor_context import Look
 from feature_platform.orchestration.watch.sensor_memory import SourceMemory
-from feature_platform.sources.warehouse import WarehouseKind, warehouse_kind
-from feature_platform.tables.fingerprints import BuiltBy, BuiltThere, source_contents, source_stamp
+from feature_platform.sources.warehouses import sql_warehouse_of, warehouse_of
+from feature_platform.tables.fingerprints import (
+    DuckDbBuild,
+    WarehouseBuild,
+    source_contents,
+    source_stamp,
+)
 from feature_platform.tables.raw_tables import raw_table_binder, raw_tables_stamp
 from feature_platform.tables.table_builders import (
     ParquetBuilder,
@@ -26,12 +30,8 @@ from feature_platform.tables.table_builders import (
     warehouse_table,
 )
 
-# A warehouse reads a source a twentieth of the time at most; BigQuery charges for each time.
+# Reading takes a warehouse at most a twentieth of the time.
 _SHARE = 20
-_RESTS: Mapping[WarehouseKind, timedelta] = {
-    "postgres": timedelta(0),
-    "bigquery": timedelta(hours=1),
-}
 
 
 @dataclass
@@ -100,7 +100,7 @@ class _Table:
     source: FeastTranslatorData
     contents: Mapping[str, str]
     recorded: Mapping[str, str]
-    built: BuiltBy | BuiltThere | None
+    built: DuckDbBuild | WarehouseBuild | None
 
     def within(self, window: Window) -> list[str]:
         """The partitions inside a window."""
@@ -200,7 +200,7 @@ class _Comparison:
         self,
         source: FeastTranslatorData,
         parts: Mapping[str, Window],
-        built: BuiltBy | BuiltThere | None,
+        built: DuckDbBuild | WarehouseBuild | None,
     ) -> Mapping[str, str]:
         look = self.look
         known = look.memory.sources.get(source.name) or SourceMemory()
@@ -231,10 +231,10 @@ class _Comparison:
 
     def _resting(self, source: FeastTranslatorData, known: SourceMemory) -> bool:
         """Whether a warehouse has read the source so lately that it is left alone."""
-        kind = warehouse_kind(self.look.store.config, source.obj)
-        if kind is None or not known.digests:
+        min_rest = warehouse_of(self.look.store.config, source.obj).min_rest
+        if min_rest is None or not known.digests:
             return False
-        rest = max(_RESTS[kind].total_seconds(), _SHARE * known.took)
+        rest = max(min_rest.total_seconds(), _SHARE * known.took)
         return 0 <= self.look.now.timestamp() - known.read < rest
 
     @cached_property
@@ -242,18 +242,18 @@ class _Comparison:
         """Whether the repo's SQL is run on DuckDB, on this machine."""
         return isinstance(table_builder_for(self.look.graph.project), ParquetBuilder)
 
-    def _built_by(self, source: FeastTranslatorData) -> BuiltBy | BuiltThere | None:
+    def _built_by(self, source: FeastTranslatorData) -> DuckDbBuild | WarehouseBuild | None:
         """How the repo builds a table; None where it does not, and it is looked at as it is."""
         project = self.look.graph.project
         sql = project.sql_file(source.name)
         if sql is None:
             return None
-        if kind := warehouse_kind(self.look.store.config, source.obj):
-            return BuiltThere(sql, kind, warehouse_table(project, source.name))
+        if warehouse := sql_warehouse_of(self.look.store.config, source.obj):
+            return WarehouseBuild(sql, warehouse_table(warehouse, project, source.name))
         if not self._embedded:
             return None
         module = project.repo_dir / "raw_tables.py"
-        return BuiltBy(
+        return DuckDbBuild(
             sql,
             raw_table_binder(project),
             module if module.is_file() else None,
