@@ -124,7 +124,7 @@ def latest_rows_of(
 
 
 def sampled_latest_rows(
-    relation: Relation, layout: ViewLayout, *, limit: int, seed: int, batch_rows: int = 65_536
+    relation: Relation, layout: ViewLayout, *, limit: int, seed: int
 ) -> tuple[int, Iterator[pa.RecordBatch]]:
     """The latest rows of all keys of the relation, or of a sample of keys.
 
@@ -133,14 +133,13 @@ def sampled_latest_rows(
         layout: The view.
         limit: Take all keys up to this many, else this many of them.
         seed: Chooses the sample, independently of the order of rows.
-        batch_rows: Rows per batch at most, roughly.
 
     Returns:
         The number of keys in the relation, and batches as those of `latest_rows`.
     """
     if not layout.source_keys:
         one = relation.rows(f"SELECT count(*) > 0 FROM {VIEW}")[0][0]
-        return int(one), relation.batches(_latest(relation, layout, "", None), batch_rows)
+        return int(one), relation.batches(_latest(relation, layout, "", None))
     keys, present = _key_list(layout), whole_key(layout)
     distinct = f"(SELECT DISTINCT {keys} FROM {VIEW} WHERE {present})"
     total = int(relation.rows(f"SELECT count(*) FROM {distinct}")[0][0])
@@ -150,7 +149,7 @@ def sampled_latest_rows(
         drawn = f"md5(concat_ws(chr(31), '{int(seed)}', {texts}))"
         chosen = f"SELECT ({keys}) FROM {distinct} ORDER BY {drawn} LIMIT {int(limit)}"
         condition = f"({keys}) IN ({chosen})"
-    return total, relation.batches(_latest(relation, layout, condition, None), batch_rows)
+    return total, relation.batches(_latest(relation, layout, condition, None))
 
 
 def _latest(
@@ -231,15 +230,13 @@ def distinct_keys(
     relation: Relation,
     layout: ViewLayout,
     window: Window,
-    batch_rows: int = 65_536,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[pa.RecordBatch]:
     """Stream the keys that have a row in the window, in columns named as the view names them."""
     named = ", ".join(f"{_column(key.source, '')} AS {identifier(key.name)}" for key in layout.keys)
     yield from relation.batches(
         f"SELECT DISTINCT {named} FROM {VIEW} WHERE {inside(relation.timestamp, [window])} "
-        f"AND {whole_key(layout)} AND {_in_part(layout, part)}",
-        batch_rows,
+        f"AND {whole_key(layout)} AND {_in_part(layout, part)}"
     )
 
 

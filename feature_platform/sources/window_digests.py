@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from feature_platform.core.sql import identifier, inside, instant
 from feature_platform.core.windows import Window
-from feature_platform.errors import SourceError
 from feature_platform.sources.relation import VIEW, Relation, open_relation
 from feature_platform.sources.source_columns import time_columns
 from feature_platform.sources.warehouse import Sums
@@ -39,38 +38,9 @@ class WindowDigest:
     content_hash: str
 
 
-def batch_source(
-    store: "FeatureStore", source_or_view: "DataSource | str | object"
-) -> "DataSource":
-    """The batch source of a source or view.
-
-    Args:
-        store: The Feast store, asked for views and sources given by name.
-        source_or_view: A data source, a feature view, or the name of either.
-
-    Raises:
-        SourceError: There is no such source or view, or it has no batch source.
-    """
-    from feast.data_source import DataSource
-
-    found: object = source_or_view
-    if isinstance(source_or_view, str):
-        found = _by_name(store, source_or_view)
-    # A push or stream source has a batch source, as a view has.
-    found = getattr(found, "batch_source", None) or found
-    if not isinstance(found, DataSource):
-        name = getattr(source_or_view, "name", source_or_view)
-        raise SourceError(
-            f"source '{name}'",
-            "it has no batch source to read",
-            "give a feature view with a batch source, or a batch source of the registry",
-        )
-    return found
-
-
 def read_window_table(
     store: "FeatureStore",
-    source_or_view: "DataSource | str | object",
+    source: "DataSource",
     window: Window,
     columns: Sequence[str] | None = None,
 ) -> pa.Table:
@@ -78,7 +48,7 @@ def read_window_table(
 
     Args:
         store: The Feast store.
-        source_or_view: A data source, a feature view, or the name of either.
+        source: A batch source.
         window: Half-open window of event time.
         columns: Source columns to read; None reads all. The event time is always among them.
 
@@ -88,7 +58,6 @@ def read_window_table(
     Raises:
         SourceError: The table, a column, or a file of it is missing or unreadable.
     """
-    source = batch_source(store, source_or_view)
     with open_relation(store.config, source, [window], columns) as relation:
         wanted = relation.columns if columns is None else [*columns, relation.timestamp]
         names = ", ".join(identifier(name) for name in dict.fromkeys(wanted))
@@ -96,19 +65,9 @@ def read_window_table(
         return pa.Table.from_batches(relation.batches(query), relation.schema(query))
 
 
-def window_digest(
-    store: "FeatureStore",
-    source: "DataSource | str | object",
-    window: Window,
-    columns: Sequence[str] | None = None,
-) -> WindowDigest:
-    """Hash the content of one window; see `window_digests`."""
-    return window_digests(store, source, [window], columns)[0]
-
-
 def window_digests(
     store: "FeatureStore",
-    source: "DataSource | str | object",
+    source: "DataSource",
     windows: Sequence[Window],
     columns: Sequence[str] | None = None,
     exclude: Collection[str] | None = None,
@@ -121,7 +80,7 @@ def window_digests(
 
     Args:
         store: The Feast store.
-        source: A data source, a feature view, or the name of either.
+        source: A batch source.
         windows: Half-open windows, overlapping or not.
         columns: The columns that count; None counts all.
         exclude: Columns that do not count; None excludes the created time column, which changes
@@ -135,14 +94,12 @@ def window_digests(
     """
     if not windows:
         return []
-    read = batch_source(store, source)
-    dropped = {time_columns(read)[1]} if exclude is None else set(exclude)
-    hashed = warehouse_of(store.config, read).window_sums(
-        store.config, read, windows, columns, dropped
-    )
+    config = store.config
+    dropped = {time_columns(source)[1]} if exclude is None else set(exclude)
+    hashed = warehouse_of(config, source).window_sums(config, source, windows, columns, dropped)
     if hashed is not None:
         return digests_of(windows, *hashed)
-    with open_relation(store.config, read, windows, columns) as relation:
+    with open_relation(config, source, windows, columns) as relation:
         chosen = relation.columns if columns is None else columns
         return relation_digests(relation, windows, [name for name in chosen if name not in dropped])
 
@@ -228,21 +185,3 @@ def _text(relation: Relation, name: str) -> str:
     else:
         text = f"{column}::VARCHAR"
     return f"coalesce(length({text}) || ':' || {text}, '~')"
-
-
-def _by_name(store: "FeatureStore", name: str) -> object:
-    from feast.errors import DataSourceObjectNotFoundException, FeatureViewNotFoundException
-
-    try:
-        return store.registry.get_any_feature_view(name, store.project, allow_cache=False)
-    except FeatureViewNotFoundException:
-        pass
-    try:
-        return store.registry.get_data_source(name, store.project, allow_cache=False)
-    except DataSourceObjectNotFoundException:
-        known = sorted(source.name for source in store.registry.list_data_sources(store.project))
-        raise SourceError(
-            f"source '{name}'",
-            f"the registry of project '{store.project}' has none of that name (it has {known})",
-            "run feast apply, or correct the name",
-        ) from None
