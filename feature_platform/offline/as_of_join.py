@@ -86,11 +86,6 @@ def newest_rows(join: AsOf, asked: Asked, reading: Reading) -> Ints:
     TTL. A missing created time is before every other, and is known at no moment. Rows without an
     event time or a part of their key are never seen.
 
-    Args:
-        join: How the source is joined.
-        asked: The entity rows.
-        reading: How much of the source to read at a time.
-
     Raises:
         SourceError: A column is missing or of the wrong type, or the source cannot be read.
     """

@@ -52,7 +52,7 @@ def key_codes(
 
     Args:
         entity_columns: Name and values of each part of the key.
-        source_types: Their types in the source.
+        source_types: The type of each part in the source.
         subject: What errors are about.
 
     Raises:
@@ -156,16 +156,14 @@ def _compared(entity: pa.DataType, source: pa.DataType) -> pa.DataType | None:
         found = source if source in (pa.string(), pa.large_string()) else pa.large_string()
     elif _is_bytes(source) and _is_bytes(entity):
         found = pa.large_binary()
-    elif pa.types.is_decimal(source) and (pa.types.is_decimal(entity) or _is_whole(entity)):
+    elif pa.types.is_decimal(source) and (
+        pa.types.is_decimal(entity) or pa.types.is_integer(entity)
+    ):
         places = max(source.scale, entity.scale if pa.types.is_decimal(entity) else 0)
         found = pa.decimal256(76, places)
     elif pa.types.is_temporal(source) and pa.types.is_temporal(entity):
         found = source
     return found
-
-
-def _is_whole(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:

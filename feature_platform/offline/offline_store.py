@@ -27,7 +27,7 @@ from feature_platform.offline.asked_rows import (
     entity_rows_of_sql,
 )
 from feature_platform.offline.offline_write import append_rows, is_absent, write_logs
-from feature_platform.offline.pulled_rows import all_rows, latest_rows
+from feature_platform.offline.pulled_rows import latest_rows
 from feature_platform.offline.requested_features import (
     RequestedView,
     requested_views,
@@ -203,9 +203,12 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         def evaluate() -> pa.Table:
             store = _settings(config)
             source = open_source(config, data_source, store.workers())
-            return all_rows(
-                source, columns, timestamp_field, (start_date, end_date), store.reading().batch_rows
+            source.require(columns)
+            found = source.read_between(
+                timestamp_field, columns, start_date, end_date, store.reading().batch_rows
             )
+            schema = pa.schema([source.schema.field(name) for name in columns])
+            return pa.Table.from_batches([batch for batch, _ in found], schema)
 
         return ArrowRetrievalJob(evaluate, config)
 

@@ -114,13 +114,7 @@ def is_absent(config: "RepoConfig", source: "DataSource") -> bool:
 def write_logs(
     config: "RepoConfig", destination: "FileLoggingDestination", data: pa.Table | Path
 ) -> None:
-    """Add logged features to the destination of a feature service.
-
-    Args:
-        config: The repo's configuration; relative paths start at its repo.
-        destination: A folder, maybe with columns to partition by.
-        data: The rows, or a folder with Parquet files of them.
-    """
+    """Add logged features, a table or a folder of Parquet files, to a service's destination."""
     rows = data if isinstance(data, pa.Table) else ds.dataset(data, format="parquet")
     filesystem, path = location(config, destination.to_data_source())
     filesystem.create_dir(path, recursive=True)

@@ -1,4 +1,4 @@
-"""The rows of a source in a range of event time: all of them, or the latest of each key."""
+"""The latest row of each key of a source in a range of event time."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,37 +10,12 @@ from feature_platform.core.sql import identifier
 from feature_platform.core.times import MICROSECOND, in_utc
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import CREATED_TIME, EVENT_TIME, ServedColumn, ViewLayout
-from feature_platform.offline.source_table import SourceTable
 from feature_platform.sources.latest_rows import latest_rows_of_all
 from feature_platform.sources.relation import VIEW, open_relation
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
     from feast.repo_config import RepoConfig
-
-
-def all_rows(
-    source: SourceTable,
-    columns: Sequence[str],
-    time: str,
-    within: tuple[datetime | None, datetime | None],
-    batch_rows: int,
-) -> pa.Table:
-    """The rows of a source whose event time lies in a range, both ends included, in its order.
-
-    Args:
-        source: Open.
-        columns: Which columns, the event time among them.
-        time: The event time column.
-        within: The range; None is no bound.
-        batch_rows: How many rows to read at a time.
-
-    Raises:
-        SourceError: A column is missing, or the source cannot be read.
-    """
-    source.require(columns)
-    found = [batch for batch, _ in source.read_between(time, columns, *within, batch_rows)]
-    return pa.Table.from_batches(found, pa.schema([source.schema.field(name) for name in columns]))
 
 
 def latest_rows(

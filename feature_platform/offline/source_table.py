@@ -44,11 +44,9 @@ class Piece(Protocol):
 
     def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Read columns in batches of at most `size` rows, in order."""
-        ...
 
     def bounds(self, column: str, unit: Unit) -> tuple[int, int] | None:
         """The first and last time of a column in ticks, if they are known."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -101,17 +99,12 @@ class SourceTable:
         last: datetime | None,
         size: int,
     ) -> Iterator[tuple[pa.RecordBatch, Ints]]:
-        """Read the rows whose time lies in a range, both ends included.
+        """Read the rows whose time lies in a range, both ends included; None is no bound.
 
-        Args:
-            time: The column with the time; rows without one are in no range.
-            columns: Which columns besides it.
-            first: None begins with the first row.
-            last: None ends with the last row; if both are None, all rows are read.
-            size: Rows per batch at most.
+        Rows without a time are in no range, but are read if there is no bound at all.
 
         Yields:
-            A batch, and the ticks of its times in the unit of the column.
+            A batch of the columns and the time, and the ticks of its times.
 
         Raises:
             SourceError: The source cannot be read, or the column does not hold times.
@@ -133,12 +126,7 @@ class SourceTable:
                     yield batch.filter(pa.array(inside)), found[inside]
 
     def fetch(self, rows: Ints, columns: Sequence[str], reading: Reading) -> pa.Table:
-        """Fetch rows by number.
-
-        Args:
-            rows: Their numbers, ascending and distinct.
-            columns: Which columns.
-            reading: How much to decode at a time.
+        """Fetch rows by their numbers, which are ascending and distinct.
 
         Raises:
             SourceError: They cannot be read.

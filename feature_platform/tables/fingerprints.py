@@ -23,7 +23,7 @@ from feature_platform.sources.sql.sql_warehouse import NUMBER
 from feature_platform.sources.warehouse import Sums
 from feature_platform.sources.warehouses import sql_warehouse_of, warehouse_of
 from feature_platform.sources.window_digests import digests_of, relation_digests, window_digests
-from feature_platform.tables.source_sql import columns_built, render, render_windows
+from feature_platform.tables.source_sql import SourceSql
 from feature_platform.tables.sql_tables import tables_read
 
 if TYPE_CHECKING:
@@ -136,9 +136,8 @@ def _built_in_warehouse(  # noqa: PLR0917  as `source_contents`
 ) -> "list[WindowDigest]":
     warehouse = sql_warehouse_of(store.config, source)
     assert warehouse is not None  # noqa: S101 - only a SQL warehouse has such a build
-    name, dialect = str(build.sql), warehouse.dialect
-    sql = build.sql.read_text(encoding="utf-8")
-    selected = columns_built(sql, dialect, name=name)
+    sql, dialect = SourceSql.read(build.sql), warehouse.dialect
+    selected = sql.columns(dialect)
     created = time_columns(source)[1]
     with warehouse.opened(store.config, source) as session:
         # An insert casts to the table's types; a new table has the types of the query.
@@ -150,7 +149,7 @@ def _built_in_warehouse(  # noqa: PLR0917  as `source_contents`
         found: list[Sums] = []
         for start in range(0, len(windows), together):
             part = windows[start : start + together]
-            rows = render_windows(sql, dialect, part, now, NUMBER, name=name)
+            rows = sql.render_windows(part, now, dialect, NUMBER)
             sums = warehouse.sums_by_number(session, rows, {each: types[each] for each in counted})
             found += [sums.get(number, Sums()) for number in range(len(part))]
     return digests_of(windows, counted, found)
@@ -165,17 +164,16 @@ def _built_on_duckdb(
 ) -> "list[WindowDigest]":
     import duckdb
 
-    name = str(build.sql)
+    sql = SourceSql.read(build.sql)
     timestamp, created = time_columns(source)
     try:
-        sql = build.sql.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory(prefix="feature-platform-") as folder:
             with spilling_connection() as connection:
                 build.bind(connection, Window(windows[0].start, windows[-1].end))
                 for number in range(0, len(windows), _TOGETHER):
                     part = windows[number : number + _TOGETHER]
                     # The query repeated for each window, and one scan for what they share.
-                    queries = [render(sql, each, now, name=name) for each in part]
+                    queries = [sql.render(each, now) for each in part]
                     united = " UNION ALL ".join(f"(SELECT * FROM ({each}))" for each in queries)
                     target = literal(str(Path(folder) / f"{number:06}.parquet"))
                     # Through Parquet, as the table is: it does not have all types of DuckDB.

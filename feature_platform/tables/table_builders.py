@@ -20,7 +20,6 @@ class TableBuilder(Protocol):
     @property
     def resources(self) -> Mapping[str, BuildResource]:
         """The Dagster resources that `build` takes, by key."""
-        ...
 
     def build(
         self, project: FeastProject, source: str, window: Window, now: datetime, resources: Any
@@ -30,7 +29,6 @@ class TableBuilder(Protocol):
         Raises:
             SourceError: The SQL is wrong, or the warehouse refused it; nothing was written.
         """
-        ...
 
 
 def table_builder_for(project: FeastProject) -> TableBuilder | None:
@@ -101,6 +99,7 @@ class WarehouseBuilder:
         self, project: FeastProject, source: str, window: Window, now: datetime, resources: Any
     ) -> str:
         """Create the table unless it exists, and replace the window's rows."""
+        from feature_platform.tables.source_sql import SourceSql
         from feature_platform.tables.window_statements import (
             OUTSIDE,
             create_table_statement,
@@ -109,11 +108,11 @@ class WarehouseBuilder:
 
         path, table = project.sql_file(source), warehouse_table(self.warehouse, project, source)
         assert path is not None  # noqa: S101 - only sources with SQL are built
-        sql, moment = path.read_text(encoding="utf-8"), time_columns(project.sources[source])[0]
-        dialect, name = self.warehouse.dialect, str(path)
+        sql, dialect = SourceSql.read(path), self.warehouse.dialect
+        moment, _ = time_columns(project.sources[source])
         scripts = [
-            create_table_statement(sql, dialect, table, moment, name=name),
-            insert_script(sql, dialect, table, moment, window, now, name=name),
+            create_table_statement(sql, dialect, table, moment),
+            insert_script(sql, dialect, table, moment, window, now),
         ]
         try:
             self.warehouse.run_scripts(project.config, scripts, resources)

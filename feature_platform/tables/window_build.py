@@ -12,7 +12,7 @@ from feature_platform.core.published_files import publish
 from feature_platform.core.sql import identifier, literal
 from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, SourceError
-from feature_platform.tables.source_sql import render
+from feature_platform.tables.source_sql import SourceSql
 from feature_platform.tables.window_files import files_inside
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def build_parquet_window(
     import duckdb
 
     subject = f"source SQL '{sql_path}', window {window}"
-    query = render(_read(sql_path), window, computed_at, name=str(sql_path))
+    query = SourceSql.read(sql_path).render(window, computed_at)
     replaced = files_inside(target_folder, window)
     path = target_folder / file_name(window)
     # Not *.parquet: readers of the folder do not see what a crash leaves behind.
@@ -116,17 +116,6 @@ def _bind(
             f"its raw tables cannot be bound: {error}",
             "check the files that raw_tables.py reads, then rerun",
             may_pass=True,
-        ) from error
-
-
-def _read(sql_path: Path) -> str:
-    try:
-        return sql_path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(
-            f"source SQL '{sql_path}'",
-            f"cannot be read: {error}",
-            "name the file after the Feast batch source it builds, in the repo's sql/",
         ) from error
 
 

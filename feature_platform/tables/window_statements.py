@@ -8,21 +8,19 @@ from sqlglot.errors import SqlglotError
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
 from feature_platform.sources.sql.sql_dialect import SqlDialect
-from feature_platform.tables.source_sql import generate, instant_of, parsed_for, type_of
+from feature_platform.tables.source_sql import SourceSql, instant
 
 OUTSIDE = "event time outside of the window: "
 """How the warehouse's error begins, before the event time, when a query gives such a row."""
 
 
 def insert_script(  # noqa: PLR0917  the window and its two times belong at the end
-    sql: str,
+    sql: SourceSql,
     dialect: SqlDialect,
     table: str,
     event_timestamp_column: str,
     window: Window,
     computed_at: datetime,
-    *,
-    name: str = "the source SQL",
 ) -> str:
     """One script that replaces exactly one window of an existing table, in one transaction.
 
@@ -31,21 +29,13 @@ def insert_script(  # noqa: PLR0917  the window and its two times belong at the 
     Repeating the script leaves the same rows. Of two that run at once on one table one waits, or is
     cancelled and can be retried; see `SqlDialect.transaction`.
 
-    Args:
-        sql: As for `render`; it must name its columns.
-        dialect: The dialect to write.
-        table: The table's dotted name, such as ``ml_data.merchant_statistics``.
-        event_timestamp_column: The column whose time decides what belongs to the window.
-        window: The window to replace.
-        computed_at: When the window is computed, aware.
-        name: What errors call the SQL, such as its file.
-
     Raises:
-        SourceError: As for `render`, or the query does not name the event timestamp column.
+        SourceError: As `SourceSql`, or the query does not name its columns, the event timestamp
+            column among them.
     """
-    query = parsed_for(sql, window, computed_at, name)
-    columns = _columns(query, event_timestamp_column, name)
-    target = _table(table, dialect, name)
+    query = sql.parsed(window, computed_at)
+    columns = _columns(query, event_timestamp_column, sql.name)
+    target = _table(table, dialect, sql.name)
     moment = exp.column(event_timestamp_column)
     delete = exp.delete(target).where(_inside(moment, window))
     insert = exp.insert(
@@ -53,44 +43,37 @@ def insert_script(  # noqa: PLR0917  the window and its two times belong at the 
         target.copy(),
         columns=[exp.to_identifier(column) for column in columns],
     )
-    statements = [generate(step, dialect, name) for step in (delete, insert)]
+    statements = [sql.generate(step, dialect) for step in (delete, insert)]
     return ";\n".join(dialect.transaction(target.sql(dialect.name), statements)) + ";"
 
 
 def create_table_statement(
-    sql: str,
-    dialect: SqlDialect,
-    table: str,
-    event_timestamp_column: str,
-    *,
-    name: str = "the source SQL",
+    sql: SourceSql, dialect: SqlDialect, table: str, event_timestamp_column: str
 ) -> str:
     """The table that `insert_script` fills, unless it exists.
 
     Column types are those of the query's outermost casts.
 
     Raises:
-        SourceError: As for `render`, or the SQL does not tell the type of a column.
+        SourceError: As `insert_script`, or the SQL does not tell the type of a column.
     """
-    query = parsed_for(sql, None, None, name)
-    _columns(query, event_timestamp_column, name)
+    query = sql.parsed()
+    _columns(query, event_timestamp_column, sql.name)
     definitions = [
-        exp.ColumnDef(this=exp.to_identifier(column.output_name), kind=type_of(column, name))
+        exp.ColumnDef(this=exp.to_identifier(column.output_name), kind=sql.type_of(column))
         for column in query.selects
     ]
     create = exp.Create(
-        this=exp.Schema(this=_table(table, dialect, name), expressions=definitions),
+        this=exp.Schema(this=_table(table, dialect, sql.name), expressions=definitions),
         kind="TABLE",
         exists=True,
         properties=dialect.table_properties(event_timestamp_column),
     )
-    return generate(create, dialect, name)
+    return sql.generate(create, dialect)
 
 
 def _inside(moment: exp.Expression, window: Window) -> exp.Expression:
-    return exp.and_(
-        moment.copy() >= instant_of(window.start), moment.copy() < instant_of(window.end)
-    )
+    return exp.and_(moment.copy() >= instant(window.start), moment.copy() < instant(window.end))
 
 
 def _checked(query: exp.Query, moment: str, window: Window, dialect: SqlDialect) -> exp.Select:

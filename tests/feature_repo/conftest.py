@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from feature_platform.core.windows import Window
-from feature_platform.tables.source_sql import render
+from feature_platform.tables.source_sql import SourceSql
 
 REPO = Path(__file__).resolve().parents[2] / "feature_repo"
 
@@ -64,7 +64,7 @@ def source_table() -> Callable[..., pd.DataFrame]:
         computed_at: datetime = datetime(2030, 1, 1, tzinfo=UTC),
     ) -> pd.DataFrame:
         sql = (REPO / "sql" / f"{source}.sql").read_text()
-        return connection.execute(render(sql, window, computed_at)).df()
+        return connection.execute(SourceSql(sql).render(window, computed_at)).df()
 
     return compute
 

@@ -16,7 +16,7 @@ from feature_platform.errors import MissingPackageError, SourceError
 from feature_platform.sources.bigquery.dialect import BigQueryDialect
 from feature_platform.sources.postgres.dialect import PostgresDialect
 from feature_platform.sources.sql.sql_dialect import DUCKDB, SqlDialect
-from feature_platform.tables.source_sql import render
+from feature_platform.tables.source_sql import SourceSql
 from feature_platform.tables.sql_tables import tables_read
 from feature_platform.tables.window_build import build_parquet_window
 from feature_platform.tables.window_statements import (
@@ -75,7 +75,7 @@ def names(folder: Path) -> list[str]:
 def test_parameters_become_utc_literals():
     tokyo = datetime(2026, 3, 2, 15, 30, tzinfo=UTC).astimezone()
 
-    text = render("SELECT $window_start, $window_end, $computed_at", DAY, tokyo)
+    text = SourceSql("SELECT $window_start, $window_end, $computed_at").render(DAY, tokyo)
 
     assert duckdb.connect().execute("SET TimeZone = 'UTC'").execute(text).fetchall() == [
         (DAY.start, DAY.end, datetime(2026, 3, 2, 15, 30, tzinfo=UTC))
@@ -84,7 +84,7 @@ def test_parameters_become_utc_literals():
 
 @pytest.mark.parametrize("dialect", [DUCKDB, BIGQUERY, POSTGRES], ids=lambda each: each.name)
 def test_nothing_of_the_parameters_is_left(dialect: SqlDialect):
-    text = render(SQL, DAY, COMPUTED, dialect)
+    text = SourceSql(SQL).render(DAY, COMPUTED, dialect)
 
     assert "window_end" not in text
     assert "2026-03-01 00:00:00+00:00" in text
@@ -99,15 +99,15 @@ def test_nothing_of_the_parameters_is_left(dialect: SqlDialect):
 def test_microseconds_survive_rendering():
     window = Window(DAY.start, DAY.end + timedelta(microseconds=7))
 
-    assert "'2026-03-02 00:00:00.000007+00:00'" in render(SQL, window, COMPUTED, BIGQUERY)
+    assert "'2026-03-02 00:00:00.000007+00:00'" in SourceSql(SQL).render(window, COMPUTED, BIGQUERY)
 
 
 def test_a_text_that_looks_like_a_parameter_stays_text():
-    assert "'costs $window_end'" in render("SELECT 'costs $window_end'", DAY, COMPUTED)
+    assert "'costs $window_end'" in SourceSql("SELECT 'costs $window_end'").render(DAY, COMPUTED)
 
 
 def test_fractions_of_a_second_survive_on_bigquery():
-    text = render("SELECT EPOCH(a) / 60 AS minutes FROM t", DAY, COMPUTED, BIGQUERY)
+    text = SourceSql("SELECT EPOCH(a) / 60 AS minutes FROM t").render(DAY, COMPUTED, BIGQUERY)
 
     tree = sqlglot.parse_one(text, dialect="bigquery")
     assert [call.sql("bigquery") for call in tree.find_all(exp.UnixMicros)] == ["UNIX_MICROS(a)"]
@@ -120,7 +120,7 @@ def test_fractions_of_a_second_survive_on_bigquery():
 @pytest.mark.parametrize("written", ["$window_strat", "$WINDOW_END", "$1", "?"])
 def test_an_unknown_parameter_is_named_with_those_there_are(written: str):
     with pytest.raises(SourceError) as caught:
-        render(f"SELECT {written} AS x", DAY, COMPUTED, name="sql/orders.sql")
+        SourceSql(f"SELECT {written} AS x", "sql/orders.sql").render(DAY, COMPUTED)
 
     assert f"'{written}'" in str(caught.value)
     assert "sql/orders.sql" in str(caught.value)
@@ -129,7 +129,7 @@ def test_an_unknown_parameter_is_named_with_those_there_are(written: str):
 
 def test_sql_that_does_not_parse_is_named_with_its_place():
     with pytest.raises(SourceError, match=r"sql/orders\.sql.*Line 2"):
-        render("SELECT a\nFROM (", DAY, COMPUTED, name="sql/orders.sql")
+        SourceSql("SELECT a\nFROM (", "sql/orders.sql").render(DAY, COMPUTED)
 
 
 @pytest.mark.parametrize(
@@ -143,26 +143,28 @@ def test_sql_that_does_not_parse_is_named_with_its_place():
 )
 def test_anything_but_one_query_is_refused(sql: str, what: str):
     with pytest.raises(SourceError, match=f"not one query but {what}"):
-        render(sql, DAY, COMPUTED)
+        SourceSql(sql).render(DAY, COMPUTED)
 
 
 def test_a_naive_time_of_computing_is_refused():
     with pytest.raises(SourceError, match="no time zone"):
-        render(SQL, DAY, datetime(2026, 3, 2))  # noqa: DTZ001
+        SourceSql(SQL).render(DAY, datetime(2026, 3, 2))  # noqa: DTZ001
 
 
 def test_what_a_dialect_cannot_say_is_refused_rather_than_changed():
     pivoted = "SELECT a FROM t PIVOT (sum(c) FOR d IN (1, 2))"
 
     with pytest.raises(SourceError, match=r"orders.*cannot be written in postgres"):
-        render(pivoted, DAY, COMPUTED, POSTGRES, name="orders")
+        SourceSql(pivoted, "orders").render(DAY, COMPUTED, POSTGRES)
 
 
 # What warehouses run
 
 
 def test_bigquery_replaces_the_window_in_one_transaction():
-    script = insert_script(SQL, BIGQUERY, "ml_data.orders", "event_timestamp", DAY, COMPUTED)
+    script = insert_script(
+        SourceSql(SQL), BIGQUERY, "ml_data.orders", "event_timestamp", DAY, COMPUTED
+    )
 
     begin, delete, insert, commit = (part.strip() for part in script.split(";") if part.strip())
     assert (begin, commit) == ("BEGIN TRANSACTION", "COMMIT TRANSACTION")
@@ -178,7 +180,7 @@ def test_bigquery_replaces_the_window_in_one_transaction():
 
 def test_a_projects_dashes_are_kept():
     script = insert_script(
-        SQL, BIGQUERY, "fraud-prod.ml_data.orders", "event_timestamp", DAY, COMPUTED
+        SourceSql(SQL), BIGQUERY, "fraud-prod.ml_data.orders", "event_timestamp", DAY, COMPUTED
     )
 
     assert script.count("fraud-prod.ml_data.orders") == 2
@@ -189,12 +191,16 @@ def test_replacing_a_window_on_duckdb_leaves_its_neighbours_and_repeats_to_the_s
         connection.execute("SET TimeZone = 'UTC'")
         orders(connection, DAY)
         connection.execute("CREATE SCHEMA ml_data")
-        connection.execute(create_table_statement(SQL, DUCKDB, "ml_data.o", "event_timestamp"))
+        connection.execute(
+            create_table_statement(SourceSql(SQL), DUCKDB, "ml_data.o", "event_timestamp")
+        )
         for moment in (DAY.start - timedelta(microseconds=1), DAY.start, DAY.end):
             connection.execute("INSERT INTO ml_data.o VALUES ('old', 1, $at, $at)", {"at": moment})
 
         for _ in range(2):
-            script = insert_script(SQL, DUCKDB, "ml_data.o", "event_timestamp", DAY, COMPUTED)
+            script = insert_script(
+                SourceSql(SQL), DUCKDB, "ml_data.o", "event_timestamp", DAY, COMPUTED
+            )
             connection.execute(script)
 
         kept = connection.execute("SELECT customer, orders FROM ml_data.o ORDER BY ALL").fetchall()
@@ -202,7 +208,9 @@ def test_replacing_a_window_on_duckdb_leaves_its_neighbours_and_repeats_to_the_s
 
 
 def test_the_table_is_made_with_the_types_the_sql_casts_to():
-    statement = create_table_statement(SQL, BIGQUERY, "ml_data.orders", "event_timestamp")
+    statement = create_table_statement(
+        SourceSql(SQL), BIGQUERY, "ml_data.orders", "event_timestamp"
+    )
 
     assert " ".join(statement.split()) == (
         "CREATE TABLE IF NOT EXISTS ml_data.orders ( customer STRING, orders INT64, "
@@ -215,18 +223,18 @@ def test_a_column_without_a_type_is_named():
     sql = "SELECT customer, $window_end AS event_timestamp FROM raw.orders"
 
     with pytest.raises(SourceError, match="type of column 'customer' is unknown"):
-        create_table_statement(sql, BIGQUERY, "ml_data.orders", "event_timestamp")
+        create_table_statement(SourceSql(sql), BIGQUERY, "ml_data.orders", "event_timestamp")
 
 
 @pytest.mark.parametrize("sql", ["SELECT * FROM raw.orders", "SELECT t.* FROM raw.orders AS t"])
 def test_columns_must_be_named_for_a_warehouse(sql: str):
     with pytest.raises(SourceError, match="unnamed"):
-        insert_script(sql, POSTGRES, "ml_data.o", "event_timestamp", DAY, COMPUTED)
+        insert_script(SourceSql(sql), POSTGRES, "ml_data.o", "event_timestamp", DAY, COMPUTED)
 
 
 def test_the_event_timestamp_must_be_selected():
     with pytest.raises(SourceError, match="no column 'happened_at' among customer, orders"):
-        insert_script(SQL, POSTGRES, "ml_data.o", "happened_at", DAY, COMPUTED)
+        insert_script(SourceSql(SQL), POSTGRES, "ml_data.o", "happened_at", DAY, COMPUTED)
 
 
 # Building on DuckDB
@@ -423,9 +431,13 @@ def test_a_row_outside_of_the_window_is_never_inserted_and_keeps_the_old_window(
         connection.execute("SET TimeZone = 'UTC'")
         orders(connection, DAY)
         connection.execute("CREATE SCHEMA ml")
-        connection.execute(create_table_statement(SQL, DUCKDB, "ml.orders", "event_timestamp"))
+        connection.execute(
+            create_table_statement(SourceSql(SQL), DUCKDB, "ml.orders", "event_timestamp")
+        )
         for text in (SQL, sql):
-            script = insert_script(text, DUCKDB, "ml.orders", "event_timestamp", DAY, COMPUTED)
+            script = insert_script(
+                SourceSql(text), DUCKDB, "ml.orders", "event_timestamp", DAY, COMPUTED
+            )
             if text == SQL:
                 connection.execute(script)
                 continue

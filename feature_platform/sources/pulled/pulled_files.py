@@ -94,11 +94,7 @@ def retrieval_job(
 def write_parts(
     folder: Path, batches: Iterable[tuple[Window, pa.Table]]
 ) -> list[tuple[Window, Path]]:
-    """Write rows to files as they come, holding few of them in memory.
-
-    Args:
-        folder: Where to write.
-        batches: Rows, each batch with the window that it was asked for by.
+    """Write batches, each with its window, to files as they come; few rows are in memory.
 
     Returns:
         The files in order. Each has rows of one window and one schema; a window may have several.

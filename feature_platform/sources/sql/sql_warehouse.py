@@ -37,23 +37,18 @@ class Session(Protocol):
 
     def rows(self, sql: str) -> Sequence[Sequence[Any]]:
         """Run a query and return its (few) rows."""
-        ...
 
     def batches(self, sql: str) -> "Iterator[pa.Table]":
         """Run a query and stream its rows; at least one table, so that the columns are known."""
-        ...
 
     def columns(self, sql: str) -> list[str]:
         """The columns of a query's result, without computing it."""
-        ...
 
     def types(self, table: str) -> Mapping[str, str]:
         """The columns of a table and their types in SQL; empty where there is no such table."""
-        ...
 
     def stamp(self, tables: Sequence[str]) -> str | None:
         """A text that stays the same as long as nobody writes to the tables; None if unknown."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -100,21 +95,11 @@ class SqlWarehouse(Warehouse):
 
     @abstractmethod
     def run_scripts(self, config: "RepoConfig", scripts: Sequence[str], resources: Any) -> None:
-        """Run scripts that write, one after the other.
-
-        Args:
-            config: The repo's configuration.
-            scripts: Each brings its own transaction, where it has one.
-            resources: Has each of `build_resources` as an attribute.
-        """
+        """Run scripts that write; `resources` has each of `build_resources` as an attribute."""
 
     @abstractmethod
     def row_text(self, columns: Mapping[str, str]) -> str:
-        """SQL text of a row that no other row shares.
-
-        Args:
-            columns: Quoted name to expression; may be empty.
-        """
+        """SQL text of a row that no other row shares; columns are quoted name to expression."""
 
     @abstractmethod
     def bucket(self, time: str, starts: Sequence[str]) -> str:
@@ -125,12 +110,7 @@ class SqlWarehouse(Warehouse):
         """SQL: one of the values, counted from 1; null beyond them."""
 
     def sample_order(self, seed: int, keys: str) -> str:
-        """SQL that orders keys at random, but equally for equal seeds.
-
-        Args:
-            seed: Chooses the order.
-            keys: The key columns, quoted and separated by commas.
-        """
+        """SQL that orders keys (quoted columns) at random, but equally for equal seeds."""
         return f"md5(concat_ws(chr(31), '{seed}', {keys}))"
 
     def place(self, config: "RepoConfig") -> str:
@@ -223,8 +203,8 @@ class SqlWarehouse(Warehouse):
         """Count and hash the rows of a query per window, with one statement.
 
         Args:
-            session: Of this warehouse.
-            rows: A query that gives the columns and ``window_number``.
+            session: A session of this warehouse.
+            rows: A query that gives the columns and `NUMBER`.
             columns: Those that count, each with the type it is cast to; empty for no cast.
         """
         names = {self.dialect.identifier(name): kind for name, kind in columns.items()}
@@ -239,13 +219,7 @@ class SqlWarehouse(Warehouse):
         return {int(number): Sums(int(count), int(a), int(b)) for number, count, a, b in found}
 
     def _numbered(self, origin: str, timestamp: str, windows: Sequence[Window]) -> str:
-        """A query: the rows inside windows that do not overlap, each with its window's number.
-
-        Args:
-            origin: A table, or a query in parentheses.
-            timestamp: The event time column.
-            windows: At least one, oldest first.
-        """
+        """A query: the rows of a table in windows, ordered and disjoint, each with its number."""
         time, instant = self.dialect.identifier(timestamp), self.dialect.instant
         place = self.bucket(time, [instant(window.start) for window in windows])
         end = self.element([instant(window.end) for window in windows], place)
