@@ -17,7 +17,7 @@ import grimp
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "feature_platform"
 # Modules that implement one protocol, one in each folder.
-ONE_PROTOCOL = frozenset({"backend", "store", "writer"})
+ONE_PROTOCOL = frozenset({"backend", "dialect", "store", "warehouse", "writer"})
 
 
 @dataclass(frozen=True)

@@ -72,14 +72,9 @@ def bigquery_client(project: str | None, location: str | None) -> Any:
     return _get_bigquery_client(project=project, location=location)
 
 
-def run_bigquery_job(job: Any, sql: str) -> Any:
-    """Run SQL as a retrieval job of Feast's BigQuery store does, and wait for it."""
-    return job._execute_query(sql)
-
-
-def bigquery_storage_client(job: Any) -> Any:
-    """The Storage API client of a retrieval job of Feast's BigQuery store."""
-    return job.client._ensure_bqstorage_client()
+def bigquery_storage_client(client: Any) -> Any:
+    """The Storage API client of a BigQuery client; None where its package is not installed."""
+    return client._ensure_bqstorage_client()
 
 
 def unique_entities(

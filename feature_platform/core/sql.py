@@ -1,4 +1,4 @@
-"""SQL text for DuckDB, and connections to it that spill to disk."""
+"""Quoted SQL text, and DuckDB connections that spill to disk."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import duckdb
 
 from feature_platform.core.windows import Window
 
-# DuckDB spills past this, so that the memory of a materialization does not follow the source.
+# DuckDB spills beyond this, so that memory does not grow with the size of a source.
 _MEMORY_LIMIT = "384MB"
 
 
@@ -18,7 +18,7 @@ _MEMORY_LIMIT = "384MB"
 def spilling_connection(
     memory_limit: str = _MEMORY_LIMIT,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory DuckDB in UTC that moves to a temporary folder what does not fit its limit."""
+    """An in-memory DuckDB in UTC that spills to a temporary folder beyond `memory_limit`."""
     with tempfile.TemporaryDirectory(prefix="feature-platform-") as spill:
         connection = duckdb.connect(":memory:")
         try:
@@ -35,7 +35,7 @@ def spilling_connection(
 def record_batches(connection: duckdb.DuckDBPyConnection, sql: str, rows: int) -> Any:
     """A ``pyarrow.RecordBatchReader`` over a query's result."""
     result = connection.sql(sql)
-    # DuckDB 2 renamed it and the older name warns.
+    # DuckDB 2 renamed it, and the old name warns.
     stream = getattr(result, "to_arrow_reader", None) or result.fetch_record_batch
     return stream(rows)
 
@@ -56,7 +56,7 @@ def instant(moment: datetime) -> str:
 
 
 def inside(column: str, windows: Sequence[Window]) -> str:
-    """SQL condition: the event time in `column` of the view lies in one of the windows."""
+    """SQL condition: the time in `column` lies in one of the windows."""
     name = identifier(column)
     ranges = [f"({name} >= {instant(w.start)} AND {name} < {instant(w.end)})" for w in windows]
     return "(" + " OR ".join(ranges or ["false"]) + ")"

@@ -1,10 +1,10 @@
-"""The point-in-time join: of each entity row's key, the newest source row as of its moment.
+"""The point-in-time join: for each entity row, the newest source row of its key at its time.
 
-The entity rows are few and fit into memory, the source may not. So the source is neither sorted nor
-joined: the moments of each key are laid out in order, every source row looks up the first moment
-that it is not after (its slot), and a slot keeps the newest row that fell into it. What a moment
-sees is then the newest row of its slot and of those before it. A source row costs one look-up and
-one comparison, however many rows or moments its key has, and memory follows the entity rows alone.
+The entity rows fit into memory; the source may not. So the source is neither sorted nor joined: the
+moments of each key are laid out in order, every source row looks up the first moment that is not
+before it (its slot), and a slot keeps its newest row. A moment then sees the newest row of its slot
+and of the slots before it. A source row costs one look-up and one comparison, and memory grows with
+the entity rows only.
 """
 
 import threading
@@ -23,9 +23,9 @@ from feature_platform.offline.ticks import MISSING, Ints, Moments, Unit, ticks, 
 from feature_platform.offline.tied_rows import Newest, TieBreak
 
 NO_ROW = -1
-"""What stands for the row of an entity row that has none."""
+"""The row number of an entity row without a row."""
 
-# From so many entity rows on, features are put in their places in several threads.
+# From so many entity rows on, features are arranged in several threads.
 _MANY = 100_000
 
 
@@ -38,9 +38,9 @@ class AsOf:
         keys: Columns of the source to the key columns of the entity rows; none joins all rows.
         time: The event time column of the source.
         created: The created time column, if it has one.
-        ttl: How old a row may be at the moment; None is any age.
-        known: Whether a row must have been created by the moment too.
-        order: The columns that tell rows apart which are equal in both times, the greater winning.
+        ttl: Maximum age of a row at the moment; None is any age.
+        known: Whether a row must also have been created by the moment.
+        order: Columns that break ties of rows equal in both times; the greater value wins.
     """
 
     source: SourceTable
@@ -53,12 +53,12 @@ class AsOf:
 
 
 @dataclass(frozen=True)
-class Asked:
+class JoinTarget:
     """The entity rows that sources are joined to, one after the other.
 
     Attributes:
-        table: Their columns.
-        moments: Their times.
+        table: The columns.
+        moments: The times.
     """
 
     table: pa.Table
@@ -66,7 +66,7 @@ class Asked:
     _laid_out: dict[tuple[Any, ...], "tuple[KeyCodes | None, _Slots]"] = field(default_factory=dict)
 
     def laid_out(self, join: AsOf, unit: Unit) -> "tuple[KeyCodes | None, _Slots]":
-        """The keys and their moments, made once for all sources with keys of the same types."""
+        """The keys and their slots, computed once for all sources with keys of the same types."""
         kinds = tuple(join.source.schema.field(column).type for column, _ in join.keys)
         names = tuple(name for _, name in join.keys)
         if (kinds, names, unit) not in self._laid_out:
@@ -78,18 +78,13 @@ class Asked:
         return self._laid_out[kinds, names, unit]
 
 
-def newest_rows(join: AsOf, asked: Asked, reading: Reading) -> Ints:
+def newest_rows(join: AsOf, target: JoinTarget, reading: Reading) -> Ints:
     """The number of the source row that each entity row sees; `NO_ROW` where it sees none.
 
     That is the row of its key with the greatest (event time, created time) among those whose event
     time (with `known`: and created time) is not after the moment; it must not be older than the
-    TTL. A missing created time is before every other, and is not known by any moment. Rows without
-    an event time or a part of their key are seen by nothing.
-
-    Args:
-        join: What is joined.
-        asked: The entity rows.
-        reading: How much of the source to read at a time.
+    TTL. A missing created time is before every other, and is known at no moment. Rows without an
+    event time or a part of their key are never seen.
 
     Raises:
         SourceError: A column is missing or of the wrong type, or the source cannot be read.
@@ -98,12 +93,12 @@ def newest_rows(join: AsOf, asked: Asked, reading: Reading) -> Ints:
     times = [join.time, *([join.created] if join.created else [])]
     source.require([*(column for column, _ in join.keys), *times, *join.order])
     unit = unit_of(*(source.schema.field(name).type for name in times))
-    keys, slots = asked.laid_out(join, unit)
-    earliest = asked.moments.earliest(unit, join.ttl)
-    found = np.full(asked.table.num_rows, NO_ROW, dtype=np.int64)
+    keys, slots = target.laid_out(join, unit)
+    earliest = target.moments.earliest(unit, join.ttl)
+    found = np.full(target.table.num_rows, NO_ROW, dtype=np.int64)
     if slots.latest == MISSING:
         return found
-    # Created times are only looked at where event times are equal, unless they are to be known.
+    # Created times are only compared where event times are equal, unless they must be known.
     created = None if join.known else join.created
     tie_break = TieBreak(source, ((created,) if created else ()) + join.order, created, reading)
     newest = Newest(slots.count, slots.first[1:] - 1, tie_break)
@@ -118,15 +113,15 @@ def newest_rows(join: AsOf, asked: Asked, reading: Reading) -> Ints:
 
 @dataclass(frozen=True)
 class _Slots:
-    """The moments of each key, keys one after the other, moments in order, each once.
+    """The distinct moments of each key in order, key after key.
 
-    The last slot of each key is after all of its moments: no moment sees what falls into it.
+    The last slot of each key is after all of its moments: no moment sees its row.
 
     Attributes:
         moments: In ticks.
-        keys: The key of each.
-        first: Where each key begins, and last how many slots there are.
-        of_row: The slot of each entity row; -1 where it has no key or no moment.
+        keys: The key of each slot.
+        first: The first slot of each key, then the number of slots.
+        of_row: The slot of each entity row; -1 if it has no key or no moment.
         latest: The last moment of all.
     """
 
@@ -141,7 +136,7 @@ class _Slots:
         return len(self.moments)
 
     def start(self, tick: int) -> Ints:
-        """Of each key, the first slot that is not before a tick."""
+        """For each key, the first slot that is not before a tick."""
         before = np.zeros(self.count + 1, dtype=np.int64)
         np.cumsum(self.moments < tick, out=before[1:])
         return self.first[:-1] + before[self.first[1:]] - before[self.first[:-1]]
@@ -149,7 +144,7 @@ class _Slots:
     def of(self, keys: Ints, at: Ints) -> Ints:
         """The first slot of each key that is not before a tick."""
         if len(at) > self.count // 8:
-            # Files are mostly written in order of time: then one slot a key is in question.
+            # Files are mostly written in order of time: then only one slot per key is possible.
             low, high = self.start(int(at.min()))[keys], self.start(int(at.max()))[keys]
         else:
             low, high = self.first[keys], self.first[keys + 1] - 1
@@ -191,14 +186,14 @@ def _slots(keys: KeyCodes | None, rows: int, moments: Moments, unit: Unit) -> _S
 
 @dataclass(frozen=True)
 class _LookUp:
-    """What finds the slots of source rows.
+    """Finds the slots of source rows.
 
     Attributes:
-        join: What is joined.
-        keys: Of the entity rows; None if there are none.
-        slots: Of the entity rows.
-        unit: Of all ticks.
-        span: The first and last event time that some moment may see.
+        join: How the source is joined.
+        keys: The keys of the entity rows; None if there are none.
+        slots: The slots of the entity rows.
+        unit: The unit of all ticks.
+        span: The first and last event time that some moment can see.
     """
 
     join: AsOf
@@ -208,7 +203,7 @@ class _LookUp:
     span: tuple[int, int]
 
     def pieces(self) -> list[int]:
-        """The pieces that may have rows in the span, the latest first: most others then lose."""
+        """The pieces that may have rows in the span, the latest first, so that most others lose."""
         found = []
         for number, piece in enumerate(self.join.source.pieces):
             bounds = piece.bounds(self.join.time, self.unit)
@@ -217,7 +212,7 @@ class _LookUp:
         return [number for _, number in sorted(found, reverse=True)]
 
     def placed(self, piece: int, batch_rows: int) -> Iterator[tuple[Ints, Ints, Ints, Ints | None]]:
-        """Rows of keys asked for: number, slot, event time, and created time if it is to count."""
+        """Rows of the wanted keys: number, slot, event time, and created time if it counts."""
         join = self.join
         columns = [column for column, _ in join.keys]
         created_column = join.created if join.known else None
@@ -253,7 +248,7 @@ class _LookUp:
 
 
 def _read_all(look_up: _LookUp, newest: Newest, reading: Reading) -> None:
-    """Offer every source row that may be seen."""
+    """Offer every source row that can be seen."""
     lock = threading.Lock()
 
     def read(piece: int) -> None:
@@ -267,7 +262,7 @@ def _read_all(look_up: _LookUp, newest: Newest, reading: Reading) -> None:
             try:
                 for done in [pool.submit(read, piece) for piece in pieces]:
                     done.result()
-            except BaseException:  # Ctrl-C too: the rest of the source is for nobody
+            except BaseException:  # Ctrl-C too: do not read the rest of the source
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     else:
@@ -277,7 +272,7 @@ def _read_all(look_up: _LookUp, newest: Newest, reading: Reading) -> None:
 
 
 def _carried(slots: _Slots, newest: Newest, *, across: bool) -> Ints:
-    """Of each slot, the slot whose row it sees: its own, or one before of the same key."""
+    """For each slot, the slot whose row it sees: its own, or an earlier one of the same key."""
     filled = newest.rows >= 0
     if not across:
         # Rows of a later slot are newer than those of any before.
@@ -292,11 +287,7 @@ def _carried(slots: _Slots, newest: Newest, *, across: bool) -> Ints:
 
 
 def fetched(source: SourceTable, rows: Ints, columns: Sequence[str], reading: Reading) -> list[Any]:
-    """Columns of source rows, in the order asked for; nulls for `NO_ROW`.
-
-    Returns:
-        A chunked array a column.
-    """
+    """Columns of source rows as chunked arrays, in the order of `rows`; nulls for `NO_ROW`."""
     wanted, place = _each_once(rows, source.rows)
     table = source.fetch(wanted, list(dict.fromkeys(columns)), reading)
     places = pa.array(place, mask=rows == NO_ROW)
@@ -308,7 +299,7 @@ def fetched(source: SourceTable, rows: Ints, columns: Sequence[str], reading: Re
 
 
 def _each_once(rows: Ints, count: int) -> tuple[Ints, Ints]:
-    """The rows that occur among `count`, ascending, and the place of each; any of `NO_ROW`."""
+    """The distinct rows, ascending, and each row's place among them; any place for `NO_ROW`."""
     if count > 8 * len(rows):
         wanted, place = np.unique(rows, return_inverse=True)
         missing = int(len(wanted) > 0 and wanted[0] == NO_ROW)
@@ -321,10 +312,8 @@ def _each_once(rows: Ints, count: int) -> tuple[Ints, Ints]:
 
 def _taken(column: Any, places: Any, rows: int = 1 << 20) -> Any:
     """Values by place, in chunks, since the text of one array is limited to 2 GB."""
-    parts = [column.take(places.slice(start, rows)) for start in range(0, len(places), rows)]
-    flat = [
-        chunk
-        for part in parts
-        for chunk in (part.chunks if isinstance(part, pa.ChunkedArray) else [part])
-    ]
-    return pa.chunked_array(flat, column.type)
+    chunks: list[Any] = []
+    for start in range(0, len(places), rows):
+        part = column.take(places.slice(start, rows))
+        chunks += part.chunks if isinstance(part, pa.ChunkedArray) else [part]
+    return pa.chunked_array(chunks, column.type)

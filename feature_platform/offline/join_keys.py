@@ -1,4 +1,4 @@
-"""Join keys as small whole numbers, so that the point-in-time join compares numbers alone."""
+"""Join keys as small integers (codes), so that the point-in-time join only compares numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ import pyarrow.compute as pc
 from feature_platform.errors import SourceError
 from feature_platform.offline.ticks import Ints, is_text
 
-# A table from each whole number to its code is taken while it is no longer than this.
+# The longest look-up table from integers to codes.
 _DIRECT = 1 << 24
 
 
 @dataclass(frozen=True)
 class KeyCodes:
-    """The distinct keys of entity rows, numbered from 0 on.
+    """The distinct keys of entity rows, numbered from 0.
 
     Attributes:
-        codes: Of each entity row; -1 where a part of its key is null, or no source can hold it.
-        count: How many distinct keys there are.
+        codes: The code of each entity row; -1 if a part of its key is null or does not fit the
+            source's type.
+        count: Number of distinct keys.
     """
 
     codes: Ints
@@ -30,7 +31,7 @@ class KeyCodes:
     _combined: tuple[Ints, ...]
 
     def of(self, columns: Sequence[Any]) -> Ints:
-        """The codes of source rows; -1 where no entity row has the key."""
+        """The codes of source rows; -1 if no entity row has the key."""
         found = self._columns[0].codes(columns[0])
         for values, combined, column in zip(
             self._columns[1:], self._combined, columns[1:], strict=True
@@ -51,8 +52,8 @@ def key_codes(
 
     Args:
         entity_columns: Name and values of each part of the key.
-        source_types: The types that the source has them in.
-        subject: Whose keys they are, for errors.
+        source_types: The type of each part in the source.
+        subject: What errors are about.
 
     Raises:
         SourceError: A part cannot be compared with the source's column.
@@ -86,14 +87,14 @@ class _Values:
         if pa.types.is_integer(kind) and not pa.types.is_uint64(kind) and len(values):
             bounds = pc.min_max(values).as_py()
             span = bounds["max"] - bounds["min"] + 1
-            near = abs(bounds["min"]) < 2**62  # so that differences from it can be told
+            near = abs(bounds["min"]) < 2**62  # so that differences from it do not overflow
             if near and span <= min(_DIRECT, max(1 << 20, 16 * len(values))):
                 self._first = bounds["min"]
                 self._table = np.full(span + 2, -1, dtype=np.int64)
                 self._table[values.to_numpy() - self._first + 1] = np.arange(len(values))
 
     def codes(self, column: Any) -> Ints:
-        """The number of each value; -1 for those that are not among them."""
+        """The number of each value; -1 for unknown values."""
         column = _cast(column, self.kind)
         if self._table is not None:
             return self._looked_up(column)
@@ -106,7 +107,7 @@ class _Values:
         assert table is not None  # noqa: S101 - for the type checker
         nulls = column.null_count
         numbers = (pc.fill_null(column, 0) if nulls else column).to_numpy(zero_copy_only=False)
-        # What lies outside of the table is cut to its ends, which stand for no key.
+        # Values outside of the table are clipped to its ends, which have no key.
         found: Ints = np.take(table, numbers - (self._first - 1), mode="clip")
         if nulls:
             found[column.is_null().to_numpy(zero_copy_only=False)] = -1
@@ -140,7 +141,7 @@ def _number(name: str, column: Any, source: pa.DataType, subject: str) -> tuple[
 
 
 def _compared(entity: pa.DataType, source: pa.DataType) -> pa.DataType | None:
-    """The type in which keys of two types are compared; None where they cannot be."""
+    """The type in which keys of two types are compared; None if they cannot be."""
     found = None
     if pa.types.is_null(entity) or entity == source:
         found = source
@@ -155,16 +156,14 @@ def _compared(entity: pa.DataType, source: pa.DataType) -> pa.DataType | None:
         found = source if source in (pa.string(), pa.large_string()) else pa.large_string()
     elif _is_bytes(source) and _is_bytes(entity):
         found = pa.large_binary()
-    elif pa.types.is_decimal(source) and (pa.types.is_decimal(entity) or _is_whole(entity)):
+    elif pa.types.is_decimal(source) and (
+        pa.types.is_decimal(entity) or pa.types.is_integer(entity)
+    ):
         places = max(source.scale, entity.scale if pa.types.is_decimal(entity) else 0)
         found = pa.decimal256(76, places)
     elif pa.types.is_temporal(source) and pa.types.is_temporal(entity):
         found = source
     return found
-
-
-def _is_whole(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -180,9 +179,9 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _entity_cast(column: Any, kind: pa.DataType) -> Any:
-    """Entity keys as the compared type; those that it cannot hold match nothing and become null."""
+    """Entity keys cast to the compared type; keys that do not fit match nothing, become null."""
     if pa.types.is_floating(column.type) and pa.types.is_integer(kind):
-        # pandas makes floats of whole numbers with gaps.
+        # pandas turns integers with nulls into floats.
         whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**63))
         column = pc.if_else(whole, column, pa.scalar(None, column.type))
     if pa.types.is_uint64(kind) and pa.types.is_signed_integer(column.type):

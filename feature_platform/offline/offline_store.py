@@ -1,4 +1,4 @@
-"""A Feast offline store over files whose point-in-time join is right, quick, and small."""
+"""A Feast offline store over files with a correct point-in-time join in bounded memory."""
 
 import copy
 import re
@@ -18,22 +18,22 @@ from feast.utils import compute_non_entity_date_range
 from pydantic import field_validator
 
 from feature_platform.errors import SourceError
-from feature_platform.offline.as_of_join import Asked, AsOf, fetched, newest_rows
-from feature_platform.offline.asked_rows import (
-    EntityRows,
-    RangeOf,
-    entity_rows,
-    entity_rows_of_range,
-    entity_rows_of_sql,
-)
+from feature_platform.offline.as_of_join import AsOf, JoinTarget, fetched, newest_rows
 from feature_platform.offline.offline_write import append_rows, is_absent, write_logs
-from feature_platform.offline.pulled_rows import all_rows, latest_rows
+from feature_platform.offline.pulled_rows import latest_rows
 from feature_platform.offline.requested_features import (
     RequestedView,
     requested_views,
     require_columns,
 )
 from feature_platform.offline.retrieval_job import ArrowRetrievalJob
+from feature_platform.offline.retrieval_rows import (
+    EntityRows,
+    RangeOf,
+    entity_rows,
+    entity_rows_of_range,
+    entity_rows_of_sql,
+)
 from feature_platform.offline.source_open import open_source
 from feature_platform.offline.source_table import Reading, SourceTable, processors
 from feature_platform.sources.source_columns import parquet_source
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]i?)?B\s*$", re.IGNORECASE)
-_BYTES_A_ROW = 256  # of a batch while it is looked up
+_BYTES_PER_ROW = 256  # of a batch while it is looked up
 
 
 class PointInTimeOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
@@ -56,11 +56,11 @@ class PointInTimeOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[m
     """Offline store type selector"""
 
     memory_limit: str = "1GB"
-    """What reading a source and DuckDB may take, such as 512MB; beyond it DuckDB spills to disk.
-    Entity rows and the result come on top."""
+    """Memory for reading sources and for DuckDB, such as 512MB; beyond it DuckDB spills to disk.
+    Entity rows and the result are not counted."""
 
     threads: int | None = None
-    """How many pieces of a source to read at a time; None is one a processor."""
+    """How many pieces of a source to read at a time; None is one per processor."""
 
     @field_validator("memory_limit")
     @classmethod
@@ -79,20 +79,20 @@ class PointInTimeOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[m
         assert found is not None  # noqa: S101 - validated
         power = "KMGT".index(found[2][0].upper()) + 1 if found[2] else 0
         limit = float(found[1]) * 1000**power
-        rows = int(min(max(limit / 4 / self.workers() / _BYTES_A_ROW, 8_192), 262_144))
+        rows = int(min(max(limit / 4 / self.workers() / _BYTES_PER_ROW, 8_192), 262_144))
         return Reading(self.workers(), rows, self.memory_limit)
 
 
 class PointInTimeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
-    """Feast's duckdb store with a point-in-time join of our own.
+    """Feast's duckdb store with its own point-in-time join.
 
-    Every entity row comes back, in its order, duplicates too. Each gets the newest source row whose
-    event time is not after its own and not older than the TTL, both ends included; of rows equal in
-    event time the one created last, and of those the one with the greater content, which is also
-    the row that materialization serves. Naive times are UTC. Whole numbers stay whole numbers.
+    Every entity row is returned, in order, duplicates too. Each gets the newest source row whose
+    event time is not after its own and not older than the TTL, both ends included. Of rows equal in
+    event time it is the one created last, then the one with the greater content, as in
+    materialization. Times without a zone are UTC. Integers stay integers.
 
     Reads what Feast's duckdb store reads (Parquet files, folders and partitions, Delta, Iceberg,
-    local or in object stores), and takes SQL for entity rows, and a range of time instead of them.
+    local or in object stores). Entity rows can also be SQL, or all keys in a range of time.
     """
 
     supports_filter_by_created_timestamp = True
@@ -110,20 +110,20 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> ArrowRetrievalJob:
-        """Join features to entity rows, as of the time of each.
+        """Join features to entity rows, at the time of each.
 
         Args:
             config: The repo's configuration.
-            feature_views: The views of the features, each with the projection it is asked through.
+            feature_views: The views, each with the projection it is requested through.
             feature_refs: ``view:feature``.
-            entity_df: A data frame, or DuckDB's SQL, in which the registry's batch sources are
+            entity_df: A data frame, or DuckDB SQL, in which the registry's batch sources are
                 tables. None takes every (join keys, event time) of the views in a range.
             registry: For on-demand views, and the sources that SQL names.
-            project: Whose.
-            full_feature_names: Whether features carry the name of their view.
-            filter_by_created_timestamp: Whether a row must have been created by then, too.
-            start_date: The range begins here; None is the longest TTL (or 30 days) before its end.
-            end_date: The range ends here, included; None is now.
+            project: The project of the registry.
+            full_feature_names: Whether feature names have their view's name as a prefix.
+            filter_by_created_timestamp: Whether a row must also have been created by then.
+            start_date: Start of the range; None is the longest TTL (or 30 days) before its end.
+            end_date: End of the range, included; None is now.
 
         Raises:
             SourceError: Entity rows lack a column or have keys of a wrong type, a feature is not
@@ -164,7 +164,7 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         start_date: datetime,
         end_date: datetime,
     ) -> ArrowRetrievalJob:
-        """The latest row of every key whose event time lies in a range, both ends included.
+        """The latest row of each key whose event time lies in a range, both ends included.
 
         Rows without a part of their key are left out, as materialization leaves them out.
 
@@ -203,9 +203,12 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         def evaluate() -> pa.Table:
             store = _settings(config)
             source = open_source(config, data_source, store.workers())
-            return all_rows(
-                source, columns, timestamp_field, (start_date, end_date), store.reading().batch_rows
+            source.require(columns)
+            found = source.read_between(
+                timestamp_field, columns, start_date, end_date, store.reading().batch_rows
             )
+            schema = pa.schema([source.schema.field(name) for name in columns])
+            return pa.Table.from_batches([batch for batch, _ in found], schema)
 
         return ArrowRetrievalJob(evaluate, config)
 
@@ -253,7 +256,7 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         """Add logged features to the destination of a feature service.
 
         Raises:
-            SourceError: The destination is not made of files.
+            SourceError: The destination is not files.
         """
         destination = logging_config.destination
         if not isinstance(destination, FileLoggingDestination):
@@ -271,7 +274,7 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         *args: Any,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
-        """Feast's statistics of a source, for Parquet whose format is not given, too."""
+        """Feast's statistics of a source; a file source without a format is Parquet."""
         return list(
             DuckDBOfflineStore.compute_monitoring_metrics(
                 config, _with_format(data_source), *args, **kwargs
@@ -293,7 +296,7 @@ def _settings(config: "RepoConfig") -> PointInTimeOfflineStoreConfig:
     found = config.offline_store
     if isinstance(found, PointInTimeOfflineStoreConfig):
         return found
-    return PointInTimeOfflineStoreConfig()  # used beside another store
+    return PointInTimeOfflineStoreConfig()  # called while another store is configured
 
 
 def _given(
@@ -348,7 +351,7 @@ def _joined(
 ) -> pa.Table:
     reading = _settings(config).reading()
     sources = _opened(config, views)
-    asked = Asked(given.table, given.moments)
+    target = JoinTarget(given.table, given.moments)
     result = given.table
     for view in views:
         source = sources[view.name]
@@ -362,7 +365,7 @@ def _joined(
             known=known and bool(created),
             order=tuple(view.column(source, name) for name in view.all_features),
         )
-        rows = newest_rows(join, asked, reading)
+        rows = newest_rows(join, target, reading)
         columns = [view.column(source, feature) for feature, _ in view.features]
         for (feature, name), values in zip(
             view.features, fetched(source, rows, columns, reading), strict=True

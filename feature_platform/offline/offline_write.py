@@ -1,4 +1,4 @@
-"""What the offline store writes: saved datasets, pushed rows, logged features, exports."""
+"""Writes of the offline store: saved datasets, pushed rows, logged features, exports."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +14,8 @@ from pyarrow import fs
 from feature_platform.core.published_files import published
 from feature_platform.errors import SourceError, first_line
 from feature_platform.offline.source_open import delta_place
+from feature_platform.sources.files.parquet_files import files_below, location
 from feature_platform.sources.source_columns import parquet_source
-from feature_platform.sources.source_files import files_below, location
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
@@ -32,18 +32,18 @@ def persist_table(
     *,
     overwrite: bool,
 ) -> None:
-    """Write a table to a batch source in place of what is there.
+    """Write a table to a batch source, replacing its rows.
 
     Local files are written beside it and moved, so that a reader finds the old rows or the new.
 
     Args:
         config: The repo's configuration; relative paths start at its repo.
-        source: Where to: a Parquet file, a folder of them, or what Feast's duckdb store writes.
+        source: A Parquet file, a folder of them, or what Feast's duckdb store writes.
         make: Makes the table; not called when it would not be written.
-        overwrite: Whether what is there may be replaced.
+        overwrite: Whether existing data may be replaced.
 
     Raises:
-        SavedDatasetLocationAlreadyExists: Something is there, and may not be replaced.
+        SavedDatasetLocationAlreadyExists: The source has data, which may not be replaced.
     """
     from feast.errors import SavedDatasetLocationAlreadyExists
 
@@ -52,11 +52,11 @@ def persist_table(
         _write_elsewhere(config, source, make(), overwrite=overwrite)
         return
     filesystem, path = location(config, parquet)
-    there = filesystem.get_file_info(path).type
-    if there != fs.FileType.NotFound and not overwrite:
+    kind = filesystem.get_file_info(path).type
+    if kind != fs.FileType.NotFound and not overwrite:
         raise SavedDatasetLocationAlreadyExists(location=source.path)
     table = make()
-    if there != fs.FileType.Directory and path.endswith((".parquet", ".pq", ".parq")):
+    if kind != fs.FileType.Directory and path.endswith((".parquet", ".pq", ".parq")):
         with _replacing(filesystem, path) as sink:
             pq.write_table(table, sink)
         return
@@ -73,11 +73,11 @@ def persist_table(
 def append_rows(config: "RepoConfig", source: "DataSource", table: pa.Table) -> None:
     """Add rows to a batch source.
 
-    A folder gets one more file; a single file is copied row group by row group, with the new rows
-    at its end, and moved into place.
+    A folder gets one more file; a single file is copied by row group with the new rows at its end,
+    and moved into place.
 
     Raises:
-        SourceError: The rows cannot be had in the types of the source.
+        SourceError: The rows cannot be cast to the types of the source.
     """
     parquet = parquet_source(source)
     if parquet is None:
@@ -102,7 +102,7 @@ def append_rows(config: "RepoConfig", source: "DataSource", table: pa.Table) -> 
 
 
 def is_absent(config: "RepoConfig", source: "DataSource") -> bool:
-    """Whether a source of Parquet has nothing at its path yet, and so no columns to fit."""
+    """Whether a Parquet source has nothing at its path yet, and so no columns to match."""
     parquet = parquet_source(source)
     if parquet is None or "*" in str(source.path):
         return False
@@ -113,13 +113,7 @@ def is_absent(config: "RepoConfig", source: "DataSource") -> bool:
 def write_logs(
     config: "RepoConfig", destination: "FileLoggingDestination", data: pa.Table | Path
 ) -> None:
-    """Add logged features to where a feature service logs them.
-
-    Args:
-        config: The repo's configuration; relative paths start at its repo.
-        destination: A folder, perhaps with columns to partition by.
-        data: The rows, or a folder of Parquet files that holds them.
-    """
+    """Add logged features, a table or a folder of Parquet files, to a service's destination."""
     rows = data if isinstance(data, pa.Table) else ds.dataset(data, format="parquet")
     filesystem, path = location(config, destination.to_data_source())
     filesystem.create_dir(path, recursive=True)
@@ -136,7 +130,7 @@ def write_logs(
 
 
 def write_parts(table: pa.Table, folder: str, endpoint: str) -> list[str]:
-    """Write a table as Parquet files of a million rows at most, and return their paths."""
+    """Write a table as Parquet files of at most a million rows, and return their paths."""
     from feast.infra.offline_stores.file_source import FileSource
 
     filesystem, inner = FileSource.create_filesystem_and_path(folder, endpoint)
@@ -156,9 +150,9 @@ def write_parts(table: pa.Table, folder: str, endpoint: str) -> list[str]:
 
 @contextmanager
 def _replacing(filesystem: fs.FileSystem, path: str) -> Iterator[Any]:
-    """Somewhere to write that becomes the file at `path` once all is written."""
+    """A sink that becomes the file at `path` when it is complete."""
     if not isinstance(filesystem, fs.LocalFileSystem):
-        with filesystem.open_output_stream(path) as sink:  # an object appears when it is whole
+        with filesystem.open_output_stream(path) as sink:  # an object appears when it is complete
             yield sink
         return
     with published(Path(path)) as unfinished, unfinished.open("wb") as sink:
@@ -166,7 +160,7 @@ def _replacing(filesystem: fs.FileSystem, path: str) -> Iterator[Any]:
 
 
 def _add_file(filesystem: fs.FileSystem, folder: str, table: pa.Table, source: str) -> None:
-    """One more file in a folder, or in each of its partitions that there are rows of."""
+    """Add a file to a folder, or to each of its partitions that the rows belong to."""
     files = files_below(filesystem, folder)
     if not files:
         with _replacing(filesystem, f"{folder}/{uuid4().hex}.parquet") as sink:
@@ -204,7 +198,7 @@ def _cast(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
 def _write_elsewhere(
     config: "RepoConfig", source: "DataSource", table: pa.Table, *, overwrite: bool | None
 ) -> None:
-    """Write a Delta table ourselves, others as Feast's duckdb store does; None appends."""
+    """Write a Delta table here, others as Feast's duckdb store does; `overwrite` None appends."""
     from feast.infra.offline_stores.file_source import FileSource
 
     if isinstance(source, FileSource):
@@ -223,11 +217,11 @@ def _write_delta(
     config: "RepoConfig", source: "FileSource", table: pa.Table, *, overwrite: bool | None
 ) -> None:
     deltalake, path, options = delta_place(config, source)
-    there = deltalake.DeltaTable.is_deltatable(path, storage_options=options or None)
-    if there and overwrite is None:
+    exists = deltalake.DeltaTable.is_deltatable(path, storage_options=options or None)
+    if exists and overwrite is None:
         known = deltalake.DeltaTable(path, storage_options=options or None)
         table = _cast(table, pa.schema(known.schema().to_arrow()), source.name)
-    if there and overwrite is False:
+    if exists and overwrite is False:
         from feast.errors import SavedDatasetLocationAlreadyExists
 
         raise SavedDatasetLocationAlreadyExists(location=source.path)

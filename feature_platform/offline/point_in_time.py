@@ -1,4 +1,4 @@
-"""The row of a key at a moment: what a training set is joined with, and whose keys there are."""
+"""The rows that keys had at some moments, and a sample of a view's keys."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -7,37 +7,34 @@ import pyarrow as pa
 
 from feature_platform.core.sql import identifier
 from feature_platform.encoding.view_layout import ViewLayout
-from feature_platform.sources.latest_rows import served_columns, whole_key
+from feature_platform.sources.latest_rows import latest_first, served_columns, whole_key
 from feature_platform.sources.relation import VIEW, Relation
 
 ROW = "__row"
 MOMENT = "__moment"
-"""Columns of what is asked for: a number that comes back with the answer, and the moment."""
+"""Columns of a request: a number that is returned with the answer, and the moment."""
 
 
 def rows_as_of(
-    relation: Relation, layout: ViewLayout, wanted: pa.Table, *, batch_rows: int = 65_536
+    relation: Relation, layout: ViewLayout, wanted: pa.Table
 ) -> Iterator[pa.RecordBatch]:
     """Stream the row that each key had at its moment: Feast's point-in-time join.
 
-    That is the row with the greatest (event time, created time) of those whose event time is
-    neither after the moment nor further before it than the view's TTL. Rows equal in both are told
-    apart as `feature_platform.sources.latest_rows` does.
+    That is the row with the greatest (event time, created time) among those whose event time is
+    neither after the moment nor older than the view's TTL. Ties are broken as in `latest_rows`.
 
     Args:
-        relation: The source's rows from the earliest moment less the TTL to the last one, opened
-            with `feature_platform.sources.latest_rows.source_columns`.
+        relation: The source's rows from the earliest moment less the TTL to the last moment, opened
+            with `source_columns`.
         layout: The view.
         wanted: `ROW` (int64), `MOMENT` (UTC), and the keys in columns named as the view names them.
-        batch_rows: Rows a batch at most, roughly.
 
     Yields:
-        Batches as those of `sources.latest_rows.latest_rows`, with `ROW` first; keys
-        without a row are missing.
+        Batches as those of `latest_rows`, with `ROW` first; keys without a row are missing.
     """
     keys = [key for key in layout.keys if key.source is not None]
     time = identifier(relation.timestamp)
-    # The key columns of the question, under the source's names.
+    # The key columns of the request, under the source's names.
     asked = [f"{identifier(key.name)} AS {identifier(str(key.source))}" for key in keys]
     columns = [identifier(str(key.source)) for key in keys]
     question = f"(SELECT {', '.join([ROW, MOMENT, *asked])} FROM wanted_rows)"
@@ -58,21 +55,17 @@ def rows_as_of(
         f"SELECT w.*, t.__time AS __newest FROM {question} AS w "
         f"ASOF JOIN ({moments}) AS t ON {met}w.{MOMENT} >= t.__time{fresh}"
     )
-    order = [f"r.{identifier(name)} DESC NULLS LAST" for name in layout.source_features]
-    if relation.created:
-        order.insert(0, f"r.{identifier(relation.created)} DESC NULLS LAST")
     matching = " AND ".join(
         [*(f"r.{column} = n.{column}" for column in columns), f"r.{time} = n.__newest"]
     )
-    ordered = f" ORDER BY {', '.join(order)}" if order else ""
     relation.connection.register("wanted_rows", wanted)
     try:
         yield from relation.batches(
             f"WITH n AS MATERIALIZED ({newest}) "
             f"SELECT n.{ROW}, {served_columns(relation, layout)} FROM {VIEW} AS r "
             f"JOIN n ON {matching} "
-            f"QUALIFY row_number() OVER (PARTITION BY n.{ROW}{ordered}) = 1",
-            batch_rows,
+            "QUALIFY row_number() OVER "
+            f"(PARTITION BY n.{ROW} {latest_first(relation, layout)}) = 1"
         )
     finally:
         relation.connection.unregister("wanted_rows")
@@ -81,16 +74,16 @@ def rows_as_of(
 def sampled_keys(
     relation: Relation, layout: ViewLayout, *, limit: int, seed: int
 ) -> tuple[int, pa.Table]:
-    """Keys that the relation has rows of: all of them, or a sample.
+    """All keys of the relation, or a sample of them.
 
     Args:
         relation: The source's rows, opened with the view's key columns at least.
         layout: A view that has keys.
         limit: Take all keys up to this many, else this many of them.
-        seed: Chooses the sample, and its order, independently of the order of rows.
+        seed: Chooses the sample and its order, independently of the order of rows.
 
     Returns:
-        The number of keys there are, and those taken, in columns named as the view names them.
+        The number of keys, and the chosen ones in columns named as the view names them.
     """
     named = ", ".join(
         f"{identifier(str(key.source))} AS {identifier(key.name)}" for key in layout.keys
@@ -104,7 +97,7 @@ def sampled_keys(
 
 
 def covered(moments: list[datetime], ttl: timedelta | None, earliest: datetime) -> datetime:
-    """The earliest event time that can be the truth of one of `moments`."""
+    """The earliest event time of a row that one of `moments` can see."""
     return max(earliest, min(moments) - ttl) if ttl else earliest
 
 

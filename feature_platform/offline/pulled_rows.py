@@ -1,67 +1,21 @@
-"""The rows of a source in a range of event time: all of them, or the latest of every key."""
+"""The latest row of each key of a source in a range of event time."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from feature_platform.core.sql import identifier
+from feature_platform.core.times import MICROSECOND, in_utc
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import CREATED_TIME, EVENT_TIME, ServedColumn, ViewLayout
-from feature_platform.offline.source_table import SourceTable
-from feature_platform.offline.ticks import MISSING, ticks, unit_of
 from feature_platform.sources.latest_rows import latest_rows_of_all
 from feature_platform.sources.relation import VIEW, open_relation
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
     from feast.repo_config import RepoConfig
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def all_rows(
-    source: SourceTable,
-    columns: Sequence[str],
-    time: str,
-    within: tuple[datetime | None, datetime | None],
-    batch_rows: int,
-) -> pa.Table:
-    """The rows of a source whose event time lies in a range, both ends included, in its order.
-
-    Args:
-        source: Open.
-        columns: Which columns, the event time among them.
-        time: The event time column.
-        within: The range; None is from the first on, or to the last.
-        batch_rows: How many rows to read at a time.
-
-    Raises:
-        SourceError: A column is missing, or the source cannot be read.
-    """
-    source.require(columns)
-    kind = source.schema.field(time).type
-    unit = unit_of(kind)
-    low, high = (_tick(each, unit) for each in within)
-    found = []
-    for number, piece in enumerate(source.pieces):
-        bounds = piece.bounds(time, unit)
-        if bounds is not None and (
-            (high is not None and bounds[0] > high) or (low is not None and bounds[1] < low)
-        ):
-            continue
-        for batch in source.read(number, columns, batch_rows):
-            at = ticks(batch.column(time), unit, f"source '{source.name}': column '{time}'")
-            inside = at != MISSING
-            if low is not None:
-                inside &= at >= low
-            if high is not None:
-                inside &= at <= high
-            whole = low is None and high is None
-            found.append(batch if whole else batch.filter(pa.array(inside)))
-    return pa.Table.from_batches(found, pa.schema([source.schema.field(name) for name in columns]))
 
 
 def latest_rows(
@@ -71,7 +25,7 @@ def latest_rows(
     features: Sequence[str],
     within: tuple[datetime, datetime],
 ) -> pa.Table:
-    """The latest row of every key in a range, both ends included; see `engine.latest`.
+    """The latest row of each key in a range, both ends included; see `sources.latest_rows`.
 
     Raises:
         SourceError: A column is missing, or the source cannot be read.
@@ -83,7 +37,7 @@ def latest_rows(
         features=tuple(ServedColumn(name, name, None) for name in dict.fromkeys(features)),
         ttl=None,
     )
-    window = Window(_aware(within[0]), _aware(within[1]) + _MICROSECOND)
+    window = Window(in_utc(within[0]), in_utc(within[1]) + MICROSECOND)
     columns = list(dict.fromkeys([*keys, *features]))
     with open_relation(config, source, [window], columns) as relation:
         batches = list(latest_rows_of_all(relation, layout))
@@ -98,13 +52,3 @@ def latest_rows(
     if not source.created_timestamp_column:
         found = found.drop_columns([CREATED_TIME])
     return found.rename_columns([names.get(name) or name for name in found.column_names])
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _tick(moment: datetime | None, unit: str) -> int | None:
-    if moment is None:
-        return None
-    return (_aware(moment) - _EPOCH) // _MICROSECOND * (1 if unit == "us" else 1000)

@@ -1,4 +1,4 @@
-"""Which columns of which sources the features of a retrieval are, and what they are called."""
+"""The source columns behind the features of a retrieval, and the names of the result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class RequestedView:
     """A feature view of a retrieval, by columns of its source.
 
     Attributes:
-        name: What the retrieval calls it.
+        name: Its name in the retrieval.
         source: Its batch source.
         keys: Join key in the view to column of the entity rows.
         features: Feature in the view to column of the result.
-        all_features: Every feature of the view, asked for or not, in its order.
-        declared: Arrow types of the features as the view declares them, where they are plain.
-        ttl: How old a row may be; None is any age.
+        all_features: Every feature of the view, requested or not, in its order.
+        declared: Arrow types of the features as the view declares them, where they have one.
+        ttl: Maximum age of a row; None is any age.
     """
 
     name: str
@@ -35,9 +35,9 @@ class RequestedView:
     ttl: timedelta | None
 
     def column(self, table: SourceTable, name: str) -> str:
-        """The column of the source that the view knows as `name`.
+        """The source column that the view calls `name`, after the field mapping.
 
-        A field mapping gives a column another name, the times included, if the source has it.
+        A field mapping can rename the time columns too.
         """
         for column, served in (self.source.field_mapping or {}).items():
             if served == name and column in table.schema.names:
@@ -48,15 +48,15 @@ class RequestedView:
 def requested_views(
     feature_views: Sequence[Any], feature_refs: Sequence[str], *, full_feature_names: bool
 ) -> list[RequestedView]:
-    """Sort feature references by view.
+    """Group feature references by view.
 
     Args:
-        feature_views: Feast's feature views, each with the projection it is asked through.
+        feature_views: Feast's feature views, each with the projection it is requested through.
         feature_refs: ``view:feature``; those of other views are on-demand features.
-        full_feature_names: Whether features carry the name of their view.
+        full_feature_names: Whether feature names have their view's name as a prefix.
 
     Raises:
-        SourceError: A view has no batch source, or two features would be columns of one name.
+        SourceError: A view has no batch source, or two features would have the same name.
     """
     asked: dict[str, list[str]] = {}
     for reference in feature_refs:
@@ -81,10 +81,10 @@ def requested_views(
 
 
 def require_columns(views: Sequence[RequestedView], columns: Sequence[str], origin: str) -> None:
-    """See that entity rows have the views' keys, and no column that a feature would be.
+    """Check that entity rows have the views' keys, and no column with the name of a feature.
 
     Raises:
-        SourceError: A key is missing, or a name is taken.
+        SourceError: A key is missing, or a feature's name is taken.
     """
     for view in views:
         missing = [name for _, name in view.keys if name not in columns]
@@ -99,7 +99,7 @@ def require_columns(views: Sequence[RequestedView], columns: Sequence[str], orig
         if taken:
             raise SourceError(
                 origin,
-                f"has a column '{taken[0]}', and so is a feature of '{view.name}' called",
+                f"has a column '{taken[0]}', which is also a feature of '{view.name}'",
                 "rename the column, or retrieve with full_feature_names=True",
             )
 
@@ -148,5 +148,5 @@ def _declared(view: Any) -> dict[str, pa.DataType]:
         try:
             found[field.name] = feast_value_type_to_pa(field.dtype.to_value_type())
         except (KeyError, ValueError, AttributeError):
-            continue  # of no plain type; then the source's is taken
+            continue  # it has no Arrow type; the source's is used
     return found

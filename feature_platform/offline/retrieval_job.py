@@ -1,4 +1,4 @@
-"""A retrieval job of Feast over a function that makes an Arrow table."""
+"""A Feast retrieval job over a function that returns an Arrow table."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,14 @@ _INTEGERS = {
 
 
 class ArrowRetrievalJob(RetrievalJob):  # type: ignore[misc]
-    """What a retrieval will return, computed anew each time it is asked for.
+    """The result of a retrieval, computed anew each time it is asked for.
 
     Args:
-        evaluate: Makes the table, without on-demand features.
+        evaluate: Computes the table, without on-demand features.
         config: The repo's configuration.
         metadata: Features, keys and times, for saved datasets.
         on_demand: On-demand feature views whose features are added.
-        full_feature_names: Whether features carry the name of their view.
+        full_feature_names: Whether feature names have their view's name as a prefix.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ArrowRetrievalJob(RetrievalJob):  # type: ignore[misc]
 
     @property
     def full_feature_names(self) -> bool:
-        """Whether features carry the name of their view."""
+        """Whether feature names have their view's name as a prefix."""
         return self._full_feature_names
 
     @property
@@ -67,19 +67,12 @@ class ArrowRetrievalJob(RetrievalJob):  # type: ignore[misc]
         validation_reference: "ValidationReference | None" = None,
         timeout: int | None = None,
     ) -> pd.DataFrame:
-        """The result as a data frame; whole numbers with gaps are pandas' nullable integers."""
+        """The result as a data frame; integers with nulls become pandas' nullable integers."""
         table = self.to_arrow(validation_reference=validation_reference, timeout=timeout)
-        gaps = {
-            name: _INTEGERS[column.type]
-            for name, column in zip(table.column_names, table.columns, strict=True)
-            if column.null_count and column.type in _INTEGERS
-        }
-        plain = table.drop_columns(list(gaps)).to_pandas()
-        for place, name in enumerate(table.column_names):
-            if name in gaps:
-                values = table.column(name).to_pandas(types_mapper=lambda kind: _INTEGERS[kind])
-                plain.insert(place, name, values)
-        frame: pd.DataFrame = plain
+        frame: pd.DataFrame = table.to_pandas()
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if column.null_count and column.type in _INTEGERS:
+                frame[name] = column.to_pandas(types_mapper=_INTEGERS.get)
         return frame
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:  # noqa: ARG002
@@ -95,15 +88,14 @@ class ArrowRetrievalJob(RetrievalJob):  # type: ignore[misc]
         allow_overwrite: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
         timeout: int | None = None,
     ) -> None:
-        """Write the result, on-demand features with it, to where a saved dataset is kept.
+        """Write the result, with on-demand features, to the storage of a saved dataset.
 
         Raises:
-            SavedDatasetLocationAlreadyExists: Something is there, and may not be replaced.
+            SavedDatasetLocationAlreadyExists: The storage has data, which may not be replaced.
         """
-        source = storage.to_data_source()
         persist_table(
             self._config,
-            source,
+            storage.to_data_source(),
             lambda: self.to_arrow(timeout=timeout),
             overwrite=allow_overwrite,
         )

@@ -1,16 +1,15 @@
-"""Opening whatever batch source Feast's own file stores read: Parquet, Delta, Iceberg, others."""
+"""Open any batch source that Feast's own file stores read: Parquet, Delta, Iceberg, others."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from feature_platform.core.feast_seams import read_file_source
-from feature_platform.errors import MissingPackageError, SourceError, first_line
+from feature_platform.errors import MissingPackageError, SourceError, first_line, type_and_line
 from feature_platform.offline.source_table import SourceTable, table_in_memory, table_of_dataset
+from feature_platform.sources.files.parquet_files import parquet_files
 from feature_platform.sources.source_columns import parquet_source
-from feature_platform.sources.source_files import parquet_files
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def open_source(config: "RepoConfig", source: "DataSource", threads: int = 1) -> SourceTable:
-    """Open a batch source for reading; only footers of files are read.
+    """Open a batch source for reading; of Parquet files only the footers are read.
 
     Args:
         config: The repo's configuration; relative paths start at its repo.
@@ -34,31 +33,10 @@ def open_source(config: "RepoConfig", source: "DataSource", threads: int = 1) ->
 
     parquet = parquet_source(source)
     if parquet is not None:
-        filesystem, files, base = parquet_files(config, parquet)
-        return table_of_dataset(
-            source.name, _dataset(source.name, filesystem, files, base), threads
-        )
+        return table_of_dataset(source.name, parquet_files(config, parquet).dataset(), threads)
     if isinstance(source, FileSource):
         return _delta(config, source, threads)
     return table_in_memory(source.name, _read_whole(source, config))
-
-
-def _dataset(name: str, filesystem: Any, files: list[str], base: str) -> Any:
-    try:
-        return ds.dataset(
-            files,
-            filesystem=filesystem,
-            format="parquet",
-            partitioning="hive",
-            partition_base_dir=base,
-        )
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(
-            f"source '{name}'",
-            f"it cannot be read ({first_line(error)})",
-            "check that every file of it is whole Parquet",
-            is_transient=True,  # it may just be being written
-        ) from error
 
 
 def delta_place(config: "RepoConfig", source: "FileSource") -> tuple[Any, str, dict[str, str]]:
@@ -98,13 +76,13 @@ def _delta(config: "RepoConfig", source: "FileSource", threads: int) -> SourceTa
 
 
 def _read_whole(source: "DataSource", config: "RepoConfig") -> pa.Table:
-    """Iceberg, Lance and MLflow sources, the way Feast's duckdb store reads them."""
+    """Iceberg, Lance and MLflow sources, as Feast's duckdb store reads them."""
     try:
         return read_file_source(source, str(config.repo_path)).to_pyarrow()
     except AssertionError:
         raise SourceError(
             f"source '{source.name}'",
-            f"a {type(source).__name__} is not kept in files",
+            f"a {type(source).__name__} is not stored in files",
             "use the offline store of its warehouse, or give the view a FileSource",
         ) from None
     except ImportError as error:
@@ -114,9 +92,8 @@ def _read_whole(source: "DataSource", config: "RepoConfig") -> pa.Table:
             "install Feast's extra for it",
         ) from error
     except Exception as error:  # each of their packages raises its own
-        said = str(error).strip().splitlines() or ["no message"]
         raise SourceError(
             f"source '{source.name}'",
-            f"the {type(source).__name__} cannot be read ({type(error).__name__}: {said[0]})",
-            "check that its catalog and table are there, and the credentials",
+            f"the {type(source).__name__} cannot be read ({type_and_line(error)})",
+            "check that its catalog and table exist, and the credentials",
         ) from error

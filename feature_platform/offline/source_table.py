@@ -1,22 +1,21 @@
-"""A batch source as pieces of rows, each read in batches, whose rows can be fetched by number."""
+"""A batch source as numbered rows in pieces, read in batches or fetched by number."""
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow import fs
 
-from feature_platform.errors import SourceError, type_and_line
-from feature_platform.offline.ticks import Ints, Unit
-
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of Parquet's naive statistics
-_MICROSECOND = timedelta(microseconds=1)
+from feature_platform.offline.ticks import MISSING, Ints, Unit, tick_of, ticks, unit_of
+from feature_platform.sources.source_errors import require_columns, unreadable
 
 
 @dataclass(frozen=True)
@@ -24,9 +23,9 @@ class Reading:
     """How much of a source is read at a time.
 
     Attributes:
-        threads: How many pieces.
-        batch_rows: How many rows of each.
-        memory_limit: Of DuckDB, where it is needed, such as 512MB.
+        threads: Number of pieces.
+        batch_rows: Number of rows of each.
+        memory_limit: Limit of DuckDB, where it is needed, such as 512MB.
     """
 
     threads: int = 1
@@ -35,21 +34,19 @@ class Reading:
 
 
 class Piece(Protocol):
-    """Some consecutive rows of a source: some row groups, or a table in memory.
+    """Consecutive rows of a source: some row groups, or a table in memory.
 
     Attributes:
-        rows: How many.
+        rows: Number of rows.
     """
 
     rows: int
 
     def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Read columns in batches of at most `size` rows, in order."""
-        ...
 
     def bounds(self, column: str, unit: Unit) -> tuple[int, int] | None:
-        """The first and last time of a column in ticks of a unit, where they are known."""
-        ...
+        """The first and last time of a column in ticks, if they are known."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,10 @@ class SourceTable:
     """A batch source that is open for reading.
 
     Attributes:
-        name: Of the batch source.
+        name: Name of the batch source.
         schema: Its columns; dictionaries are read as their values.
-        pieces: Its rows, in order. Rows are numbered from 0 on through all pieces.
-        starts: The number of the first row of each piece, and last how many rows there are.
+        pieces: Its rows, in order. Rows are numbered from 0 through all pieces.
+        starts: The number of the first row of each piece, then the number of rows.
     """
 
     name: str
@@ -70,23 +67,16 @@ class SourceTable:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self.starts[-1]
 
     def require(self, columns: Sequence[str]) -> None:
-        """See that the columns exist.
+        """Check that the columns exist.
 
         Raises:
             SourceError: One does not.
         """
-        missing = [name for name in dict.fromkeys(columns) if name not in self.schema.names]
-        if missing:
-            raise SourceError(
-                f"source '{self.name}'",
-                f"it has no column {', '.join(map(repr, missing))} "
-                f"(it has {', '.join(sorted(self.schema.names))})",
-                "add the column to the table, or map its name in the source's field_mapping",
-            )
+        require_columns(self.name, self.schema.names, columns)
 
     def read(self, piece: int, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Read columns of a piece in batches of at most `size` rows.
@@ -99,15 +89,44 @@ class SourceTable:
             for batch in self.pieces[piece].batches(columns, size):
                 yield _as(batch, wanted)
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(self.name, error) from error
+            raise unreadable(self.name, error) from error
+
+    def read_between(
+        self,
+        time: str,
+        columns: Sequence[str],
+        first: datetime | None,
+        last: datetime | None,
+        size: int,
+    ) -> Iterator[tuple[pa.RecordBatch, Ints]]:
+        """Read the rows whose time lies in a range, both ends included; None is no bound.
+
+        Rows without a time are in no range, but are read if there is no bound at all.
+
+        Yields:
+            A batch of the columns and the time, and the ticks of its times.
+
+        Raises:
+            SourceError: The source cannot be read, or the column does not hold times.
+        """
+        unit = unit_of(self.schema.field(time).type)
+        low = MISSING + 1 if first is None else tick_of(first, unit)
+        high = np.iinfo(np.int64).max if last is None else tick_of(last, unit)
+        wanted = list(dict.fromkeys([*columns, time]))
+        for number, piece in enumerate(self.pieces):
+            bounds = piece.bounds(time, unit)
+            if bounds is not None and (bounds[0] > high or bounds[1] < low):
+                continue
+            for batch in self.read(number, wanted, size):
+                found = ticks(batch.column(time), unit, f"source '{self.name}': column '{time}'")
+                if first is None and last is None:
+                    yield batch, found
+                else:
+                    inside = (found >= low) & (found <= high)
+                    yield batch.filter(pa.array(inside)), found[inside]
 
     def fetch(self, rows: Ints, columns: Sequence[str], reading: Reading) -> pa.Table:
-        """Fetch rows by number.
-
-        Args:
-            rows: Their numbers, ascending, each once.
-            columns: Which columns.
-            reading: How much to decode at a time.
+        """Fetch rows by their numbers, which are ascending and distinct.
 
         Raises:
             SourceError: They cannot be read.
@@ -118,7 +137,7 @@ class SourceTable:
 
         def of(number: int) -> list[pa.RecordBatch]:
             mine = rows[cuts[number] : cuts[number + 1]] - self.starts[number]
-            # Whole rows are wide: in fewer at a time they stay in the processor's cache.
+            # Whole rows are wide: small batches stay in the processor's cache.
             return list(self._picked(number, mine, columns, min(reading.batch_rows, 65_536)))
 
         if reading.threads > 1 and len(touched) > 1:
@@ -155,8 +174,8 @@ def table_of_dataset(name: str, dataset: ds.FileSystemDataset, threads: int) -> 
         schema = _unified([_plain(fragment.physical_schema) for fragment in fragments])
         parts = [ds.get_partition_keys(fragment.partition_expression) for fragment in fragments]
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(name, error) from error
-    for field in _plain(dataset.schema):  # the partitions' columns, and those a format declares
+        raise unreadable(name, error) from error
+    for field in _plain(dataset.schema):  # columns of partitions, and those a format declares
         if field.name not in schema.names and (not parts or any(field.name in p for p in parts)):
             schema = schema.append(field)
     pieces: list[Piece] = [
@@ -168,13 +187,13 @@ def table_of_dataset(name: str, dataset: ds.FileSystemDataset, threads: int) -> 
 
 
 def table_in_memory(name: str, table: pa.Table) -> SourceTable:
-    """A table that is in memory already."""
+    """A table in memory."""
     schema = _plain(table.schema)
     return _of_pieces(name, schema, [_InMemory(table)] if table.num_rows else [])
 
 
 def _grouped(metadata: Any, rows: int = 262_144) -> Iterator[list[int]]:
-    """Row groups that follow each other, so many that they hold about so many rows."""
+    """Consecutive row groups with about `rows` rows together."""
     found: list[int] = []
     held = 0
     for number in range(metadata.num_row_groups):
@@ -211,7 +230,7 @@ class _RowGroups:
             for start in range(0, self.rows, size):
                 yield self._completed({}, min(size, self.rows - start), columns)
             return
-        remote = not isinstance(fragment.filesystem, _local_filesystems())
+        remote = not isinstance(fragment.filesystem, fs.LocalFileSystem)
         with fragment.filesystem.open_input_file(fragment.path) as opened:
             file = pq.ParquetFile(
                 opened, metadata=fragment.metadata, pre_buffer=remote, buffer_size=0
@@ -264,12 +283,6 @@ class _InMemory:
         return None
 
 
-def _local_filesystems() -> tuple[type, ...]:
-    from pyarrow import fs
-
-    return (fs.LocalFileSystem,)
-
-
 def _bounds(described: Any, unit: Unit) -> tuple[int, int] | None:
     """First and last tick by a column's Parquet statistics, widened to whole microseconds."""
     try:
@@ -280,54 +293,30 @@ def _bounds(described: Any, unit: Unit) -> tuple[int, int] | None:
         return None
     if not isinstance(low, datetime) or not isinstance(high, datetime):
         return None
-    scale = 1 if unit == "us" else 1000
-    return _micros(low) * scale, (_micros(high) + 1) * scale
-
-
-def _micros(moment: Any) -> int:
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    if hasattr(moment, "to_pydatetime"):  # a pandas Timestamp, of nanoseconds
-        moment = moment.floor("us").to_pydatetime()
-    micros: int = (moment - _EPOCH) // _MICROSECOND
-    return micros
+    return tick_of(low, unit), tick_of(high, unit) + (1 if unit == "us" else 1000)
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
-    fields = [
-        pa.field(
-            field.name,
-            field.type.value_type if pa.types.is_dictionary(field.type) else field.type,
-        )
+    """The schema with the types of values in place of dictionaries."""
+    return pa.schema(
+        (field.name, field.type.value_type if pa.types.is_dictionary(field.type) else field.type)
         for field in schema
-    ]
-    return pa.schema(fields)
+    )
 
 
 def _unified(schemas: list[pa.Schema]) -> pa.Schema:
-    """The schema that rows of all these fit in; of times with a zone and without, those are UTC."""
-    first = dict(zip(schemas[0].names, schemas[0].types, strict=True)) if schemas else {}
-    mixed = {
-        field.name
-        for schema in schemas
-        for field in schema
-        if pa.types.is_timestamp(field.type)
-        and pa.types.is_timestamp(other := first.setdefault(field.name, field.type))
-        and other.tz != field.type.tz
-    }
+    """The schema that all rows fit in; a time that has a zone in some files is UTC in all."""
+    zones: dict[str, set[str | None]] = {}
+    for field in chain.from_iterable(schemas):
+        if pa.types.is_timestamp(field.type):
+            zones.setdefault(field.name, set()).add(field.type.tz)
+
+    def in_utc(field: pa.Field) -> pa.Field:
+        is_mixed = pa.types.is_timestamp(field.type) and len(zones[field.name]) > 1
+        return field.with_type(pa.timestamp(field.type.unit, "UTC")) if is_mixed else field
+
     return pa.unify_schemas(
-        [
-            pa.schema(
-                [
-                    field.with_type(pa.timestamp(field.type.unit, "UTC"))
-                    if field.name in mixed and pa.types.is_timestamp(field.type)
-                    else field
-                    for field in schema
-                ]
-            )
-            for schema in schemas
-        ],
-        promote_options="permissive",
+        [pa.schema(map(in_utc, schema)) for schema in schemas], promote_options="permissive"
     )
 
 
@@ -341,14 +330,6 @@ def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _unreadable(source: str, error: Exception) -> SourceError:
-    return SourceError(
-        f"source '{source}'",
-        f"it cannot be read ({type_and_line(error)})",
-        "check that every file of it is whole and that its columns have the same types in all",
-    )
-
-
 def processors() -> int:
-    """How many threads may run at a time."""
+    """The number of threads that can run at a time."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

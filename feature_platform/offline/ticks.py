@@ -1,7 +1,7 @@
-"""Times as whole numbers, exact to the nanosecond where a source keeps them."""
+"""Times as whole numbers (ticks), exact to the nanosecond where a source has nanoseconds."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -9,16 +9,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feature_platform.core.times import MICROSECOND, to_microseconds
 from feature_platform.errors import SourceError
 
 Ints = npt.NDArray[np.int64]
 Unit = Literal["us", "ns"]
 
 MISSING = int(np.iinfo(np.int64).min)
-"""What stands for a time that is null: it is before every other."""
+"""The tick of a null time: before every other."""
 
 _LEAST = MISSING + 1
 _GREATEST = int(np.iinfo(np.int64).max)
+_PER_MICROSECOND = {"us": 1, "ns": 1000}
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Moments:
 
     Attributes:
         micros: Whole microseconds since 1970 UTC, rounded down; `MISSING` for null.
-        nanos: What is left of each, 0 to 999 nanoseconds.
+        nanos: The remainder of each, 0 to 999 nanoseconds.
     """
 
     micros: Ints
@@ -39,20 +41,13 @@ class Moments:
 
     def earliest(self, unit: Unit, ttl: timedelta | None) -> Ints:
         """The first tick of a unit that is not more than `ttl` before each moment."""
-        if not ttl:
-            return np.full(len(self.micros), _LEAST, dtype=np.int64)
-        span = ttl // timedelta(microseconds=1) * (1 if unit == "us" else 1000)
+        span = ttl // MICROSECOND * _PER_MICROSECOND[unit] if ttl else _GREATEST + 1
         if span > _GREATEST:
             return np.full(len(self.micros), _LEAST, dtype=np.int64)
         moments = self.latest(unit)
         found = np.where(moments < _LEAST + span, _LEAST, moments - span)
-        # In whole microseconds, a moment with nanoseconds left over reaches back to the next one.
+        # In whole microseconds, a moment with remaining nanoseconds reaches back to the next one.
         return found + (self.nanos > 0) if unit == "us" else found
-
-
-def is_time(kind: pa.DataType) -> bool:
-    """Whether a column of this type can be read as times."""
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind) or is_text(kind))
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -69,7 +64,7 @@ def unit_of(*kinds: pa.DataType) -> Unit:
 
 
 def ticks(column: pa.Array | pa.ChunkedArray, unit: Unit, subject: str) -> Ints:
-    """A column of times as ticks of a unit since 1970 UTC; `MISSING` for null.
+    """A column of times as ticks since 1970 UTC; `MISSING` for null.
 
     Times without a zone are UTC. Text is read as ISO 8601.
 
@@ -86,10 +81,15 @@ def ticks(column: pa.Array | pa.ChunkedArray, unit: Unit, subject: str) -> Ints:
     except pa.ArrowInvalid as error:
         raise SourceError(
             subject,
-            f"holds times that microseconds since 1970 cannot tell ({error})",
+            f"holds times that do not fit into microseconds since 1970 ({error})",
             "store it as a timestamp of microseconds",
         ) from error
     return micros if unit == "us" else _nanoseconds(micros, np.zeros(len(micros), np.int64))
+
+
+def tick_of(moment: datetime, unit: Unit) -> int:
+    """A datetime as a tick since 1970; without a zone it is UTC."""
+    return to_microseconds(moment) * _PER_MICROSECOND[unit]
 
 
 def moments_of(column: pa.Array | pa.ChunkedArray, subject: str) -> Moments:
@@ -141,7 +141,7 @@ def _whole(times: Any) -> Ints:
 
 
 def _nanoseconds(micros: Ints, nanos: Ints) -> Ints:
-    """Nanoseconds; what they cannot tell is put at their first or last."""
+    """Nanoseconds; times beyond their range become the first or last."""
     low, high = -(2**63) // 1000 + 1, (2**63) // 1000 - 1
     found = np.clip(micros, low, high) * 1000 + nanos
     return np.where(micros == MISSING, MISSING, found)

@@ -1,4 +1,4 @@
-"""The newest row of each slot, ties told apart by what the rows hold."""
+"""The newest row of each slot, with ties broken by the content of the rows."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,18 @@ from feature_platform.core.sql import identifier, spilling_connection
 from feature_platform.offline.source_table import Reading, SourceTable
 from feature_platform.offline.ticks import MISSING, Ints, ticks, unit_of
 
-# Ties that later rows have not beaten yet are compared when there are so many.
+# So many ties are collected before they are compared: a later row settles most of them.
 _MANY = 4_000_000
 
 
 @dataclass(frozen=True)
 class TieBreak:
-    """What tells rows apart that are equal in their times.
+    """How to order rows that are equal in their times.
 
     Attributes:
-        source: Where the rows lie.
-        columns: Compared one after the other, the greater winning, nulls last.
-        created: Which of them holds times.
+        source: The source of the rows.
+        columns: Compared one after the other; the greater value wins, nulls lose.
+        created: Which of them is the created time.
         reading: How much to read at a time.
     """
 
@@ -31,20 +31,20 @@ class TieBreak:
 
 
 class Newest:
-    """Of each slot, the row with the greatest (event time, created time) offered so far.
+    """For each slot, the row with the greatest (event time, created time) offered so far.
 
-    Rows equal in both are told apart by what they hold, as `sources.latest_rows` does,
-    so that what is trained on is what is served. In which order rows are offered does not matter.
+    Ties are broken as in `sources.latest_rows`, so that training gets the rows that are served. The
+    order in which rows are offered does not matter.
 
     Args:
-        slots: How many there are.
+        slots: Number of slots.
         never: Slots that take no row.
-        tie_break: Tells rows apart.
+        tie_break: Orders rows equal in both times.
 
     Attributes:
-        rows: Number of the row of each slot; -1 without one.
-        times: Its event time in ticks; `MISSING` without one.
-        created: Its created time in ticks, if those are offered.
+        rows: The row number of each slot; -1 without a row.
+        times: Its event time in ticks; `MISSING` without a row.
+        created: Its created time in ticks, if created times are offered.
     """
 
     def __init__(self, slots: int, never: Ints, tie_break: TieBreak) -> None:
@@ -58,7 +58,7 @@ class Newest:
         self._tied = 0
 
     def offer(self, rows: Ints, slot: Ints, time: Ints, created: Ints | None) -> None:
-        """Take rows into account: number, slot, event time, created time if it is to count."""
+        """Offer rows: number, slot, event time, and created time if it counts."""
         before = self.times[slot]
         good = np.flatnonzero(time >= before)
         if not len(good):
@@ -119,7 +119,7 @@ class Newest:
         held = tie_break.source.fetch(rows[order], self._order, tie_break.reading)
         names = [f"c{number}" for number in range(len(self._order))]
         if tie_break.created is not None:
-            # Times of any type, text too, in their own order; a missing one is before all others.
+            # Times of any type, text too, are ordered as times; a missing one is before all.
             place = self._order.index(tie_break.created)
             column = held.column(place)
             times = ticks(column, unit_of(column.type), f"source '{tie_break.source.name}'")

@@ -1,4 +1,4 @@
-"""The rows of a source, read once for all that is asked of the same windows."""
+"""The rows of a source, read once for all questions about the same windows."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class KeptRelations:
-    """The rows of a source, read once for all that is asked of the same windows.
+    """Relations of one source that stay open, one for each set of windows.
 
     Args:
         config: The repo's configuration.
@@ -29,7 +29,7 @@ class KeptRelations:
         self._kept: dict[tuple[Window, ...], Relation] = {}
 
     def of(self, windows: Sequence[Window]) -> Relation:
-        """The rows of some windows, until `close`.
+        """The rows of some windows, open until `close`.
 
         Raises:
             SourceError: As `open_relation`.
@@ -41,6 +41,6 @@ class KeptRelations:
         return self._kept[asked]
 
     def close(self) -> None:
-        """Let go of all of them."""
+        """Close all of them."""
         self._kept.clear()
         self._open.close()

@@ -1,4 +1,4 @@
-"""The latest row of every key: what a set of windows of a source puts online."""
+"""The latest row of each key: what the windows of a source put online."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -15,11 +15,11 @@ _NARROW = frozenset({"SMALLINT", "USMALLINT"})
 _ORDERED_BYTES = 3
 
 KEYS_A_PART = 600_000
-"""How many keys are ranked at a time."""
+"""How many keys are ranked at a time, so that memory does not grow with the number of keys."""
 
 
 def source_columns(layout: ViewLayout) -> list[str]:
-    """The columns of the source that serving the view takes, times left out."""
+    """The columns of the source that serving the view needs, without the time columns."""
     return list(dict.fromkeys([*layout.source_keys, *layout.source_features]))
 
 
@@ -32,20 +32,19 @@ def latest_rows(
     batch_rows: int = 65_536,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[pa.RecordBatch]:
-    """Stream the latest row of `window` of every key that has one.
+    """Stream the latest row in `window` of each key.
 
-    The latest row has the greatest (event time, created time), a missing created time being the
-    least. Rows equal in both are told apart by their content, the greater one winning, so that
-    the result does not depend on the order of rows or files. Rows without a key are left out.
+    The latest row has the greatest (event time, created time); a missing created time is the least.
+    Of rows equal in both the one with the greater content wins, so that the result does not depend
+    on the order of rows or files. Rows without a whole key are left out.
 
     Args:
         relation: The source's rows of `window` and maybe more, opened with `source_columns`.
         layout: The view.
         window: Half-open.
         not_before: Leave out latest rows with an earlier event time (TTL).
-        batch_rows: Rows a batch at most, roughly.
-        part: Number and count of parts; only keys of that part are returned. Memory follows the
-            number of keys in a part, see `parts_of`.
+        batch_rows: Rows per batch at most, roughly.
+        part: Number and count of parts; only keys of that part are returned, see `parts_of`.
 
     Yields:
         Record batches with the view's keys and features under their served names, then
@@ -63,13 +62,13 @@ def latest_rows_of_all(
     batch_rows: int = 65_536,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[pa.RecordBatch]:
-    """Stream the latest row of every key over all rows of the relation; see `latest_rows`."""
+    """Stream the latest row of each key over all rows of the relation; see `latest_rows`."""
     statement = _latest(relation, layout, _in_part(layout, part), not_before)
     yield from relation.batches(statement, batch_rows)
 
 
 def _in_part(layout: ViewLayout, part: tuple[int, int]) -> str:
-    """SQL condition: the key falls into that part; without keys all is in the first."""
+    """SQL condition: the key falls into that part; without keys all rows are in the first."""
     number, count = part
     if layout.source_keys and count > 1:
         return f"hash({_key_list(layout)}) % {count} = {number}"
@@ -77,15 +76,15 @@ def _in_part(layout: ViewLayout, part: tuple[int, int]) -> str:
 
 
 def parts_of(relation: Relation, layout: ViewLayout, windows: Sequence[Window]) -> int:
-    """Into how many parts the keys of some windows fall that memory stays the same."""
+    """The number of parts, of `KEYS_A_PART` keys, for the keys of some windows."""
     if not layout.source_keys:
         return 1
-    met = inside(relation.timestamp, windows)
-    found = relation.rows(f"SELECT {_about_keys(layout)} FROM {VIEW} WHERE {met}")
-    return _parts(found[0][0])
+    condition = inside(relation.timestamp, windows)
+    ((keys,),) = relation.rows(f"SELECT {_key_count(layout)} FROM {VIEW} WHERE {condition}")
+    return _parts(keys)
 
 
-def _about_keys(layout: ViewLayout) -> str:
+def _key_count(layout: ViewLayout) -> str:
     return f"approx_count_distinct(({_key_list(layout)}))" if layout.source_keys else "1"
 
 
@@ -109,14 +108,14 @@ def latest_rows_of(
         layout: A view that has keys.
         keys: The keys, in columns named as the view names them.
         not_before: Leave out latest rows with an earlier event time (TTL).
-        batch_rows: Rows a batch at most, roughly.
-        once: Read the source once and keep the rows of the keys, which must be few.
+        batch_rows: Rows per batch at most, roughly.
+        once: Read the source once and keep the rows of the keys in memory, for few keys.
 
     Yields:
         Batches as those of `latest_rows`; keys without a row are missing.
     """
-    # It stays until the next keys take its place or the relation is closed: a reader that gives up
-    # half-way may end this generator only after that.
+    # It stays registered until the next call or the relation is closed: a reader that stops early
+    # may close this generator only after the next call.
     relation.connection.register("wanted_keys", keys)
     named = ", ".join(identifier(key.name) for key in layout.keys if key.source is not None)
     condition = f"({_key_list(layout)}) IN (SELECT ({named}) FROM wanted_keys)"
@@ -125,23 +124,22 @@ def latest_rows_of(
 
 
 def sampled_latest_rows(
-    relation: Relation, layout: ViewLayout, *, limit: int, seed: int, batch_rows: int = 65_536
+    relation: Relation, layout: ViewLayout, *, limit: int, seed: int
 ) -> tuple[int, Iterator[pa.RecordBatch]]:
-    """The latest rows of all keys of the relation, or of a sample of them.
+    """The latest rows of all keys of the relation, or of a sample of keys.
 
     Args:
         relation: The source's rows, opened with `source_columns`.
         layout: The view.
         limit: Take all keys up to this many, else this many of them.
         seed: Chooses the sample, independently of the order of rows.
-        batch_rows: Rows a batch at most, roughly.
 
     Returns:
         The number of keys in the relation, and batches as those of `latest_rows`.
     """
     if not layout.source_keys:
         one = relation.rows(f"SELECT count(*) > 0 FROM {VIEW}")[0][0]
-        return int(one), relation.batches(_latest(relation, layout, "", None), batch_rows)
+        return int(one), relation.batches(_latest(relation, layout, "", None))
     keys, present = _key_list(layout), whole_key(layout)
     distinct = f"(SELECT DISTINCT {keys} FROM {VIEW} WHERE {present})"
     total = int(relation.rows(f"SELECT count(*) FROM {distinct}")[0][0])
@@ -151,7 +149,7 @@ def sampled_latest_rows(
         drawn = f"md5(concat_ws(chr(31), '{int(seed)}', {texts}))"
         chosen = f"SELECT ({keys}) FROM {distinct} ORDER BY {drawn} LIMIT {int(limit)}"
         condition = f"({keys}) IN ({chosen})"
-    return total, relation.batches(_latest(relation, layout, condition, None), batch_rows)
+    return total, relation.batches(_latest(relation, layout, condition, None))
 
 
 def _latest(
@@ -162,10 +160,10 @@ def _latest(
     *,
     once: bool = False,
 ) -> str:
-    """SQL of the latest row a key among the rows that meet `condition`.
+    """SQL for the latest row per key among the rows that meet `condition`.
 
-    The greatest event time a key comes first, from keys and times alone; only rows that have it
-    are then fetched whole, which is several times faster than ranking whole rows. `once` reads the
+    The greatest event time per key is found first, from keys and times alone; only rows that have
+    it are then read whole, which is several times faster than ranking whole rows. `once` reads the
     source once instead, and keeps the rows that meet the condition.
     """
     time = identifier(relation.timestamp)
@@ -177,31 +175,35 @@ def _latest(
     newest = f"SELECT {''.join(f'{key}, ' for key in keys)}max({time}) AS __newest FROM {rows}"
     newest += f" GROUP BY {', '.join(keys)}" if keys else ""
     matching = " AND ".join([*(f"r.{key} = m.{key}" for key in keys), f"r.{time} = m.__newest"])
-    order = [f"r.{identifier(name)} DESC NULLS LAST" for name in layout.source_features]
-    if relation.created:
-        order.insert(0, f"r.{identifier(relation.created)} DESC NULLS LAST")
     partition = f"PARTITION BY {', '.join(f'r.{key}' for key in keys)} " if keys else ""
-    ordered = f"ORDER BY {', '.join(order)}" if order else ""
     fresh = f" WHERE r.{time} >= {instant(not_before)}" if not_before else ""
     return (
         f"WITH {kept}m AS MATERIALIZED ({newest}) SELECT {served_columns(relation, layout)} "
         f"FROM {rows} AS r JOIN m ON {matching}{fresh} "
-        f"QUALIFY row_number() OVER ({partition}{ordered}) = 1{_in_key_order(relation, layout)}"
+        f"QUALIFY row_number() OVER ({partition}{latest_first(relation, layout)}) = 1"
+        f"{_in_key_order(relation, layout)}"
     )
 
 
-def _in_key_order(relation: Relation, layout: ViewLayout) -> str:
-    """SQL that puts rows `r` in about the order of their serialized keys.
+def latest_first(relation: Relation, layout: ViewLayout) -> str:
+    """SQL that orders rows `r` of one key and event time, the latest first; see `latest_rows`."""
+    columns = [*([relation.created] if relation.created else []), *layout.source_features]
+    order = ", ".join(f"r.{identifier(name)} DESC NULLS LAST" for name in columns)
+    return f"ORDER BY {order}" if order else ""
 
-    That is the order of the indexes of SQL stores, which then meet each page once. Serialized
-    numbers begin with their lowest byte, texts with their length.
+
+def _in_key_order(relation: Relation, layout: ViewLayout) -> str:
+    """SQL that puts rows `r` roughly in the order of their serialized keys.
+
+    SQL stores index keys in that order, so a write then touches each page once. Serialized numbers
+    begin with their lowest byte, texts with their length.
     """
     order: list[str] = []
     for key in sorted(layout.keys, key=lambda each: each.name):
         if key.source is None:
             continue
         column, kind = f"r.{identifier(key.source)}", relation.columns[key.source]
-        if kind in _NARROW:  # whose products would not fit their own type
+        if kind in _NARROW:  # the products would overflow its own type
             column = f"{column}::INTEGER"
         if kind in _WIDE or kind in _NARROW:
             order += [
@@ -228,27 +230,27 @@ def distinct_keys(
     relation: Relation,
     layout: ViewLayout,
     window: Window,
-    batch_rows: int = 65_536,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[pa.RecordBatch]:
     """Stream the keys that have a row in the window, in columns named as the view names them."""
     named = ", ".join(f"{_column(key.source, '')} AS {identifier(key.name)}" for key in layout.keys)
-    met = f"{inside(relation.timestamp, [window])} AND {whole_key(layout)}"
-    met += f" AND {_in_part(layout, part)}"
-    yield from relation.batches(f"SELECT DISTINCT {named} FROM {VIEW} WHERE {met}", batch_rows)
+    yield from relation.batches(
+        f"SELECT DISTINCT {named} FROM {VIEW} WHERE {inside(relation.timestamp, [window])} "
+        f"AND {whole_key(layout)} AND {_in_part(layout, part)}"
+    )
 
 
 def count_rows(relation: Relation, layout: ViewLayout, window: Window) -> tuple[int, int, int]:
-    """Rows of the window, how many of them lack a part of their key, and `parts_of` it."""
+    """Rows of the window, how many of them lack a part of their key, and its `parts_of`."""
     found = relation.rows(
         f"SELECT count(*), count(*) FILTER (WHERE NOT ({whole_key(layout)})), "
-        f"{_about_keys(layout)} FROM {VIEW} WHERE {inside(relation.timestamp, [window])}"
+        f"{_key_count(layout)} FROM {VIEW} WHERE {inside(relation.timestamp, [window])}"
     )[0]
     return int(found[0]), int(found[1]), _parts(found[2])
 
 
 def served_columns(relation: Relation, layout: ViewLayout) -> str:
-    """SQL list of keys, features and times under their served names, of the view as `r`."""
+    """SQL list of the keys, features and times of rows `r` under their served names."""
     columns = [
         f"{_column(column.source, 'r.')} AS {identifier(column.name)}"
         for column in (*layout.keys, *layout.features)

@@ -20,10 +20,10 @@ def parquet_source(source: "DataSource") -> "FileSource | None":
 
 
 def time_columns(source: "DataSource") -> tuple[str, str | None]:
-    """The table's columns of the event time and, if there is one, of the created time.
+    """The table's event time column and, if there is one, its created time column.
 
-    Feast takes either by the name in the table or by the one that the field mapping gives it.
+    Feast takes either by the column's name or by the name that the field mapping gives it.
     """
-    origin = {served: column for column, served in (source.field_mapping or {}).items()}
+    column_of = {served: column for column, served in (source.field_mapping or {}).items()}
     timestamp, created = source.timestamp_field, source.created_timestamp_column or None
-    return origin.get(timestamp, timestamp), origin.get(created, created) if created else None
+    return column_of.get(timestamp, timestamp), column_of.get(created, created) if created else None

@@ -1,210 +1,151 @@
-"""Content hashes computed inside the warehouse that holds a source: one statement, a row a window.
+"""The protocol of a warehouse: a place where batch sources are stored, Parquet files included."""
 
-What comes back is as small for a million rows as for one. A hash is compared only with others that
-the same warehouse computed, so each uses the functions it has.
-"""
-
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
-
-from feature_platform.errors import SourceError, type_and_line
-from feature_platform.sources.source_columns import time_columns
+from datetime import timedelta
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    import duckdb
     from feast.data_source import DataSource
     from feast.repo_config import RepoConfig
 
     from feature_platform.core.windows import Window
 
-WarehouseKind = Literal["postgres", "bigquery"]
-NUMBER = "window_number"
-"""The column that says which window a row belongs to, counted from 0."""
-
-_KINDS: Mapping[str, tuple[WarehouseKind, str]] = {
-    "postgres": ("postgres", "PostgreSQLSource"),
-    "bigquery": ("bigquery", "BigQuerySource"),
-}
-
 
 @dataclass(frozen=True)
 class Sums:
-    """What a window holds: the number of rows, and two 64-bit hashes of each, summed."""
+    """The content of a window: its number of rows, and two 64-bit hashes of each row, summed."""
 
     rows: int = 0
     low: int = 0
     high: int = 0
 
 
-class Warehouse(Protocol):
-    """A connection to the server that holds a source."""
+@dataclass(frozen=True)
+class NewestRows:
+    """Which rows suffice: for each of some keys, those with its greatest event time.
 
-    @property
-    def kind(self) -> WarehouseKind:
-        """Which it is; also the name of its SQL dialect."""
-        ...
+    Attributes:
+        keys: The key columns of the source; none for a view without entities.
+        among: For some of the key columns, the SQL literals of the wanted values. All keys that
+            combine these values are included.
+        limit: Choose at most this many keys; None takes all.
+        seed: Chooses which.
+    """
 
-    def columns(self, origin: str) -> list[str]:
-        """The columns of a table, or of a query in parentheses."""
-        ...
+    keys: tuple[str, ...]
+    among: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    limit: int | None = None
+    seed: int = 0
 
-    def types(self, table: str) -> Mapping[str, str]:
-        """The columns of a table and their types in SQL; empty where there is no such table."""
-        ...
 
-    def numbered(self, origin: str, timestamp: str, windows: "Sequence[Window]") -> str:
-        """A query: the rows of `origin` inside windows that do not overlap, each with its number.
+@dataclass(frozen=True)
+class WantedRows:
+    """The rows of a source to read.
+
+    Attributes:
+        config: The repo's configuration; relative paths start at its repo.
+        source: A batch source.
+        windows: Half-open windows of event time, merged; may be none.
+        columns: Source columns besides the time columns; None is all.
+        newest: The rows that suffice, for a warehouse that can choose; all rows are right too.
+    """
+
+    config: "RepoConfig"
+    source: "DataSource"
+    windows: "Sequence[Window]"
+    columns: Sequence[str] | None
+    newest: NewestRows | None = None
+
+
+class Warehouse(ABC):
+    """A place where batch sources are stored, and everything that is special to it.
+
+    Each has a folder in `feature_platform.sources` and a line in `sources.warehouses`; another
+    package can add one through an entry point. Instances hold no state. The defaults suit a place
+    that can only be read.
+    """
+
+    min_rest: ClassVar[timedelta | None] = None
+    """The least time between two scans of a source for changes; None never delays a scan."""
+
+    @abstractmethod
+    def holds(self, source: "DataSource") -> bool:
+        """Whether the source is stored here."""
+
+    @abstractmethod
+    def duckdb_rows(self, connection: "duckdb.DuckDBPyConnection", wanted: WantedRows) -> str:
+        """Make the wanted rows readable in DuckDB.
+
+        Returns:
+            What a query on the connection can have after FROM; rows outside of the windows and
+            other columns may be among it.
+
+        Raises:
+            SourceError: The table, a column, or a file of it is missing or unreadable.
+        """
+
+    def window_sums(
+        self,
+        config: "RepoConfig",
+        source: "DataSource",
+        windows: "Sequence[Window]",
+        columns: Sequence[str] | None,
+        exclude: Collection[str | None],
+    ) -> tuple[list[str], list[Sums]] | None:
+        """Hash the rows of each window where they are stored.
 
         Args:
-            origin: A table, or a query in parentheses.
-            timestamp: The event time column.
-            windows: At least one, oldest first.
-        """
-        ...
+            config: The repo's configuration.
+            source: A source that is stored here.
+            windows: Half-open windows, overlapping or not.
+            columns: The columns that count; None counts all.
+            exclude: Columns that do not count.
 
-    def sums(self, rows: str, columns: Mapping[str, str]) -> dict[int, Sums]:
-        """Count and hash the rows of a query, by window: one statement.
+        Returns:
+            The columns counted, in alphabetical order, and one sum per window, in the order given;
+            None where the rows have to be read to be hashed.
+
+        Raises:
+            SourceError: The table or a column is missing, or the warehouse cannot be reached.
+        """
+        del config, source, windows, columns, exclude
+        return None
+
+    def rows_without_event_time(self, config: "RepoConfig", source: "DataSource") -> int | None:
+        """Count the rows that are in no window; None if they can only be queried by time.
+
+        Raises:
+            SourceError: The table or its event time column is missing or unreadable.
+        """
+        del config, source
+        return None
+
+    def stamp(
+        self, config: "RepoConfig", source: "DataSource", tables: Sequence[str] | None = None
+    ) -> list[str] | None:
+        """Cheap texts that stay the same until a source is written to.
 
         Args:
-            rows: A query that gives the columns and ``window_number``.
-            columns: Those that count, each with the type it is cast to; empty for none.
+            config: The repo's configuration.
+            source: A source that is stored here.
+            tables: The tables that the source is computed from; None is its own table.
+
+        Returns:
+            None if only reading the source tells.
+
+        Raises:
+            SourceError: The warehouse cannot be reached.
         """
-        ...
+        del config, source, tables
+        return None
 
-    def stamp(self, tables: Sequence[str]) -> str | None:
-        """What stays the same as long as nobody writes to tables; None where only reading tells."""
-        ...
+    def sample_steps(self, windows: "list[Window]") -> "Iterator[list[Window]]":
+        """The windows to read for a sample of keys, until one step has enough of them.
 
-
-def numbered_rows(
-    origin: str,
-    time: str,
-    windows: "Sequence[Window]",
-    instant: "Callable[[datetime], str]",
-    *,
-    array: str,
-    bucket: str,
-    element: str,
-) -> str:
-    """The query of `Warehouse.numbered` in a dialect that can bisect a sorted array.
-
-    Args:
-        origin: A table, or a query in parentheses.
-        time: The event time column, quoted.
-        windows: At least one, oldest first.
-        instant: Writes a moment.
-        array: How an array is written; ``{}`` stands for its elements.
-        bucket: The function that gives a value's place among the elements of an array.
-        element: How an element of ``{array}`` at ``{place}`` is written.
-    """
-    starts, ends = (
-        array.format(", ".join(map(instant, moments)))
-        for moments in ([each.start for each in windows], [each.end for each in windows])
-    )
-    place = f"{bucket}({time}, {starts})"
-    return (
-        f"SELECT {place} - 1 AS {NUMBER}, source_rows.* FROM {origin} AS source_rows "
-        # The two ends by themselves, so that an index is used, or partitions are left out.
-        f"WHERE {time} >= {instant(windows[0].start)} AND {time} < {instant(windows[-1].end)} "
-        f"AND {time} < {element.format(array=ends, place=place)}"
-    )
-
-
-def warehouse_kind(config: "RepoConfig", source: "DataSource") -> WarehouseKind | None:
-    """Which warehouse holds a source and can hash it; None for files and all others."""
-    kind, its_source = _KINDS.get(str(config.offline_store.type), (None, ""))
-    return kind if type(source).__name__ == its_source else None
-
-
-@contextmanager
-def open_warehouse(config: "RepoConfig", source: "DataSource") -> "Iterator[Warehouse]":
-    """Connect to the warehouse of a source that `warehouse_kind` knows.
-
-    Raises:
-        SourceError: It cannot be reached, or refuses what it is asked.
-    """
-    try:
-        if warehouse_kind(config, source) == "postgres":
-            from feature_platform.sources.postgres_warehouse import postgres_warehouse
-
-            with postgres_warehouse(config) as postgres:
-                yield postgres
-        else:
-            from feature_platform.sources.bigquery_warehouse import bigquery_warehouse
-
-            with bigquery_warehouse(config) as bigquery:
-                yield bigquery
-    except SourceError:
-        raise
-    except Exception as error:  # each driver raises its own
-        raise SourceError(
-            f"source '{source.name}'",
-            f"the warehouse could not hash it ({type_and_line(error)})",
-            "check that the table, its columns and the connection exist",
-        ) from error
-
-
-def warehouse_sums(
-    config: "RepoConfig",
-    source: "DataSource",
-    windows: "Sequence[Window]",
-    columns: Sequence[str] | None,
-    exclude: Collection[str | None],
-) -> tuple[list[str], list[Sums]]:
-    """Hash windows of a source as it is there now.
-
-    Args:
-        config: The repo's configuration.
-        source: One that `warehouse_kind` knows.
-        windows: Half-open windows, overlapping or not.
-        columns: The columns that count; None counts all.
-        exclude: Columns that do not.
-
-    Returns:
-        The columns counted, in alphabetical order; and one sum a window, in the order given.
-
-    Raises:
-        SourceError: The table or a column is missing, or the warehouse cannot be reached.
-    """
-    timestamp, _ = time_columns(source)
-    origin = source.get_table_query_string()
-    with open_warehouse(config, source) as warehouse:
-        there = warehouse.columns(origin)
-        chosen = there if columns is None else columns
-        counted = sorted(name for name in chosen if name not in exclude)
-        require_columns(source, there, [*counted, timestamp])
-        found: dict[Window, Sums] = {}
-        for layer in _layers(windows):
-            rows = warehouse.numbered(origin, timestamp, layer)
-            sums = warehouse.sums(rows, dict.fromkeys(counted, ""))
-            found |= {window: sums.get(number, Sums()) for number, window in enumerate(layer)}
-    return counted, [found[window] for window in windows]
-
-
-def require_columns(source: "DataSource", there: Collection[str], needed: Sequence[str]) -> None:
-    """Raise if columns are missing.
-
-    Raises:
-        SourceError: Names them, and those that are there.
-    """
-    if missing := [name for name in needed if name not in there]:
-        raise SourceError(
-            f"source '{source.name}'",
-            f"it has no column {', '.join(map(repr, missing))} (it has {', '.join(sorted(there))})",
-            "add the column to the table, or map its name in the source's field_mapping",
-        )
-
-
-def _layers(windows: "Sequence[Window]") -> "list[list[Window]]":
-    """Windows as lists in which none overlaps another: one list, if none does at all."""
-    layers: list[list[Window]] = []
-    for window in sorted(set(windows)):
-        free = next((each for each in layers if each[-1].end <= window.start), None)
-        if free is None:
-            layers.append([window])
-        else:
-            free.append(window)
-    return layers
+        Yields:
+            Lists of windows; the last is `windows`.
+        """
+        yield windows

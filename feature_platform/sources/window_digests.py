@@ -1,8 +1,8 @@
-"""Reading batch sources: the rows of a window, and content hashes of windows."""
+"""The rows of windows of batch sources, and content hashes of them."""
 
 import hashlib
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,22 +10,22 @@ import pyarrow as pa
 
 from feature_platform.core.sql import identifier, inside, instant
 from feature_platform.core.windows import Window
-from feature_platform.errors import SourceError
 from feature_platform.sources.relation import VIEW, Relation, open_relation
 from feature_platform.sources.source_columns import time_columns
-from feature_platform.sources.warehouse import Sums, warehouse_kind, warehouse_sums
+from feature_platform.sources.warehouse import Sums
+from feature_platform.sources.warehouses import warehouse_of
 
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.data_source import DataSource
 
-# Types whose text might be read two ways ("a, b" as one element or two) go through JSON.
+# Types whose text is ambiguous ("a, b" is one element or two) are hashed as JSON.
 _NESTED = ("[", "STRUCT", "MAP", "UNION", "JSON", "VARIANT")
 
 
 @dataclass(frozen=True)
 class WindowDigest:
-    """What a window of a source holds, whatever its files are called and in whatever order.
+    """The content of a window of a source, independent of its files and the order of rows.
 
     Attributes:
         window: The half-open window.
@@ -38,145 +38,84 @@ class WindowDigest:
     content_hash: str
 
 
-def batch_source(
-    store: "FeatureStore", source_or_view: "DataSource | str | object"
-) -> "DataSource":
-    """The batch source that is meant.
-
-    Args:
-        store: The Feast store, asked for views and sources given by name.
-        source_or_view: A data source, a feature view, or the name of either.
-
-    Raises:
-        SourceError: There is no such source or view, or it has no batch source.
-    """
-    from feast.data_source import DataSource
-
-    found: object = source_or_view
-    if isinstance(source_or_view, str):
-        found = _by_name(store, source_or_view)
-    if not isinstance(found, DataSource):
-        found = getattr(found, "batch_source", None)
-    elif getattr(found, "batch_source", None) is not None:
-        found = getattr(found, "batch_source", None)  # a push or stream source
-    if not isinstance(found, DataSource):
-        name = getattr(source_or_view, "name", source_or_view)
-        raise SourceError(
-            f"source '{name}'",
-            "it has no batch source to read",
-            "give a feature view with a batch source, or a batch source of the registry",
-        )
-    return found
-
-
-def read_window(
+def read_window_table(
     store: "FeatureStore",
-    source_or_view: "DataSource | str | object",
+    source: "DataSource",
     window: Window,
     columns: Sequence[str] | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """Stream all rows of one window of a source.
+) -> pa.Table:
+    """All rows of one window as a table, which has its columns even without a row.
 
     Args:
         store: The Feast store.
-        source_or_view: A data source, a feature view, or the name of either.
+        source: A batch source.
         window: Half-open window of event time.
         columns: Source columns to read; None reads all. The event time is always among them.
 
-    Yields:
-        Record batches under the source's column names; times are UTC in microseconds.
+    Returns:
+        The rows under the source's column names; times are UTC in microseconds.
 
     Raises:
         SourceError: The table, a column, or a file of it is missing or unreadable.
     """
-    source = batch_source(store, source_or_view)
     with open_relation(store.config, source, [window], columns) as relation:
-        yield from relation.batches(f"SELECT {_names(relation, columns)} FROM {VIEW}")
-
-
-def read_window_table(
-    store: "FeatureStore",
-    source_or_view: "DataSource | str | object",
-    window: Window,
-    columns: Sequence[str] | None = None,
-) -> pa.Table:
-    """All rows of one window as one table, with its columns even when there is no row.
-
-    Args and errors are those of `read_window`.
-    """
-    source = batch_source(store, source_or_view)
-    with open_relation(store.config, source, [window], columns) as relation:
-        names = _names(relation, columns)
-        empty = relation.schema(f"SELECT {names} FROM {VIEW}")
-        return pa.Table.from_batches(relation.batches(f"SELECT {names} FROM {VIEW}"), empty)
-
-
-def window_digest(
-    store: "FeatureStore",
-    source: "DataSource | str | object",
-    window: Window,
-    columns: Sequence[str] | None = None,
-    exclude: Collection[str] | None = None,
-) -> WindowDigest:
-    """Hash the content of one window; see `window_digests`."""
-    return window_digests(store, source, [window], columns, exclude)[0]
+        wanted = relation.columns if columns is None else [*columns, relation.timestamp]
+        names = ", ".join(identifier(name) for name in dict.fromkeys(wanted))
+        query = f"SELECT {names} FROM {VIEW}"
+        return pa.Table.from_batches(relation.batches(query), relation.schema(query))
 
 
 def window_digests(
     store: "FeatureStore",
-    source: "DataSource | str | object",
+    source: "DataSource",
     windows: Sequence[Window],
     columns: Sequence[str] | None = None,
     exclude: Collection[str] | None = None,
 ) -> list[WindowDigest]:
     """Hash the content of many windows in one pass over the source.
 
-    Tables in PostgreSQL and BigQuery are hashed there, by one statement that gives a row a window.
-    Everything else is read: a row's text is its columns in alphabetical order, each behind its
-    length; the window's hash sums the two halves of the MD5 of every text, so that neither the
-    order of rows nor the files they lie in matter, and a repeated row counts.
+    A SQL warehouse hashes its tables itself. Other sources are read: a row's text is its columns in
+    alphabetical order, each after its length, and the window's hash sums the two halves of the MD5
+    of every text. So neither the order of rows nor their files matter, and a repeated row counts.
 
     Args:
         store: The Feast store.
-        source: A data source, a feature view, or the name of either.
+        source: A batch source.
         windows: Half-open windows, overlapping or not.
         columns: The columns that count; None counts all.
-        exclude: Columns that do not; None excludes the created time column, which changes when
-            the same content is loaded again.
+        exclude: Columns that do not count; None excludes the created time column, which changes
+            when the same content is loaded again.
 
     Returns:
-        One digest a window, in the order given.
+        One digest per window, in the order given.
 
     Raises:
         SourceError: The table, a column, or a file of it is missing or unreadable.
     """
     if not windows:
         return []
-    read = batch_source(store, source)
-    dropped = {time_columns(read)[1]} if exclude is None else set(exclude)
-    if warehouse_kind(store.config, read) is not None:
-        return digests_of(windows, *warehouse_sums(store.config, read, windows, columns, dropped))
-    with open_relation(store.config, read, windows, columns) as relation:
-        counted = [
-            name
-            for name in (relation.columns if columns is None else columns)
-            if name not in dropped
-        ]
-        return relation_digests(relation, windows, counted)
+    config = store.config
+    dropped = {time_columns(source)[1]} if exclude is None else set(exclude)
+    hashed = warehouse_of(config, source).window_sums(config, source, windows, columns, dropped)
+    if hashed is not None:
+        return digests_of(windows, *hashed)
+    with open_relation(config, source, windows, columns) as relation:
+        chosen = relation.columns if columns is None else columns
+        return relation_digests(relation, windows, [name for name in chosen if name not in dropped])
 
 
 def relation_digests(
     relation: Relation, windows: Sequence[Window], columns: Collection[str]
 ) -> list[WindowDigest]:
-    """The digests of `window_digests` for rows that are at hand already.
+    """The digests of `window_digests` for rows that are already open.
 
     Args:
-        relation: Rows of the windows, and of no other.
+        relation: The rows of the windows, and no others.
         windows: Half-open windows, overlapping or not.
         columns: The columns that count.
 
     Returns:
-        One digest a window, in the order given.
+        One digest per window, in the order given.
     """
     counted = sorted(columns)
     texts = ", ".join(_text(relation, name) for name in counted)
@@ -201,20 +140,15 @@ def digests_of(
     ]
 
 
-def _names(relation: Relation, columns: Sequence[str] | None) -> str:
-    wanted = relation.columns if columns is None else [*columns, relation.timestamp]
-    return ", ".join(identifier(name) for name in dict.fromkeys(wanted))
-
-
 def _sums(relation: Relation, row: str, windows: Sequence[Window]) -> list[Sums]:
     """Row count and the two MD5 sums of each window."""
     time = identifier(relation.timestamp)
     sums = "count(*), coalesce(sum(md5_number_lower(t)), 0), coalesce(sum(md5_number_upper(t)), 0)"
     ordered = sorted(windows)
     if any(left.end > right.start for left, right in itertools.pairwise(ordered)):
-        # Overlapping windows count a row several times: one aggregate each, still one connection.
+        # Overlapping windows count a row several times: one query per window, on one connection.
         return [
-            _numbers(
+            _as_sums(
                 relation.rows(
                     f"SELECT {sums} FROM (SELECT {row} AS t FROM {VIEW} "
                     f"WHERE {inside(relation.timestamp, [window])})"
@@ -225,22 +159,21 @@ def _sums(relation: Relation, row: str, windows: Sequence[Window]) -> list[Sums]
     starts = ", ".join(
         f"({number}, {instant(window.start)})" for number, window in enumerate(windows)
     )
-    # The view holds rows of the windows alone, so the last start before a row is its window's.
+    # The view has only rows of the windows, so the last start before a row is its window's.
     rows = relation.rows(
         f"SELECT n, {sums} FROM (SELECT {time} AS moment, {row} AS t FROM {VIEW}) AS s "
         f"ASOF JOIN (VALUES {starts}) AS w(n, start) ON s.moment >= w.start GROUP BY n"
     )
-    by_number = {int(found[0]): _numbers(found[1:]) for found in rows}
+    by_number = {int(found[0]): _as_sums(found[1:]) for found in rows}
     return [by_number.get(number, Sums()) for number in range(len(windows))]
 
 
-def _numbers(row: tuple[object, ...]) -> Sums:
-    rows, low, high = row
-    return Sums(int(str(rows)), int(str(low)), int(str(high)))
+def _as_sums(row: tuple[object, ...]) -> Sums:
+    return Sums(*(int(str(value)) for value in row))
 
 
 def _text(relation: Relation, name: str) -> str:
-    """SQL text of a column that no other value shares, the same for every way of storing it."""
+    """SQL text of a column that no other value shares, however the value is stored."""
     column = identifier(name)
     kind = relation.columns[name]
     if name in (relation.timestamp, relation.created) or kind.startswith("TIMESTAMP"):
@@ -252,21 +185,3 @@ def _text(relation: Relation, name: str) -> str:
     else:
         text = f"{column}::VARCHAR"
     return f"coalesce(length({text}) || ':' || {text}, '~')"
-
-
-def _by_name(store: "FeatureStore", name: str) -> object:
-    from feast.errors import DataSourceObjectNotFoundException, FeatureViewNotFoundException
-
-    try:
-        return store.registry.get_any_feature_view(name, store.project, allow_cache=False)
-    except FeatureViewNotFoundException:
-        pass
-    try:
-        return store.registry.get_data_source(name, store.project, allow_cache=False)
-    except DataSourceObjectNotFoundException:
-        known = sorted(source.name for source in store.registry.list_data_sources(store.project))
-        raise SourceError(
-            f"source '{name}'",
-            f"the registry of project '{store.project}' has none of that name (it has {known})",
-            "run feast apply, or correct the name",
-        ) from None

@@ -12,11 +12,11 @@ from feature_platform.repo.project import FeastProject
 
 
 def raw_table_binder(project: FeastProject) -> Callable[[Any, Window], object]:
-    """The ``bind(connection, window)`` of the repo's ``raw_tables.py``; nothing without one.
+    """The ``bind(connection, window)`` of the repo's ``raw_tables.py``; without one, a no-op.
 
     Raises:
         SourceError: The module has no such function.
-        MissingPackageError: It imports what is not installed.
+        MissingPackageError: It imports a package that is not installed.
     """
     path = project.repo_dir / "raw_tables.py"
     if not path.is_file():
@@ -34,8 +34,7 @@ def raw_table_binder(project: FeastProject) -> Callable[[Any, Window], object]:
 def raw_tables_stamp(project: FeastProject) -> Callable[[], str] | None:
     """The ``stamp()`` of the repo's ``raw_tables.py``, if it has one.
 
-    It says something else whenever the raw tables hold something else, and costs next to nothing;
-    with it they are read only then.
+    It is cheap and changes whenever the raw tables change; with it they are read only then.
     """
     path = project.repo_dir / "raw_tables.py"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Which tables a query reads."""
+"""The tables that a query reads."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from feature_platform.errors import SourceError, first_line
 
 
 def tables_read(path: Path) -> list[str]:
-    """Dotted names of the tables that the DuckDB SQL in `path` reads, sorted; CTEs are none.
+    """Dotted names of the tables that the DuckDB SQL in `path` reads, sorted, without its CTEs.
 
     Raises:
         SourceError: The file is not SQL.

@@ -1,15 +1,16 @@
-"""One window of a source table, built on DuckDB: the repo's SQL is run, a Parquet file is left."""
+"""One window of a source table, built on DuckDB from the repo's SQL into a Parquet file."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from feature_platform.core.file_names import file_name
 from feature_platform.core.published_files import published
+from feature_platform.core.sql import identifier, literal
 from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, SourceError
-from feature_platform.tables.source_sql import render
+from feature_platform.tables.source_sql import SourceSql
 from feature_platform.tables.window_files import files_inside
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuiltWindow:
-    """One window of an embedded source table, as it now lies on disk.
+    """One window of a source table on disk.
 
     Attributes:
-        path: The Parquet file that holds exactly this window.
+        path: The Parquet file that has exactly this window.
         window: The window.
-        rows: Rows in it; zero is a window in which nothing happened.
-        replaced: Files of smaller windows that this one took the place of.
+        rows: Rows in it; may be zero.
+        replaced: Files of smaller windows that this one replaced.
     """
 
     path: Path
@@ -44,28 +45,28 @@ def build_parquet_window(
     *,
     event_timestamp_column: str = "event_timestamp",
 ) -> BuiltWindow:
-    """Run a source's SQL on DuckDB for one window and put its rows into the table's folder.
+    """Run a source's SQL on DuckDB for one window and write its rows into the table's folder.
 
-    The file appears complete or not at all, whatever kills the process, and takes the place of the
-    window's earlier file and of files of windows inside it.
+    The file appears complete or not at all, even if the process is killed, and replaces the
+    window's earlier file and the files of windows inside it.
 
     Args:
         connection_setup: Gives the connection, an in-memory DuckDB in UTC, the window's raw tables.
         sql_path: The source's SQL.
-        target_folder: The table: Parquet files, one a window; created if missing.
+        target_folder: The table: one Parquet file per window; created if missing.
         window: What to build.
-        computed_at: What ``$computed_at`` stands for, aware.
+        computed_at: The value of ``$computed_at``, aware.
         event_timestamp_column: Must be a TIMESTAMPTZ inside the window in every row.
 
     Raises:
         SourceError: The SQL is missing, wrong or fails; a row lies outside the window; another
-            file of the folder overlaps the window without being part of it; or the folder cannot
-            be written. Nothing is written then.
+            file of the folder overlaps the window without being inside it; or the folder cannot be
+            written. Then nothing is written.
     """
     import duckdb
 
     subject = f"source SQL '{sql_path}', window {window}"
-    query = render(_read(sql_path), "duckdb", window, computed_at, name=str(sql_path))
+    query = SourceSql.read(sql_path).render(window, computed_at)
     replaced = files_inside(target_folder, window)
     path = target_folder / file_name(window)
     try:
@@ -73,7 +74,7 @@ def build_parquet_window(
             connection.execute("SET TimeZone = 'UTC'")
             _bind(connection_setup, connection, window, subject)
             connection.execute(
-                f"COPY ({query}) TO '{_quoted(unfinished)}' "
+                f"COPY ({query}) TO {literal(str(unfinished))} "
                 "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
             )
             rows = _validated_rows(connection, unfinished, window, event_timestamp_column, subject)
@@ -109,36 +110,25 @@ def _bind(
         ) from error
 
 
-def _read(sql_path: Path) -> str:
-    try:
-        return sql_path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(
-            f"source SQL '{sql_path}'",
-            f"cannot be read: {error}",
-            "name the file after the Feast batch source it builds, in the repo's sql/",
-        ) from error
-
-
 def _validated_rows(
     connection: "duckdb.DuckDBPyConnection", path: Path, window: Window, column: str, subject: str
 ) -> int:
-    """The number of rows, once every event timestamp is known to lie in the window."""
-    file = f"read_parquet('{_quoted(path)}')"
-    types = {row[0]: row[1] for row in _fetch(connection, f"DESCRIBE SELECT * FROM {file}")}
+    """The number of rows, after checking that every event timestamp lies in the window."""
+    file = f"read_parquet({literal(str(path))})"
+    described = connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()
+    types = {row[0]: row[1] for row in described}
     if types.get(column) != "TIMESTAMP WITH TIME ZONE":
         raise SourceError(
             subject,
             f"column '{column}' is {types.get(column, 'missing')}, not TIMESTAMP WITH TIME ZONE",
             f"select it as CAST(... AS TIMESTAMPTZ) AS {column}",
         )
-    moment = '"' + column.replace('"', '""') + '"'
-    ((rows, outside, first, last),) = _fetch(
-        connection,
+    moment = identifier(column)
+    ((rows, outside, first, last),) = connection.execute(
         f"SELECT count(*), count_if({moment} IS NULL OR {moment} < $start OR {moment} >= $end), "
         f"min({moment})::VARCHAR, max({moment})::VARCHAR FROM {file}",
         {"start": window.start, "end": window.end},
-    )
+    ).fetchall()
     if outside:
         raise SourceError(
             subject,
@@ -147,14 +137,3 @@ def _validated_rows(
             "derive it from $window_end, as $window_end - INTERVAL 1 MICROSECOND, and rebuild",
         )
     return int(rows)
-
-
-def _fetch(
-    connection: "duckdb.DuckDBPyConnection", sql: str, values: dict[str, datetime] | None = None
-) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = connection.execute(sql, values or {}).fetchall()
-    return rows
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

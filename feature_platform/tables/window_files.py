@@ -1,4 +1,4 @@
-"""A table as a folder of Parquet files, one a window, each named after its window."""
+"""A table as a folder of Parquet files, one per window, each named after its window."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,16 +9,16 @@ from feature_platform.errors import SourceError, WindowError
 
 
 def built_windows(folder: Path) -> dict[Path, Window]:
-    """The windows a folder holds, by file, in order; files named otherwise are left out."""
+    """The windows in a folder by file, in order; files with other names are left out."""
     named = ((_window_of(path), path) for path in folder.glob("*.parquet"))
     return {path: window for window, path in sorted((w, p) for w, p in named if w is not None)}
 
 
 def files_inside(folder: Path, window: Window) -> list[Path]:
-    """The files of smaller windows that a file of this one takes the place of.
+    """The files of smaller windows that a file of this one replaces.
 
     Raises:
-        SourceError: A file holds part of the window and something else beside it.
+        SourceError: A file has part of the window and something else.
     """
     inside = []
     for path, built in built_windows(folder).items():

@@ -237,12 +237,12 @@ def _queried(
     import duckdb
 
     from feature_platform.core.sql import spilling_connection
-    from feature_platform.tables.source_sql import render
+    from feature_platform.tables.source_sql import SourceSql
 
     path = project.repo_dir / str(rows.sql)
     if not path.is_file():
         raise RepoError(f"entity rows '{rows.sql}'", f"there is no file {path}", "correct the path")
-    query = render(path.read_text(), "duckdb", window, now, name=str(rows.sql))
+    query = SourceSql(path.read_text(), str(rows.sql)).render(window, now)
     with spilling_connection() as connection:
         # Keep the order of the query.
         connection.execute("SET preserve_insertion_order = true")

@@ -327,7 +327,7 @@ def _source_facts(
     store: "FeatureStore", views: Sequence[RequestedView], times: pa.ChunkedArray
 ) -> dict[str, dict[str, Any]]:
     """Content hash of the rows that the join may read, by view."""
-    from feature_platform.sources.window_digests import window_digest
+    from feature_platform.sources.window_digests import window_digests
 
     facts: dict[str, dict[str, Any]] = {}
     if not len(times):
@@ -339,7 +339,7 @@ def _source_facts(
         columns.setdefault(view.alias, set()).update(view.source_columns)
     for view in {view.alias: view for view in views}.values():
         window = Window(view.looks_back_to(bounds["min"]), bounds["max"] + _MICROSECOND)
-        digest = window_digest(store, view.source, window, sorted(columns[view.alias]))
+        (digest,) = window_digests(store, view.source, [window], sorted(columns[view.alias]))
         facts[view.alias] = {
             "source": view.source.name,
             "rows": digest.rows,

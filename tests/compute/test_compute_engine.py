@@ -15,7 +15,7 @@ from feature_platform.encoding.view_layout import ViewLayout
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.read_back import compare_online
 from feature_platform.materialize.rebuild import rebuild_online
-from feature_platform.sources.window_digests import window_digest
+from feature_platform.sources.window_digests import window_digests
 
 ENGINE = {"type": "feature_platform.plugins.StreamingComputeEngine"}
 
@@ -123,6 +123,7 @@ def test_times_may_be_named_as_the_field_mapping_names_them(tmp_path: Any, engin
     assert served(store, 1) == [3.0]
     assert compare_online(store, "user_stats").mismatches == ()
     assert rebuild_online(store, "user_stats").keys_written == 1
-    assert window_digest(store, "user_stats", Window(day(1), day(2))) == window_digest(
-        store, "user_stats", Window(day(1), day(2)), exclude=["created"]
+    days = [Window(day(1), day(2))]
+    assert window_digests(store, source, days) == window_digests(
+        store, source, days, exclude=["created"]
     )

@@ -42,7 +42,7 @@ def store(tmp_path: Path) -> FeatureStore:
 
 
 def profiles(store: FeatureStore) -> dict[str, Any]:
-    table = read_window_table(store, "user_stats", DAY, FEATURES)
+    table = read_window_table(store, store.get_data_source("stats"), DAY, FEATURES)
     return {name: profile(table.column(name), name=name) for name in FEATURES}
 
 
@@ -86,7 +86,11 @@ def test_quantiles_are_those_of_feast_up_to_its_interpolation(store: FeatureStor
     write_metrics(store, "user_stats", DAY, profiles(store))
     ours = kept(store)
     values = np.sort(
-        np.array(read_window_table(store, "user_stats", DAY).column("amount").drop_null())
+        np.array(
+            read_window_table(store, store.get_data_source("stats"), DAY)
+            .column("amount")
+            .drop_null()
+        )
     )
     for name, share in (("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)):
         # Feast's lies between two neighbouring values, ours is one of the two.

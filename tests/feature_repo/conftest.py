@@ -15,7 +15,7 @@ import pytest
 from worlds.places import FRAUD_REPO
 
 from feature_platform.core.windows import Window
-from feature_platform.tables.source_sql import render
+from feature_platform.tables.source_sql import SourceSql
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +63,7 @@ def source_table() -> Callable[..., pd.DataFrame]:
         computed_at: datetime = datetime(2030, 1, 1, tzinfo=UTC),
     ) -> pd.DataFrame:
         sql = (FRAUD_REPO / "sql" / f"{source}.sql").read_text()
-        return connection.execute(render(sql, "duckdb", window, computed_at)).df()
+        return connection.execute(SourceSql(sql).render(window, computed_at)).df()
 
     return compute
 

@@ -16,19 +16,24 @@ from sqlglot import exp
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
-from feature_platform.tables.source_sql import (
+from feature_platform.sources.bigquery.dialect import BigQueryDialect
+from feature_platform.sources.postgres.dialect import PostgresDialect
+from feature_platform.sources.postgres.warehouse import PostgresWarehouse
+from feature_platform.tables.source_sql import SourceSql
+from feature_platform.tables.table_builders import WarehouseBuilder
+from feature_platform.tables.window_statements import (
     OUTSIDE,
     create_table_statement,
-    insert_statements,
-    render,
+    insert_script,
 )
-from feature_platform.tables.table_builders import PostgresBuilder
 
 Bound = Callable[[Window], duckdb.DuckDBPyConnection]
 Compute = Callable[..., pd.DataFrame]
 SOURCES = ("user_transactions", "merchant_stats")
 WINDOW = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 COMPUTED = datetime(2026, 3, 2, 6, tzinfo=UTC)
+DIALECTS = {"bigquery": BigQueryDialect(), "postgres": PostgresDialect()}
+BIGQUERY, POSTGRES = DIALECTS.values()
 
 # What BigQuery and PostgreSQL document, as far as the two files need it.
 FUNCTIONS = {
@@ -46,7 +51,7 @@ TYPES = {
 def test_the_sql_uses_only_what_the_warehouse_has(repo: Path, source: str, dialect: str):
     sql = (repo / "sql" / f"{source}.sql").read_text()
 
-    text = render(sql, dialect, WINDOW, COMPUTED)
+    text = SourceSql(sql).render(WINDOW, COMPUTED, DIALECTS[dialect])
 
     assert "$" not in text
     called = set(re.findall(r"\b([A-Z_]+)\(", text)) - {"CAST", "AND", "AS", "IN", "USING"}
@@ -63,8 +68,8 @@ def test_the_sql_uses_only_what_the_warehouse_has(repo: Path, source: str, diale
 @pytest.mark.parametrize("source", SOURCES)
 def test_intervals_and_epochs_are_said_as_each_warehouse_says_them(repo: Path, source: str):
     sql = (repo / "sql" / f"{source}.sql").read_text()
-    bigquery = render(sql, "bigquery", WINDOW, COMPUTED)
-    postgres = render(sql, "postgres", WINDOW, COMPUTED)
+    bigquery = SourceSql(sql).render(WINDOW, COMPUTED, BIGQUERY)
+    postgres = SourceSql(sql).render(WINDOW, COMPUTED, POSTGRES)
 
     assert "CAST('2026-03-02 00:00:00+00:00' AS TIMESTAMP) - INTERVAL '1' MICROSECOND" in bigquery
     assert "CAST('2026-03-02 00:00:00+00:00' AS TIMESTAMPTZ) - INTERVAL '1 MICROSECOND'" in postgres
@@ -79,7 +84,8 @@ def test_read_back_from_bigquerys_dialect_the_numbers_are_the_same(
 ):
     connection = bound(WINDOW)
     expected = source_table(connection, source, WINDOW, COMPUTED)
-    bigquery = render((repo / "sql" / f"{source}.sql").read_text(), "bigquery", WINDOW, COMPUTED)
+    sql = (repo / "sql" / f"{source}.sql").read_text()
+    bigquery = SourceSql(sql).render(WINDOW, COMPUTED, BIGQUERY)
 
     (back,) = sqlglot.transpile(bigquery, read="bigquery", write="duckdb")
     got = connection.execute(back).df()
@@ -99,9 +105,9 @@ def test_postgres_computes_the_same_table_and_replaces_just_the_window(
     sql = (repo / "sql" / f"{source}.sql").read_text()
     table = f"ml_data.{source}"
     postgres.execute("CREATE SCHEMA ml_data")
-    postgres.execute(create_table_statement(sql, "postgres", table, "event_timestamp"))
+    postgres.execute(create_table_statement(SourceSql(sql), POSTGRES, table, "event_timestamp"))
     # A second time does no harm.
-    postgres.execute(create_table_statement(sql, "postgres", table, "event_timestamp"))
+    postgres.execute(create_table_statement(SourceSql(sql), POSTGRES, table, "event_timestamp"))
     key, *_ = expected.columns
     neighbours = [WINDOW.start - timedelta(microseconds=1), WINDOW.end]
     for moment in [*neighbours, WINDOW.start]:
@@ -110,7 +116,7 @@ def test_postgres_computes_the_same_table_and_replaces_just_the_window(
         )
 
     for _ in range(2):
-        (script,) = insert_statements(sql, "postgres", table, "event_timestamp", WINDOW, COMPUTED)
+        script = insert_script(SourceSql(sql), POSTGRES, table, "event_timestamp", WINDOW, COMPUTED)
         postgres.execute(script)
 
     kept = postgres.execute(
@@ -137,10 +143,10 @@ def test_a_failing_insert_on_postgres_keeps_the_old_window(
     sql = (repo / "sql" / "merchant_stats.sql").read_text()
     table = "ml_data.merchant_statistics"
     postgres.execute("CREATE SCHEMA ml_data")
-    postgres.execute(create_table_statement(sql, "postgres", table, "event_timestamp"))
+    postgres.execute(create_table_statement(SourceSql(sql), POSTGRES, table, "event_timestamp"))
     postgres.execute(f"INSERT INTO {table} VALUES ('9', 0, 1, 1, 0, %s)", [WINDOW.start])
     postgres.execute(f"ALTER TABLE {table} ADD CHECK (risk_score < 0.1)")
-    (script,) = insert_statements(sql, "postgres", table, "event_timestamp", WINDOW, COMPUTED)
+    script = insert_script(SourceSql(sql), POSTGRES, table, "event_timestamp", WINDOW, COMPUTED)
 
     with pytest.raises(psycopg.errors.CheckViolation):
         postgres.execute(script)
@@ -175,11 +181,11 @@ def test_a_row_outside_of_the_window_fails_the_build_on_postgres(
     sql = (repo / "sql" / "merchant_stats.sql").read_text()
     table = "ml_data.merchant_statistics"
     postgres.execute("CREATE SCHEMA ml_data")
-    postgres.execute(create_table_statement(sql, "postgres", table, "event_timestamp"))
+    postgres.execute(create_table_statement(SourceSql(sql), POSTGRES, table, "event_timestamp"))
     postgres.execute(f"INSERT INTO {table} VALUES ('9', 0, 1, 1, 0, %s)", [WINDOW.start])
     spoilt = sql.replace("INTERVAL 1 MICROSECOND", moved)
     assert spoilt != sql
-    (script,) = insert_statements(spoilt, "postgres", table, "event_timestamp", WINDOW, COMPUTED)
+    script = insert_script(SourceSql(spoilt), POSTGRES, table, "event_timestamp", WINDOW, COMPUTED)
 
     with pytest.raises(psycopg.errors.InvalidTextRepresentation, match=OUTSIDE):
         postgres.execute(script)
@@ -215,10 +221,11 @@ def test_the_builder_connects_as_feast_does_and_names_a_row_outside_of_its_windo
         sql_file=lambda _source: path,
         sources={"orders": PostgreSQLSource(name="orders", table="orders", timestamp_field="at")},
     )
-    PostgresBuilder().build(project, "orders", WINDOW, COMPUTED, None)
+    builder = WarehouseBuilder(PostgresWarehouse())
+    builder.build(project, "orders", WINDOW, COMPUTED, None)
     assert postgres.execute("SELECT k FROM shelf.orders").fetchall() == [("a",)]
 
     path.write_text(sql.replace("$window_start", "$window_end"))
     with pytest.raises(SourceError, match=r"'orders': window .* was not built: .*2026-03-02"):
-        PostgresBuilder().build(project, "orders", WINDOW, COMPUTED, None)
+        builder.build(project, "orders", WINDOW, COMPUTED, None)
     assert postgres.execute("SELECT k FROM shelf.orders").fetchall() == [("a",)]

@@ -144,7 +144,7 @@ BAD_FRAMES = {
     ),
     "a column of a feature's name": (
         pd.DataFrame({"user_id": [1], "event_timestamp": [day(1)], "amount": [1]}),
-        "has a column 'amount', and so is a feature of 'user_stats' called",
+        "has a column 'amount', which is also a feature of 'user_stats'",
     ),
     "two columns of one name": (
         pd.DataFrame([[1, 1, day(1)]], columns=["user_id", "user_id", "event_timestamp"]),
@@ -152,7 +152,7 @@ BAD_FRAMES = {
     ),
     "values of two types": (
         pd.DataFrame({"user_id": [1, 2], "event_timestamp": [day(1)] * 2, "x": [1, "a"]}),
-        "column whose values have no one type",
+        "column of mixed types",
     ),
     "a list": ([1], "is a list; give a pandas DataFrame, or SQL"),
 }

@@ -39,5 +39,5 @@ def test_they_are_counted_over_all_files_with_statistics_or_without(tmp_path: Pa
 def test_a_table_that_cannot_be_read_is_named(tmp_path: Path):
     write(tmp_path, "a.parquet", pa.array([MOMENT]))
     (tmp_path / "rows/b.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(SourceError, match="source 'payments': its event times cannot be read"):
+    with pytest.raises(SourceError, match="source 'payments': it cannot be read"):
         rows_without_event_time(config(tmp_path), SOURCE)

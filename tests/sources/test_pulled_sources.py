@@ -27,9 +27,10 @@ from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.read_back import compare_online
 from feature_platform.materialize.rebuild import rebuild_online
 from feature_platform.sources import latest_rows as latest
-from feature_platform.sources import newest_rows, pulled_files, relation
+from feature_platform.sources import newest_rows, warehouses
+from feature_platform.sources.event_times import newest_event
+from feature_platform.sources.pulled import pulled_files
 from feature_platform.sources.window_digests import read_window_table
-from feature_platform.tables.fingerprints import newest_event
 
 DAY = timedelta(days=1)
 WHOLE = Window(START, START + 3 * DAY)
@@ -39,6 +40,7 @@ WHOLE = Window(START, START + 3 * DAY)
 def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each pull brought here."""
     counts: list[int] = []
+    write_parts = pulled_files.write_parts
 
     def counting(folder: Path, batches: Any) -> Any:
         counts.append(0)
@@ -48,9 +50,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 counts[-1] += table.num_rows
                 yield part, table
 
-        return pulled_files.write_parts(folder, counted())
+        return write_parts(folder, counted())
 
-    monkeypatch.setattr(relation, "write_parts", counting)
+    monkeypatch.setattr(pulled_files, "write_parts", counting)
     return counts
 
 
@@ -118,11 +120,10 @@ def test_times_without_a_zone_are_utc_whatever_the_zone_of_the_server(
     for moment in ("01-01 00:10:00", "01-01 23:50:00", "01-02 00:30:00"):
         run(f"INSERT INTO things VALUES ('k', 1, 'x', '2026-{moment}')")
     store = opens()
-    read = read_window_table(store, "things", Window(START, START + DAY), ["user_id"])
+    source = store.get_data_source("things")
+    read = read_window_table(store, source, Window(START, START + DAY), ["user_id"])
     assert read.num_rows == 2
-    newest = newest_event(
-        store, store.get_feature_view("v").batch_source, [Window(START, START + DAY)]
-    )
+    newest = newest_event(store, source, [Window(START, START + DAY)])
     assert newest == START + timedelta(hours=23, minutes=50)
 
 
@@ -134,13 +135,14 @@ def test_a_window_has_the_rows_from_its_start_on_and_none_of_its_end(
     for number, moment in enumerate(moments):
         run(f"INSERT INTO things VALUES ('k{number}', NULL, 'it''s', '2026-{moment}+00')")
     store = opens()
+    source = store.get_data_source("things")
     read = read_window_table(
-        store, "things", Window(START + DAY, START + 2 * DAY), ["city", "user_id"]
+        store, source, Window(START + DAY, START + 2 * DAY), ["city", "user_id"]
     )
     assert sorted(read.column("user_id").to_pylist()) == ["k1", "k2"]
     assert set(read.column("city").to_pylist()) == {"it's"}
     late = Window(START + 9 * DAY, START + 10 * DAY)
-    empty = read_window_table(store, "things", late, ["amount", "city"])
+    empty = read_window_table(store, source, late, ["amount", "city"])
     assert (empty.num_rows, empty.column_names) == (0, ["amount", "city", "ts"])
     assert empty.schema.field("amount").type == pa.float64()
 
@@ -275,9 +277,9 @@ def test_a_source_that_gives_whole_tables_is_read_a_part_at_a_time(
     repo.write(rows)
     store = repo.applied()
     whole = Window(day(1), day(31))
-    direct = read_window_table(store, "stats", whole)
-    monkeypatch.setattr(relation, "parquet_source", lambda _: None)
-    pulled = read_window_table(store, "stats", whole, direct.column_names)
+    direct = read_window_table(store, repo.source, whole)
+    monkeypatch.setattr(warehouses.FileWarehouse, "holds", lambda *_: False)
+    pulled = read_window_table(store, repo.source, whole, direct.column_names)
 
     def plain(table: pa.Table) -> list[dict[str, Any]]:
         return sorted(table.to_pylist(), key=lambda each: each["user_id"])

@@ -16,11 +16,9 @@ from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
-from feature_platform.sources import relation
+from feature_platform.sources import warehouses
 from feature_platform.sources.window_digests import (
-    read_window,
     read_window_table,
-    window_digest,
     window_digests,
 )
 
@@ -41,21 +39,15 @@ def _source(path: Path | str) -> FileSource:
 def test_a_window_is_read_under_the_names_of_the_source(repo: SampleRepo) -> None:
     repo.write([row(1, day(1), 1.0), row(2, day(2), 2.0)])
     store = repo.applied()
-    found = [each for batch in read_window(store, "stats", DAYS[0]) for each in batch.to_pylist()]
-    assert found == [row(1, day(1), 1.0)]
-    narrow = read_window_table(store, "user_stats", DAYS[1], ["amount"])
+    assert read_window_table(store, repo.source, DAYS[0]).to_pylist() == [row(1, day(1), 1.0)]
+    narrow = read_window_table(store, repo.source, DAYS[1], ["amount"])
     assert narrow.column_names == ["amount", "event_timestamp"]
     assert narrow.column("amount").to_pylist() == [2.0]
 
 
 def test_a_window_without_rows_still_has_its_columns(repo: SampleRepo) -> None:
-    table = read_window_table(repo.applied(), "stats", DAYS[0])
+    table = read_window_table(repo.applied(), repo.source, DAYS[0])
     assert (table.num_rows, table.schema.names) == (0, ROWS.names)
-
-
-def test_an_unknown_source_is_named_with_those_there_are(repo: SampleRepo) -> None:
-    with pytest.raises(SourceError, match=r"'stat'.*stats"):
-        list(read_window(repo.applied(), "stat", DAYS[0]))
 
 
 moments = st.sampled_from([day(n, hours) for n in (1, 2, 3) for hours in (0, 3, 23.5)])
@@ -108,7 +100,7 @@ def test_any_other_multiset_of_rows_has_another_hash(
     store, hashes = repo.open(), []
     for version in (some, changed, [*some, some[0]]):
         repo.write(version)
-        hashes.append(window_digest(store, repo.source, WHOLE).content_hash)
+        hashes.append(window_digests(store, repo.source, [WHOLE])[0].content_hash)
 
     def multiset(version: list[dict[str, Any]]) -> list[str]:
         return sorted(repr({k: v for k, v in each.items() if k != "created"}) for each in version)
@@ -122,13 +114,13 @@ def test_the_offline_store_gives_the_same_hashes_as_the_files(
 ) -> None:
     repo.write([row(n, day(1 + n % 3, n / 7), n / 3, city="a" * n, visits=n) for n in range(20)])
     store = repo.applied()
-    read = window_digests(store, "stats", DAYS)
-    monkeypatch.setattr(relation, "parquet_source", lambda _: None)
-    pulled = window_digests(store, "stats", DAYS)
+    read = window_digests(store, repo.source, DAYS)
+    monkeypatch.setattr(warehouses.FileWarehouse, "holds", lambda *_: False)
+    pulled = window_digests(store, repo.source, DAYS)
     assert read == pulled
     # Feast's own window holds both its ends; the row at the second one is cut off.
     assert sum(each.rows for each in pulled) == 20
-    assert read_window_table(store, "stats", DAYS[0]).num_rows == pulled[0].rows
+    assert read_window_table(store, repo.source, DAYS[0]).num_rows == pulled[0].rows
 
 
 @pytest.mark.parametrize("layout", ["folder", "glob", "hive"])
@@ -165,9 +157,9 @@ def test_a_row_within_the_last_microsecond_stays_in_its_window(repo: SampleRepo)
         schema,
     )
     pq.write_table(rows, repo.folder / "stats.parquet")
-    first, second = window_digests(store, "stats", DAYS[:2])
+    first, second = window_digests(store, repo.source, DAYS[:2])
     assert (first.rows, second.rows) == (1, 0)
-    (found,) = read_window_table(store, "stats", DAYS[0]).column("event_timestamp").to_pylist()
+    (found,) = read_window_table(store, repo.source, DAYS[0]).column("event_timestamp").to_pylist()
     assert found == day(2) - timedelta(microseconds=1)
 
 
@@ -178,4 +170,4 @@ def test_an_event_time_that_is_no_time_is_refused(repo: SampleRepo) -> None:
         repo.folder / "stats.parquet",
     )
     with pytest.raises(SourceError, match="'event_timestamp' is of type BIGINT"):
-        read_window_table(store, "stats", DAYS[0])
+        read_window_table(store, repo.source, DAYS[0])

@@ -17,7 +17,7 @@ from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
 from feature_platform.sources.event_times import rows_without_event_time
 from feature_platform.sources.window_digests import window_digests
-from feature_platform.tables.fingerprints import BuiltThere, source_contents, source_stamp
+from feature_platform.tables.fingerprints import WarehouseBuild, source_contents, source_stamp
 
 START = datetime(2026, 3, 27, tzinfo=UTC)
 DAYS = [Window(START + timedelta(n), START + timedelta(n + 1)) for n in range(4)]
@@ -94,7 +94,7 @@ def test_what_sql_gives_is_hashed_as_the_table_it_is_inserted_into(
 ):
     file = tmp_path / "totals.sql"
     file.write_text(SQL)
-    there = BuiltThere(file, "bigquery", "ml.totals")
+    there = WarehouseBuild(file, "ml.totals")
 
     def wanted() -> list[Any]:
         found = source_contents(store, TOTALS, DAYS, None, there, START)

@@ -17,7 +17,7 @@ from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
 from feature_platform.sources.event_times import rows_without_event_time
 from feature_platform.sources.window_digests import window_digests
-from feature_platform.tables.fingerprints import BuiltThere, source_contents, source_stamp
+from feature_platform.tables.fingerprints import WarehouseBuild, source_contents, source_stamp
 
 pytestmark = pytest.mark.server
 
@@ -203,7 +203,7 @@ def test_what_sql_gives_is_hashed_as_the_table_it_is_inserted_into(
         "INSERT INTO raw.sales SELECT 'k' || n % 3, n / 3.0, "
         "timestamptz '2026-03-27 00:00+00' + n * interval '1 hour' FROM generate_series(0, 80) n"
     )
-    there = BuiltThere(file, "postgres", "totals")
+    there = WarehouseBuild(file, "totals")
     read = source("totals", name="totals", created_timestamp_column="")
 
     def wanted() -> list[tuple[int, str]]:

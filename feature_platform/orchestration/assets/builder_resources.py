@@ -1,10 +1,12 @@
 """The Dagster resources of table builders."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from feature_platform.errors import MissingPackageError
 from feature_platform.repo.project import FeastProject
+from feature_platform.sources.sql.sql_warehouse import BuildResource
 from feature_platform.tables.table_builders import TableBuilder
 
 
@@ -12,18 +14,19 @@ def builder_resources(project: FeastProject, builder: TableBuilder | None) -> Ma
     """The resources of a project's table builder, by key.
 
     Raises:
-        MissingPackageError: BigQuery builds the tables, and dagster-gcp is not installed.
+        MissingPackageError: The package that has a resource is not installed.
     """
-    if builder is None or "bigquery" not in builder.resources:
-        return {}
+    resources = builder.resources if builder else {}
+    return {key: _created(project, resource) for key, resource in resources.items()}
+
+
+def _created(project: FeastProject, resource: BuildResource) -> Any:
     try:
-        from dagster_gcp import BigQueryResource
+        module = import_module(resource.module)
     except ImportError as error:
         raise MissingPackageError(
             f"configuration '{project.config_path.name}'",
-            "building source tables in BigQuery needs the package dagster-gcp, "
-            "which is not installed",
-            "pip install 'feature-platform[gcp]'",
+            f"building source tables needs the package {resource.package}, which is not installed",
+            f"pip install 'feature-platform[{resource.extra}]'",
         ) from error
-    store = project.config.offline_store
-    return {"bigquery": BigQueryResource(project=store.project_id, location=store.location)}
+    return getattr(module, resource.name)(**resource.arguments)

@@ -29,7 +29,7 @@ from feature_platform.orchestration.watch.sensor_memory import Memory, NewestMem
 from feature_platform.registry.windows_on_record import load_view, registered_views, windows_of
 from feature_platform.repo.cadences import CADENCES
 from feature_platform.repo.computability import is_computed_here
-from feature_platform.tables.fingerprints import newest_event
+from feature_platform.sources.event_times import newest_event
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 
 import dagster as dg
@@ -24,8 +24,13 @@ from feature_platform.orchestration.watch.due_windows import due_windows
 from feature_platform.orchestration.watch.observed_events import content_hashes, newest_events
 from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import SourceMemory
-from feature_platform.sources.warehouse import WarehouseKind, warehouse_kind
-from feature_platform.tables.fingerprints import BuiltBy, BuiltThere, source_contents, source_stamp
+from feature_platform.sources.warehouses import sql_warehouse_of, warehouse_of
+from feature_platform.tables.fingerprints import (
+    DuckDbBuild,
+    WarehouseBuild,
+    source_contents,
+    source_stamp,
+)
 from feature_platform.tables.raw_tables import raw_table_binder, raw_tables_stamp
 from feature_platform.tables.table_builders import (
     ParquetBuilder,
@@ -35,10 +40,6 @@ from feature_platform.tables.table_builders import (
 
 # Reading takes a warehouse at most 5 % of the time; BigQuery charges for each read.
 _SHARE = 20
-_RESTS: Mapping[WarehouseKind, timedelta] = {
-    "postgres": timedelta(0),
-    "bigquery": timedelta(hours=1),
-}
 
 
 def _changed_sources(
@@ -90,7 +91,7 @@ class _Table:
     source: SourceData
     contents: Mapping[str, str]
     recorded: Mapping[str, str]
-    built: BuiltBy | BuiltThere | None
+    built: DuckDbBuild | WarehouseBuild | None
 
     def within(self, window: Window) -> list[str]:
         """The partitions in a window."""
@@ -205,7 +206,7 @@ class _Comparison:
         self,
         source: SourceData,
         parts: Mapping[str, Window],
-        built: BuiltBy | BuiltThere | None,
+        built: DuckDbBuild | WarehouseBuild | None,
     ) -> Mapping[str, str]:
         context = self.context
         known = context.memory.sources.get(source.name) or SourceMemory()
@@ -237,11 +238,11 @@ class _Comparison:
         return {key: known.digests[start] for key, start in starts.items()}
 
     def _resting(self, source: SourceData, known: SourceMemory) -> bool:
-        """Whether a warehouse has read the source too recently to read it again."""
-        kind = warehouse_kind(self.context.store.config, source.obj)
-        if kind is None or not known.digests:
+        """Whether a warehouse has read the source so lately that it is left alone."""
+        min_rest = warehouse_of(self.context.store.config, source.obj).min_rest
+        if min_rest is None or not known.digests:
             return False
-        rest = max(_RESTS[kind].total_seconds(), _SHARE * known.took)
+        rest = max(min_rest.total_seconds(), _SHARE * known.took)
         return 0 <= self.context.now.timestamp() - known.read < rest
 
     @cached_property
@@ -249,18 +250,18 @@ class _Comparison:
         """Whether the repo's SQL is run on DuckDB, on this machine."""
         return isinstance(table_builder_for(self.context.graph.project), ParquetBuilder)
 
-    def _built_by(self, source: SourceData) -> BuiltBy | BuiltThere | None:
-        """How the repo builds a table; None if it does not, and the table itself is read."""
+    def _built_by(self, source: SourceData) -> DuckDbBuild | WarehouseBuild | None:
+        """How the repo builds a table; None where it does not, and it is looked at as it is."""
         project = self.context.graph.project
         sql = project.sql_file(source.name)
         if sql is None:
             return None
-        if kind := warehouse_kind(self.context.store.config, source.obj):
-            return BuiltThere(sql, kind, warehouse_table(project, source.name))
+        if warehouse := sql_warehouse_of(self.context.store.config, source.obj):
+            return WarehouseBuild(sql, warehouse_table(warehouse, project, source.name))
         if not self._embedded:
             return None
         module = project.repo_dir / "raw_tables.py"
-        return BuiltBy(
+        return DuckDbBuild(
             sql,
             raw_table_binder(project),
             module if module.is_file() else None,

@@ -17,7 +17,7 @@ from feature_platform.orchestration.validation.default_checks import SourceSchem
 from feature_platform.orchestration.validation.gx import ExpectationSpec
 from feature_platform.orchestration.validation.source_validator import SourceValidator
 from feature_platform.orchestration.validation.suites import load_suite
-from feature_platform.tables.source_sql import render
+from feature_platform.tables.source_sql import SourceSql
 
 OURS = FRAUD_REPO / "expectations"
 BETWEEN = "expect_column_values_to_be_between"
@@ -302,4 +302,4 @@ def built_window(source: str, window: Window) -> pa.Table:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         raw_tables.bind(connection, window)
-        return connection.sql(render(sql, "duckdb", window, window.end)).to_arrow_table()
+        return connection.sql(SourceSql(sql).render(window, window.end)).to_arrow_table()

@@ -1,8 +1,8 @@
-"""The entity rows of a retrieval: a data frame, the result of SQL, or what sources hold."""
+"""The entity rows of a retrieval: a data frame, the result of SQL, or all keys in a range."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_platform.core.sql import identifier, literal, spilling_connection
+from feature_platform.core.times import EPOCH
 from feature_platform.errors import SourceError, first_line
 from feature_platform.offline.source_table import Reading, SourceTable
-from feature_platform.offline.ticks import Ints, Moments, is_text, moments_of, ticks, unit_of
+from feature_platform.offline.ticks import MISSING, Moments, moments_of, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,18 +21,16 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
 EVENT_TIMESTAMP = "event_timestamp"
-"""What the time of entity rows is called, unless they have one column of times alone."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time column of entity rows, unless they have exactly one column of times."""
 
 
 @dataclass(frozen=True)
 class EntityRows:
-    """What features are retrieved for.
+    """The rows that features are retrieved for.
 
     Attributes:
-        table: Its columns as they were given; the time is aware, in UTC.
-        timestamp: Which column is the time.
+        table: The columns as given; the time is in UTC.
+        timestamp: The column with the time.
         moments: The times.
     """
 
@@ -41,11 +40,11 @@ class EntityRows:
 
     @property
     def bounds(self) -> tuple[datetime, datetime]:
-        """The first and the last time; the beginning of 1970 where there is no row."""
+        """The first and the last time; the start of 1970 if there is no row."""
         times = self.table.column(self.timestamp).cast(pa.timestamp("us", "UTC"), safe=False)
         found = pc.min_max(times)
         low, high = found["min"].as_py(), found["max"].as_py()
-        return (low or _EPOCH, high or _EPOCH)
+        return (low or EPOCH, high or EPOCH)
 
 
 def entity_rows(given: "pd.DataFrame | pa.Table", origin: str = "entity frame") -> EntityRows:
@@ -55,7 +54,7 @@ def entity_rows(given: "pd.DataFrame | pa.Table", origin: str = "entity frame") 
     are UTC; text is read as ISO 8601.
 
     Raises:
-        SourceError: It has no time, two columns of one name, or values that have no one type.
+        SourceError: It has no time, two columns of one name, or a column with mixed types.
     """
     if not isinstance(given, pa.Table):
         given = _arrow(given, origin)
@@ -63,13 +62,12 @@ def entity_rows(given: "pd.DataFrame | pa.Table", origin: str = "entity frame") 
     timestamp = _timestamp(given, origin)
     times = given.column(timestamp)
     subject = f"{origin}: column '{timestamp}'"
-    if is_text(times.type) or not pa.types.is_timestamp(times.type):
-        moments = moments_of(times, subject)
-        aware = pa.array(moments.micros, mask=moments.micros == np.iinfo(np.int64).min)
-        times = pa.chunked_array([aware.cast(pa.timestamp("us", "UTC"))])
-    else:
-        moments = moments_of(times, subject)
+    moments = moments_of(times, subject)
+    if pa.types.is_timestamp(times.type):
         times = times.cast(pa.timestamp(times.type.unit)).cast(pa.timestamp(times.type.unit, "UTC"))
+    else:
+        aware = pa.array(moments.micros, mask=moments.micros == MISSING)
+        times = pa.chunked_array([aware.cast(pa.timestamp("us", "UTC"))])
     place = given.column_names.index(timestamp)
     return EntityRows(given.set_column(place, timestamp, times), timestamp, moments)
 
@@ -77,14 +75,14 @@ def entity_rows(given: "pd.DataFrame | pa.Table", origin: str = "entity frame") 
 def entity_rows_of_sql(
     sql: str, config: "RepoConfig", sources: Mapping[str, "DataSource"], memory_limit: str
 ) -> EntityRows:
-    """The rows that a query of DuckDB's SQL returns.
+    """The rows that a DuckDB query returns.
 
     Args:
         sql: May name batch sources of the registry as tables, and read files by paths that are
             relative to the repo.
         config: The repo's configuration.
         sources: Batch sources by name.
-        memory_limit: Of DuckDB.
+        memory_limit: DuckDB's.
 
     Raises:
         SourceError: The query fails, or its result has no time.
@@ -104,7 +102,7 @@ def entity_rows_of_sql(
             raise SourceError(
                 "entity rows of SQL",
                 f"the query fails ({first_line(error)})",
-                "correct it; it is DuckDB's SQL, and its tables are batch sources or files",
+                "correct it; it is DuckDB SQL, and its tables are batch sources or files",
             ) from error
     if table is None:
         raise SourceError("entity rows of SQL", "it returns nothing", "give one SELECT")
@@ -113,7 +111,7 @@ def entity_rows_of_sql(
 
 @dataclass(frozen=True)
 class RangeOf:
-    """What a view holds in a range of time.
+    """A view whose keys in a range of time become entity rows.
 
     Attributes:
         source: Its batch source, open.
@@ -129,9 +127,9 @@ class RangeOf:
 def entity_rows_of_range(
     views: Sequence[RangeOf], start: datetime, end: datetime, batch_rows: int = 262_144
 ) -> EntityRows:
-    """All (join keys, event time) that occur in a range, both ends included, each once.
+    """The distinct (join keys, event time) in a range, both ends included.
 
-    Keys that a view does not have are null in the rows that come from it alone.
+    Keys that a view does not have are null in the rows that come only from it.
 
     Raises:
         SourceError: A source cannot be read.
@@ -156,31 +154,15 @@ def entity_rows_of_range(
 
 
 def _in_range(view: RangeOf, start: datetime, end: datetime, batch_rows: int) -> "list[pa.Table]":
-    view.source.require([*(column for column, _ in view.keys), view.time])
-    kind = view.source.schema.field(view.time).type
-    unit = unit_of(kind)
-    scale = 1 if unit == "us" else 1000
-    low, high = ((each - _EPOCH) // timedelta(microseconds=1) * scale for each in (start, end))
-    columns = list(dict.fromkeys([*(column for column, _ in view.keys), view.time]))
+    columns = [column for column, _ in view.keys]
+    view.source.require([*columns, view.time])
+    kind = pa.timestamp(unit_of(view.source.schema.field(view.time).type), "UTC")
     tables = []
-    for number, piece in enumerate(view.source.pieces):
-        bounds = piece.bounds(view.time, unit)
-        if bounds is not None and (bounds[0] > high or bounds[1] < low):
-            continue
-        for batch in view.source.read(number, columns, batch_rows):
-            time = ticks(batch.column(view.time), unit, f"source '{view.source.name}'")
-            picked = _some(batch, view, time, (time >= low) & (time <= high), unit)
-            tables.append(_distinct(picked))
+    for batch, time in view.source.read_between(view.time, columns, start, end, batch_rows):
+        arrays = {name: batch.column(column) for column, name in view.keys}
+        arrays[EVENT_TIMESTAMP] = pa.array(time).cast(kind)
+        tables.append(_distinct(pa.table(arrays).drop_null()))
     return tables
-
-
-def _some(batch: Any, view: RangeOf, time: Ints, inside: Any, unit: str) -> pa.Table:
-    arrays = {name: batch.column(column) for column, name in view.keys}
-    arrays[EVENT_TIMESTAMP] = pa.array(time).cast(pa.timestamp(unit, "UTC"))
-    table = pa.table(arrays).filter(pa.array(inside))
-    for _, name in view.keys:
-        table = table.filter(pc.is_valid(table.column(name)))
-    return table
 
 
 def _distinct(table: pa.Table) -> pa.Table:
@@ -214,7 +196,7 @@ def _arrow(frame: Any, origin: str) -> pa.Table:
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise SourceError(
             origin,
-            f"has a column whose values have no one type ({' '.join(map(str, error.args))})",
+            f"has a column of mixed types ({' '.join(map(str, error.args))})",
             "give each column values of one type",
         ) from error
 
@@ -247,17 +229,15 @@ def _tables_of(sql: str) -> set[str]:
     try:
         trees = [tree for tree in sqlglot.parse(sql, read="duckdb") if tree is not None]
     except sqlglot.errors.SqlglotError:
-        return set()  # DuckDB says what is wrong with it
+        return set()  # DuckDB's own error is better
     return {table.name for tree in trees for table in tree.find_all(exp.Table)}
 
 
 def _register(connection: Any, config: "RepoConfig", name: str, source: "DataSource") -> None:
     """Make a batch source a table of that name."""
-    from pyarrow import fs
-
     from feature_platform.offline.source_open import open_source
+    from feature_platform.sources.files.parquet_files import parquet_files
     from feature_platform.sources.source_columns import parquet_source
-    from feature_platform.sources.source_files import parquet_files
 
     parquet = parquet_source(source)
     if parquet is None:
@@ -265,17 +245,5 @@ def _register(connection: Any, config: "RepoConfig", name: str, source: "DataSou
         rows = table.fetch(np.arange(table.rows), table.schema.names, Reading())
         connection.register(name, rows)
         return
-    filesystem, files, base = parquet_files(config, parquet)
-    if isinstance(filesystem, fs.LocalFileSystem):
-        listed = ", ".join(literal(path) for path in files)
-        hive = "false" if len(files) == 1 and not files[0].startswith(f"{base}/") else "true"
-        connection.execute(
-            f"CREATE TEMP VIEW {identifier(name)} AS SELECT * FROM read_parquet([{listed}], "
-            f"union_by_name = true, hive_partitioning = {hive})"
-        )
-        return
-    import pyarrow.dataset as ds
-
-    connection.register(
-        name, ds.dataset(files, filesystem=filesystem, format="parquet", partitioning="hive")
-    )
+    origin = parquet_files(config, parquet).duckdb_rows(connection, f"files of {name}")
+    connection.execute(f"CREATE TEMP VIEW {identifier(name)} AS SELECT * FROM {origin}")
