@@ -165,7 +165,7 @@ def test_the_builder_takes_entity_rows_too(make_sample: Callable[..., "Sample"])
         ("prices.yaml", SETTINGS, "has no feature service 'prices'; name it after one of: pricing"),
         ("pricing.yaml", "labl: churned\npath: labels", "unknown setting 'labl'; did you mean"),
         ("pricing.yaml", "path: labels\nsql: labels.sql\npartitions: daily", "path and sql"),
-        ("pricing.yaml", "sql: labels.sql", "no windows are asked for"),
+        ("pricing.yaml", "sql: labels.sql", "partitions is not set"),
         ("pricing.yaml", "path: labels\nlookahead: soon", "lookahead is 'soon'"),
         ("pricing.yaml", "path: labels\npartitions: weekly", "partitions is 'weekly'"),
         ("pricing.yaml", "path: 7", "path is 7; make it text"),
