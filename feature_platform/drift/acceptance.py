@@ -91,9 +91,9 @@ def _require_moving_reference(state: ViewState, span: Window) -> None:
         )
     elif isinstance(kind, TrainingSetReference):
         service = shlex.quote(kind.service)
-        remedy = f"train anew: feature-platform training-set --service {service}"
+        remedy = f"train again: feature-platform training-set --service {service}"
     else:
         remedy = "write later days into drift.yaml"
     raise RepoError(
-        f"feature view '{state.view}'", "is not compared with the windows before", remedy
+        f"feature view '{state.view}'", "is not compared with its earlier windows", remedy
     )

@@ -1,7 +1,7 @@
 """Which earlier windows each feature of a window is compared with.
 
 A window in which a feature has drifted is not in the reference of that feature. Otherwise a change
-would be normal a week later without anybody having seen it, and a bad day would make the days after
+would be normal a week later before anyone has seen it, and a bad day would make the days after
 it look odd. Once a change is accepted (`feature_platform.drift.acceptance`), the windows that show
 it are the reference, and those before it are not.
 """
@@ -117,7 +117,7 @@ class History:
             # As many windows as before: few do not show how much windows differ.
             older = self._older(name, usable, missing)
             clean = [*older, *clean]
-            note += f", and {len(older)} older ones stand in" if older else ""
+            note += f", replaced by {len(older)} older" if older else ""
         if len(clean) >= self.kind.at_least:
             return _Choice(clean, note)
         if len(clean) < len(filled):
@@ -150,12 +150,11 @@ class History:
         runs = int(flags[0]) + sum(now and not before for before, now in pairwise(flags))
         if drifted > _RESTLESS_SHARE * len(filled) and runs >= _RESTLESS_RUNS:
             return list(filled), (
-                f"it drifted in {drifted} of {len(filled)} windows, in {runs} spells: none is left "
-                "out of the reference"
+                f"it drifted in {drifted} of {len(filled)} windows, {runs} separate times, so none "
+                "is left out of the reference"
             )
-        many = "windows that have" if drifted > 1 else "window that has"
         kept = [each for each, flag in zip(filled, flags, strict=True) if not flag]
-        return kept, f"{drifted} {many} drifted left out of the reference"
+        return kept, f"{drifted} drifted window{'s' * (drifted > 1)} left out of the reference"
 
     def _since_acceptance(
         self, name: str, window: Window, filled: Sequence[WindowProfiles], accepted: Accepted

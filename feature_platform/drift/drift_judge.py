@@ -180,9 +180,9 @@ class DriftJudge(ViewState):
         known = self.references.current(kind.name)
         if known is not None:
             return known
-        names = ", ".join(self.references.names()) or "none is set"
+        names = ", ".join(self.references.names()) or "none"
         problem = (
-            f"nobody has set the reference '{kind.name}' ({names}); set it: feature-platform "
+            f"reference '{kind.name}' is not set (set are: {names}); set it: feature-platform "
             f"drift --view {self.view} --set-reference {kind.name} --start DAY --end DAY"
         )
         return ViewReference(kind.name, problems=dict.fromkeys(self.columns, problem))

@@ -78,7 +78,7 @@ class WindowDrift:
         if not total:
             return f"'{self.view}' has no feature to compare."
         if counts["ok"] == total:
-            return f"All {total} features are as the reference ({self.reference}) has them."
+            return f"All {total} features match the reference ({self.reference})."
         found = ", ".join(
             f"{n} {verdict}" for verdict, n in counts.items() if n and verdict != "ok"
         )

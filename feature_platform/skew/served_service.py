@@ -235,7 +235,7 @@ def _features(
 
 def _refusal(views: Mapping[str, ServedView], on_demand: Any | None, view: str) -> str:
     if on_demand is None:
-        return views[view].refusal if view in views else "it is no feature view"
+        return views[view].refusal if view in views else "it is not a feature view"
     if on_demand.write_to_online_store:
         return "it is computed when it is written, not when it is asked for"
     if on_demand.aggregations:

@@ -106,11 +106,11 @@ def verdict_basis_suffix(reference: Reference, known: Profile) -> str:
         what = "elements" if known.kind == "list" else "rows"
         length = ", length" if known.kind != "list" and known.lengths is not None else ""
         suffixes.append(
-            f"as ids are, {100 * share:.0f}% of its {what} are new in an ordinary window, so it is "
-            f"judged by nulls{length}, repeats, and single values that are frequent"
+            f"like ids, {100 * share:.0f}% of its {what} are new in an ordinary window, so it is "
+            f"judged by nulls{length}, repeats and frequent single values"
         )
     elif share >= OPEN:
-        suffixes.append("new values are usual in it, so each of them is judged alone")
+        suffixes.append("new values are usual in it, so each is judged separately")
     return "; ".join(suffixes)
 
 

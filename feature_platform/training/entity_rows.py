@@ -68,8 +68,8 @@ class EntityRows:
         if self.sql and not self.partitions:
             raise RepoError(
                 f"entity rows of '{self.sql}'",
-                "are SQL for a window, and no windows are asked for",
-                f"give partitions={' or '.join(map(repr, CADENCES))}",
+                "are SQL for one window, and partitions is not set",
+                f"set partitions to {' or '.join(map(repr, CADENCES))}",
             )
 
     @property
@@ -126,8 +126,8 @@ def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -
         origin: Their name in errors.
 
     Raises:
-        SourceError: They are no table, two columns have one name, or the time column is missing,
-            is no time, or has nulls.
+        SourceError: They are not a table, two columns have one name, or the time column is
+            missing, not a time, or has nulls.
     """
     table = _plain(rows if isinstance(rows, pa.Table) else _arrow(rows, origin))
     twice = [name for name, count in Counter(table.column_names).items() if count > 1]
@@ -323,7 +323,7 @@ def _arrow(frame: "pd.DataFrame", origin: str) -> pa.Table:
     if not hasattr(frame, "columns"):
         raise SourceError(
             f"entity rows of {origin}",
-            f"are of type {type(frame).__name__}, no table",
+            f"are of type {type(frame).__name__}, not a table",
             "give a pandas DataFrame or a pyarrow Table",
         )
     try:
@@ -331,7 +331,7 @@ def _arrow(frame: "pd.DataFrame", origin: str) -> pa.Table:
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise SourceError(
             f"entity rows of {origin}",
-            f"are no table ({' '.join(map(str, error.args))})",
+            f"are not a table ({' '.join(map(str, error.args))})",
             "give each column a name of its own and values of one type",
         ) from error
 
@@ -372,7 +372,7 @@ def _parsed(column: pa.ChunkedArray, timestamp: str, origin: str) -> pa.ChunkedA
     except pa.ArrowInvalid as error:
         raise SourceError(
             f"entity rows of {origin}",
-            f"their column '{timestamp}' is text that is no time ({error})",
+            f"their column '{timestamp}' is text that is not a time ({error})",
             "store it as a timestamp (UTC)",
         ) from error
 

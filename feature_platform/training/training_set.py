@@ -122,8 +122,7 @@ def build_training_set(
     if label is not None and label not in joined.column_names:
         raise SourceError(
             f"entity rows of {origin}",
-            f"have no column '{label}', which is to be the label (they have "
-            f"{', '.join(table.column_names)})",
+            f"have no label column '{label}' (they have {', '.join(table.column_names)})",
             "add it, or name the label's column",
         )
     progress("hashing the sources")

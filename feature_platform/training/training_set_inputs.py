@@ -97,7 +97,7 @@ def require_tables(store: "FeatureStore", service: "FeatureService") -> None:
             write = f"feature-platform materialize --view {view.name} --start DAY --end DAY"
             if not view.view.source_views:
                 remedy = (
-                    "it is computed while it is materialized and kept online alone: derive a view "
+                    "it is computed while it is materialized and only stored online: derive a view "
                     f"from it (source=[{view.name}], with a sink_source and offline=True) for the "
                     "service, or leave it out"
                 )

@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_one_line_and_writes_nothing(
         (("--service", "prices"), "choose one of: pricing"),
         (("--entities", str(tmp_path / "none.parquet")), "there is no Parquet file at"),
         (("--timestamp", "when"), "have no column 'when'"),
-        (("--label", "churn"), "have no column 'churn', which is to be the label (they have rider"),
+        (("--label", "churn"), "have no label column 'churn' (they have rider"),
         (("--entities", str(twice)), "have more than one column 'rider_id'; give each column a"),
         (("--entities", str(texts)), "rider_id"),
     ):
@@ -121,7 +121,7 @@ def test_a_computed_view_whose_table_was_never_written_is_named_with_what_writes
     assert refused("own") == (
         "feature view 'last_sale' of service 'own': has no history to join (source 'sales': it has "
         "no column 'cents' (it has booked_at, euros, shop_id, sold_at)); it is computed while it "
-        "is materialized and kept online alone: derive a view from it (source=[last_sale], with a "
+        "is materialized and only stored online: derive a view from it (source=[last_sale], with a "
         "sink_source and offline=True) for the service, or leave it out"
     )
     writes = "feature-platform materialize --view overview --start DAY --end DAY"

@@ -135,8 +135,8 @@ def test_the_sentence_says_what_a_feature_of_ids_is_judged_by(random: np.random.
     reference = before(63, days_of(ids, 63, 100, random))
     found = compare(reference, pa.array(ids(0, 100, random)), season="Monday")
     assert found.sentence.endswith(
-        "; as ids are, 100% of its rows are new in an ordinary window, so it is judged by nulls, "
-        "length, repeats, and single values that are frequent."
+        "; like ids, 100% of its rows are new in an ordinary window, so it is judged by nulls, "
+        "length, repeats and frequent single values."
     )
     shown = {each.label: (each.reference, each.current) for each in found.bins if not each.part}
     assert shown == {"other or new": (1.0, 1.0), "null": (0.0, 0.0)}
@@ -167,7 +167,7 @@ def test_what_ids_can_still_show_is_found(
 def test_a_column_of_ids_needs_no_windows_to_be_known_as_one(random: np.random.Generator):
     one, other = (pa.array(tokens(3000, random)) for _ in range(2))
     found = compare(one, other, feature="session")
-    assert (found.verdict, "as ids are" in found.sentence) == ("ok", True)
+    assert (found.verdict, "like ids" in found.sentence) == ("ok", True)
 
 
 def test_more_ids_than_a_profile_lists_are_no_drift_either(random: np.random.Generator):
@@ -176,7 +176,7 @@ def test_more_ids_than_a_profile_lists_are_no_drift_either(random: np.random.Gen
     found = compare(reference, days[-1])
     assert found.verdict == "ok"
     # How many are new is an estimate here: it comes from sketches.
-    assert "; as ids are, " in found.sentence
+    assert "; like ids, " in found.sentence
 
 
 def test_lists_of_ids_are_no_drift_and_what_is_new_in_many_of_them_is(random: np.random.Generator):

@@ -290,8 +290,8 @@ def test_the_hash_of_entity_rows_is_that_of_their_values() -> None:
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "are no table"),
-        (pd.DataFrame({"event_timestamp": [NOON], "a": [object()]}), "are no table"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "are not a table"),
+        (pd.DataFrame({"event_timestamp": [NOON], "a": [object()]}), "are not a table"),
         (
             pa.table({"event_timestamp": pa.array([2**60], pa.timestamp("s"))}),
             "times out of range",

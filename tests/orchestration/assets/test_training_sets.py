@@ -163,7 +163,7 @@ def test_the_builder_takes_entity_rows_too(make_sample: Callable[..., "Sample"])
             ".yaml:1: the file has the unknown field 'labl'",
         ),
         ("pricing.yaml", "path: labels\nsql: labels.sql\npartitions: daily", "path and sql"),
-        ("pricing.yaml", "sql: labels.sql", "no windows are asked for"),
+        ("pricing.yaml", "sql: labels.sql", "partitions is not set"),
         ("pricing.yaml", "path: labels\nlookahead: soon", ".yaml:2: lookahead is 'soon'"),
         (
             "pricing.yaml",
