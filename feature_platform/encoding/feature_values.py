@@ -5,7 +5,6 @@ Feast's own conversion (``feast.type_map.python_values_to_proto_values``) makes.
 encoded by column go through that conversion.
 """
 
-from collections.abc import Callable
 from functools import cache
 from math import isnan
 from typing import Any
@@ -32,7 +31,6 @@ _BINARY = ("BYTES", "PDF_BYTES", "IMAGE_BYTES")
 _SAME_TEXT_FROM, _SAME_TEXT_TO = 1e-4, 1e10
 _MISFITS = (ValueError, TypeError, OverflowError, pa.ArrowException)
 _SHOWN = 80
-_INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 
 
 def encode_values(column: pa.Array, value_type: Any) -> pa.Array:
@@ -52,10 +50,8 @@ def encode_values(column: pa.Array, value_type: Any) -> pa.Array:
     """
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
-    encoder = _encoder(value_type.name, column)
-    if encoder is None:
-        return _by_feast(column, value_type)
-    return encoder(column)
+    encoded = _encode(value_type.name, column)
+    return _by_feast(column, value_type) if encoded is None else encoded
 
 
 def encode_column(view: str, name: str, column: pa.Array, value_type: Any) -> pa.Array:
@@ -144,33 +140,28 @@ def _by_feast(column: pa.Array, value_type: Any) -> pa.Array:
     return pa.array(serialized, pa.binary())
 
 
-def _encoder(name: str, column: pa.Array) -> Callable[[pa.Array], pa.Array] | None:
-    """The function that encodes a column of a Feast type; None if Feast has to convert it."""
+def _encode(name: str, column: pa.Array) -> pa.Array | None:
+    """A column encoded without protobuf objects; None if Feast has to convert its type."""
+    if name.endswith("_LIST"):
+        return _encode_lists(name.removesuffix("_LIST"), column)
+    return _encode_scalars(name, column)
+
+
+def _encode_scalars(name: str, column: pa.Array) -> pa.Array | None:
     kind = column.type
-    scalar = _scalar_encoder(name, column)
-    if scalar is not None:
-        return scalar
-    if name.endswith("_LIST") and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        return _list_encoder(name.removesuffix("_LIST"), column)
-    return None
-
-
-def _scalar_encoder(name: str, column: pa.Array) -> Callable[[pa.Array], pa.Array] | None:
-    kind, tag = column.type, name
     integral = pa.types.is_integer(kind) and kind != pa.uint64()
     binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    encoder: Callable[[pa.Array], pa.Array] | None = None
     if name in _INTEGERS and integral and (name == "INT64" or _fits_int32(column)):
-        encoder = lambda values: _tagged(_field(tag), varints(_int64(values)), values)  # noqa: E731
-    elif name in _FLOATS and (integral or (pa.types.is_floating(kind) and kind != pa.float16())):
-        encoder = lambda values: _float_values(tag, values)  # noqa: E731
-    elif (name == "STRING" and _is_text(kind)) or (name in _BINARY and binary):
-        encoder = lambda values: _sized(_field(tag), values)  # noqa: E731
-    elif name == "BOOL" and pa.types.is_boolean(kind):
-        encoder = lambda values: _tagged(_field(tag), _bools(values), values)  # noqa: E731
-    elif name == "UNIX_TIMESTAMP" and pa.types.is_timestamp(kind):
-        encoder = _timestamps
-    return encoder
+        return _tagged(_field(name), varints(_int64(column)), column)
+    if name in _FLOATS and (integral or (pa.types.is_floating(kind) and kind != pa.float16())):
+        return _float_values(name, column)
+    if (name == "STRING" and _is_text(kind)) or (name in _BINARY and binary):
+        return _sized(_field(name), column)
+    if name == "BOOL" and pa.types.is_boolean(kind):
+        return _tagged(_field(name), _bools(column), column)
+    if name == "UNIX_TIMESTAMP" and pa.types.is_timestamp(kind):
+        return _timestamps(column)
+    return None
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -178,11 +169,11 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _fits_int32(column: pa.Array) -> bool:
-    if column.type.bit_width < 32:  # noqa: PLR2004 - bits of the type's own name
-        return True
-    extent = pc.min_max(column).as_py()
-    low, high = extent["min"], extent["max"]
-    return low is None or (low >= _INT32_MIN and high <= _INT32_MAX)
+    try:
+        column.cast(pa.int32())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _int64(column: pa.Array) -> npt.NDArray[np.int64]:
@@ -229,21 +220,20 @@ def _where(present: pa.Array, encoded: pa.Array) -> pa.Array:
     return pc.if_else(present, encoded, pa.scalar(b"", pa.binary()))
 
 
-def _list_encoder(name: str, column: pa.Array) -> Callable[[pa.Array], pa.Array] | None:
+def _encode_lists(name: str, column: pa.Array) -> pa.Array | None:
+    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        return None
     items = column.flatten()
+    kind = items.type
     if items.null_count:
         return None  # Feast has a default value for each type
-    kind = items.type
-    if name in _INTEGERS and pa.types.is_integer(kind) and kind != pa.uint64():
-        if name == "INT32" and not _fits_int32(items):
-            return None
-        return lambda values: _packed(name, values, varints(_int64(values.flatten())))
+    integral = pa.types.is_integer(kind) and kind != pa.uint64()
+    if name in _INTEGERS and integral and (name == "INT64" or _fits_int32(items)):
+        return _packed(name, column, varints(_int64(items)))
     if (name, kind) in (("FLOAT", pa.float32()), ("DOUBLE", pa.float64())):
-        return lambda values: _packed(
-            name, values, fixed_width(values.flatten().to_numpy(zero_copy_only=False))
-        )
+        return _packed(name, column, fixed_width(items.to_numpy(zero_copy_only=False)))
     if (name == "STRING" and _is_text(kind)) or (name == "BYTES" and pa.types.is_binary(kind)):
-        return lambda values: _repeated(name, values)
+        return _repeated(name, column)
     return None
 
 

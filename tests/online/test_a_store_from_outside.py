@@ -112,9 +112,7 @@ def test_the_doctor_names_it_and_what_is_wrong_with_it(
 def test_a_distribution_that_cannot_be_imported_is_named(tmp_path: Path):
     [points] = tmp_path.rglob("entry_points.txt")
     points.write_text(points.read_text().replace("ShelfBackend", "NoSuchBackend"))
-    with pytest.raises(
-        OnlineStoreError, match=r"'shelf': its entry point worlds\.shelf_store:NoSuchB"
-    ):
+    with pytest.raises(OnlineStoreError, match=r"its entry point .*NoSuchBackend cannot be loaded"):
         backend_of(TYPE)
 
 

@@ -12,17 +12,15 @@ from feature_platform.orchestration.watch.newest_ticks import cursor_of
 from feature_platform.orchestration.watch.watching_sensor import build_watching_sensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SensorTick:
-    """The result of one tick.
+    """The result of one tick; ``str`` of it says what was found.
 
     Attributes:
-        message: What was found, for people.
         cursor: The next cursor.
         requests: Runs to start.
     """
 
-    message: str
     cursor: str
     requests: Sequence[dg.RunRequest] = ()
 
@@ -62,7 +60,7 @@ class ProjectSensor:
 
         def look(instance: dg.DagsterInstance, cursor: str | None) -> tuple[str, str]:
             found = self.tick(project, instance, cursor, datetime.now(UTC))
-            return found.cursor, found.message
+            return found.cursor, str(found)
 
         if self.starts is None:
             return build_watching_sensor(project.name, self.name, self.description, settings, look)
@@ -76,10 +74,10 @@ class ProjectSensor:
         )
         def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             found = self.tick(project, context.instance, cursor_of(context), datetime.now(UTC))
-            context.log.info("%s", found.message)
+            context.log.info("%s", found)
             return dg.SensorResult(
                 run_requests=found.requests or None,
-                skip_reason=None if found.requests else found.message,
+                skip_reason=None if found.requests else str(found),
                 cursor=found.cursor,
             )
 

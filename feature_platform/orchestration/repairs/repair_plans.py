@@ -33,13 +33,11 @@ class GaveUp:
         name: Feast's name of the view or source.
         asset: Its asset.
         keys: Partition keys.
-        tries: How often they were attempted.
     """
 
     name: str
     asset: dg.AssetKey
     keys: tuple[str, ...]
-    tries: int
 
 
 @dataclass
@@ -73,7 +71,7 @@ class RepairPlan:
         counts = {
             "later": len(self.later),
             "windows under way": self.underway,
-            "windows wait for another attempt": self.waiting,
+            "windows wait for another try": self.waiting,
             "windows given up": self.all_given_up,
         }
         parts = [f"{count} {what}" for what, count in counts.items() if count]
@@ -96,7 +94,7 @@ def plan_repairs(
         cause: Why they are wrong.
         wrong: See `Findings`.
         project: The project, with the limits.
-        log: Earlier attempts. Those of windows that are not wrong any more are removed.
+        log: Earlier attempts; those of windows that are not wrong any more are removed.
         running: What is under way.
         now: The moment.
         refused: View or source to the windows that a check has refused. They get runs of their own,
@@ -112,7 +110,7 @@ def plan_repairs(
         plan.waiting += len(triage.waiting) - running_now
         plan.given_up += len(triage.given_up)
         if exhausted := tuple(key for key in triage.exhausted if not running.has(asset, key)):
-            plan.exhausted.append(GaveUp(name, asset, exhausted, settings.tries))
+            plan.exhausted.append(GaveUp(name, asset, exhausted))
         ready = {key: windows[key] for key in triage.ready if not running.has(asset, key)}
         plan.underway += len(triage.ready) - len(ready) + running_now
         bad = set((refused or {}).get(name, ()))

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -50,20 +51,16 @@ REPAIR_CAUSES: Mapping[Cause, RepairCause] = {
 _REGISTRY, _APPLY = "registry ", "apply"
 
 
-@dataclass(frozen=True)
-class RepairTick:
+@dataclass(frozen=True, kw_only=True)
+class RepairTick(SensorTick):
     """The result of one tick of a repair sensor.
 
     Attributes:
-        requests: Runs to start.
         plan: What was found.
-        cursor: The next cursor.
         change: What ``feast apply`` changes first, if the registry differs from the repo.
     """
 
-    requests: list[dg.RunRequest]
     plan: RepairPlan
-    cursor: str
     change: "RegistryChange | None" = None
 
     def __str__(self) -> str:
@@ -82,16 +79,7 @@ def repair_tick(
     *,
     dry: bool = False,
 ) -> RepairTick:
-    """One tick of a repair sensor.
-
-    Args:
-        cause: What it looks for.
-        project: The project.
-        instance: Read for runs and verdicts; giving up is reported to it.
-        cursor: The cursor of the tick before.
-        now: The moment.
-        dry: Whether to report nothing.
-    """
+    """One tick of a repair sensor; if `dry`, giving up is not reported."""
     log = AttemptLog.read(cursor)
     running = project.underway(instance)
     found = cause.find(project, instance, log, now)
@@ -106,13 +94,13 @@ def repair_tick(
         requests = _apply(project, instance, log, running, now, plan, dry=dry)
     if not dry:
         for each in plan.exhausted:
-            report_gave_up(instance, each.asset, each.keys, _gave_up(cause, each.tries))
+            report_gave_up(instance, each.asset, each.keys, _gave_up(cause, project.settings.tries))
             log.record_gave_up(each.name, each.keys)
     record_attempts(plan, found.wrong, log, now)
     if plan.repairs:
         serial = log.next_serial(now)
         requests += [_request(project, each, serial) for each in plan.repairs]
-    return RepairTick(requests, plan, log.write(), found.change)
+    return RepairTick(cursor=log.write(), requests=requests, plan=plan, change=found.change)
 
 
 def _request(project: AutomatedProject, repair: Repair, serial: int) -> dg.RunRequest:
@@ -202,14 +190,9 @@ def _apply(  # noqa: PLR0917
 
 def repair_sensor(cause: RepairCause) -> ProjectSensor:
     """The sensor of one cause."""
-
-    def tick(
-        project: AutomatedProject, instance: dg.DagsterInstance, cursor: str | None, now: datetime
-    ) -> SensorTick:
-        found = repair_tick(cause, project, instance, cursor, now)
-        return SensorTick(str(found), found.cursor, found.requests)
-
-    return ProjectSensor(cause.name, cause.description, tick, starts=_targets)
+    return ProjectSensor(
+        cause.name, cause.description, partial(repair_tick, cause), starts=_targets
+    )
 
 
 def _targets(project: AutomatedProject) -> Mapping[str, dg.AssetSelection]:

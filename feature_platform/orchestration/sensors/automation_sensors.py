@@ -29,14 +29,7 @@ def build_automation(
     translator: DagsterFeastTranslator,
     sets: Mapping[str, EntityRows],
 ) -> list[dg.SensorDefinition]:
-    """The sensors that the settings ask for; none without settings or views to materialize.
-
-    Args:
-        settings: What automation may do.
-        graph: The repo's graph.
-        translator: The one that the definitions are built with.
-        sets: The entity rows of training sets, by service.
-    """
+    """The sensors that the settings ask for; none without settings or views to materialize."""
     if settings is None or not graph.materializable:
         return []
     project = AutomatedProject(graph, translator, settings, sets)

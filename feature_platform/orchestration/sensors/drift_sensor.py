@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,9 +31,23 @@ _RUNS = 500
 _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
+@dataclass(frozen=True, kw_only=True)
+class DriftTick(SensorTick):
+    """The result of one tick.
+
+    Attributes:
+        drifting: How many features drift.
+    """
+
+    drifting: int
+
+    def __str__(self) -> str:
+        return f"{self.drifting} features drift, {len(self.requests)} runs started"
+
+
 def drift_tick(
     project: AutomatedProject, instance: dg.DagsterInstance, cursor: str | None, now: datetime
-) -> SensorTick:
+) -> DriftTick:
     """Request the next run for each service whose features drift; two queries.
 
     A feature has drifted when the verdict on its newest window is ``drift``, which takes as many
@@ -55,8 +70,7 @@ def drift_tick(
             requests += [request] if request else []
         elif not mine:
             log.known.pop(_handled(service), None)
-    message = f"{len(episodes)} features drift, {len(requests)} runs started"
-    return SensorTick(message, log.write(), requests)
+    return DriftTick(cursor=log.write(), requests=requests, drifting=len(episodes))
 
 
 def _next_step(  # noqa: PLR0917

@@ -22,21 +22,19 @@ _log = logging.getLogger(__name__)
 _MOST_VERDICTS = 100
 
 
-@dataclass(frozen=True)
-class FreshnessTick:
+@dataclass(frozen=True, kw_only=True)
+class FreshnessTick(SensorTick):
     """The result of one tick.
 
     Attributes:
         stale: Views whose newest row is older than promised.
         checked: How many views were checked.
         reported: How many verdicts were recorded.
-        cursor: The next cursor.
     """
 
     stale: tuple[str, ...]
     checked: int
     reported: int
-    cursor: str
 
     def __str__(self) -> str:
         text = f"{self.checked} views checked, {self.reported} verdicts recorded"
@@ -75,10 +73,13 @@ def freshness_tick(
                 instance.report_runless_asset_event(ttl)
                 reported += 1
             recorded[name] = verdict
-    stale = tuple(name for name, each in found.views.items() if not each.passed)
     kept = {name: verdict for name, verdict in recorded.items() if name in graph.views}
-    after = json.dumps({"said": kept, "position": found.position})
-    return FreshnessTick(stale, len(found.views), reported, after)
+    return FreshnessTick(
+        cursor=json.dumps({"said": kept, "position": found.position}),
+        stale=tuple(name for name, each in found.views.items() if not each.passed),
+        checked=len(found.views),
+        reported=reported,
+    )
 
 
 def _with_cause(
@@ -100,15 +101,8 @@ def _with_cause(
     )
 
 
-def _tick(
-    project: AutomatedProject, instance: dg.DagsterInstance, cursor: str | None, now: datetime
-) -> SensorTick:
-    found = freshness_tick(project, instance, cursor, now)
-    return SensorTick(str(found), found.cursor)
-
-
 FRESHNESS = ProjectSensor(
     name="freshness",
     description="Records which views serve rows older than they promise.",
-    tick=_tick,
+    tick=freshness_tick,
 )

@@ -30,31 +30,25 @@ _KEYS = 8
 _SECONDS = 20.0
 
 
-@dataclass(frozen=True)
-class OnlineTick:
-    """The result of one tick.
+@dataclass(frozen=True, kw_only=True)
+class OnlineTick(SensorTick):
+    """The result of one tick; its cursor is the view to go on with, empty if all were checked.
 
     Attributes:
         lost: Views with missing keys.
         checked: How many views were checked.
-        position: The view to go on with; empty if all were checked.
     """
 
     lost: tuple[str, ...]
     checked: int
-    position: str = ""
 
     def __str__(self) -> str:
         text = f"{self.checked} views checked"
         return f"{text}; keys are missing in: {', '.join(self.lost)}" if self.lost else text
 
 
-def online_tick(context: SensorContext, position: str = "") -> OnlineTick:
+def check_online(context: SensorContext, position: str = "") -> OnlineTick:
     """Read a few keys of each view; where one is missing, run the check and record its verdict.
-
-    Args:
-        context: Of the tick.
-        position: The view to begin with.
 
     Raises:
         RegistryError: The registry cannot be reached.
@@ -79,7 +73,7 @@ def online_tick(context: SensorContext, position: str = "") -> OnlineTick:
         _check_view(context, view, window, seen, known)
     memory.online = {name: each for name, each in memory.online.items() if name in keys}
     lost = tuple(sorted(name for name, each in memory.online.items() if each.lost))
-    return OnlineTick(lost, checked, rest)
+    return OnlineTick(cursor=rest, lost=lost, checked=checked)
 
 
 def _check_view(
@@ -160,10 +154,9 @@ def _online_views(context: SensorContext) -> Mapping[str, tuple[Any, Window]]:
 
 def _tick(
     project: AutomatedProject, instance: dg.DagsterInstance, cursor: str | None, now: datetime
-) -> SensorTick:
+) -> OnlineTick:
     with project.context(instance, ONLINE.name, now) as context:
-        found = online_tick(context, cursor or "")
-    return SensorTick(str(found), found.position)
+        return check_online(context, cursor or "")
 
 
 ONLINE = ProjectSensor(

@@ -24,12 +24,7 @@ _READ = {DagsterEventType.STEP_FAILURE, DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
 def why_stale(context: SensorContext, name: str) -> str:
-    """Why a stale view is stale, as a clause; a few queries.
-
-    Args:
-        context: Of the tick.
-        name: The view.
-    """
+    """Why the stale view `name` is stale, as a clause; a few queries."""
     view = context.graph.materializable[name]
     registered = registered_views(context.store).get(name)
     online = windows_of(registered) if registered is not None else []

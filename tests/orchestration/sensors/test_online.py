@@ -11,7 +11,7 @@ import dagster as dg
 from worlds.automation.shop import ONE, Shop, day
 
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
-from feature_platform.orchestration.sensors.online_sensor import OnlineTick, online_tick
+from feature_platform.orchestration.sensors.online_sensor import OnlineTick, check_online
 from feature_platform.orchestration.validation.check_declarations import ONLINE
 from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import Memory, remembered
@@ -25,7 +25,7 @@ def look(shop: Shop, memory: Memory, now: datetime = NOW) -> OnlineTick:
     store = shop.sample.project.store()
     translator = DagsterFeastTranslator()
     graph, settings = shop.sample.graph, shop.settings
-    return online_tick(
+    return check_online(
         SensorContext(graph, translator, shop.instance, store, settings, memory, now)
     )
 
@@ -50,11 +50,11 @@ def delete(shop: Shop, condition: str) -> None:
 
 def test_a_store_that_is_as_it_was_left_is_not_spoken_of(make_shop: Callable[..., Shop]):
     shop, memory = make_shop(KEPT, 5), Memory()
-    assert look(shop, memory) == OnlineTick((), 0)  # nothing is online yet
+    assert look(shop, memory) == OnlineTick(cursor="", lost=(), checked=0)  # nothing is online yet
     shop.materialize(0, 3, "only")
-    assert look(shop, memory) == OnlineTick((), 1)
+    assert look(shop, memory) == OnlineTick(cursor="", lost=(), checked=1)
     shop.materialize(4, 4, "only")
-    assert look(shop, memory) == OnlineTick((), 1)
+    assert look(shop, memory) == OnlineTick(cursor="", lost=(), checked=1)
     assert verdicts(shop) == []
 
 

@@ -1,7 +1,7 @@
 """Settings from YAML, and what is not one."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -55,10 +55,17 @@ def test_each_repair_has_a_sensor_that_can_be_left_out(make_shop: Callable[..., 
 
 
 def test_a_sensor_is_one_declaration(make_shop: Callable[..., Shop]):
+    @dataclass(frozen=True, kw_only=True)
+    class Tea(SensorTick):
+        text: str
+
+        def __str__(self) -> str:
+            return self.text
+
     def tick(
         project: AutomatedProject, _: dg.DagsterInstance, cursor: str | None, now: datetime
-    ) -> SensorTick:
-        return SensorTick(f"{project.name} at {now:%Y}, after {cursor}", "")
+    ) -> Tea:
+        return Tea(cursor="", text=f"{project.name} at {now:%Y}, after {cursor}")
 
     shop = make_shop(ONE, 0)
     declared = ProjectSensor("tea", "Looks whether there is tea.", tick)
