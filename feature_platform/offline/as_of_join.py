@@ -53,7 +53,7 @@ class AsOf:
 
 
 @dataclass(frozen=True)
-class Asked:
+class JoinTarget:
     """The entity rows that sources are joined to, one after the other.
 
     Attributes:
@@ -78,7 +78,7 @@ class Asked:
         return self._laid_out[kinds, names, unit]
 
 
-def newest_rows(join: AsOf, asked: Asked, reading: Reading) -> Ints:
+def newest_rows(join: AsOf, target: JoinTarget, reading: Reading) -> Ints:
     """The number of the source row that each entity row sees; `NO_ROW` where it sees none.
 
     That is the row of its key with the greatest (event time, created time) among those whose event
@@ -93,9 +93,9 @@ def newest_rows(join: AsOf, asked: Asked, reading: Reading) -> Ints:
     times = [join.time, *([join.created] if join.created else [])]
     source.require([*(column for column, _ in join.keys), *times, *join.order])
     unit = unit_of(*(source.schema.field(name).type for name in times))
-    keys, slots = asked.laid_out(join, unit)
-    earliest = asked.moments.earliest(unit, join.ttl)
-    found = np.full(asked.table.num_rows, NO_ROW, dtype=np.int64)
+    keys, slots = target.laid_out(join, unit)
+    earliest = target.moments.earliest(unit, join.ttl)
+    found = np.full(target.table.num_rows, NO_ROW, dtype=np.int64)
     if slots.latest == MISSING:
         return found
     # Created times are only compared where event times are equal, unless they must be known.

@@ -18,14 +18,7 @@ from feast.utils import compute_non_entity_date_range
 from pydantic import field_validator
 
 from feature_platform.errors import SourceError
-from feature_platform.offline.as_of_join import Asked, AsOf, fetched, newest_rows
-from feature_platform.offline.asked_rows import (
-    EntityRows,
-    RangeOf,
-    entity_rows,
-    entity_rows_of_range,
-    entity_rows_of_sql,
-)
+from feature_platform.offline.as_of_join import AsOf, JoinTarget, fetched, newest_rows
 from feature_platform.offline.offline_write import append_rows, is_absent, write_logs
 from feature_platform.offline.pulled_rows import latest_rows
 from feature_platform.offline.requested_features import (
@@ -34,6 +27,13 @@ from feature_platform.offline.requested_features import (
     require_columns,
 )
 from feature_platform.offline.retrieval_job import ArrowRetrievalJob
+from feature_platform.offline.retrieval_rows import (
+    EntityRows,
+    RangeOf,
+    entity_rows,
+    entity_rows_of_range,
+    entity_rows_of_sql,
+)
 from feature_platform.offline.source_open import open_source
 from feature_platform.offline.source_table import Reading, SourceTable, processors
 from feature_platform.sources.source_columns import parquet_source
@@ -351,7 +351,7 @@ def _joined(
 ) -> pa.Table:
     reading = _settings(config).reading()
     sources = _opened(config, views)
-    asked = Asked(given.table, given.moments)
+    target = JoinTarget(given.table, given.moments)
     result = given.table
     for view in views:
         source = sources[view.name]
@@ -365,7 +365,7 @@ def _joined(
             known=known and bool(created),
             order=tuple(view.column(source, name) for name in view.all_features),
         )
-        rows = newest_rows(join, asked, reading)
+        rows = newest_rows(join, target, reading)
         columns = [view.column(source, feature) for feature, _ in view.features]
         for (feature, name), values in zip(
             view.features, fetched(source, rows, columns, reading), strict=True

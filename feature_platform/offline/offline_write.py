@@ -53,11 +53,11 @@ def persist_table(
         _write_elsewhere(config, source, make(), overwrite=overwrite)
         return
     filesystem, path = location(config, parquet)
-    there = filesystem.get_file_info(path).type
-    if there != fs.FileType.NotFound and not overwrite:
+    kind = filesystem.get_file_info(path).type
+    if kind != fs.FileType.NotFound and not overwrite:
         raise SavedDatasetLocationAlreadyExists(location=source.path)
     table = make()
-    if there != fs.FileType.Directory and path.endswith((".parquet", ".pq", ".parq")):
+    if kind != fs.FileType.Directory and path.endswith((".parquet", ".pq", ".parq")):
         with _replacing(filesystem, path) as sink:
             pq.write_table(table, sink)
         return
@@ -230,11 +230,11 @@ def _write_delta(
     config: "RepoConfig", source: "FileSource", table: pa.Table, *, overwrite: bool | None
 ) -> None:
     deltalake, path, options = delta_place(config, source)
-    there = deltalake.DeltaTable.is_deltatable(path, storage_options=options or None)
-    if there and overwrite is None:
+    exists = deltalake.DeltaTable.is_deltatable(path, storage_options=options or None)
+    if exists and overwrite is None:
         known = deltalake.DeltaTable(path, storage_options=options or None)
         table = _cast(table, pa.schema(known.schema().to_arrow()), source.name)
-    if there and overwrite is False:
+    if exists and overwrite is False:
         from feast.errors import SavedDatasetLocationAlreadyExists
 
         raise SavedDatasetLocationAlreadyExists(location=source.path)

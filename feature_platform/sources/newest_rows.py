@@ -71,7 +71,7 @@ def open_sample(
 
 
 def newest_rows_of(config: "RepoConfig", layout: ViewLayout, wanted: pa.Table) -> NewestRows | None:
-    """The newest rows of known keys, if a warehouse can be asked for them.
+    """The newest rows of known keys, if a warehouse can choose them.
 
     Args:
         config: The repo's configuration.
@@ -83,7 +83,7 @@ def newest_rows_of(config: "RepoConfig", layout: ViewLayout, wanted: pa.Table) -
         values are neither whole numbers nor texts of a column of that type.
 
     Raises:
-        SourceError: The types of its columns cannot be asked for.
+        SourceError: The types of its columns cannot be read.
     """
     warehouse = sql_warehouse_of(config, layout.source)
     if warehouse is None or wanted.num_rows > _MOST_KEYS:

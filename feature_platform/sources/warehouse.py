@@ -29,8 +29,8 @@ class NewestRows:
 
     Attributes:
         keys: The key columns of the source; none for a view without entities.
-        among: For some of the key columns, the SQL literals of the wanted values. Keys that combine
-            these values and were not asked for come too.
+        among: For some of the key columns, the SQL literals of the wanted values. All keys that
+            combine these values are included.
         limit: Choose at most this many keys; None takes all.
         seed: Chooses which.
     """
@@ -115,7 +115,7 @@ class Warehouse(ABC):
         return None
 
     def rows_without_event_time(self, config: "RepoConfig", source: "DataSource") -> int | None:
-        """Count the rows that no window holds; None where they cannot be asked for.
+        """Count the rows that are in no window; None if they can only be queried by time.
 
         Raises:
             SourceError: The table or its event time column is missing or unreadable.
@@ -126,7 +126,7 @@ class Warehouse(ABC):
     def stamp(
         self, config: "RepoConfig", source: "DataSource", tables: Sequence[str] | None = None
     ) -> list[str] | None:
-        """A cheap answer that stays the same as long as nobody writes to a source.
+        """Cheap texts that stay the same until a source is written to.
 
         Args:
             config: The repo's configuration.
@@ -134,7 +134,7 @@ class Warehouse(ABC):
             tables: The tables that the source is computed from; None is its own table.
 
         Returns:
-            None where only reading the source tells.
+            None if only reading the source tells.
 
         Raises:
             SourceError: The warehouse cannot be reached.

@@ -33,8 +33,11 @@ def warehouse_of(config: "RepoConfig", source: "DataSource") -> "Warehouse":
     Parquet files are read directly, whichever offline store is configured. A source that no
     warehouse holds is pulled through its Feast offline store.
     """
-    candidates = (FileWarehouse(), configured_warehouse(config))
-    return next((each for each in candidates if each and each.holds(source)), PulledWarehouse())
+    files = FileWarehouse()
+    if files.holds(source):
+        return files
+    configured = configured_warehouse(config)
+    return configured if configured and configured.holds(source) else PulledWarehouse()
 
 
 def sql_warehouse_of(config: "RepoConfig", source: "DataSource") -> SqlWarehouse | None:
@@ -46,13 +49,14 @@ def sql_warehouse_of(config: "RepoConfig", source: "DataSource") -> SqlWarehouse
 def configured_warehouse(config: "RepoConfig") -> "Warehouse | None":
     """The warehouse of the configured offline store; None for a store that is only pulled from."""
     kind = str(config.offline_store.type)
-    known = [*_INDEX, *_installed(tuple(sys.path))]
-    found = next((each for each in known if each.name == kind), None)
-    return found.load()() if found else None
+    known = [each for each in _INDEX if each.name == kind]
+    # The scan is slow, and only stores outside of the index need it.
+    found = known or _installed(tuple(sys.path)).select(name=kind)
+    return next((each.load()() for each in found), None)
 
 
 @lru_cache(maxsize=1)
 def _installed(search_path: tuple[str, ...]) -> EntryPoints:
-    """The warehouses of other installed packages; scanning them is slow."""
-    del search_path  # the cache key: what is installed changes with it
+    """The warehouses of other installed packages, which change with the search path."""
+    del search_path
     return entry_points(group=GROUP)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from feature_platform.sources.window_digests import WindowDigest
 
 Bind = Callable[[Any, Window], object]
-# So many windows are computed by one statement that repeats the query for each.
+# Windows per statement, if the query is repeated for each.
 _TOGETHER = 50
 
 
@@ -78,7 +78,7 @@ def source_stamp(
     Args:
         store: The Feast store, whose repo relative paths start at.
         source: A batch source.
-        build: How the repo builds it; None where somebody else does.
+        build: How the repo builds it; None if the repo does not.
 
     Raises:
         SourceError: The warehouse cannot be reached.
@@ -109,8 +109,8 @@ def source_contents(  # noqa: PLR0917  as `window_digests`, and who builds it
         source: A batch source.
         windows: Windows that do not overlap.
         columns: The columns that count; None counts all.
-        build: How the repo builds the source; None where somebody else does.
-        now: What ``$computed_at`` stands for.
+        build: How the repo builds the source; None if the repo does not.
+        now: The value of ``$computed_at``.
 
     Raises:
         SourceError: The source, or what it is built from, cannot be read.

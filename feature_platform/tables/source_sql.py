@@ -1,4 +1,4 @@
-"""A source table's SQL, rendered for one window or many in the dialect of whoever runs it."""
+"""A source table's SQL, rendered for one window or many in DuckDB's or a warehouse's dialect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

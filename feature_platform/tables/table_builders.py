@@ -1,4 +1,4 @@
-"""Who builds a source table from the repo's SQL: DuckDB into Parquet files, or a SQL warehouse."""
+"""Builders of source tables from the repo's SQL: DuckDB into Parquet files, or a SQL warehouse."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ def table_builder_for(project: FeastProject) -> TableBuilder | None:
     if not any(project.sql_file(name) for name in project.sources):
         return None
     if all("://" in getattr(source, "path", "") for source in project.sources.values()):
-        return None  # files in a bucket are built by whoever owns the bucket
+        return None  # files in a bucket are built elsewhere
     warehouse = configured_warehouse(project.config)
     if isinstance(warehouse, SqlWarehouse):
         return WarehouseBuilder(warehouse, warehouse.build_resources(project.config))

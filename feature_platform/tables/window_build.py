@@ -57,7 +57,7 @@ def build_parquet_window(
         sql_path: The source's SQL.
         target_folder: The table: one Parquet file per window; created if missing.
         window: What to build.
-        computed_at: What ``$computed_at`` stands for, aware.
+        computed_at: The value of ``$computed_at``, aware.
         event_timestamp_column: Must be a TIMESTAMPTZ inside the window in every row.
 
     Raises:

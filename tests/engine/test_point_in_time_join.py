@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_platform.errors import SourceError
-from feature_platform.offline.as_of_join import NO_ROW, Asked, AsOf, fetched, newest_rows
+from feature_platform.offline.as_of_join import NO_ROW, AsOf, JoinTarget, fetched, newest_rows
 from feature_platform.offline.source_table import (
     Reading,
     SourceTable,
@@ -166,7 +166,7 @@ def joined(case: Case, source: SourceTable, reading: Reading) -> list[dict[str, 
         order=FEATURES,
     )
     entities, moments = entities_of(case)
-    rows = newest_rows(join, Asked(entities, moments), reading)
+    rows = newest_rows(join, JoinTarget(entities, moments), reading)
     columns = [column.to_pylist() for column in fetched(source, rows, FEATURES, reading)]
     values = zip(*columns, strict=True) if case.entities else []
     return [
@@ -229,7 +229,7 @@ BY_USER = {"keys": (("id", "user"),), "time": "time", "created": None, "known": 
 def amounts(source: SourceTable, users: pa.Array, micros: list[int], **more: Any) -> list[Any]:
     join = AsOf(source=source, **{**BY_USER, "ttl": None, "order": ("amount",), **more})
     moments = moments_of(pa.array(micros, pa.int64()).cast(pa.timestamp("us")), "entity rows")
-    rows = newest_rows(join, Asked(pa.table({"user": users}), moments), Reading())
+    rows = newest_rows(join, JoinTarget(pa.table({"user": users}), moments), Reading())
     return fetched(source, rows, ["amount"], Reading())[0].to_pylist()
 
 
@@ -245,7 +245,7 @@ def test_a_nanosecond_too_late_is_too_late():
     moments = moments_of(pa.array([1_000, 1_001], pa.int64()).cast(pa.timestamp("ns")), "rows")
     source = users((1, 0, 5.0))
     join = AsOf(source=source, **BY_USER, ttl=timedelta(microseconds=1), order=("amount",))
-    rows = newest_rows(join, Asked(pa.table({"user": [1, 1]}), moments), Reading())
+    rows = newest_rows(join, JoinTarget(pa.table({"user": [1, 1]}), moments), Reading())
     assert rows.tolist() == [0, NO_ROW]
 
 
@@ -333,7 +333,7 @@ def test_ties_are_compared_in_pieces_when_there_are_many(monkeypatch: pytest.Mon
     join = AsOf(source=source, **BY_USER, ttl=None, order=("amount",))
     moments = moments_of(pa.array([9] * 4, pa.int64()).cast(pa.timestamp("us")), "rows")
     found = newest_rows(
-        join, Asked(pa.table({"user": [0, 1, 2, 3]}), moments), Reading(batch_rows=7)
+        join, JoinTarget(pa.table({"user": [0, 1, 2, 3]}), moments), Reading(batch_rows=7)
     )
     assert fetched(source, found, ["amount"], Reading())[0].to_pylist() == [49.0] * 4
 
@@ -384,7 +384,7 @@ def test_a_column_that_is_missing_is_named():
     join = AsOf(source=users((1, 0, 1.0)), **{**BY_USER, "created": "made"}, ttl=None, order=())
     moments = moments_of(pa.array([9], pa.int64()).cast(pa.timestamp("us")), "rows")
     with pytest.raises(SourceError, match="has no column 'made' \\(it has amount, id, time\\)"):
-        newest_rows(join, Asked(pa.table({"user": [1]}), moments), Reading())
+        newest_rows(join, JoinTarget(pa.table({"user": [1]}), moments), Reading())
 
 
 def test_after_an_error_the_rest_of_a_source_is_not_read():
@@ -415,5 +415,5 @@ def test_after_an_error_the_rest_of_a_source_is_not_read():
     join = AsOf(source=source, **{**BY_USER, "ttl": None, "order": ()})
     moments = moments_of(pa.array([1000]).cast(pa.timestamp("us")), "entity rows")
     with pytest.raises(SourceError, match="away"):
-        newest_rows(join, Asked(pa.table({"user": [1]}), moments), Reading(threads=2))
+        newest_rows(join, JoinTarget(pa.table({"user": [1]}), moments), Reading(threads=2))
     assert len(read) < 50

@@ -42,8 +42,8 @@ def duckdb_rows_of(
         connection: From `spilling_connection`.
         wanted: The rows to read.
         batches: Gives the rows of windows with some columns and the time columns: tables, maybe
-            without rows, each with the window that it was asked for by. Rows outside of that window
-            are cut off, since the next batch has them too.
+            without rows, each with the window it was requested for. Rows outside of that window are
+            cut off, since the next batch has them too.
 
     Raises:
         SourceError: The offline store failed, or there is no event time column.

@@ -48,7 +48,7 @@ class Session(Protocol):
         """The columns of a table and their types in SQL; empty where there is no such table."""
 
     def stamp(self, tables: Sequence[str]) -> str | None:
-        """A text that stays the same as long as nobody writes to the tables; None if unknown."""
+        """A text that stays the same until one of the tables is written to; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class SqlWarehouse(Warehouse):
 
     @contextmanager
     def opened(self, config: "RepoConfig", source: "DataSource") -> Iterator[Session]:
-        """A session to ask about a source.
+        """A session for questions about a source.
 
         Raises:
             SourceError: The warehouse cannot be reached, or refuses a query.
