@@ -1,8 +1,8 @@
-"""The code location that ``workspace.yaml`` names: the fraud repo, on the profile of your choice.
+"""The code location of ``workspace.yaml``: the fraud repo, unless the environment says otherwise.
 
 ``FEATURE_PLATFORM_REPO``, ``FEATURE_PLATFORM_PROFILE`` and ``FEATURE_PLATFORM_START_DATE`` choose
 another repo, profile, or first day of the partitions; ``FEATURE_PLATFORM_ALERTS`` a route file.
-``FEATURE_PLATFORM_AUTOMATION=off`` leaves out what starts repairs without being asked.
+``FEATURE_PLATFORM_AUTOMATION=off`` leaves out the sensors that start repairs.
 """
 
 import os

@@ -1,19 +1,19 @@
-"""Times as people type them."""
+"""Parse times as people type them."""
 
 from datetime import UTC, datetime
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import WindowError
 
-# Dagster's partitions and the stores' times count from there.
+# Dagster's partitions and the stores' times begin here.
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_window(start: str, end: str) -> Window:
-    """The half-open window between two typed moments; without a zone they are UTC.
+    """The half-open window between two moments; UTC unless they name a zone.
 
     Raises:
-        WindowError: One is not a moment, the end is not after the start, or lies in the future.
+        WindowError: One is not a moment, or the end is not after the start or in the future.
     """
     window = Window(parse_moment("start", start), parse_moment("end", end))
     now = datetime.now(UTC)
@@ -27,10 +27,14 @@ def parse_window(start: str, end: str) -> Window:
 
 
 def parse_moment(name: str, text: str) -> datetime:
-    """One typed moment; without a zone it is UTC.
+    """One moment; UTC unless it names a zone.
+
+    Args:
+        name: What the error calls it.
+        text: An ISO date or time.
 
     Raises:
-        WindowError: It is not a moment; the message calls it `name`.
+        WindowError: It is not a moment, or before 1970.
     """
     try:
         moment = datetime.fromisoformat(text)

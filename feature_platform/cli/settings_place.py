@@ -23,22 +23,21 @@ _FLAGS = {
     "repo": "--repo",
     "start_date": "--start-date",
 }
-# What each choice excludes, and what to do instead.
-_EXCLUDED = {
-    "python_file": {
-        "module_name": "name the definitions by one of them",
-        "repo": "leave --repo out: the definitions name their repo",
-        "start_date": "leave --start-date out: the definitions have their own",
-    },
-    "module_name": {
-        "repo": "leave --repo out: the definitions name their repo",
-        "start_date": "leave --start-date out: the definitions have their own",
-    },
-    "repo": {
-        "project": "leave --project out: it chooses among definitions",
-        "working_directory": "leave --working-directory out: it is for -f and -m",
-    },
-}
+_LEAVE_REPO = "leave --repo out: the definitions name their repo"
+_LEAVE_START_DATE = "leave --start-date out: the definitions have their own"
+_EXCLUDE_EACH_OTHER = (
+    ("python_file", "module_name", "name the definitions by one of them"),
+    ("python_file", "repo", _LEAVE_REPO),
+    ("module_name", "repo", _LEAVE_REPO),
+    ("python_file", "start_date", _LEAVE_START_DATE),
+    ("module_name", "start_date", _LEAVE_START_DATE),
+    ("repo", "project", "leave --project out: it chooses among definitions"),
+    (
+        "repo",
+        "working_directory",
+        "leave --working-directory out: it is for -f and -m",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,11 @@ def find_place(
     Raises:
         RepoError: Two options exclude each other, or the ``pyproject.toml`` is wrong.
     """
-    for chosen, excluded in _EXCLUDED.items():
-        for other, remedy in excluded.items():
-            if chosen in typed and other in typed:
-                raise RepoError(
-                    f"options {_FLAGS[chosen]} and {_FLAGS[other]}", "exclude each other", remedy
-                )
+    for one, other, remedy in _EXCLUDE_EACH_OTHER:
+        if one in typed and other in typed:
+            raise RepoError(
+                f"options {_FLAGS[one]} and {_FLAGS[other]}", "exclude each other", remedy
+            )
     if "python_file" in typed or "module_name" in typed:
         return _typed_code(typed, here)
     configured = nearest_settings(here)

@@ -263,7 +263,7 @@ def test_doctor_examines_what_the_code_location_is_built_with(world: World):
     world.defs()
     findings = world.well("doctor", "-f", "defs.py")
     said = {each["subject"]: each["said"] for each in findings}
-    assert said["settings"] == "file 'defs.py'"
+    assert said["settings"] == "file 'defs.py', partitions from 2026-03-01"
     assert said["definitions"] == "1 sources, 1 feature views, 0 services"
     world.defs("alerts='nowhere.yaml'")
     result = world.run("doctor", "-f", "defs.py", "--json")

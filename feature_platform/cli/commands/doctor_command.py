@@ -83,8 +83,10 @@ def _examine(place: SettingsPlace) -> Iterator[Finding]:
     except FeaturePlatformError as error:
         yield _trouble("definitions" if place.has_definitions else "feature repo", error)
         return
-    yield Finding("settings", well=True, said=place.called)
     project = location.project
+    profile = f", profile '{project.profile}'" if project.profile else ""
+    said = f"{place.called}{profile}, partitions from {location.start_date}"
+    yield Finding("settings", well=True, said=said)
     unset = project.unset_variables()
     for name in unset:
         yield Finding(

@@ -61,6 +61,6 @@ class SilentRuns:
         )
 
     def report(self, key: Sequence[str], partition: str) -> Path:
-        """The page that an asset wrote for a partition."""
+        """The path of the page that an asset wrote for a partition."""
         folder = Path(self._instance.storage_directory()).joinpath("reports", *key)
         return folder / f"{partition}.html"

@@ -1,4 +1,4 @@
-"""How many keys and bytes are online, and how fast they become more, from what runs recorded."""
+"""Keys and bytes online, and how fast they grow, from what runs recorded."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ from feature_platform.orchestration.graph.size_metadata import (
     STORE_KEYS,
 )
 
-# Materializations looked at: a month of hourly ones, and days that many runs were about.
+# Materializations read per view: a month of hourly ones, and some more.
 _RECENT = 800
 _DAYS = 30
 
 
 @dataclass(frozen=True)
 class Held:
-    """What was online at a moment.
+    """A count of what was online.
 
     Attributes:
         at: When it was counted.
@@ -42,9 +42,9 @@ class Growth:
     """What is online, and how it grows.
 
     Attributes:
-        newest: What was counted last.
-        keys_a_day: By how many keys a day it grows; None before the second day.
-        bytes_a_day: Likewise bytes.
+        newest: The newest count.
+        keys_a_day: Growth in keys per day; None before the second day.
+        bytes_a_day: Growth in bytes per day; None before the second day.
     """
 
     newest: Held
@@ -53,13 +53,10 @@ class Growth:
 
 
 def growth_of(counted: Iterable[Held]) -> Growth | None:
-    """The growth that a series shows; None of an empty one.
+    """The growth in a series of counts, in any order; None if it is empty.
 
-    The median of the slopes between any two days (Theil 1950, Sen 1968), of each day its last count
-    and of the newest 30 days: the day of a backfill does not bend it.
-
-    Args:
-        counted: In any order.
+    It is the Theil-Sen estimator (Theil 1950, Sen 1968): the median of the slopes between any two
+    of the newest 30 days, with the last count of each. One day with a backfill does not bend it.
     """
     of_day: dict[date, Held] = {}
     for each in sorted(counted, key=lambda held: held.at):
@@ -76,13 +73,13 @@ def growth_of(counted: Iterable[Held]) -> Growth | None:
 
 
 def _days(one: Held, other: Held) -> float:
-    # Whole days, of which there is one at least: two counts about midnight are not a minute apart.
+    # Whole days, at least one: two counts around midnight may be a minute apart.
     return float((other.at.date() - one.at.date()).days)
 
 
 @dataclass
 class GrowthReader:
-    """Reads the growth of views again and again, each one only where it was materialized since.
+    """Reads the growth of views again and again; a view only if it was materialized since.
 
     Attributes:
         instance: Where their runs are recorded.
@@ -92,13 +89,13 @@ class GrowthReader:
     _known: dict[str, tuple[int, "_Series"]] = field(default_factory=dict)
 
     def read(self, keys: Mapping[str, dg.AssetKey]) -> dict[str, Growth]:
-        """The growth of each view that has any on record: one query, and one for each that is new.
+        """The growth of each view with a count on record: one query, and one per changed view.
 
         Args:
             keys: The views' asset keys, by name.
 
         Returns:
-            By view; the whole store under `WHOLE_STORE` where it does not keep them apart.
+            By view; under `WHOLE_STORE` if the online store does not count views separately.
         """
         names = {key: name for name, key in keys.items()}
         for record in self.instance.get_asset_records(list(names)):

@@ -1,4 +1,4 @@
-"""The status of many views again and again, at the price of those that something happened to."""
+"""The status of many views again and again, computed only for views with new events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ from feature_platform.orchestration.status.window_status import (
 )
 from feature_platform.registry.windows_on_record import registered_views, windows_of
 
-# Windows looked at for each view: as far back as it serves, but not further than this.
+# Windows per view: as far back as its TTL, but at most so many.
 _MOST_WINDOWS = 60
 _WITHOUT_TTL = 30
 _PAGE = 1000
 
 
 def windows_shown(view: FeatureViewData) -> int:
-    """How many of a view's newest windows count: those within its TTL, at most 60."""
+    """How many of a view's newest windows are shown: those within its TTL, at most 60."""
     ttl = view.obj.ttl
     within = int(ttl / view.settings.length) if ttl else _WITHOUT_TTL
     return max(1, min(within, _MOST_WINDOWS))
@@ -38,7 +38,7 @@ class StatusCache:
 
     A status is computed again when a run has planned or materialized the view or a source, when
     the registry holds other windows, when a partition has been completed, when a rebuild was
-    reported, and as long as a run is under way. All of that is seen with a handful of queries.
+    reported, and while a run is under way. A handful of queries tells.
 
     Attributes:
         graph: The project.
@@ -55,7 +55,7 @@ class StatusCache:
     def statuses(
         self, views: Mapping[str, FeatureViewData], now: datetime
     ) -> dict[str, ViewStatus]:
-        """The status of each of the views that can be materialized, as of `now`."""
+        """The status of each of the views, which can be materialized, as of `now`."""
         self._forget_rebuilt()
         store = self.graph.project.store()
         registered = registered_views(store)
@@ -91,7 +91,7 @@ class StatusCache:
         return found
 
     def _forget_rebuilt(self) -> None:
-        """A rebuild is reported without a run: its observation is all there is to see of it."""
+        """Drop views that were rebuilt: a rebuild has no run, only an observation."""
         storage = self.instance.event_log_storage
         newest = storage.get_maximum_record_id() or 0
         if self._seen is not None and newest > self._seen:
@@ -110,14 +110,14 @@ class StatusCache:
 
 
 def _untouched(view: FeatureViewData, now: datetime) -> ViewStatus:
-    """The status of a view that no run has ever been about."""
+    """The status of a view without a run."""
     keys = view.partitions.get_partition_keys(current_time=now)[-windows_shown(view) :]
     windows = tuple(WindowStatus(key, window_of(view.partitions, key), "missing") for key in keys)
     return ViewStatus(view.name, windows, None, None)
 
 
 def _stamp(entry: Any) -> tuple[str | None, int | None]:
-    """What changes when a run is planned for an asset, and when it is materialized."""
+    """A value that changes when a run is planned for an asset, and when it is materialized."""
     return (entry.last_run_id, entry.last_materialization_storage_id) if entry else (None, None)
 
 

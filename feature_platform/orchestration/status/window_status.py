@@ -1,4 +1,4 @@
-"""What is online, what is missing, and what has changed since: one strip of windows a view."""
+"""Which windows of a view are online, missing, failed, or changed since."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from feature_platform.registry.windows_on_record import materialized_windows
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-# How many events back a request for a rebuild is looked for.
+# How many events back a request for a rebuild is searched.
 _RECENT = 1000
 
 State = Literal["complete", "missing", "failed", "stale", "running"]
@@ -44,7 +44,7 @@ class WindowStatus:
 
 @dataclass(frozen=True)
 class ViewStatus:
-    """How far a feature view is.
+    """The windows of a feature view, and its lag.
 
     Attributes:
         view: Its name.
@@ -52,8 +52,7 @@ class ViewStatus:
         newest: End of the newest window online; None where nothing is.
         lag: From `newest` to the end of the newest complete partition; None where nothing is.
         rebuild_due: Whether keys may still be served whose rows have left their window: this kind
-            of online store cannot name them, so that only `rebuild-online --empty-first` removes
-            them.
+            of online store cannot name them; only `rebuild-online --empty-first` deletes them.
     """
 
     view: str
@@ -81,11 +80,11 @@ def view_status(
 
     Args:
         view: The view.
-        store: Asked for the intervals that the registry holds.
-        instance: Asked for runs that failed or are under way, and for changed sources.
-        now: Up to when partitions are expected.
+        store: Its registry holds the windows online.
+        instance: Holds the runs that failed or are under way, and the sources' content hashes.
+        now: Partitions are expected up to this moment.
         count: How many of the newest partitions to show.
-        translator: The one that the definitions were built with.
+        translator: The one that the definitions were built with; None is the default one.
     """
     translator = translator or DagsterFeastTranslator()
     keys = view.partitions.get_partition_keys(current_time=now)[-count:]
@@ -125,7 +124,7 @@ def _changed(
     sources: Mapping[dg.AssetKey, SourceData],
     windows: Mapping[str, Window],
 ) -> set[str]:
-    """Partitions whose sources now have another content than the one put online."""
+    """Partitions whose sources' content differs from the content that was put online."""
     served = newest_by_partition(instance, view, list(windows), CONTENT_HASH)
     if not served:
         return set()
@@ -147,7 +146,7 @@ def _changed(
 def _rebuild_due(instance: dg.DagsterInstance, view: dg.AssetKey) -> bool:
     """Whether a materialization has asked for a rebuild since the last one.
 
-    It says so twice: in its own metadata, and, as soon as it was online, in an observation.
+    It asks twice: in its own metadata, and in an observation as soon as it was online.
     """
     observed = instance.fetch_observations(view, limit=_RECENT).records
     asked = _newest(instance.fetch_materializations(view, limit=_RECENT).records, REBUILD_DUE)
@@ -155,7 +154,7 @@ def _rebuild_due(instance: dg.DagsterInstance, view: dg.AssetKey) -> bool:
 
 
 def _newest(records: Sequence[dg.EventLogRecord], label: str) -> int:
-    """The number of the newest record whose metadata has a true `label`; 0 without one."""
+    """The id of the newest record whose metadata has a true `label`; 0 if there is none."""
     for record in records:
         event = record.asset_materialization or record.asset_observation
         value = event.metadata.get(label) if event else None
