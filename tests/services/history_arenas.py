@@ -31,8 +31,8 @@ from feast.repo_contents import RepoContents
 from feast.types import Float64, Int64, String
 from history_oracle import FEATURES, SHAPES, Calendar, Fact, Key, Row, Shape
 
+from feature_platform.core import file_locks
 from feature_platform.materialize import vanished_keys as vanished
-from feature_platform.registry import registry_locks as locks
 from feature_platform.registry.registry_apply import apply
 from feature_platform.registry.windows_on_record import change_windows, load_view
 from feature_platform.sources import relation
@@ -279,7 +279,7 @@ def one_duckdb() -> Iterator[None]:
     with (
         patch.object(relation, "spilling_connection", connection),
         patch.object(vanished, "spilling_connection", connection),
-        patch.object(locks, "_POLL_SECONDS", 0.001),
+        patch.object(file_locks, "_POLL_SECONDS", 0.001),
     ):
         yield
     database.close()
