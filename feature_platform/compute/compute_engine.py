@@ -1,4 +1,4 @@
-"""A Feast compute engine that finds the latest rows in the offline engine and streams them in."""
+"""A Feast compute engine that streams the latest rows from DuckDB into the online store."""
 
 from datetime import timedelta
 from typing import Any, Literal
@@ -31,12 +31,12 @@ class StreamingComputeEngineConfig(LocalComputeEngineConfig):  # type: ignore[mi
 
 
 class StreamingComputeEngine(LocalComputeEngine):  # type: ignore[misc]
-    """Feast's local compute engine, for plain views many times faster and in constant memory.
+    """Feast's local compute engine, many times faster and in constant memory for plain views.
 
-    DuckDB picks the latest row of every key out of Parquet sources, which streams in record batches
-    into the online store: by column where it has a guarded bulk writer, else through Feast's
-    ``online_write_batch``. Other sources, and views that are transformed, aggregated, derived, or
-    written offline too, go the way of Feast's local engine.
+    DuckDB selects the latest row of every key from Parquet sources, in record batches that are
+    written by column if the online store has a bulk writer, else through Feast's
+    ``online_write_batch``. Feast's local engine handles other sources, and views that are
+    transformed, aggregated, derived, or written offline too.
     """
 
     def _materialize_one(self, registry: Any, task: Any, **kwargs: Any) -> LocalMaterializationJob:
@@ -47,8 +47,9 @@ class StreamingComputeEngine(LocalComputeEngine):  # type: ignore[misc]
         if task.end_time < task.start_time:  # Feast's incremental run of a view with a short TTL
             return LocalMaterializationJob(job, MaterializationJobStatus.SUCCEEDED)
         try:
-            self._stream(view, Window(task.start_time, task.end_time + _TICK))
-        except Exception as error:  # noqa: BLE001 - Feast takes errors as the state of a job
+            end = task.end_time + timedelta(microseconds=1)  # Feast's windows include their end
+            self._stream(view, Window(task.start_time, end))
+        except Exception as error:  # noqa: BLE001 - Feast expects it in the job
             return LocalMaterializationJob(job, MaterializationJobStatus.ERROR, error)
         return LocalMaterializationJob(job, MaterializationJobStatus.SUCCEEDED)
 
@@ -64,21 +65,17 @@ class StreamingComputeEngine(LocalComputeEngine):  # type: ignore[misc]
                     batches = latest_rows(
                         rows, layout, window, batch_rows=_BATCH_ROWS, part=(number, count)
                     )
-                    if writer is None:
-                        for batch in batches:
-                            self.online_store.online_write_batch(
-                                config, view, feast_rows(batch, layout), lambda _: None
-                            )
-                        continue
                     for batch in batches:
-                        writer.write(view, encode_batch(batch, layout, version), guard_of(view))
+                        if writer is not None:
+                            encoded = encode_batch(batch, layout, version)
+                            writer.write(view, encoded, guard_of(view))
+                            continue
+                        self.online_store.online_write_batch(
+                            config, view, feast_rows(batch, layout), lambda _: None
+                        )
         finally:
             if writer is not None:
                 writer.close()
-
-
-# Feast's windows hold both their ends.
-_TICK = timedelta(microseconds=1)
 
 
 def _is_plain(view: Any, task: Any) -> bool:

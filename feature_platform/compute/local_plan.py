@@ -1,11 +1,13 @@
-"""Feast's local engine, mended: what a transformed or derived view is in a window.
+"""Feast's local engine, corrected: the rows of a transformed or derived view in one window.
 
-The plan of Feast 0.67 is used, with these differences, without which it fails or mixes up tables:
-a transformation sees every column of the source whatever the offline store; each node has a name of
-its own (Feast keeps results by name, so that of two parents one overwrites the other); each view is
-read through its own field mapping; joined parents keep one event time, the later; a transformation
-of several views is given all of them, as with Spark; of equally late rows the choice does not
-depend on their order in the file.
+The plan is that of Feast 0.67 except where it fails or mixes up tables:
+
+- A transformation gets every column of the source, whatever the offline store.
+- Nodes have unique names: Feast keeps results by name, so one parent overwrites the other.
+- Each view is read through its own field mapping.
+- Joined parents have one event time, the later.
+- A transformation of several views gets all of them, as with Spark.
+- Which of equally late rows is kept does not depend on their order in the file.
 """
 
 from collections.abc import Sequence
@@ -27,7 +29,7 @@ from feature_platform.errors import TransformationError, type_and_line
 from feature_platform.sources.relation import VIEW, open_relation
 
 _PLACE = "__place"
-# Columns that an index of pandas becomes, where rows have been left out.
+# The index of a pandas frame becomes columns with this prefix if rows were dropped.
 _INDEX = "__index_level_"
 
 
@@ -35,7 +37,7 @@ class WindowPlan(LocalFeatureBuilder):  # type: ignore[misc]
     """Builds the plan of one view for one window.
 
     Attributes:
-        rows_read: Source rows that were read, once the plan has been run.
+        rows_read: Source rows read, once the plan has run.
         rows_without_key: How many of them lack a part of their key.
     """
 
@@ -47,40 +49,40 @@ class WindowPlan(LocalFeatureBuilder):  # type: ignore[misc]
         self.rows_without_key = 0
 
     def build(self) -> ExecutionPlan:
-        """The plan; every node has another name."""
+        """The plan, with unique node names."""
         plan = super().build()
         for number, node in enumerate(plan.nodes):
             node.name = f"{number} {node.name}"
         return plan
 
     def get_column_info(self, view: Any) -> Any:
-        """As Feast's, with the field mapping of the view itself, not of the one it is read for."""
+        """As Feast's, but with the field mapping of the view itself, not of its derived view."""
         mapping = dict(view.batch_source.field_mapping or {})
         return replace(super().get_column_info(view), field_mapping=mapping)
 
     def build_source_node(self, view: Any) -> LocalNode:
-        """Reads the window of a view's batch source, also of a stream feature view's."""
+        """Read the window of a view's batch source, for stream feature views too."""
         return self._added(_Read(self, view, self.get_column_info(view)))
 
     def build_transformation_node(self, view: Any, input_nodes: Sequence[Any]) -> LocalNode:
-        """Runs the function of a view on what it is made from."""
+        """Run the view's function on its inputs."""
         return self._added(_Transform(view, self.backend, input_nodes))
 
     def build_join_node(self, view: Any, input_nodes: Sequence[Any]) -> LocalNode:
-        """Joins the parents of a view that has no transformation."""
+        """Join the parents of a view without a transformation."""
         parents = [self.get_column_info(parent) for parent in view.source_views]
         return self._added(_Join(view, self.get_column_info(view), parents, input_nodes))
 
     def build_dedup_node(self, view: Any, input_node: Any) -> LocalNode:
-        """Keeps the latest row of every key."""
+        """Keep the latest row of every key."""
         return self._added(_Latest(view, self.get_column_info(view), [input_node]))
 
     def build_output_nodes(self, view: Any, input_node: Any) -> Any:  # noqa: ARG002
-        """Nothing is written: the rows are what is wanted."""
+        """Write nothing: the rows are returned."""
         return input_node
 
     def read(self, view: Any, info: Any) -> pa.Table:
-        """The window's rows of a view's source, in an order that the file has no part in."""
+        """The window's rows of a view's source, in an order that does not depend on the file."""
         columns = [*info.join_keys, *info.feature_cols] if info.feature_cols else None
         with open_relation(self._config, view.batch_source, [self._window], columns) as relation:
             times = [relation.timestamp, *([relation.created] if relation.created else [])]
@@ -120,7 +122,7 @@ class _Transform(LocalNode):  # type: ignore[misc]
         expected = type(frames[0])
         try:
             made = function(*frames)
-        except Exception as error:  # what a function of the repo raises
+        except Exception as error:  # whatever a function of the repo raises
             raise self._failed(
                 f"{_name(function)} failed ({type_and_line(error)})",
                 f"correct it; it is given a frame with the columns {_listed(frames)}",
@@ -193,7 +195,7 @@ class _Join(LocalNode):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Part:
-    """What has been joined so far, the times of its parents apart."""
+    """What has been joined so far, with the times of each parent."""
 
     columns: pa.Table
     moments: list[pa.ChunkedArray]
@@ -201,7 +203,7 @@ class _Part:
 
     @classmethod
     def of(cls, table: pa.Table, view: Any, info: Any) -> "_Part":
-        """What a parent offers: keys and features, whatever else its transformation returns."""
+        """A parent's keys, features and times, without what else its transformation returns."""
         moment, created = info.timestamp_column, info.created_timestamp_column
         names = [*info.join_keys_columns, *(feature.name for feature in view.features)]
         require_columns(view, table, [*names, moment])
@@ -238,7 +240,7 @@ class _Latest(LocalNode):  # type: ignore[misc]
 
 
 def require_columns(view: Any, table: pa.Table, names: Sequence[str]) -> None:
-    """Raise unless the rows that were computed for a view have these columns.
+    """Raise unless the rows computed for a view have these columns.
 
     Raises:
         TransformationError: One is missing.
@@ -256,19 +258,14 @@ def require_columns(view: Any, table: pa.Table, names: Sequence[str]) -> None:
 
 
 def whole_rows(table: pa.Table, keys: Sequence[Any]) -> pa.Table:
-    """The rows in which no key is null.
-
-    Args:
-        table: Any rows.
-        keys: Columns of it.
-    """
+    """The rows of a table in which none of the key columns `keys` is null."""
     if not keys:
         return table
     return table.filter(reduce(pc.and_, [pc.is_valid(column) for column in keys]))
 
 
 def _places(sql: str, **tables: pa.Table) -> list[pa.Array]:
-    """The columns of a query on tables whose rows are numbered, which is all it returns."""
+    """The result columns of a query that returns row numbers of the tables."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name, table in tables.items():

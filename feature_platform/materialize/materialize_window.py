@@ -1,4 +1,4 @@
-"""The one way into the online store: exactly a half-open window of one feature view."""
+"""`materialize_window`: put exactly one half-open window of a feature view online."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import view_layout
 from feature_platform.errors import WindowError
 from feature_platform.materialize.materialization import Materialization
+from feature_platform.materialize.online_view import OnlineView
 from feature_platform.online.store_errors import online_store_errors
 from feature_platform.registry.registry_locks import view_lock
 from feature_platform.registry.windows_on_record import load_view, record_window, windows_of
@@ -27,16 +28,16 @@ class MaterializationResult:
         window: The half-open window that is online now.
         rows_read: Source rows in the window.
         keys_written: Keys whose latest row of the window was sent to the online store, which keeps
-            what it has where that is newer. Of many, those known to be newer there are not sent.
-        rows_without_key: Source rows in the window that lack a part of their key; they cannot be
-            served and are left out.
+            its own row if that is newer. Of many, those known to be newer there are not sent.
+        rows_without_key: Source rows in the window that lack a part of their key; they are left
+            out, since they cannot be served.
         keys_vanished: Keys that were online from this window and have no row in it any more; they
             got their latest remaining row, or were deleted.
         seconds: Wall time.
-        path: "fast" when keys and values were built by column, "stock" when by Feast's own code.
+        path: "fast" if keys and values were encoded by column, "stock" if by Feast's own code.
         reason: Why the path is "stock"; empty for "fast".
-        rebuild_due: The window was online before, and the online store has no way to find keys
-            that have vanished from it since: only `rebuild_online` would remove them.
+        rebuild_due: The window was online before, and this online store cannot find keys that have
+            vanished from it since; only `rebuild_online` would remove them.
     """
 
     view: str
@@ -64,10 +65,10 @@ def materialize_window(
     """Put the window ``[start, end)`` of a feature view online, and record it in the registry.
 
     Afterwards the online store holds, for every key with a row in the window, the row with the
-    greatest (event time, created time) among the rows of all materialized windows; a key whose
-    rows have left the window since it was last materialized gets its latest remaining row or goes.
-    So the order in which windows are materialized does not matter, and a crash is mended by
-    running again. The view goes on being served throughout.
+    greatest (event time, created time) among the rows of all materialized windows. A key whose
+    rows have left the window since it was last materialized gets its latest remaining row, or is
+    deleted. So windows may be materialized in any order, and a run that crashed is repaired by
+    running it again. The view is served throughout.
 
     Args:
         store: The Feast store.
@@ -75,16 +76,16 @@ def materialize_window(
         start: First moment of the window, aware.
         end: First moment after the window, aware, not in the future.
         progress: Called with the number of keys just written, every batch.
-        before: Called when it is this call's turn, just before the source is read; if it raises,
-            nothing has been written.
-        may_serve: Asked where keys have vanished from the window: of the materialized windows it
-            is given, those whose rows may be served in their place. None takes all of them.
+        before: Called once the view is locked, before the source is read; if it raises, nothing
+            has been written.
+        may_serve: Called if keys have vanished from the window: from the materialized windows to
+            those whose rows may be served in their place. None allows all of them.
 
     Raises:
         WindowError: An end is naive, the window is empty or reversed, or ends in the future.
         RegistryError: There is no such view, or the registry cannot be reached.
-        SourceError: The source is missing, unreadable, or lacks a column; or holds a value that
-            does not fit the declared type.
+        SourceError: The source is missing, unreadable, lacks a column, or holds a value that does
+            not fit the declared type.
         TransformationError: The rows of a view that Feast computes cannot be computed.
         OnlineStoreError: The view is not served online, or the online store failed.
     """
@@ -95,21 +96,22 @@ def materialize_window(
             before()
         found = load_view(store, view)
         layout = view_layout(found)
-        with online_store_errors(store, view), Materialization(store, layout, may_serve) as work:
-            work.run(window, windows_of(found), progress)
+        with online_store_errors(store, view), OnlineView(store, layout) as online:
+            work = Materialization(online, window, windows_of(found), may_serve, progress)
+            work.run()
             record_window(store, view, window)
-            work.finish(window)
+            online.unmark(window)
     return MaterializationResult(
         view=view,
         window=window,
-        rows_read=work.rows_read,
-        keys_written=work.keys_written,
-        rows_without_key=work.rows_without_key,
-        keys_vanished=work.keys_vanished,
+        rows_read=online.rows_read,
+        keys_written=online.keys_written,
+        rows_without_key=online.rows_without_key,
+        keys_vanished=online.keys_vanished,
         seconds=time.monotonic() - began,
         path="stock" if work.reason else "fast",
         reason=work.reason,
-        rebuild_due=work.rebuild_due,
+        rebuild_due=online.rebuild_due,
     )
 
 

@@ -1,7 +1,7 @@
-"""Whether what was put online is still there: a few keys of the newest window, read back.
+"""Whether written keys are still online: a few keys of the newest window, read back.
 
-It tells that a store was wiped, moved, or evicts keys, at the price of one small read; whether the
-values are right is what `compare_online` tells.
+One small read detects a store that was wiped, moved, or evicts keys; `compare_online` compares
+values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,14 @@ _EPOCH = 1970
 def sample_keys(
     store: "FeatureStore", view: Any, window: Window, *, most: int, now: datetime
 ) -> list[str]:
-    """Keys with a row in the window that is still to be served, as text for `present_keys`.
+    """Keys with an unexpired row in the window, as text for `present_keys`.
 
     Args:
         store: The Feast store.
-        view: A feature view as the registry has it, and that Feast does not compute.
+        view: A registered feature view that Feast does not compute.
         window: A window that is online; its rows are read.
-        most: How many keys.
-        now: The moment; what has outlived the view's TTL, or the store's own, is left out.
+        most: How many keys at most.
+        now: Rows older than the view's TTL, or the store's, at this moment are left out.
 
     Raises:
         SourceError: The source is missing, unreadable, or lacks a column.
@@ -49,7 +49,7 @@ def sample_keys(
 
 
 def present_keys(store: "FeatureStore", view: Any, keys: Sequence[str]) -> int:
-    """How many of the keys of `sample_keys` the online store has a row of.
+    """Count the keys of `sample_keys` that the online store has a row of.
 
     Raises:
         OnlineStoreError: The store cannot be read.
@@ -62,12 +62,12 @@ def present_keys(store: "FeatureStore", view: Any, keys: Sequence[str]) -> int:
         provider = provider_of(store)
         names = [feature.name for feature in layout.features]
         answers = provider.online_read(store.config, layout.view, asked, names)
-    return sum(_is_there(moment, answer) for moment, answer in answers)
+    return sum(_is_present(moment, answer) for moment, answer in answers)
 
 
-def _is_there(moment: datetime | None, answer: Mapping[str, Any] | None) -> bool:
+def _is_present(moment: datetime | None, answer: Mapping[str, Any] | None) -> bool:
     if moment is None or answer is None:
         return False
-    # Of a key that Redis does not have, Feast gives nulls of the first moment there is.
+    # For a key that Redis lacks, Feast returns nulls with the first moment of 1970.
     first = moment.year <= _EPOCH
     return not first or any(value.WhichOneof("val") for value in answer.values())

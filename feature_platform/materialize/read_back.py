@@ -1,15 +1,14 @@
-"""Whether what is served equals what the source holds."""
+"""Keys read back from the online store, compared with the source."""
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from feature_platform.core.feast_seams import provider_of
-from feature_platform.core.windows import Window, merge
+from feature_platform.core.windows import Window, as_utc, merge
 from feature_platform.encoding.feast_rows import Row, feast_rows
 from feature_platform.encoding.view_layout import ViewLayout, view_layout
 from feature_platform.online.store_errors import online_store_errors
@@ -26,13 +25,13 @@ _READ_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One value that is served otherwise than the source has it.
+    """One value that is served and differs from the source.
 
     Attributes:
         key: Join key to value.
         feature: Name of the feature.
-        online: What is served; None for null or absent.
-        offline: What the source holds.
+        online: The served value; None for null or absent.
+        offline: The value in the source.
     """
 
     key: dict[str, Any]
@@ -43,12 +42,12 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class OnlineComparison:
-    """The online store against the latest rows of the source.
+    """The online store compared with the latest rows of the source.
 
     Attributes:
         keys_compared: Keys that were read back.
-        keys_total: Keys in the rows that were read of the source; see `open_sample`.
-        mismatches: Values that differ; empty when all is well.
+        keys_total: Keys in the source rows that were read; see `open_sample`.
+        mismatches: Values that differ.
     """
 
     keys_compared: int
@@ -66,17 +65,16 @@ def compare_online(
 ) -> OnlineComparison:
     """Read keys back from the online store and compare every feature with the source.
 
-    The truth of a key is its latest row over the windows, as `materialize_window` defines it. A
-    value older than the view's TTL may be absent or still there; only Parquet files are read so far
-    back. A value with a newer event time than any of the windows, pushed by a stream since, is left
-    alone. Of a view that Feast computes the truth is what its engine makes of each of the windows
-    now.
+    Expected is a key's latest row over the windows, as `materialize_window` defines it; for a view
+    that Feast computes, what its engine computes from each window now. Rows older than the TTL may
+    be absent or still there, and are only read from Parquet files. A stored row with a newer event
+    time than the windows, written by a stream, is skipped.
 
     Args:
         store: The Feast store.
         view: Name of the feature view.
-        windows: What should be online; None takes what the registry says is. Of a view that Feast
-            computes: the windows one by one, as they were materialized.
+        windows: Windows that should be online; None takes those that the registry records. For a
+            view that Feast computes: one by one, as they were materialized.
         limit: Read all keys up to this many, else a sample of this many.
         seed: Chooses the sample; the same seed chooses the same keys.
 
@@ -88,49 +86,53 @@ def compare_online(
     """
     found = load_view(store, view)
     layout = view_layout(found)
-    if why_transformed(found):
-        return _compare_computed(store, layout, windows or windows_of(found), limit, seed)
-    served = windows_of(found) if windows is None else merge(windows)
+    served = merge(windows_of(found) if windows is None else windows)
     compared = 0
     mismatches: list[Mismatch] = []
-    read = _to_read(store, layout, served)
-    with open_sample(store.config, layout, read, limit=limit, seed=seed) as (total, batches):
-        for batch in batches:
-            for part in _parts(batch):
-                compared += part.num_rows
-                mismatches += _compare(store, layout, feast_rows(part, layout), served)
+    with _expected(store, layout, served, limit, seed) as (total, parts):
+        for rows in parts:
+            compared += len(rows)
+            mismatches += _compare(store, layout, rows, served)
     return OnlineComparison(compared, total, tuple(mismatches))
 
 
-def _to_read(store: "FeatureStore", layout: ViewLayout, served: Sequence[Window]) -> list[Window]:
-    """The windows of which rows are to be compared.
+@contextmanager
+def _expected(
+    store: "FeatureStore", layout: ViewLayout, served: Sequence[Window], limit: int, seed: int
+) -> Iterator[tuple[int, Iterator[list[Row]]]]:
+    """The number of keys, and the rows of those to compare, some at a time."""
+    if why_transformed(layout.view):
+        from feature_platform.materialize.computed_partitions import latest_computed, partitions_of
 
-    What is older than the TTL may be gone, and is read only where reading costs nothing: in files.
-    """
+        rows = latest_computed(store, layout, partitions_of(layout.view, served))
+        total = len(rows)
+        if total > limit:
+            rows = random.Random(seed).sample(rows, limit)  # noqa: S311
+        yield (
+            total,
+            (rows[start : start + _READ_AT_ONCE] for start in range(0, len(rows), _READ_AT_ONCE)),
+        )
+        return
+    windows = _windows_to_read(store, layout, served)
+    with open_sample(store.config, layout, windows, limit=limit, seed=seed) as (total, batches):
+        yield (
+            total,
+            (
+                feast_rows(batch.slice(start, _READ_AT_ONCE), layout)
+                for batch in batches
+                for start in range(0, batch.num_rows, _READ_AT_ONCE)
+            ),
+        )
+
+
+def _windows_to_read(
+    store: "FeatureStore", layout: ViewLayout, served: Sequence[Window]
+) -> list[Window]:
+    """The windows; rows older than the TTL are left out, except of files, which are read fast."""
     since = served_since(store, layout, datetime.now(UTC))
     if since is None or parquet_source(layout.source) is not None:
         return list(served)
     return [Window(max(each.start, since), each.end) for each in served if each.end > since]
-
-
-def _compare_computed(
-    store: "FeatureStore", layout: ViewLayout, windows: Sequence[Window], limit: int, seed: int
-) -> OnlineComparison:
-    from feature_platform.materialize.computed_windows import latest_computed, partitions_of
-
-    windows = partitions_of(layout.view, merge(windows))
-    rows = latest_computed(store, layout, windows)
-    chosen = rows if len(rows) <= limit else random.Random(seed).sample(rows, limit)  # noqa: S311
-    mismatches: list[Mismatch] = []
-    for start in range(0, len(chosen), _READ_AT_ONCE):
-        part = chosen[start : start + _READ_AT_ONCE]
-        mismatches += _compare(store, layout, part, merge(windows))
-    return OnlineComparison(len(chosen), len(rows), tuple(mismatches))
-
-
-def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    for start in range(0, batch.num_rows, _READ_AT_ONCE):
-        yield batch.slice(start, _READ_AT_ONCE)
 
 
 def _compare(
@@ -147,7 +149,7 @@ def _compare(
     found: list[Mismatch] = []
     for (key, offline, event_time, _), (online_time, answer) in zip(rows, answers, strict=True):
         online = answer or {}
-        if online_time and _is_streamed(layout, _aware(online_time), event_time, newest):
+        if online_time and _is_streamed(layout, as_utc(online_time), event_time, newest):
             continue
         expired = expired_before is not None and event_time < expired_before
         for name in names:
@@ -159,29 +161,19 @@ def _compare(
 
 
 def served_since(store: "FeatureStore", layout: ViewLayout, now: datetime) -> datetime | None:
-    """The event time before which a row may be gone: by the view's TTL, or by the store's own.
-
-    Args:
-        store: The Feast store.
-        layout: The view.
-        now: The moment.
-    """
+    """The event time before which a row may be gone at `now`, by the view's TTL or the store's."""
     seconds: int | None = getattr(store.config.online_store, "key_ttl_seconds", None)
-    lives = [each for each in (layout.ttl, timedelta(seconds=seconds or 0)) if each]
-    return now - min(lives) if lives else None
+    ttls = [each for each in (layout.ttl, timedelta(seconds=seconds or 0)) if each]
+    return now - min(ttls) if ttls else None
 
 
 def _is_streamed(
     layout: ViewLayout, online: datetime, event_time: datetime, newest: datetime | None
 ) -> bool:
-    """Whether a stream has put a newer value online than the windows hold."""
+    """Whether a stream has written a newer row than the windows hold."""
     if layout.view.stream_source is not None and online > event_time:
         return True
     return newest is not None and online >= newest
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _is_null(value: Any) -> bool:

@@ -1,138 +1,171 @@
-"""The work of rebuilding a view online: all its windows at once, part by part of its keys.
-
-The source is opened once for all of it: one that is not of files is then read only once.
-"""
+"""The work of rebuilding a view online: all its windows at once, one part of its keys at a time."""
 
 import json
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from feature_platform.core.windows import Window, missing
-from feature_platform.materialize.materialization import (
-    BATCH_ROWS,
-    GENERIC_ROWS,
-    PROGRESS,
-    Materialization,
-)
+import duckdb
+
+from feature_platform.core.windows import Window
+from feature_platform.encoding.view_layout import ViewLayout
+from feature_platform.materialize.online_view import OnlineView
 from feature_platform.materialize.vanished_keys import any_lost
 from feature_platform.online.guarded_writer import EVER, Guard
-from feature_platform.sources.latest_rows import distinct_keys, latest_rows_of_all, parts_of
+from feature_platform.sources.latest_rows import (
+    distinct_keys,
+    latest_rows_of_all,
+    parts_of,
+    source_columns,
+)
+from feature_platform.sources.source_columns import time_columns
+from feature_platform.sources.window_digests import window_digests
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     import pyarrow as pa
+    from feast import FeatureStore
+
+PROGRESS = "rebuild"
+"""The note of how many parts of an interrupted rebuild are done."""
 
 
-class RebuildWork(Materialization):
-    """One view's connection to its online store, to write all that is materialized of it."""
+class RebuildWork:
+    """Writes the latest row of every key over all windows that are to be online.
 
-    def parts(self, windows: Sequence[Window]) -> int:
-        """Into how many parts the keys of some windows are divided for `write_all`."""
-        if not windows:
+    The source is opened once for all parts of the keys.
+
+    Args:
+        online: The view.
+        windows: Merged windows.
+        plan: See `rebuild_plan`.
+    """
+
+    def __init__(self, online: OnlineView, windows: Sequence[Window], plan: str) -> None:
+        self._online = online
+        self._layout = online.layout
+        self._windows = windows
+        self._plan = plan
+
+    def parts(self) -> int:
+        """Into how many parts the keys are divided."""
+        if not self._windows:
             return 0
-        return parts_of(self._kept.of(windows), self._layout, windows)
+        relation = self._online.relations.of(self._windows)
+        return parts_of(relation, self._layout, self._windows)
 
-    def write_all(
-        self, windows: Sequence[Window], part: tuple[int, int], governed: Sequence[Window]
-    ) -> None:
-        """Write the latest row over all windows of the keys of one part.
+    def progress(self) -> tuple[int, int]:
+        """Parts done and parts in all of an interrupted rebuild that can be continued; else zeros.
 
-        Args:
-            windows: Merged windows.
-            part: Number and count of parts.
-            governed: Windows whose rows online are replaced, newer or not.
+        It must have the same plan, and the keys it has written must all be online still: they may
+        have been lost since, and the note not.
         """
-        batches = latest_rows_of_all(
-            self._kept.of(windows),
-            self._layout,
-            not_before=self._not_before(),
-            batch_rows=GENERIC_ROWS if self._writer is None else BATCH_ROWS,
-            part=part,
-        )
-        self._write_all(batches, self._guard(governed), None)
-
-    def clear(self, window: Window, served: Sequence[Window]) -> None:
-        """Take out what is still online from a window that is served no more."""
-        if self._writer is None:
-            self.rebuild_due = True
-            return
-        for keys in self._writer.keys_within(self._layout.view, window):
-            self._replace_vanished(keys.to_pylist(), window, served, Guard(governed=(window,)))
-
-    def clear_vanished(self, windows: Sequence[Window]) -> None:
-        """Take out what is online from the windows and is not in the source any more.
-
-        What a stream has pushed stays, and what no writer can name.
-        """
-        if self._writer is None or self._layout.view.stream_source is not None or not windows:
-            return
-        self._clear_vanished(self._kept.of(windows), windows, windows, self._guard(windows))
-
-    @property
-    def names_vanished(self) -> bool:
-        """Whether the online store can tell which keys it holds of a window."""
-        return self._writer is not None
-
-    def holds_rows(self) -> bool:
-        """Whether anything of the view is online, as far as the online store can tell."""
-        if self._writer is None:
-            return True
-        scan = self._writer.keys_within(self._layout.view, EVER)
-        with closing(cast("Generator[pa.Array]", scan)) as scanned:
-            return any(len(keys) for keys in scanned)
-
-    def take_out(self, window: Window = EVER) -> None:
-        """Delete the view's rows from a window, where the online store can tell which those are."""
-        if self._writer is not None:
-            for keys in self._writer.keys_within(self._layout.view, window):
-                self._writer.delete(self._layout.view, keys.to_pylist(), window)
-
-    def begun(self, recorded: Sequence[Window]) -> list[Window]:
-        """Windows that crashed runs may have put online in part, and that no run has recorded."""
-        is_streamed = self._layout.view.stream_source is not None
-        return [] if is_streamed else missing(self._marked(), recorded)
-
-    def progress(self, plan: str, windows: Sequence[Window]) -> tuple[int, int]:
-        """Parts done and parts in all of an interrupted rebuild that this one can go on from.
-
-        That is one of the same plan, whose keys are all online still: they may have been lost
-        since, and the note of them not.
-
-        Args:
-            plan: What decides what is written.
-            windows: Merged windows.
-        """
-        note = self.note(PROGRESS)
-        if note is None or self._writer is None:
+        note = self._online.note(PROGRESS)
+        if note is None:
             return 0, 0
-        noted, done, count = json.loads(note)
-        if noted != plan or (done and self._has_lost(windows, done, count)):
+        plan, done, count = json.loads(note)
+        if plan != self._plan or (done and self._has_lost_keys(done, count)):
             return 0, 0
         return int(done), int(count)
 
-    def set_progress(self, plan: str, done: int, count: int) -> None:
-        """Let the online store remember how many parts are done."""
-        self.set_note(PROGRESS, json.dumps([plan, done, count]))
+    def write_part(self, part: tuple[int, int], governed: Sequence[Window]) -> None:
+        """Write the keys of one part, and note that it is done.
 
-    def forget_progress(self) -> None:
-        """All is done."""
-        self.set_note(PROGRESS, None)
+        Args:
+            part: Number and count of parts.
+            governed: Windows whose stored rows are replaced, whatever their time.
+        """
+        batches = latest_rows_of_all(
+            self._online.relations.of(self._windows),
+            self._layout,
+            not_before=self._online.oldest,
+            batch_rows=self._online.batch_rows,
+            part=part,
+        )
+        self._online.write(batches, self._online.guard(governed))
+        number, count = part
+        self._online.set_note(PROGRESS, json.dumps([self._plan, number + 1, count]))
 
-    def _has_lost(self, windows: Sequence[Window], done: int, count: int) -> bool:
-        if self._writer is None or not windows:
+    def holds_rows(self) -> bool:
+        """Whether anything of the view is online; True if the online store cannot tell."""
+        if self._online.writer is None:
+            return True
+        scan = self._online.writer.keys_within(self._layout.view, EVER)
+        with closing(cast("Generator[pa.Array]", scan)) as scanned:
+            return any(len(keys) for keys in scanned)
+
+    def clear_vanished(self) -> None:
+        """Replace or delete keys that are online from the windows and not in the source.
+
+        Rows of a stream stay, and so do keys that the online store cannot name.
+        """
+        online = self._online
+        if online.writer is None or online.is_streamed or not self._windows:
+            return
+        online.clear_vanished(
+            online.relations.of(self._windows),
+            self._windows,
+            lambda: online.unexpired(self._windows),
+            online.guard(self._windows),
+        )
+
+    def take_back(self, window: Window) -> None:
+        """Replace or delete what is online from a window that is not to be online any more."""
+        online = self._online
+        if online.writer is None:
+            return
+        guard = Guard(governed=(window,))  # rows of a stream too
+        for keys in online.writer.keys_within(self._layout.view, window):
+            online.replace_vanished(keys.to_pylist(), window, self._windows, guard)
+
+    def finish(self) -> None:
+        """Remove the note of what is done."""
+        self._online.set_note(PROGRESS, None)
+
+    def _has_lost_keys(self, done: int, count: int) -> bool:
+        online = self._online
+        unexpired = online.unexpired(self._windows)
+        if online.writer is None or not unexpired:
             return False
-        oldest = self._not_before()
-        span = Window(windows[0].start, windows[-1].end)
-        if oldest is not None:
-            if oldest >= span.end:
-                return False
-            span = Window(max(oldest, span.start), span.end)
-        relation = self._kept.of(windows)
+        span = Window(unexpired[0].start, unexpired[-1].end)
+        relation = online.relations.of(self._windows)
         written = (
             batch
             for number in range(done)
             for batch in distinct_keys(relation, self._layout, span, part=(number, count))
         )
-        return any_lost(written, self._writer, self._layout, self._version)
+        return any_lost(written, online.writer, self._layout, online.key_version)
+
+
+def rebuild_plan(
+    store: "FeatureStore",
+    layout: ViewLayout,
+    windows: Sequence[Window],
+    as_of: datetime | None,
+    *,
+    empty_first: bool,
+) -> str:
+    """All that decides which rows a rebuild writes, and how it divides the keys, as JSON.
+
+    Among it are hashes of the source's content, times included: they decide which row of a key is
+    the latest.
+    """
+    read = [*source_columns(layout), *(name for name in time_columns(layout.source) if name)]
+    digests = window_digests(store, layout.source, windows, list(dict.fromkeys(read)), exclude=())
+    columns = [
+        [each.name, each.source, each.value_type.name] for each in (*layout.keys, *layout.features)
+    ]
+    return json.dumps(
+        [
+            str(windows),
+            duckdb.__version__,
+            "" if as_of is None else as_of.astimezone(UTC).isoformat(),
+            columns,
+            store.config.entity_key_serialization_version,
+            str(layout.ttl),
+            *(digest.content_hash for digest in digests),
+            empty_first,
+        ]
+    )

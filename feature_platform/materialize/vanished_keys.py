@@ -1,7 +1,8 @@
-"""Keys that are online from a window whose rows have left the source."""
+"""Keys that are online from a window and whose rows have left the source."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -37,7 +38,7 @@ def vanished_keys(
 ) -> Iterator[list[bytes]]:
     """Find keys whose online row lies in `window` and that have no row there any more.
 
-    Few keys are compared in memory; many go into DuckDB with those of the source, which spills.
+    Few keys are compared in memory, many in DuckDB, which spills.
 
     Args:
         relation: The source's rows of at least `window`.
@@ -50,24 +51,19 @@ def vanished_keys(
         Serialized keys, some thousand at a time.
     """
     online = writer.keys_within(layout.view, window)
-    first = next(online, None)
-    if first is None:
+    first = list(islice(online, 2))
+    if not first:
         return
-    more = next(online, None)
-    if more is None and len(first) <= _AT_ONCE:
-        few = set(first.to_pylist())
-        for keys in _source_keys(relation, layout, window, version):
+    batches = distinct_keys(relation, layout, window)
+    source = (batch_keys(batch, layout, version) for batch in batches)
+    if len(first) == 1 and len(first[0]) <= _AT_ONCE:
+        few = set(first[0].to_pylist())
+        for keys in source:
             few.difference_update(keys.to_pylist())
         if few:
             yield sorted(few)
         return
-    with spilling_connection() as connection:
-        for table in (_ONLINE, _SOURCE):
-            connection.execute(f"CREATE TEMP TABLE {table} (entity_key BLOB)")
-        for keys in chain([first], [] if more is None else [more], online):
-            _insert(connection, _ONLINE, keys)
-        for keys in _source_keys(relation, layout, window, version):
-            _insert(connection, _SOURCE, keys)
+    with _keys_of_both(chain(first, online), source) as connection:
         gone = f"SELECT DISTINCT entity_key FROM {_ONLINE} ANTI JOIN {_SOURCE} USING (entity_key)"
         for batch in record_batches(connection, gone, _AT_ONCE):
             if batch.num_rows:
@@ -77,7 +73,7 @@ def vanished_keys(
 def any_lost(
     written: Iterable[pa.RecordBatch], writer: OnlineWriter, layout: ViewLayout, version: int
 ) -> bool:
-    """Whether a key is not online that was written there.
+    """Whether a key that was written is not online.
 
     Args:
         written: Keys, in columns named as the view names them; they may repeat.
@@ -85,13 +81,8 @@ def any_lost(
         layout: The view.
         version: ``entity_key_serialization_version`` of the repo.
     """
-    with spilling_connection() as connection:
-        for table in (_ONLINE, _SOURCE):
-            connection.execute(f"CREATE TEMP TABLE {table} (entity_key BLOB)")
-        for batch in written:
-            _insert(connection, _SOURCE, batch_keys(batch, layout, version))
-        for keys in writer.keys_within(layout.view, EVER):
-            _insert(connection, _ONLINE, keys)
+    source = (batch_keys(batch, layout, version) for batch in written)
+    with _keys_of_both(writer.keys_within(layout.view, EVER), source) as connection:
         lost = f"SELECT 1 FROM {_SOURCE} ANTI JOIN {_ONLINE} USING (entity_key) LIMIT 1"
         return connection.execute(lost).fetchone() is not None
 
@@ -106,8 +97,8 @@ def remaining_rows(  # noqa: PLR0917  what is read, and which rows of it
 ) -> Iterator[pa.RecordBatch]:
     """Stream the latest row that the source still has of some keys, over all served windows.
 
-    A warehouse is asked for the rows of the keys, unless they are many. Everything else is read
-    once for all calls.
+    A warehouse selects the rows of the keys, unless they are many. Any other source is read once
+    for all calls.
 
     Args:
         config: The repo's configuration.
@@ -135,17 +126,17 @@ def remaining_rows(  # noqa: PLR0917  what is read, and which rows of it
         yield from latest_rows_of(relation, layout, wanted, not_before=not_before)
 
 
-def _source_keys(
-    relation: Relation, layout: ViewLayout, window: Window, version: int
-) -> Iterator[pa.Array]:
-    for batch in distinct_keys(relation, layout, window):
-        yield batch_keys(batch, layout, version)
-
-
-def _insert(connection: Any, table: str, keys: pa.Array) -> None:
-    connection.register("new_keys", pa.table({"entity_key": keys}))
-    connection.execute(f"INSERT INTO {table} SELECT entity_key FROM new_keys")
-    connection.unregister("new_keys")
+@contextmanager
+def _keys_of_both(online: Iterable[pa.Array], source: Iterable[pa.Array]) -> Iterator[Any]:
+    """A DuckDB connection with both sets of keys as tables."""
+    with spilling_connection() as connection:
+        for table, batches in ((_ONLINE, online), (_SOURCE, source)):
+            connection.execute(f"CREATE TEMP TABLE {table} (entity_key BLOB)")
+            for keys in batches:
+                connection.register("new_keys", pa.table({"entity_key": keys}))
+                connection.execute(f"INSERT INTO {table} SELECT entity_key FROM new_keys")
+                connection.unregister("new_keys")
+        yield connection
 
 
 def _typed(columns: dict[str, list[Any]], layout: ViewLayout) -> dict[str, pa.Array]:

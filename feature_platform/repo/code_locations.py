@@ -1,11 +1,11 @@
-"""Where a repo's objects are defined, found by reading its files, not by running them."""
+"""Where a repo's objects are defined, found by parsing its files, without running them."""
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# What takes a name but makes no asset.
+# Classes of objects that are no asset.
 _OTHER_MAKERS = frozenset({"Entity", "Feature", "Field", "Project"})
 _ENDINGS = {"source": "source", "feature_service": "service"}
 
@@ -20,17 +20,17 @@ class CodeLocation:
 
 @dataclass(frozen=True)
 class Definitions:
-    """Every call and decorated function of some files that gives something a name.
+    """Every call with a name argument, and every decorated function, of some files.
 
     Attributes:
-        places: Name to the places where it is given, with what is called there.
+        places: From a name to its locations, each with the callable that is given the name.
     """
 
     places: Mapping[str, Sequence[tuple[CodeLocation, str]]]
 
     @classmethod
     def read(cls, files: Iterable[Path]) -> "Definitions":
-        """Read Python files that have been imported before."""
+        """Parse Python files that can be imported."""
         found: dict[str, list[tuple[CodeLocation, str]]] = {}
         for path in files:
             for node in ast.walk(ast.parse(path.read_text())):
@@ -51,28 +51,26 @@ class Definitions:
         for place, maker in places:
             if maker.lower().rstrip("_").endswith(_ENDINGS.get(kind, "view")):
                 return place
-        # A helper of the repo's own, whose name says nothing.
+        # A function of the repo's own, whose name does not tell the kind.
         return next((place for place, maker in places if maker not in _OTHER_MAKERS), None)
 
 
 def _names_defined_by(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Names of objects with the name of the callable that makes them."""
+    """Names that a node gives, with the callable that takes them."""
     if isinstance(node, ast.Call):
         given = {
             keyword.arg: str(keyword.value.value)
             for keyword in node.keywords
             if isinstance(keyword.value, ast.Constant)
         }
-        # A source without a name is called by its path or table.
+        # Feast names a source without a name after its path or table.
         name = given.get("name") or given.get("path") or given.get("table")
         if name:
             yield name, _called(node.func)
     elif isinstance(node, ast.FunctionDef):
         for decorator in node.decorator_list:
-            yield (
-                node.name,
-                _called(decorator.func if isinstance(decorator, ast.Call) else decorator),
-            )
+            function = decorator.func if isinstance(decorator, ast.Call) else decorator
+            yield node.name, _called(function)
 
 
 def _called(function: ast.expr) -> str:

@@ -1,4 +1,4 @@
-"""Whether, and where, Feast computes the rows of a view."""
+"""Whether a view's rows have to be computed, and whether the compute engine can."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,11 +8,11 @@ from feature_platform.registry.registrable import transformation_mode, why_not_r
 if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
-_ON_FRAMES = ("pandas", "python", "ray")
+_FRAME_MODES = ("pandas", "python", "ray")
 
 
 def why_transformed(view: Any) -> str:
-    """Why only Feast's compute engine can make the rows of a view; empty when it need not."""
+    """Why a view's rows are computed by Feast's compute engine; empty if they are only read."""
     if getattr(view, "feature_transformation", None) is not None:
         return "it has a transformation"
     if getattr(view, "aggregations", None):
@@ -23,17 +23,17 @@ def why_transformed(view: Any) -> str:
 
 
 def is_computed_here(config: "RepoConfig") -> bool:
-    """Whether the repo's compute engine is Feast's local one, or a class of that."""
+    """Whether the repo's compute engine is Feast's local one or a subclass."""
     from feast.infra.compute_engines.local.compute import LocalComputeEngineConfig
 
     return isinstance(config.batch_engine, LocalComputeEngineConfig)
 
 
 def why_not_computable(view: Any, config: "RepoConfig") -> str:
-    """Why the repo's compute engine cannot make the rows of a view; empty when it can.
+    """Why the repo's compute engine cannot compute a view; empty if it can.
 
     Args:
-        view: A feature view, as the repo or the registry has it; its parents are looked at too.
+        view: A feature view of the repo or the registry; its parents are checked too.
         config: The repo's configuration, which names the engine.
     """
     from feast import BatchFeatureView
@@ -50,19 +50,19 @@ def why_not_computable(view: Any, config: "RepoConfig") -> str:
             )
     if why := why_not_registrable(view):
         return why
-    if transformation is not None and mode not in _ON_FRAMES and is_computed_here(config):
+    if transformation is not None and mode not in _FRAME_MODES and is_computed_here(config):
         return f"its transformation is of mode '{mode}', which Feast's local engine cannot run"
     for parent in getattr(view, "source_views", None) or ():
         if why := why_not_computable(parent, config):
-            return f"of its parent '{parent.name}': {why}"
+            return f"its parent '{parent.name}': {why}"
     return ""
 
 
 def require_computable(view: Any, config: "RepoConfig") -> None:
-    """Raise if the repo's compute engine cannot make the rows of a view.
+    """Raise if the repo's compute engine cannot compute a view.
 
     Raises:
-        TransformationError: Likewise, with the reason.
+        TransformationError: It cannot, with the reason.
     """
     if why := why_not_computable(view, config):
         raise TransformationError(

@@ -1,4 +1,4 @@
-"""What a feature view leaves unsaid and Feast finds in its table: keys, features, time column."""
+"""What the repo does not declare and Feast infers from a table: keys, features, time column."""
 
 import copy
 from contextlib import suppress
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
 UNKNOWN = "unknown"
-"""The type of a column that neither the repo nor a table at hand tells."""
+"""The type of a column that neither the repo declares nor a local table has."""
 
 
 def inferred(view: "FeatureView", entities: "Sequence[Entity]", config: "RepoConfig") -> Any:
-    """A view with what ``feast apply`` will find in its table: keys, features, time column.
+    """A view with the keys, features and time column that ``feast apply`` would infer.
 
-    Most repos leave the join key out of the schema, and some the schema itself: Feast looks them up
-    in the table when the repo is applied. Here only tables on this machine are looked at, because a
-    code location has to load without a warehouse; and none has to be there.
+    Most repos leave the join key out of the schema, and some the schema itself; Feast infers them
+    from the table when it applies. Here only local files are read, since a code location must load
+    without a warehouse, and they need not exist.
 
     Args:
-        view: As the repo defines it; left as it is.
+        view: As the repo defines it; it is not changed.
         entities: All entities of the repo.
         config: The configuration that paths are relative to.
 
     Returns:
-        The view itself where nothing is missing or to be found, else a copy.
+        The view itself if nothing is missing or can be inferred, else a copy.
     """
     if _is_complete(view, entities) or not _is_local_file(view.batch_source):
         return view
@@ -35,11 +35,10 @@ def inferred(view: "FeatureView", entities: "Sequence[Entity]", config: "RepoCon
 
 
 def with_all_keys(view: "FeatureView", entities: "Sequence[Entity]") -> Any:
-    """A view with every join key among its entity columns, of the invalid type if none is known.
+    """A view with every join key among its entity columns, of type ``Invalid`` if not declared.
 
     Returns:
-        The view itself where none is missing, else a copy; not fit for the registry, which would
-        believe the type.
+        The view itself if none is missing, else a copy that must not be applied.
     """
     from feast import Field, ValueType
     from feast.types import Invalid, from_value_type
@@ -49,8 +48,8 @@ def with_all_keys(view: "FeatureView", entities: "Sequence[Entity]") -> Any:
     if keys.keys() <= declared.keys():
         return view
     for key, entity in keys.items():
-        told = entity.value_type != ValueType.UNKNOWN
-        dtype = from_value_type(entity.value_type) if told else Invalid
+        is_declared = entity.value_type != ValueType.UNKNOWN
+        dtype = from_value_type(entity.value_type) if is_declared else Invalid
         declared.setdefault(key, Field(name=key, dtype=dtype))
     found: Any = copy.deepcopy(view)
     found.entity_columns = list(declared.values())
@@ -58,7 +57,7 @@ def with_all_keys(view: "FeatureView", entities: "Sequence[Entity]") -> Any:
 
 
 def join_keys(view: "FeatureView", entities: "Mapping[str, Entity]") -> "dict[str, Entity]":
-    """Join key to entity, in the order of the view; none for a view without entities."""
+    """Join key to entity, in the order of the view; empty for a view without entities."""
     from feast.feature_view import DUMMY_ENTITY_NAME
 
     known = (
@@ -68,7 +67,7 @@ def join_keys(view: "FeatureView", entities: "Mapping[str, Entity]") -> "dict[st
 
 
 def type_name(dtype: Any) -> str:
-    """Feast's name of a type; `UNKNOWN` for the one that stands for none."""
+    """Feast's name of a type; `UNKNOWN` for ``Invalid``."""
     name = str(dtype)
     return UNKNOWN if name == "Invalid" else name
 

@@ -1,4 +1,4 @@
-"""A Feast repo on disk: its configuration, what it defines, and where its SQL and suites lie."""
+"""A Feast repo on disk: its configuration, its definitions, and its SQL and suite files."""
 
 import os
 import re
@@ -72,7 +72,7 @@ class FeastProject:
 
     @property
     def profiles(self) -> list[str]:
-        """The named profiles that the folder has, sorted."""
+        """The named profiles of the folder, sorted."""
         return sorted(
             path.name.split(".")[1] for path in self.repo_dir.glob("feature_store.*.yaml")
         )
@@ -84,7 +84,7 @@ class FeastProject:
 
     @cached_property
     def config(self) -> "RepoConfig":
-        """The profile as Feast reads it, relative SQLite paths resolved against the repo.
+        """The profile as Feast reads it, with relative SQLite paths resolved against the repo.
 
         Raises:
             RepoError: The YAML is broken, not a Feast configuration, or names unset variables.
@@ -98,25 +98,22 @@ class FeastProject:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            raise RepoError(
-                f"configuration '{self.config_path.name}'",
-                f"is not YAML{where} ({getattr(error, 'problem', error)})",
-                f"correct {self.config_path}",
-            ) from error
+            problem = getattr(error, "problem", error)
+            raise self._invalid(f"is not YAML{where} ({problem})") from error
         if not isinstance(raw, dict) or "project" not in raw:
-            raise RepoError(
-                f"configuration '{self.config_path.name}'",
-                "names no project",
-                f"add 'project: <name>' to {self.config_path}",
-            )
+            raise self._invalid("names no project", f"add 'project: <name>' to {self.config_path}")
         if unset := self.unset_variables():
-            raise RepoError(
-                f"configuration '{self.config_path.name}'",
-                f"needs the environment variable{'s' * (len(unset) > 1)} {', '.join(unset)}",
+            plural = "s" if len(unset) > 1 else ""
+            raise self._invalid(
+                f"needs the environment variable{plural} {', '.join(unset)}",
                 "export them, or choose another profile",
             )
         self._require_packages(raw)
         return self._load_config()
+
+    def _invalid(self, problem: str, remedy: str = "") -> RepoError:
+        subject = f"configuration '{self.config_path.name}'"
+        return RepoError(subject, problem, remedy or f"correct {self.config_path}")
 
     def _load_config(self) -> "RepoConfig":
         os.environ.setdefault("FEAST_USAGE", "False")
@@ -126,33 +123,29 @@ class FeastProject:
         try:
             with as_feast_would(self.repo_dir, self.config_path):
                 config = load_repo_config(self.repo_dir, self.config_path)
-                # Feast checks a store's own options only when they are first read.
+                # Feast validates a store's options when they are first read.
                 _ = config.online_store, config.offline_store, config.registry
         except (FeastError, FeastConfigError, ValueError, TypeError) as error:
-            raise RepoError(
-                f"configuration '{self.config_path.name}'",
-                f"Feast refuses it: {first_line(error)}",
-                f"correct {self.config_path}",
-            ) from error
+            raise self._invalid(f"Feast refuses it: {first_line(error)}") from error
         _anchor_registry(config, self.repo_dir)
         return config
 
     def unset_variables(self) -> list[str]:
-        """Environment variables that the profile names and nobody has set, in order."""
+        """Environment variables that the profile uses and that are not set, in order."""
         lines = (line.split("#", 1)[0] for line in self.config_path.read_text().splitlines())
         names = (a or b for line in lines for a, b in _VARIABLE.findall(line))
         return [name for name in dict.fromkeys(names) if name not in os.environ]
 
     @cached_property
     def contents(self) -> "RepoContents":
-        """What the repo's Python files define, completed from tables that are at hand.
+        """The objects that the repo's Python files define, completed from local tables.
 
-        The registry is not touched.
+        The registry is not read.
 
         Raises:
             RepoError: A file cannot be imported, or two objects of a kind share a name.
         """
-        _ = self.config  # a broken configuration is named before its consequences
+        _ = self.config  # raises first if the configuration is broken
         contents = import_repo(self.repo_dir, self.config_path, self.name)
         for views in (contents.feature_views, contents.stream_feature_views):
             views[:] = [inferred(view, contents.entities, self.config) for view in views]
@@ -164,9 +157,9 @@ class FeastProject:
 
         address = str(self.config.registry.path)
         if address.startswith("sqlite:///"):
-            # Feast makes the folder of a file registry, SQLite does not make its own.
+            # Feast creates the folder of a file registry, but SQLite does not create its own.
             Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        # Without the repo's path Feast looks for a file registry below the working directory.
+        # Without repo_path Feast resolves a file registry against the working directory.
         store = FeatureStore(repo_path=str(self.repo_dir), config=self.config.model_copy(deep=True))
 
         def create_alone(create: Callable[[], Any]) -> Any:
@@ -188,7 +181,7 @@ class FeastProject:
 
     @cached_property
     def sources(self) -> "Mapping[str, DataSource]":
-        """The batch sources that the views read, by name."""
+        """The batch sources of the views, by name."""
         read = filter(None, map(source_of, self.views.values()))
         return {source.name: source for source in sorted(read, key=lambda source: source.name)}
 
@@ -214,12 +207,12 @@ class FeastProject:
             ) from None
 
     def sql_file(self, source: str) -> Path | None:
-        """The SQL that builds a source table, if the repo has it: ``sql/<source>.sql``."""
+        """The SQL that builds a source table, ``sql/<source>.sql``; None if there is none."""
         path = self.repo_dir / "sql" / f"{source}.sql"
         return path if path.is_file() else None
 
     def suite_file(self, source: str) -> Path | None:
-        """The repo's own expectations on a source: ``expectations/<source>.json`` or ``.yaml``."""
+        """A source's expectation suite, ``expectations/<source>.json`` or ``.yaml``, or None."""
         found = [path for path in self._suite_files if path.stem == source]
         if len(found) > 1:
             raise RepoError(
@@ -234,7 +227,7 @@ class FeastProject:
         """All suites.
 
         Raises:
-            RepoError: One is named after no source; it would never run, and nobody would be told.
+            RepoError: One is named after no source, so it would silently never run.
         """
         found = sorted(
             path
@@ -252,7 +245,7 @@ class FeastProject:
         return found
 
     def code_location(self, kind: str, name: str) -> CodeLocation | None:
-        """Where an object is defined; see :meth:`.Definitions.find`."""
+        """Where an object is defined; see `Definitions.find`."""
         return self._definitions.find(kind, name)
 
     @cached_property
@@ -297,12 +290,12 @@ class FeastProject:
 
 
 def source_of(view: "FeatureView") -> "DataSource | None":
-    """The batch source a view reads; None for a derived view, whose source is where it writes."""
+    """The batch source a view reads; None for a derived view, which writes to its source."""
     return None if getattr(view, "source_views", None) else view.batch_source
 
 
 def sources_of(view: "FeatureView") -> "list[DataSource]":
-    """The batch sources that the rows of a view come from: its own, or those of all its parents."""
+    """The batch sources of a view's rows: its own, or those of all its parents."""
     parents = getattr(view, "source_views", None)
     if not parents:
         return [view.batch_source] if view.batch_source is not None else []
@@ -311,7 +304,7 @@ def sources_of(view: "FeatureView") -> "list[DataSource]":
 
 
 def _anchor_registry(config: "RepoConfig", repo_dir: Path) -> None:
-    """Feast resolves a relative SQLite registry against the working directory; use the repo."""
+    """Resolve a relative SQLite registry against the repo; Feast uses the working directory."""
     prefix = "sqlite:///"
     registry = config.registry
     path = getattr(registry, "path", "")

@@ -1,4 +1,4 @@
-"""What the Python files of a feature repo define, imported as Feast's command line does."""
+"""The objects that a feature repo defines, imported as Feast's command line imports them."""
 
 import os
 import sys
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def import_repo(repo_dir: Path, config_path: Path, project: str) -> "RepoContents":
-    """Import the files of a repo.
+    """Import the Python files of a repo.
 
     Args:
         repo_dir: Its folder.
-        config_path: The configuration it is read with.
-        project: Name of the Feast project.
+        config_path: The YAML file of the profile.
+        project: Name of the Feast project, for errors.
 
     Raises:
         RepoError: A file cannot be imported, or two objects of a kind share a name.
@@ -42,10 +42,10 @@ def import_repo(repo_dir: Path, config_path: Path, project: str) -> "RepoContent
 
 @contextmanager
 def as_feast_would(repo_dir: Path, config_path: Path) -> Iterator[None]:
-    """The surroundings in which the `feast` command line reads a repo.
+    """Set the working directory and environment in which the ``feast`` command reads a repo.
 
-    Feast imports a repo's modules relative to the working directory, and a repo may ask
-    ``FEAST_FS_YAML_FILE_PATH`` which profile is read.
+    Feast imports modules relative to the working directory, and a repo may read
+    ``FEAST_FS_YAML_FILE_PATH`` to learn the profile.
     """
     variable = "FEAST_FS_YAML_FILE_PATH"
     before, cwd = os.environ.get(variable), Path.cwd()
@@ -63,7 +63,7 @@ def as_feast_would(repo_dir: Path, config_path: Path) -> Iterator[None]:
 
 @contextmanager
 def _own_modules(folder: Path) -> Iterator[None]:
-    """Let a repo's top-level modules be imported, and forget them: the next repo has its own.
+    """Make a repo's top-level modules importable, and unload them afterwards.
 
     Two repos in one process may both have a ``features.py``.
     """
@@ -101,7 +101,7 @@ def _refuse_duplicates(project: str, contents: "RepoContents") -> None:
     for kind, objects in kinds:
         seen: set[str] = set()
         for each in objects:
-            # Feast compares view names without regard to case, for stores that fold it.
+            # Feast compares view names case-insensitively, as some stores do.
             name = each.name.lower() if kind == "feature view" else each.name
             if name in seen:
                 raise RepoError(
@@ -113,7 +113,7 @@ def _refuse_duplicates(project: str, contents: "RepoContents") -> None:
 
 
 def _where(error: BaseException, folder: Path) -> str:
-    """``file:line: `` of the innermost frame inside `folder`, or nothing."""
+    """``file:line: `` of the innermost frame inside `folder`; empty if there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}:{error.lineno}: "
     found = ""

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
-# When an object was applied is no part of what it says.
+# Fields that change although the definition does not.
 _NO_DEFINITION = {"meta", "createdTimestamp", "lastUpdatedTimestamp"}
 
 FIRST_TIME = datetime(1677, 9, 22, tzinfo=UTC)
 LAST_TIME = datetime(2262, 4, 11, tzinfo=UTC)
-"""Between these lie the times that files of nanoseconds can hold."""
+"""The range of timestamps in nanoseconds."""
 
 
 @dataclass(frozen=True)
-class RequestedView:
-    """A feature view with a batch source, as a service asks for it.
+class ServiceView:
+    """A feature view with a batch source, as a feature service uses it.
 
     Attributes:
         name: Name of the view.
-        alias: What the service calls it.
+        alias: Its name in the service.
         view: Feast's object.
         keys: Join keys as the entity rows name them, in the view's order.
         source_keys: Their columns in the source, in the same order.
         features: Feature of the view to its column in the source, in the service's order.
         definition: SHA-256 of the view's definition.
-        version: Feast's version number of the view; 0 where it is not versioned.
+        version: Feast's version number of the view; 0 if it is not versioned.
     """
 
     name: str
@@ -49,7 +49,7 @@ class RequestedView:
 
     @property
     def ttl(self) -> timedelta | None:
-        """How old a row may be; None is as old as it likes."""
+        """Maximum age of a row; None is any age."""
         return self.view.ttl or None
 
     def looks_back_to(self, moment: datetime) -> datetime:
@@ -64,18 +64,13 @@ class RequestedView:
         return list(dict.fromkeys([*self.source_keys, *self.features.values()]))
 
 
-def requested_views(store: "FeatureStore", service: "FeatureService") -> list[RequestedView]:
-    """The views that a service takes, those under its on-demand views included, without repeats.
-
-    Args:
-        store: Asked for the views.
-        service: The service.
-    """
-    found: dict[tuple[str, frozenset[str]], RequestedView] = {}
+def service_views(store: "FeatureStore", service: "FeatureService") -> list[ServiceView]:
+    """The views of a service, the inputs of its on-demand views included, without duplicates."""
+    found: dict[tuple[str, frozenset[str]], ServiceView] = {}
     for projection in service.feature_view_projections:
         view = store.registry.get_any_feature_view(projection.name, store.project)
         inputs = getattr(view, "source_feature_view_projections", None)
-        for each in inputs.values() if inputs is not None else [projection]:
+        for each in [projection] if inputs is None else inputs.values():
             base = (
                 view
                 if inputs is None
@@ -83,18 +78,18 @@ def requested_views(store: "FeatureStore", service: "FeatureService") -> list[Re
             )
             if getattr(base, "batch_source", None) is None:
                 continue
-            asked = _requested(base, each)
+            asked = _service_view(base, each)
             found.setdefault((asked.alias, frozenset(asked.features)), asked)
     return list(found.values())
 
 
-def _requested(view: Any, projection: Any) -> RequestedView:
+def _service_view(view: Any, projection: Any) -> ServiceView:
     from feast.feature_view import DUMMY_ENTITY_ID
 
     origin = {served: column for column, served in (view.batch_source.field_mapping or {}).items()}
     keys = [field.name for field in view.entity_columns if field.name != DUMMY_ENTITY_ID]
     renamed = projection.join_key_map or {}
-    return RequestedView(
+    return ServiceView(
         name=str(view.name),
         alias=str(projection.name_to_use()),
         view=view,

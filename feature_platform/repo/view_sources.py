@@ -1,4 +1,4 @@
-"""What a feature view needs of its source, and why it cannot be put online from it."""
+"""The columns a feature view needs from its source, and why it cannot be materialized."""
 
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,12 @@ NO_TIME = "no timestamp_field is declared, and there is no table yet to find it 
 def why_not_materializable(
     view: "FeatureView", config: "RepoConfig", settings: ViewSettings
 ) -> str | None:
-    """Why a feature view cannot be put online from its batch source; None where it can.
+    """Why a feature view cannot be materialized from its batch source; None if it can.
 
     Args:
         view: As the repo defines it.
-        config: The configuration, whose compute engine makes what a view does not just read.
-        settings: Those of the view.
+        config: The configuration, which names the compute engine.
+        settings: The view's settings.
     """
     if view.batch_source is None:
         return "it has no batch source"
@@ -43,17 +43,17 @@ def why_not_materializable(
 
 
 def is_computed(view: "FeatureView") -> bool:
-    """Whether a view's features are computed from its source, which then need not hold them."""
+    """Whether a view's features are computed, so that its source need not have them."""
     transformation = getattr(view, "feature_transformation", None)
     return transformation is not None or bool(getattr(view, "aggregations", None))
 
 
 def source_columns(views: "Iterable[FeatureView]", source: "DataSource") -> dict[str, str]:
-    """Columns a source table must have for its views, with Feast's type; field mappings undone.
+    """Columns a source table must have for its views, before field mapping, with Feast's types.
 
-    None at all where a view's features are not known yet: then every column of the table counts.
-    A view whose features are computed only needs its keys to be there. Where views declare a number
-    of 32 bits and of 64, its values have to fit into 32.
+    Empty if a view's features are not known yet; then every column of the table counts. A view
+    whose features are computed needs only its keys. If views declare a number as 32 and as 64 bits,
+    its values must fit into 32.
     """
     renamed = {new: old for old, new in source.field_mapping.items()}
     columns: dict[str, str] = {}

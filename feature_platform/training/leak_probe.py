@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from feature_platform.core.sql import identifier
 from feature_platform.core.windows import Window
-from feature_platform.repo.service_layout import LAST_TIME, RequestedView, requested_views
+from feature_platform.repo.service_layout import LAST_TIME, ServiceView, service_views
 from feature_platform.sources.relation import VIEW, Relation, open_relation
 
 if TYPE_CHECKING:
@@ -82,14 +82,12 @@ def probe_training_set(
         rows = rows.take(pa.array(np.sort(chosen)))
     return [
         _probe(store, view, rows, timestamp)
-        for view in requested_views(store, service)
+        for view in service_views(store, service)
         if _columns(view, rows)
     ]
 
 
-def _probe(
-    store: "FeatureStore", view: RequestedView, rows: pa.Table, timestamp: str
-) -> ProbedView:
+def _probe(store: "FeatureStore", view: ServiceView, rows: pa.Table, timestamp: str) -> ProbedView:
     if not rows.num_rows:
         return ProbedView(view.alias, 0, 0, 0, 0, {})
     times = pc.min_max(rows.column(timestamp)).as_py()
@@ -118,7 +116,7 @@ def _probe(
     )
 
 
-def _columns(view: RequestedView, rows: pa.Table) -> dict[str, str]:
+def _columns(view: ServiceView, rows: pa.Table) -> dict[str, str]:
     """Source column by column of the training set that is a feature of the view."""
     found = {}
     for feature, source in view.features.items():
@@ -129,7 +127,7 @@ def _columns(view: RequestedView, rows: pa.Table) -> dict[str, str]:
     return found
 
 
-def _probed(view: RequestedView, rows: pa.Table, timestamp: str) -> pa.Table:
+def _probed(view: ServiceView, rows: pa.Table, timestamp: str) -> pa.Table:
     columns = {"n": pa.array(np.arange(rows.num_rows)), "t": rows.column(timestamp)}
     columns |= {f"k{place}": rows.column(key) for place, key in enumerate(view.keys)}
     columns |= {f"f{place}": rows.column(name) for place, name in enumerate(_columns(view, rows))}
@@ -137,7 +135,7 @@ def _probed(view: RequestedView, rows: pa.Table, timestamp: str) -> pa.Table:
 
 
 def _statement(
-    relation: Relation, view: RequestedView, columns: Mapping[str, str], schema: pa.Schema
+    relation: Relation, view: ServiceView, columns: Mapping[str, str], schema: pa.Schema
 ) -> str:
     """SQL: number of each row, age of its newest source row, whether equal to it, or to a later."""
     time = f"s.{identifier(relation.timestamp)}"

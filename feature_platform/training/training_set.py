@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, RepoError, SourceError, type_and_line
-from feature_platform.repo.service_layout import RequestedView, requested_views
+from feature_platform.repo.service_layout import ServiceView, service_views
 from feature_platform.training.entity_rows import entity_hash, entity_table, nullable_dtype
 from feature_platform.training.snapshot_changes import what_changed
 from feature_platform.training.snapshots import Snapshot, latest_snapshot, publish_snapshot
@@ -111,7 +111,7 @@ def build_training_set(
     store = project.store()
     wanted = _service(project, store, service)
     table = entity_table(entities, timestamp, origin)
-    views = requested_views(store, wanted)
+    views = service_views(store, wanted)
     require_columns(table, store, wanted, views, origin)
     table = typed_keys(table, views)
     progress(f"joining {table.num_rows} entity rows")
@@ -247,7 +247,7 @@ def _typed(table: pa.Table, store: "FeatureStore", service: "FeatureService") ->
         for each in projection.features:
             kinds[each.name] = each.dtype
             kinds[f"{projection.name_to_use()}__{each.name}"] = each.dtype
-    for view in requested_views(store, service):  # inputs of on-demand views are joined too
+    for view in service_views(store, service):  # inputs of on-demand views are joined too
         for each in view.view.features:
             kinds.setdefault(each.name, each.dtype)
             kinds.setdefault(f"{view.alias}__{each.name}", each.dtype)
@@ -323,7 +323,7 @@ def _defaults(column: pa.ChunkedArray) -> int:
 
 
 def _source_facts(
-    store: "FeatureStore", views: Sequence[RequestedView], times: pa.ChunkedArray
+    store: "FeatureStore", views: Sequence[ServiceView], times: pa.ChunkedArray
 ) -> dict[str, dict[str, Any]]:
     """Content hash of the rows that the join may read, by view."""
     from feature_platform.sources.window_digests import window_digests

@@ -9,7 +9,7 @@ import pyarrow as pa
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
 from feature_platform.repo.computability import why_transformed
-from feature_platform.repo.service_layout import FIRST_TIME, RequestedView, requested_views
+from feature_platform.repo.service_layout import FIRST_TIME, ServiceView, service_views
 from feature_platform.sources.relation import open_relation
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def needed_columns(store: "FeatureStore", service: "FeatureService") -> set[str]:
     """Join keys and the request data of on-demand views."""
-    keys = {key for view in requested_views(store, service) for key in view.keys}
+    keys = {key for view in service_views(store, service) for key in view.keys}
     return keys | _request_columns(store, service).keys()
 
 
@@ -26,7 +26,7 @@ def require_columns(
     table: pa.Table,
     store: "FeatureStore",
     service: "FeatureService",
-    views: Sequence[RequestedView],
+    views: Sequence[ServiceView],
     origin: str,
 ) -> None:
     """Require the join keys of the views, and the request data of on-demand views.
@@ -65,7 +65,7 @@ def _request_columns(store: "FeatureStore", service: "FeatureService") -> dict[s
     return found
 
 
-def typed_keys(table: pa.Table, views: Sequence[RequestedView]) -> pa.Table:
+def typed_keys(table: pa.Table, views: Sequence[ServiceView]) -> pa.Table:
     """Keys that are all null in the types of their entities, which pandas does not have."""
     from feast.type_map import feast_value_type_to_pa
 
@@ -86,7 +86,7 @@ def require_tables(store: "FeatureStore", service: "FeatureService") -> None:
         SourceError: A source is missing or lacks a column; names the view if Feast computes it.
     """
     nothing = Window(FIRST_TIME, FIRST_TIME + timedelta(microseconds=1))
-    for view in requested_views(store, service):
+    for view in service_views(store, service):
         try:
             with open_relation(store.config, view.source, [nothing], view.source_columns):
                 continue

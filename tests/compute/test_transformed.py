@@ -28,11 +28,11 @@ from feature_platform.errors import (
     SourceError,
     TransformationError,
 )
-from feature_platform.materialize.materialization import Materialization
 from feature_platform.materialize.materialize_window import (
     MaterializationResult,
     materialize_window,
 )
+from feature_platform.materialize.online_view import OnlineView
 from feature_platform.materialize.read_back import compare_online
 from feature_platform.materialize.rebuild import rebuild_online
 from feature_platform.registry.windows_on_record import load_view, materialized_windows
@@ -574,8 +574,8 @@ def test_what_a_killed_run_has_computed_is_not_served_after_a_rebuild(
     assert served(store) == [20.0, 10.0, 16.0]
     rebuild_online(store, "v")
     assert served(store) == [6.0, 10.0, None]
-    with Materialization(store, view_layout(load_view(store, "v"))) as work:
-        assert work.note("attempts") is None
+    with OnlineView(store, view_layout(load_view(store, "v"))) as online:
+        assert online.note("attempts") is None
 
 
 def test_another_engine_writes_where_it_runs_and_the_guarded_store_keeps_the_order(
@@ -648,7 +648,7 @@ def test_a_table_that_cannot_be_read_for_a_moment_gets_no_row_twice(
         raise SourceError("source 'sink'", "it cannot be read", "try again") from OSError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr("feature_platform.materialize.computed_windows.open_relation", away)
+        patched.setattr("feature_platform.materialize.computed_sink.open_relation", away)
         with pytest.raises(SourceError, match="source 'sink'") as caught:
             materialized(store, 1)
     assert caught.value.is_transient

@@ -70,13 +70,13 @@ def test_an_interrupted_rebuild_goes_on_where_it_ended(
     with pytest.raises(KeyboardInterrupt):
         rebuild_online(store, "user_stats", progress=stop)
     written: list[int] = []
-    whole = RebuildWork.write_all
+    whole = RebuildWork.write_part
 
-    def counted(self, windows, part, governed):  # noqa: ANN001, ANN202 - as the original
+    def counted(self, part, governed):  # noqa: ANN001, ANN202 - as the original
         written.append(part[0])
-        return whole(self, windows, part, governed)
+        return whole(self, part, governed)
 
-    monkeypatch.setattr(RebuildWork, "write_all", counted)
+    monkeypatch.setattr(RebuildWork, "write_part", counted)
     result = rebuild_online(repo.open(), "user_stats")
     assert result.resumed_at == 2
     assert written == list(range(2, result.parts))

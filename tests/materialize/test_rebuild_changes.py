@@ -10,8 +10,8 @@ from worlds.times import day
 
 from feature_platform.encoding.view_layout import view_layout
 from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.online_view import OnlineView
 from feature_platform.materialize.rebuild import rebuild_online
-from feature_platform.materialize.rebuild_work import RebuildWork
 from feature_platform.registry.windows_on_record import load_view
 
 STORES = [
@@ -103,8 +103,8 @@ def test_what_is_emptied_by_hand_after_an_interrupted_rebuild_is_written_again(
     store = stored.applied()
     materialize_window(store, "user_stats", day(1), day(2))
     _killed_after(stored, 3)
-    with RebuildWork(store, view_layout(load_view(store, "user_stats"))) as work:
-        work.take_out()  # the rows, and not the note of what was done
+    with OnlineView(store, view_layout(load_view(store, "user_stats"))) as online:
+        online.delete_all()  # the rows, and not the note of what was done
     assert served(stored.open(), *users) == [None] * 20
     result = rebuild_online(stored.open(), "user_stats")
     assert served(stored.open(), *users) == [float(user) for user in users]

@@ -12,6 +12,7 @@ from worlds.times import day
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import view_layout
 from feature_platform.materialize.materialize_window import materialize_window
+from feature_platform.materialize.online_view import OnlineView
 from feature_platform.materialize.rebuild import rebuild_online
 from feature_platform.materialize.rebuild_work import RebuildWork
 from feature_platform.registry.windows_on_record import load_view, materialized_windows
@@ -45,7 +46,7 @@ def test_a_killed_return_to_a_moment_takes_back_all_that_came_after_it_when_run_
     store = repo.applied()
     materialize_window(store, "user_stats", day(1), day(3))
     with monkeypatch.context() as patched:
-        patched.setattr(RebuildWork, "write_all", killed)
+        patched.setattr(RebuildWork, "write_part", killed)
         with pytest.raises(Killed):
             rebuild_online(store, "user_stats", as_of=day(2))
     rebuild_online(repo.open(), "user_stats", as_of=day(2))
@@ -68,8 +69,8 @@ def test_what_a_killed_materialization_has_written_is_not_served_after_a_rebuild
     rebuild_online(repo.open(), "user_stats", as_of=as_of)
     assert served(repo.open(), 1, 2, 3) == [11.0, 12.0, None]
     # What nobody needs to know any more would keep later windows from being written the fast way.
-    with RebuildWork(store, view_layout(load_view(store, "user_stats"))) as work:
-        assert work.note("attempts") is None
+    with OnlineView(store, view_layout(load_view(store, "user_stats"))) as online:
+        assert online.note("attempts") is None
     materialize_window(repo.open(), "user_stats", day(2), day(3))
     assert served(repo.open(), 1, 2, 3) == [21.0, 12.0, 23.0]
 

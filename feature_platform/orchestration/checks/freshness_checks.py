@@ -13,7 +13,7 @@ import dagster as dg
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import view_layout
 from feature_platform.errors import SourceError, TransformationError
-from feature_platform.materialize.computed_windows import newest_computed
+from feature_platform.materialize.computed_partitions import newest_computed
 from feature_platform.orchestration.graph.cadence import promise
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.recorded_verdicts import as_result

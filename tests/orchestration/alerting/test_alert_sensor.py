@@ -289,7 +289,7 @@ def test_a_store_that_cannot_name_keys_asks_for_a_rebuild_when_a_window_comes_ag
     watch: Watch, receiver: "Receiver", monkeypatch: pytest.MonkeyPatch
 ):
     # As with every store that is written through Feast's own interface.
-    monkeypatch.setattr("feature_platform.materialize.materialization.writer_for", lambda *_: None)
+    monkeypatch.setattr("feature_platform.materialize.online_view.writer_for", lambda *_: None)
     watch.tick()
     for _ in range(2):
         assert watch.sample.run("registry", SOURCE, VIEW, partition="2026-03-01").success

@@ -182,7 +182,7 @@ DERIVED = 'BatchFeatureView(name="view", source=[parent], sink_source=sink, MORE
         (
             DERIVED.replace("MORE", "").replace("parent", f"other := {IN_SQL}"),
             (
-                "of its parent 'other': its transformation is of mode 'sql', which Feast cannot "
+                "its parent 'other': its transformation is of mode 'sql', which Feast cannot "
                 "read from a registry"
             ),
         ),

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from feature_platform.core.windows import Window
 from feature_platform.encoding.encoded_rows import EncodedRows
-from feature_platform.materialize import materialization
+from feature_platform.materialize import materialization, online_view
 from feature_platform.materialize import materialize_window as materialize
 from feature_platform.online.generic_writer import GenericWriter
 from feature_platform.online.guarded_writer import Guard, OnlineKeys
@@ -56,7 +56,7 @@ def disturbed(place: int, act: Callable[[], None]) -> Iterator[None]:
     points = Points(place, act)
     with ExitStack() as stack:
         for module, name, stand_in in (
-            (materialization, "writer_for", _writer_for(points)),
+            (online_view, "writer_for", _writer_for(points)),
             (materialization, "open_relation", _before(points, materialization.open_relation)),
             (materialize, "record_window", _around(points, materialize.record_window)),
         ):
@@ -116,7 +116,7 @@ def _one(rows: EncodedRows, place: int) -> EncodedRows:
 
 
 def _writer_for(points: Points) -> Callable[[Any, Any], Any]:
-    whole = materialization.writer_for
+    whole = online_view.writer_for
 
     def stand_in(online: Any, config: Any) -> Any:
         found = whole(online, config)
