@@ -1,14 +1,7 @@
 """The errors that users see: each names the object, what is wrong with it, and what to do next."""
 
 # Retrying does not help: something is wrong in the repo, the data, or the code.
-_PERMANENT = (
-    AttributeError,
-    ImportError,
-    LookupError,
-    NotImplementedError,
-    TypeError,
-    ValueError,
-)
+_PERMANENT = (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
 _PERMANENT_NAMES = frozenset(
     {
         "BadRequest",  # Google: broken SQL
@@ -62,11 +55,14 @@ class ExternalError(FeaturePlatformError):
         is_transient: Overrides what the cause implies.
     """
 
+    _is_transient: bool | None = None
+
     def __init__(
         self, subject: str, problem: str, remedy: str, *, is_transient: bool | None = None
     ) -> None:
         super().__init__(subject, problem, remedy)
-        self._is_transient = is_transient
+        if is_transient is not None:
+            self._is_transient = is_transient
 
     def __reduce__(self) -> tuple[object, ...]:
         # Pickling drops __cause__, so the answer is pickled instead.
@@ -115,10 +111,7 @@ class SourceError(ExternalError):
 class MissingTableError(SourceError):
     """A source table does not exist yet; it may be built while retrying."""
 
-    def __init__(
-        self, subject: str, problem: str, remedy: str, *, is_transient: bool | None = True
-    ) -> None:
-        super().__init__(subject, problem, remedy, is_transient=is_transient)
+    _is_transient = True
 
 
 class TransformationError(FeaturePlatformError):

@@ -10,9 +10,9 @@ The plan is that of Feast 0.67 except where it fails or mixes up tables:
 - Which of equally late rows is kept does not depend on their order in the file.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial, reduce
 from typing import Any
 
 import duckdb
@@ -29,6 +29,8 @@ from feature_platform.errors import TransformationError, type_and_line
 from feature_platform.sources.relation import VIEW, open_relation
 
 _PLACE = "__place"
+_EVENT_TIME = "__event_time_"
+_CREATED_TIME = "__created_time_"
 # The index of a pandas frame becomes columns with this prefix if rows were dropped.
 _INDEX = "__index_level_"
 
@@ -62,26 +64,29 @@ class WindowPlan(LocalFeatureBuilder):  # type: ignore[misc]
 
     def build_source_node(self, view: Any) -> LocalNode:
         """Read the window of a view's batch source, for stream feature views too."""
-        return self._added(_Read(self, view, self.get_column_info(view)))
+        info = self.get_column_info(view)
+        return self._added("source", [], lambda _: self._read(view, info))
 
     def build_transformation_node(self, view: Any, input_nodes: Sequence[Any]) -> LocalNode:
         """Run the view's function on its inputs."""
-        return self._added(_Transform(view, self.backend, input_nodes))
+        return self._added("transform", input_nodes, partial(_transformed, view, self.backend))
 
     def build_join_node(self, view: Any, input_nodes: Sequence[Any]) -> LocalNode:
         """Join the parents of a view without a transformation."""
         parents = [self.get_column_info(parent) for parent in view.source_views]
-        return self._added(_Join(view, self.get_column_info(view), parents, input_nodes))
+        info = self.get_column_info(view)
+        return self._added("join", input_nodes, partial(_joined, view, info, parents))
 
     def build_dedup_node(self, view: Any, input_node: Any) -> LocalNode:
         """Keep the latest row of every key."""
-        return self._added(_Latest(view, self.get_column_info(view), [input_node]))
+        info = self.get_column_info(view)
+        return self._added("dedup", [input_node], partial(_latest, view, info))
 
     def build_output_nodes(self, view: Any, input_node: Any) -> Any:  # noqa: ARG002
         """Write nothing: the rows are returned."""
         return input_node
 
-    def read(self, view: Any, info: Any) -> pa.Table:
+    def _read(self, view: Any, info: Any) -> pa.Table:
         """The window's rows of a view's source, in an order that does not depend on the file."""
         columns = [*info.join_keys, *info.feature_cols] if info.feature_cols else None
         with open_relation(self._config, view.batch_source, [self._window], columns) as relation:
@@ -97,146 +102,123 @@ class WindowPlan(LocalFeatureBuilder):  # type: ignore[misc]
         mapped = info.field_mapping
         return table.rename_columns([mapped.get(name, name) for name in table.column_names])
 
-    def _added(self, node: LocalNode) -> LocalNode:
+    def _added(
+        self, name: str, inputs: Sequence[Any], compute: Callable[[list[pa.Table]], pa.Table]
+    ) -> LocalNode:
+        node = _Node(name, list(inputs))
+        node.compute = compute
         self.nodes.append(node)
         return node
 
 
-class _Read(LocalNode):  # type: ignore[misc]
-    def __init__(self, plan: WindowPlan, view: Any, info: Any) -> None:
-        super().__init__("source")
-        self._plan, self._view, self._info = plan, view, info
+class _Node(LocalNode):  # type: ignore[misc]
+    """A step of the plan: a function from the tables of its inputs to a table."""
 
-    def execute(self, context: Any) -> ArrowTableValue:  # noqa: ARG002 - Feast's signature
-        return ArrowTableValue(self._plan.read(self._view, self._info))
-
-
-class _Transform(LocalNode):  # type: ignore[misc]
-    def __init__(self, view: Any, backend: Any, inputs: Sequence[Any]) -> None:
-        super().__init__("transform", list(inputs))
-        self._view, self._backend = view, backend
+    compute: Callable[[list[pa.Table]], pa.Table]
 
     def execute(self, context: Any) -> ArrowTableValue:
-        frames = [self._backend.from_arrow(each.data) for each in self.get_input_tables(context)]
-        function = self._view.feature_transformation.udf
-        expected = type(frames[0])
-        try:
-            made = function(*frames)
-        except Exception as error:  # whatever a function of the repo raises
-            raise self._failed(
-                f"{_name(function)} failed ({type_and_line(error)})",
-                f"correct it; it is given a frame with the columns {_listed(frames)}",
-            ) from error
-        if not isinstance(made, expected):
-            raise self._failed(
-                f"{_name(function)} returned {type(made).__name__}",
-                f"let it return a frame ({expected.__module__.split('.')[0]}), as Feast's local "
-                "engine expects of every mode; Feast runs the text in udf_string where it can",
-            )
-        try:
-            table = self._backend.to_arrow(made)
-            extra = [name for name in table.column_names if name.startswith(_INDEX)]
-            return ArrowTableValue(table.drop_columns(extra))
-        except Exception as error:  # mixed types in a column
-            raise self._failed(
-                f"what {_name(function)} returned cannot be converted ({type_and_line(error)})",
-                "let every column of its frame have one type",
-            ) from error
+        return ArrowTableValue(self.compute([each.data for each in self.get_input_tables(context)]))
 
-    def _failed(self, problem: str, remedy: str) -> TransformationError:
-        subject = f"feature view '{self._view.name}'"
+
+def _transformed(view: Any, backend: Any, tables: Sequence[pa.Table]) -> pa.Table:
+    frames = [backend.from_arrow(table) for table in tables]
+    function = view.feature_transformation.udf
+    name = str(getattr(function, "__name__", type(function).__name__))
+    expected = type(frames[0])
+
+    def failed(problem: str, remedy: str) -> TransformationError:
+        subject = f"feature view '{view.name}'"
         return TransformationError(subject, f"its transformation {problem}", remedy)
 
-
-class _Join(LocalNode):  # type: ignore[misc]
-    def __init__(self, view: Any, info: Any, parents: Sequence[Any], inputs: Sequence[Any]) -> None:
-        super().__init__("join", list(inputs))
-        self._view, self._info, self._parents = view, info, parents
-
-    def execute(self, context: Any) -> ArrowTableValue:
-        tables = [each.data for each in self.get_input_tables(context)]
-        moment, created = self._info.timestamp_column, self._info.created_timestamp_column
-        if len(tables) == 1 and {moment, created or moment} <= set(tables[0].column_names):
-            return ArrowTableValue(tables[0])
-        parts = [
-            _Part.of(table, view, parent)
-            for table, view, parent in zip(
-                tables, self._view.source_views, self._parents, strict=True
-            )
-        ]
-        joined = reduce(self._joined, parts)
-        whole = joined.columns.append_column(moment, _latest_of(joined.moments))
-        if created and created != moment:
-            whole = whole.append_column(created, _latest_of(joined.creations or joined.moments))
-        return ArrowTableValue(whole)
-
-    def _joined(self, left: "_Part", right: "_Part") -> "_Part":
-        keys = self._info.join_keys_columns
-        rest = [name for name in right.columns.column_names if name not in keys]
-        if twice := sorted(set(left.columns.column_names) & set(rest)):
-            raise TransformationError(
-                f"feature view '{self._view.name}'",
-                f"more than one of its parents has a column '{twice[0]}'",
-                "give it another name in one of them, or merge the parents in a transformation "
-                "(udf), which is given a frame of each",
-            )
-        using = f"JOIN r USING ({', '.join(map(identifier, keys))})" if keys else "CROSS JOIN r"
-        places = _places(
-            f"SELECT l.{_PLACE}, r.{_PLACE} FROM l {using} ORDER BY 1, 2",
-            l=left.columns.select(keys),
-            r=right.columns.select(keys),
+    try:
+        made = function(*frames)
+    except Exception as error:  # whatever a function of the repo raises
+        listed = "; ".join(", ".join(map(str, frame.columns)) for frame in frames)
+        raise failed(
+            f"{name} failed ({type_and_line(error)})",
+            f"correct it; it is given a frame with the columns {listed}",
+        ) from error
+    if not isinstance(made, expected):
+        raise failed(
+            f"{name} returned {type(made).__name__}",
+            f"let it return a frame ({expected.__module__.split('.')[0]}), as Feast's local "
+            "engine expects of every mode; Feast runs the text in udf_string where it can",
         )
-        left, right = left.take(places[0]), right.take(places[1])
-        columns = left.columns
-        for name in rest:
-            columns = columns.append_column(name, right.columns[name])
-        return _Part(columns, [*left.moments, *right.moments], [*left.creations, *right.creations])
+    try:
+        table = backend.to_arrow(made)
+        extra = [column for column in table.column_names if column.startswith(_INDEX)]
+        return table.drop_columns(extra)
+    except Exception as error:  # mixed types in a column
+        raise failed(
+            f"what {name} returned cannot be converted ({type_and_line(error)})",
+            "let every column of its frame have one type",
+        ) from error
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What has been joined so far, with the times of each parent."""
+def _joined(view: Any, info: Any, parents: Sequence[Any], tables: Sequence[pa.Table]) -> pa.Table:
+    moment, created = info.timestamp_column, info.created_timestamp_column
+    if len(tables) == 1 and {moment, created or moment} <= set(tables[0].column_names):
+        return tables[0]
+    inputs = zip(tables, view.source_views, parents, strict=True)
+    parts = [_part(number, *each) for number, each in enumerate(inputs)]
+    joined = reduce(partial(_join, view, info.join_keys_columns), parts)
+    moments = [joined[name] for name in joined.column_names if name.startswith(_EVENT_TIME)]
+    creations = [joined[name] for name in joined.column_names if name.startswith(_CREATED_TIME)]
+    times = (_EVENT_TIME, _CREATED_TIME)
+    whole = joined.select([name for name in joined.column_names if not name.startswith(times)])
+    whole = whole.append_column(moment, _latest_of(moments))
+    if created and created != moment:
+        whole = whole.append_column(created, _latest_of(creations or moments))
+    return whole
 
-    columns: pa.Table
-    moments: list[pa.ChunkedArray]
-    creations: list[pa.ChunkedArray]
 
-    @classmethod
-    def of(cls, table: pa.Table, view: Any, info: Any) -> "_Part":
-        """A parent's keys, features and times, without what else its transformation returns."""
-        moment, created = info.timestamp_column, info.created_timestamp_column
-        names = [*info.join_keys_columns, *(feature.name for feature in view.features)]
-        require_columns(view, table, [*names, moment])
-        creations = [table[created]] if created in table.column_names else []
-        return cls(table.select(list(dict.fromkeys(names))), [table[moment]], creations)
+def _part(number: int, table: pa.Table, view: Any, info: Any) -> pa.Table:
+    """A parent's keys and features, and its times under names of their own."""
+    moment, created = info.timestamp_column, info.created_timestamp_column
+    names = [*info.join_keys_columns, *(feature.name for feature in view.features)]
+    require_columns(view, table, [*names, moment])
+    part = table.select(list(dict.fromkeys(names)))
+    part = part.append_column(f"{_EVENT_TIME}{number}", table[moment])
+    if created in table.column_names:
+        part = part.append_column(f"{_CREATED_TIME}{number}", table[created])
+    return part
 
-    def take(self, places: pa.Array) -> "_Part":
-        return _Part(
-            self.columns.take(places),
-            [each.take(places) for each in self.moments],
-            [each.take(places) for each in self.creations],
+
+def _join(view: Any, keys: Sequence[str], left: pa.Table, right: pa.Table) -> pa.Table:
+    rest = [name for name in right.column_names if name not in keys]
+    if twice := sorted(set(left.column_names) & set(rest)):
+        raise TransformationError(
+            f"feature view '{view.name}'",
+            f"more than one of its parents has a column '{twice[0]}'",
+            "give it another name in one of them, or merge the parents in a transformation "
+            "(udf), which is given a frame of each",
         )
+    using = f"JOIN r USING ({', '.join(map(identifier, keys))})" if keys else "CROSS JOIN r"
+    places = _places(
+        f"SELECT l.{_PLACE}, r.{_PLACE} FROM l {using} ORDER BY 1, 2",
+        l=left.select(keys),
+        r=right.select(keys),
+    )
+    joined, other = left.take(places[0]), right.take(places[1])
+    for name in rest:
+        joined = joined.append_column(name, other[name])
+    return joined
 
 
-class _Latest(LocalNode):  # type: ignore[misc]
-    def __init__(self, view: Any, info: Any, inputs: Sequence[Any]) -> None:
-        super().__init__("dedup", list(inputs))
-        self._view, self._info = view, info
-
-    def execute(self, context: Any) -> ArrowTableValue:
-        table = self.get_single_table(context).data
-        keys = self._info.join_keys_columns
-        require_columns(self._view, table, [*keys, self._info.timestamp_column])
-        created = self._info.created_timestamp_column
-        times = [self._info.timestamp_column, *([created] if created in table.column_names else [])]
-        order = ", ".join(f"{identifier(name)} DESC NULLS LAST" for name in [*times, _PLACE])
-        groups = ", ".join(identifier(name) for name in keys) or "true"
-        chosen = _places(
-            f"SELECT {_PLACE} FROM r QUALIFY row_number() OVER "
-            f"(PARTITION BY {groups} ORDER BY {order}) = 1 ORDER BY 1",
-            r=table.select(list(dict.fromkeys([*keys, *times]))),
-        )
-        return ArrowTableValue(table.take(chosen[0]))
+def _latest(view: Any, info: Any, tables: Sequence[pa.Table]) -> pa.Table:
+    [table] = tables
+    keys = info.join_keys_columns
+    require_columns(view, table, [*keys, info.timestamp_column])
+    created = info.created_timestamp_column
+    times = [info.timestamp_column, *([created] if created in table.column_names else [])]
+    order = ", ".join(f"{identifier(name)} DESC NULLS LAST" for name in [*times, _PLACE])
+    groups = ", ".join(identifier(name) for name in keys) or "true"
+    chosen = _places(
+        f"SELECT {_PLACE} FROM r QUALIFY row_number() OVER "
+        f"(PARTITION BY {groups} ORDER BY {order}) = 1 ORDER BY 1",
+        r=table.select(list(dict.fromkeys([*keys, *times]))),
+    )
+    return table.take(chosen[0])
 
 
 def require_columns(view: Any, table: pa.Table, names: Sequence[str]) -> None:
@@ -282,11 +264,3 @@ def _latest_of(moments: Sequence[Any]) -> Any:
         each.cast(pa.timestamp("us", each.type.tz), safe=False).cast(pa.int64()) for each in moments
     ]
     return pc.max_element_wise(*numbers).cast(pa.timestamp("us", "UTC"))
-
-
-def _name(function: Any) -> str:
-    return str(getattr(function, "__name__", type(function).__name__))
-
-
-def _listed(frames: Sequence[Any]) -> str:
-    return "; ".join(", ".join(map(str, frame.columns)) for frame in frames)

@@ -21,12 +21,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def partitions_of(view: Any, windows: Sequence[Window]) -> list[Window]:
-    """The recorded windows of a view, cut into the partitions in which they were computed.
-
-    Args:
-        view: The feature view, whose tag ``dagster/partitions`` sets their length.
-        windows: Merged windows.
-    """
+    """The recorded windows of a view, cut into the partitions in which they were computed."""
     hourly = read_settings(str(view.name), view.tags).partitions == "hourly"
     length = timedelta(hours=1) if hourly else timedelta(days=1)
     partitions: list[Window] = []
@@ -45,11 +40,6 @@ def newest_computed(
     """The greatest event time of the newest partition that has rows; None if none has.
 
     Newer source rows need not give rows: in a join their key may be missing elsewhere.
-
-    Args:
-        store: The Feast store.
-        layout: The view.
-        windows: Merged windows.
 
     Raises:
         TransformationError: The rows cannot be computed.

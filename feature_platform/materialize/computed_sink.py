@@ -29,11 +29,6 @@ def append_missing_rows(store: "FeatureStore", layout: ViewLayout, computed: Com
     Feast's engine appends all of them in every run. Here a row is identified by its key and times,
     so a run that was killed is completed by the next, and late rows are added.
 
-    Args:
-        store: The Feast store.
-        layout: The derived view; its source is the table.
-        computed: Rows of one window.
-
     Raises:
         SourceError: The table cannot be read or written.
     """

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -95,87 +95,41 @@ def rebuild_online(
         if before is not None:
             before()
         found = load_view(store, view)
-        if why_transformed(found):
-            result = _rebuild_computed(store, found, as_of, progress, empty_first=empty_first)
+        layout, present = view_layout(found), windows_of(found)
+        windows, plan = _until(present, as_of), ""
+        is_computed = bool(why_transformed(found))
+        if is_computed:
+            _require_rebuildable(store, found, as_of)
         else:
-            result = _rebuild_read(store, found, as_of, progress, empty_first=empty_first)
-    return replace(result, seconds=time.monotonic() - began)
-
-
-def _rebuild_read(
-    store: "FeatureStore",
-    view: Any,
-    as_of: datetime | None,
-    progress: Callable[[int, int], None] | None,
-    *,
-    empty_first: bool,
-) -> RebuildResult:
-    """Rebuild a view whose rows are read from its source as they are."""
-    layout, present = view_layout(view), windows_of(view)
-    windows = _until(present, as_of)
-    plan = rebuild_plan(store, layout, windows, as_of, empty_first=empty_first)
-    if windows != present:
-        # Before anything is deleted: after a crash the later windows count as missing.
-        change_windows(store, layout.name, lambda recorded: _until(recorded, as_of))
-    with online_store_errors(store, layout.name):
-        _make_table(store, view)
-    with online_store_errors(store, layout.name), OnlineView(store, layout) as online:
-        work = RebuildWork(online, windows, plan)
-        done, count = work.progress()
-        if empty_first and not done:
-            _empty(online)
-        had_rows = not empty_first and work.holds_rows()
-        # Rows from `as_of` on, whether recorded or not: a crashed call may have removed the record.
-        later = [] if as_of is None else [Window(as_of, FAR_AHEAD)]
-        undone = merge([*later, *online.unrecorded(present)])
-        governed = merge([*present, *undone])
-        count = count or work.parts()
-        for number in range(done, count):
-            work.write_part((number, count), governed)
-            if progress is not None:
-                progress(number + 1, count)
-        if had_rows:
-            work.clear_vanished()
-        for window in undone:
-            work.take_back(window)
-            online.unmark(window)
-        work.finish()
+            plan = rebuild_plan(store, layout, windows, as_of, empty_first=empty_first)
+        if windows != present:
+            # Before anything is deleted: after a crash the later windows count as missing.
+            change_windows(store, view, lambda recorded: _until(recorded, as_of))
+        with online_store_errors(store, view), OnlineView(store, layout) as online:
+            _make_table(store, found)
+            empty = partial(_empty, online) if empty_first else None
+            if is_computed:
+                rebuild_computed(online, present, progress, empty)
+                resumed_at, parts = 0, len(partitions_of(found, present))
+            else:
+                # Rows from `as_of` on, recorded or not: a crashed call may have removed the record.
+                later = [] if as_of is None else [Window(as_of, FAR_AHEAD)]
+                undone = merge([*later, *online.unrecorded(present)])
+                work = RebuildWork(online, windows, plan)
+                resumed_at, parts = work.run(merge([*present, *undone]), progress, empty)
+                for window in undone:
+                    work.take_back(window)
+                    online.unmark(window)
+                work.finish()
     return RebuildResult(
-        view=layout.name,
+        view=view,
         windows=tuple(windows),
         keys_written=online.keys_written,
         keys_deleted=online.keys_vanished,
-        parts=count,
-        resumed_at=done,
-        seconds=0.0,
-        leaves_vanished=online.writer is None and not empty_first,
-    )
-
-
-def _rebuild_computed(
-    store: "FeatureStore",
-    view: Any,
-    as_of: datetime | None,
-    progress: Callable[[int, int], None] | None,
-    *,
-    empty_first: bool,
-) -> RebuildResult:
-    """Rebuild a view whose rows Feast computes."""
-    layout, present = view_layout(view), windows_of(view)
-    _require_rebuildable(store, view, as_of)
-    with online_store_errors(store, layout.name), OnlineView(store, layout) as online:
-        _make_table(store, view)
-        empty = partial(_empty, online) if empty_first else None
-        rebuild_computed(online, present, progress, empty)
-    return RebuildResult(
-        view=layout.name,
-        windows=tuple(present),
-        keys_written=online.keys_written,
-        keys_deleted=0,
-        parts=len(partitions_of(view, present)),
-        resumed_at=0,
-        seconds=0.0,
-        leaves_vanished=not empty_first,
+        parts=parts,
+        resumed_at=resumed_at,
+        seconds=time.monotonic() - began,
+        leaves_vanished=not empty_first and (is_computed or online.writer is None),
     )
 
 

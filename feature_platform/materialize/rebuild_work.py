@@ -1,7 +1,7 @@
 """The work of rebuilding a view online: all its windows at once, one part of its keys at a time."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -49,34 +49,45 @@ class RebuildWork:
         self._windows = windows
         self._plan = plan
 
-    def parts(self) -> int:
-        """Into how many parts the keys are divided."""
-        if not self._windows:
-            return 0
-        relation = self._online.relations.of(self._windows)
-        return parts_of(relation, self._layout, self._windows)
-
-    def progress(self) -> tuple[int, int]:
-        """Parts done and parts in all of an interrupted rebuild that can be continued; else zeros.
-
-        It must have the same plan, and the keys it has written must all be online still: they may
-        have been lost since, and the note not.
-        """
-        note = self._online.note(PROGRESS)
-        if note is None:
-            return 0, 0
-        plan, done, count = json.loads(note)
-        if plan != self._plan or (done and self._has_lost_keys(done, count)):
-            return 0, 0
-        return int(done), int(count)
-
-    def write_part(self, part: tuple[int, int], governed: Sequence[Window]) -> None:
-        """Write the keys of one part, and note that it is done.
+    def run(
+        self,
+        governed: Sequence[Window],
+        progress: Callable[[int, int], None] | None,
+        empty: Callable[[], object] | None,
+    ) -> tuple[int, int]:
+        """Write the parts that are not done, and remove keys that have left the source.
 
         Args:
-            part: Number and count of parts.
             governed: Windows whose stored rows are replaced, whatever their time.
+            progress: Called after each part with the number of parts done and in all.
+            empty: Deletes all rows of the view first; None keeps them.
+
+        Returns:
+            How many parts an interrupted rebuild had done, and how many there are.
         """
+        online = self._online
+        done, count = self._progress()
+        if empty is not None and not done:
+            empty()
+        had_rows = empty is None and self._holds_rows()
+        if not count and self._windows:
+            count = parts_of(online.relations.of(self._windows), self._layout, self._windows)
+        for number in range(done, count):
+            self.write_part((number, count), governed)
+            if progress is not None:
+                progress(number + 1, count)
+        # Rows of a stream stay, and so do keys that the online store cannot name.
+        if had_rows and self._windows and online.writer is not None and not online.is_streamed:
+            online.clear_vanished(
+                online.relations.of(self._windows),
+                self._windows,
+                lambda: online.unexpired(self._windows),
+                online.guard(self._windows),
+            )
+        return done, count
+
+    def write_part(self, part: tuple[int, int], governed: Sequence[Window]) -> None:
+        """Write the keys of one part (number and count), and note that it is done."""
         batches = latest_rows_of_all(
             self._online.relations.of(self._windows),
             self._layout,
@@ -87,29 +98,6 @@ class RebuildWork:
         self._online.write(batches, self._online.guard(governed))
         number, count = part
         self._online.set_note(PROGRESS, json.dumps([self._plan, number + 1, count]))
-
-    def holds_rows(self) -> bool:
-        """Whether anything of the view is online; True if the online store cannot tell."""
-        if self._online.writer is None:
-            return True
-        scan = self._online.writer.keys_within(self._layout.view, EVER)
-        with closing(cast("Generator[pa.Array]", scan)) as scanned:
-            return any(len(keys) for keys in scanned)
-
-    def clear_vanished(self) -> None:
-        """Replace or delete keys that are online from the windows and not in the source.
-
-        Rows of a stream stay, and so do keys that the online store cannot name.
-        """
-        online = self._online
-        if online.writer is None or online.is_streamed or not self._windows:
-            return
-        online.clear_vanished(
-            online.relations.of(self._windows),
-            self._windows,
-            lambda: online.unexpired(self._windows),
-            online.guard(self._windows),
-        )
 
     def take_back(self, window: Window) -> None:
         """Replace or delete what is online from a window that is not to be online any more."""
@@ -123,6 +111,27 @@ class RebuildWork:
     def finish(self) -> None:
         """Remove the note of what is done."""
         self._online.set_note(PROGRESS, None)
+
+    def _progress(self) -> tuple[int, int]:
+        """Parts done and parts in all of an interrupted rebuild that can be continued; else zeros.
+
+        It must have the same plan, and the keys it has written must all be online still: they may
+        have been lost since, and the note not.
+        """
+        note = self._online.note(PROGRESS)
+        if note is None:
+            return 0, 0
+        plan, done, count = json.loads(note)
+        if plan != self._plan or (done and self._has_lost_keys(done, count)):
+            return 0, 0
+        return int(done), int(count)
+
+    def _holds_rows(self) -> bool:
+        if self._online.writer is None:
+            return True  # it cannot tell
+        scan = self._online.writer.keys_within(self._layout.view, EVER)
+        with closing(cast("Generator[pa.Array]", scan)) as scanned:
+            return any(len(keys) for keys in scanned)
 
     def _has_lost_keys(self, done: int, count: int) -> bool:
         online = self._online

@@ -42,7 +42,7 @@ def vanished_keys(
 
     Args:
         relation: The source's rows of at least `window`.
-        writer: Of the online store.
+        writer: The online store's.
         layout: The view.
         window: A window that was, or may have been, online before.
         version: ``entity_key_serialization_version`` of the repo.
@@ -73,14 +73,7 @@ def vanished_keys(
 def any_lost(
     written: Iterable[pa.RecordBatch], writer: OnlineWriter, layout: ViewLayout, version: int
 ) -> bool:
-    """Whether a key that was written is not online.
-
-    Args:
-        written: Keys, in columns named as the view names them; they may repeat.
-        writer: Of the online store.
-        layout: The view.
-        version: ``entity_key_serialization_version`` of the repo.
-    """
+    """Whether one of the keys, in columns named as the view names them, is not online."""
     source = (batch_keys(batch, layout, version) for batch in written)
     with _keys_of_both(writer.keys_within(layout.view, EVER), source) as connection:
         lost = f"SELECT 1 FROM {_SOURCE} ANTI JOIN {_ONLINE} USING (entity_key) LIMIT 1"
@@ -102,10 +95,10 @@ def remaining_rows(  # noqa: PLR0917  what is read, and which rows of it
 
     Args:
         config: The repo's configuration.
-        kept: The relations of the view.
+        kept: The source's rows.
         layout: The view.
         keys: Serialized keys.
-        served: The materialized windows.
+        served: The windows to read.
         not_before: Leave out rows with an earlier event time (TTL).
     """
     if not layout.source_keys:

@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 def plan(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
     """What `apply` would change, without changing it.
 
-    Args:
-        store: The Feast store.
-        repo_contents: What the repo defines, from ``feast.repo_operations.parse_repo``.
-
     Raises:
         RegistryError: The registry cannot be reached.
     """

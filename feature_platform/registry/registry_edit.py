@@ -25,11 +25,6 @@ def edit_view(store: "FeatureStore", name: str, change: Change) -> None:
     A registry in a file is edited as `change_registry` describes. A SQL registry is edited in one
     transaction that locks the row (PostgreSQL, MySQL) or the database (SQLite) before reading.
 
-    Args:
-        store: The Feast store.
-        name: Name of the view.
-        change: The edit.
-
     Raises:
         RegistryError: There is no such view, or the registry cannot be reached, or offers no atomic
             edits (remote, Snowflake, custom).

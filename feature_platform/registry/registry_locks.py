@@ -31,13 +31,8 @@ def view_lock(store: "FeatureStore", view: str, timeout: float = DEFAULT_TIMEOUT
     session advisory lock; for any other registry a lock file in the temporary folder, which
     excludes processes of the same machine only. Locks end with the process that holds them.
 
-    Args:
-        store: The Feast store.
-        view: Name of the feature view.
-        timeout: Seconds to wait.
-
     Raises:
-        RegistryError: The lock was not free within `timeout`, or its folder cannot be written.
+        RegistryError: It was not free within `timeout` seconds, or its folder cannot be written.
     """
     with _lock(store, f"{store.project}/{view}", timeout):
         yield
@@ -48,7 +43,7 @@ def registry_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> It
     """Let one process at a time edit the registry as a whole; see `view_lock`.
 
     Raises:
-        RegistryError: The lock was not free within `timeout`, or its folder cannot be written.
+        RegistryError: See `view_lock`.
     """
     with _lock(store, "*registry*", timeout):
         yield
@@ -63,12 +58,8 @@ def creation_lock(store: "FeatureStore", timeout: float = DEFAULT_TIMEOUT) -> It
     fails if another process is making them. Nothing is locked if the registry is not local, or
     exists and was not created under this lock.
 
-    Args:
-        store: A Feast store that has not read its registry.
-        timeout: Seconds to wait.
-
     Raises:
-        RegistryError: The lock was not free within `timeout`, or its folder cannot be written.
+        RegistryError: See `view_lock`.
     """
     registry = local_registry_file(store)
     # Not the name of `registry_lock`: the process that holds that may be the first to read.

@@ -64,11 +64,6 @@ def record_window(store: "FeatureStore", view: str, window: Window) -> list[Wind
     No window is lost, however many processes record at once. The windows are stored merged, so
     their number does not grow with the number of runs; gaps remain.
 
-    Args:
-        store: The Feast store.
-        view: Name of the feature view.
-        window: The window that is online now.
-
     Returns:
         All recorded windows, merged.
 

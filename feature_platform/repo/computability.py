@@ -30,12 +30,7 @@ def is_computed_here(config: "RepoConfig") -> bool:
 
 
 def why_not_computable(view: Any, config: "RepoConfig") -> str:
-    """Why the repo's compute engine cannot compute a view; empty if it can.
-
-    Args:
-        view: A feature view of the repo or the registry; its parents are checked too.
-        config: The repo's configuration, which names the engine.
-    """
+    """Why the repo's compute engine cannot compute a view or one of its parents; else empty."""
     from feast import BatchFeatureView
 
     transformation = getattr(view, "feature_transformation", None)

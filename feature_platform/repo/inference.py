@@ -21,11 +21,6 @@ def inferred(view: "FeatureView", entities: "Sequence[Entity]", config: "RepoCon
     from the table when it applies. Here only local files are read, since a code location must load
     without a warehouse, and they need not exist.
 
-    Args:
-        view: As the repo defines it; it is not changed.
-        entities: All entities of the repo.
-        config: The configuration that paths are relative to.
-
     Returns:
         The view itself if nothing is missing or can be inferred, else a copy.
     """

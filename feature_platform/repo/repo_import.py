@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 
 def import_repo(repo_dir: Path, config_path: Path, project: str) -> "RepoContents":
-    """Import the Python files of a repo.
-
-    Args:
-        repo_dir: Its folder.
-        config_path: The YAML file of the profile.
-        project: Name of the Feast project, for errors.
+    """Import the Python files of a repo with a profile's configuration.
 
     Raises:
         RepoError: A file cannot be imported, or two objects of a kind share a name.

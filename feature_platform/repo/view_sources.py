@@ -21,13 +21,7 @@ NO_TIME = "no timestamp_field is declared, and there is no table yet to find it 
 def why_not_materializable(
     view: "FeatureView", config: "RepoConfig", settings: ViewSettings
 ) -> str | None:
-    """Why a feature view cannot be materialized from its batch source; None if it can.
-
-    Args:
-        view: As the repo defines it.
-        config: The configuration, which names the compute engine.
-        settings: The view's settings.
-    """
+    """Why a feature view cannot be materialized from its batch source; None if it can."""
     if view.batch_source is None:
         return "it has no batch source"
     if not getattr(view, "enabled", True):
