@@ -155,7 +155,7 @@ def _title(incident: Incident, subject: Subject, kind: MessageKind) -> str:
     thing = f"{subject.kind.replace('_', ' ')} '{subject.name}'"
     if subject.kind == subject.name:
         thing = subject.name
-    said = {
+    problem = {
         "check": f"check '{incident.condition.check}' failed",
         "run": "run failed",
         "freshness": "stale",
@@ -163,9 +163,9 @@ def _title(incident: Incident, subject: Subject, kind: MessageKind) -> str:
         "rebuild": "rebuild due",
         "tick": "ticks fail",
     }[incident.condition.kind]
-    said = "stale" if is_stale(incident.condition) else said
+    problem = "stale" if is_stale(incident.condition) else problem
     state = "resolved" if kind == "resolve" else incident.severity
-    return f"[{state}] {subject.project}: {thing}: {said}"
+    return f"[{state}] {subject.project}: {thing}: {problem}"
 
 
 def _effect(incident: Incident) -> str:
