@@ -10,7 +10,7 @@ from shop import ONE, VIEWS, Shop, day
 from feature_platform.orchestration.checks.freshness_checks import freshness
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.sensors.freshness_sensor import Watch, watch_freshness
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import Memory
 from feature_platform.registry.registry_apply import apply
 
@@ -222,5 +222,5 @@ def at_request_time(inputs):
     store = shop.sample.project.store()
     apply(store, shop.sample.project.contents)
     translator = DagsterFeastTranslator()
-    look = Look(graph, translator, shop.instance, store, shop.settings, Memory(), day(1))
+    look = SensorContext(graph, translator, shop.instance, store, shop.settings, Memory(), day(1))
     assert {name: each.promise for name, each in freshness(look).views.items()} == promised

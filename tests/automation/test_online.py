@@ -13,7 +13,7 @@ from shop import ONE, Shop, day
 from feature_platform.orchestration.checks.online_check import ONLINE
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.sensors.online_sensor import OnlineLook, look_online
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import Memory, remembered
 from feature_platform.registry.windows_on_record import materialized_windows
 
@@ -25,7 +25,9 @@ def look(shop: Shop, memory: Memory, now: datetime = NOW) -> OnlineLook:
     store = shop.sample.project.store()
     translator = DagsterFeastTranslator()
     graph, settings = shop.sample.graph, shop.settings
-    return look_online(Look(graph, translator, shop.instance, store, settings, memory, now))
+    return look_online(
+        SensorContext(graph, translator, shop.instance, store, settings, memory, now)
+    )
 
 
 def verdicts(shop: Shop) -> list[tuple[bool, str]]:

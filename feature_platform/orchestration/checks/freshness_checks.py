@@ -26,7 +26,7 @@ from feature_platform.orchestration.graph.translator import (
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.orchestration.watch.due_windows import cadence_of, due_windows
 from feature_platform.orchestration.watch.observed_events import newest_events
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import Memory, NewestMemory
 from feature_platform.registry.windows_on_record import load_view, registered_views, windows_of
 from feature_platform.repo.cadences import CADENCES
@@ -103,7 +103,9 @@ class Freshnesses:
     scans: int = 0
 
 
-def freshness(look: Look, *, names: Sequence[str] | None = None, position: str = "") -> Freshnesses:
+def freshness(
+    look: SensorContext, *, names: Sequence[str] | None = None, position: str = ""
+) -> Freshnesses:
     """Look at the newest rows of views.
 
     The registry is listed once and the event log asked once; a source is read only where a view was
@@ -245,7 +247,7 @@ def build_freshness_checks(
         names = {by_key[each.asset_key].name for each in selected}
         everything = AutomationSettings(scans_a_tick=len(names) + 1, grace=grace, lookback=lookback)
         with one_line_failures():
-            look = Look(
+            look = SensorContext(
                 graph,
                 translator,
                 context.instance,

@@ -41,7 +41,7 @@ from feature_platform.orchestration.watch.observed_events import (
     Underway,
     underway,
 )
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import remembered
 from feature_platform.registry.windows_on_record import registered_views
 
@@ -236,7 +236,7 @@ def _look(  # noqa: PLR0917
         )
         return found.views, [], found.change
     with remembered(Path(instance.root_directory), graph.project, cause) as memory:
-        look = Look(graph, automated.translator, instance, store, settings, memory, now)
+        look = SensorContext(graph, automated.translator, instance, store, settings, memory, now)
         changes = changed_sources(look, position=ledger.position)
     ledger.position = changes.position
     wrong = {

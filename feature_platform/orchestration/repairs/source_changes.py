@@ -15,7 +15,7 @@ from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.translator import FeastTranslatorData
 from feature_platform.orchestration.watch.due_windows import due_windows
 from feature_platform.orchestration.watch.observed_events import content_hashes, newest_events
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import SourceMemory
 from feature_platform.sources.warehouse import WarehouseKind, warehouse_kind
 from feature_platform.tables.fingerprints import BuiltBy, BuiltThere, source_contents, source_stamp
@@ -58,7 +58,7 @@ class Changes:
     troubles: list[str] = field(default_factory=list)
 
 
-def changed_sources(look: Look, *, position: str = "") -> Changes:
+def changed_sources(look: SensorContext, *, position: str = "") -> Changes:
     """Compare what each source holds with what was put online from it.
 
     One query tells the newest event of every asset; then a source is read (once, for all of its
@@ -118,7 +118,7 @@ class _Table:
 
 @dataclass
 class _Comparison:
-    look: Look
+    look: SensorContext
     events: Mapping[dg.AssetKey, int]
     found: Changes = field(default_factory=Changes)
     # A source is read once a look, also where a view of several sources has asked for it before.

@@ -18,7 +18,7 @@ from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.sensors.stale_cause import why_stale
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import remembered
 from feature_platform.orchestration.watch.watching_sensor import build_watching_sensor
 
@@ -69,7 +69,9 @@ def watch_freshness(  # noqa: PLR0917
     except (ValueError, AttributeError, TypeError):
         pass
     with remembered(Path(instance.root_directory), graph.project, "freshness") as memory:
-        look = Look(graph, translator, instance, graph.project.store(), settings, memory, now)
+        look = SensorContext(
+            graph, translator, instance, graph.project.store(), settings, memory, now
+        )
         found = freshness(look, position=position)
     reported, day = 0, f"{now:%Y%m%d}"
     for name, each in found.views.items():
@@ -91,7 +93,9 @@ def watch_freshness(  # noqa: PLR0917
     return Watch(stale, len(found.views), reported, after)
 
 
-def _with_cause(fresh: dg.AssetCheckEvaluation, look: Look, view: str) -> dg.AssetCheckEvaluation:
+def _with_cause(
+    fresh: dg.AssetCheckEvaluation, look: SensorContext, view: str
+) -> dg.AssetCheckEvaluation:
     """What is said of a stale view, and why it is so: whoever is woken by it wants to know."""
     try:
         why = why_stale(look, view)

@@ -21,7 +21,7 @@ from feature_platform.orchestration.graph.translator import DagsterFeastTranslat
 from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.orchestration.watch.due_windows import cadence_of
 from feature_platform.orchestration.watch.observed_events import newest_events
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import OnlineMemory, remembered
 from feature_platform.orchestration.watch.watching_sensor import build_watching_sensor
 from feature_platform.registry.windows_on_record import registered_views, windows_of
@@ -51,7 +51,7 @@ class OnlineLook:
         return f"{said}; not all there: {', '.join(self.lost)}" if self.lost else said
 
 
-def look_online(look: Look, position: str = "") -> OnlineLook:
+def look_online(look: SensorContext, position: str = "") -> OnlineLook:
     """Read a few keys of each view back; where one is not there, ask the check, and record it.
 
     Args:
@@ -84,7 +84,9 @@ def look_online(look: Look, position: str = "") -> OnlineLook:
     return OnlineLook(lost, looked_at, on)
 
 
-def _look_at(look: Look, view: Any, window: Window, seen: str, known: OnlineMemory) -> None:
+def _look_at(
+    look: SensorContext, view: Any, window: Window, seen: str, known: OnlineMemory
+) -> None:
     from feature_platform.materialize.online_presence import present_keys, sample_keys
 
     try:
@@ -109,7 +111,7 @@ def _look_at(look: Look, view: Any, window: Window, seen: str, known: OnlineMemo
         known.seen = ""  # those keys have gone from the source too: others are to be asked for
 
 
-def _compare(look: Look, view: str, there: int, asked: int) -> bool:
+def _compare(look: SensorContext, view: str, there: int, asked: int) -> bool:
     """Put on record what the check finds now; whether something is wrong."""
     from feature_platform.materialize.read_back import compare_online
 
@@ -129,7 +131,7 @@ def _compare(look: Look, view: str, there: int, asked: int) -> bool:
     return not evaluation.passed
 
 
-def _report_unread(look: Look, view: str, error: OnlineStoreError) -> None:
+def _report_unread(look: SensorContext, view: str, error: OnlineStoreError) -> None:
     look.instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(
             asset_key=look.translator.key_of(look.graph.views[view]),
@@ -142,7 +144,7 @@ def _report_unread(look: Look, view: str, error: OnlineStoreError) -> None:
     )
 
 
-def _online_views(look: Look) -> Mapping[str, tuple[Any, Window]]:
+def _online_views(look: SensorContext) -> Mapping[str, tuple[Any, Window]]:
     """Views that Feast does not compute, as the registry has them; the newest partition online."""
     from feature_platform.repo.computability import why_transformed
 
@@ -168,7 +170,8 @@ def build_online_sensor(
         with remembered(Path(instance.root_directory), graph.project, "online") as memory:
             now = datetime.now(UTC)
             found = look_online(
-                Look(graph, translator, instance, store, settings, memory, now), cursor or ""
+                SensorContext(graph, translator, instance, store, settings, memory, now),
+                cursor or "",
             )
         return found.position, str(found)
 

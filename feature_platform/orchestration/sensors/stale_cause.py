@@ -15,7 +15,7 @@ from feature_platform.orchestration.graph.closures import run_closures
 from feature_platform.orchestration.graph.translator import FeastTranslatorData
 from feature_platform.orchestration.repairs.schedules import build_schedules
 from feature_platform.orchestration.watch.due_windows import cadence_of, due_windows
-from feature_platform.orchestration.watch.sensor_context import Look
+from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.registry.windows_on_record import registered_views, windows_of
 from feature_platform.repo.cadences import CADENCES
 
@@ -24,7 +24,7 @@ _TEXT = 400
 _READ = {DagsterEventType.STEP_FAILURE, DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
-def why_stale(look: Look, name: str) -> str:
+def why_stale(look: SensorContext, name: str) -> str:
     """What keeps a view from being fresh, as a clause; a few queries, for a view that is stale.
 
     Args:
@@ -53,7 +53,7 @@ def why_stale(look: Look, name: str) -> str:
     return "; ".join(why)
 
 
-def _failed_run(look: Look, key: dg.AssetKey) -> str:
+def _failed_run(look: SensorContext, key: dg.AssetKey) -> str:
     """What stopped the newest run of an asset: a check upstream, or a step and what it raised."""
     records = look.instance.get_asset_records([key])
     run_id = records[0].asset_entry.last_run_id if records else None
@@ -82,14 +82,14 @@ def _raised(event: dg.DagsterEvent) -> str:
     return _cut(error.message) if error else "no reason is on record"
 
 
-def _name(look: Look, key: dg.AssetKey) -> str:
+def _name(look: SensorContext, key: dg.AssetKey) -> str:
     for source in look.graph.sources.values():
         if look.translator.key_of(source) == key:
             return f"source '{source.name}'"
     return f"'{key.to_user_string()}'"
 
 
-def _schedule(look: Look, view: FeastTranslatorData) -> str:
+def _schedule(look: SensorContext, view: FeastTranslatorData) -> str:
     """What keeps the view's schedule from starting runs, as far as Dagster knows."""
     closures = run_closures(look.graph, look.translator)
     project = look.graph.project.name
@@ -106,7 +106,7 @@ def _schedules(instance: dg.DagsterInstance) -> Sequence[InstigatorState]:
     return instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
 
 
-def _last_tick(look: Look, view: FeastTranslatorData, state: InstigatorState) -> str:
+def _last_tick(look: SensorContext, view: FeastTranslatorData, state: InstigatorState) -> str:
     if state.status == InstigatorStatus.STOPPED:
         return "is off"
     ticks = look.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)

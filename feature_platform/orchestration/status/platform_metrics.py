@@ -169,7 +169,7 @@ class PlatformMetrics:
         The sensor of freshness reads the same, and what either has read the other need not.
         """
         from feature_platform.orchestration.checks.freshness_checks import freshness
-        from feature_platform.orchestration.watch.sensor_context import Look
+        from feature_platform.orchestration.watch.sensor_context import SensorContext
 
         fresh = _gauge(
             "view_freshness_seconds",
@@ -183,7 +183,7 @@ class PlatformMetrics:
         )
         home, project = Path(self.instance.root_directory), self.graph.project
         with remembered(home, project, "freshness") as memory:
-            look = Look(
+            look = SensorContext(
                 self.graph,
                 self.translator,
                 self.instance,

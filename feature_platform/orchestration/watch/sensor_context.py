@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the sources or views of a project.
+class SensorContext:
+    """The project, its state and the limits of one tick.
 
     Attributes:
         graph: The repo's graph.
@@ -25,7 +25,7 @@ class Look:
         instance: The Dagster instance.
         store: The Feast store; reads registry and sources.
         settings: How far back, and how much at a time.
-        memory: What earlier looks read; updated.
+        memory: What earlier ticks read; updated.
         now: The moment.
     """
 
