@@ -370,7 +370,7 @@ def test_a_missing_table_that_feast_wants_to_infer_from(
 ):
     sample = make_sample("streams", tables=False)
     failure = shell.failed(sample, "--view", "last_login")
-    assert "there is no such file, and Feast looks there" in failure or (
+    assert "there is no such file, and Feast infers from it" in failure or (
         "there is no Parquet file" in failure
     )
     assert "registry" not in failure
@@ -438,7 +438,7 @@ def test_parquet_that_cannot_be_read(shell: Shell, stock: "Sample"):
     failure = shell.failed(stock)
     assert failure.startswith("source 'voorraad': it cannot be read (")
     assert failure.endswith(
-        "; check that every file of it is whole and that the columns have the declared types"
+        "; check that every file of it is complete and that its columns have the same types in all"
     )
     assert stock.windows("stock") == []
 

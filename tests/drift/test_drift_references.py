@@ -33,6 +33,8 @@ from feature_platform.statistics import Thresholds, profile
 if TYPE_CHECKING:
     from worlds.samples import Sample
 
+RIDING = VIEWS + "view = riding({'fare': Float64})\n"
+
 
 def profiles(number: int, values: Any) -> WindowProfiles:
     return WindowProfiles(day(number), len(values), {"fare": profile(values)})
@@ -153,7 +155,7 @@ def test_trailing_windows_keep_their_distance_and_weekdays_are_the_same():
 
 @pytest.fixture(scope="module")
 def riding(make_repo: Callable[..., "Sample"]) -> "Sample":
-    return make_repo({"views.py": VIEWS + "view = riding({'fare': Float64})"})
+    return make_repo({"views.py": RIDING})
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_what_cannot_be_meant_is_an_error_with_a_remedy(said: Any, problem: str,
 def test_a_mistake_in_the_file_is_named_with_its_line(
     text: str, line: int, problem: str, make_repo: Callable[..., "Sample"]
 ):
-    sample = make_repo({"views.py": VIEWS, "drift.yaml": text})
+    sample = make_repo({"views.py": RIDING, "drift.yaml": text})
     with pytest.raises(RepoError) as caught:
         DriftSettings.load(sample.project)
     assert str(caught.value).startswith(f"{sample.repo / 'drift.yaml'}:{line}: ")
@@ -245,7 +247,7 @@ def test_settings_of_a_view_can_start_from_others_by_a_merge_key(
 ):
     text = "default: &all {consecutive: 2, reference: same_weekday}\nviews:\n  riding:\n    "
     text += "<<: *all\n    reference: {fixed: {start: 2026-01-01, end: 2026-02-01}}\n"
-    found = DriftSettings.load(make_repo({"views.py": VIEWS, "drift.yaml": text}).project)
+    found = DriftSettings.load(make_repo({"views.py": RIDING, "drift.yaml": text}).project)
     assert found.default == ViewDrift(SameWeekday(), consecutive=2)
     assert found.of("riding").reference == FixedWindow("2026-01-01", "2026-02-01")
     assert found.of("riding").consecutive == 2

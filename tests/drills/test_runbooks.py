@@ -4,9 +4,7 @@ import re
 
 import click
 import pytest
-from worlds.runbook import OURS, RUNBOOKS, Runbook
-
-from feature_platform.cli import main
+from worlds.runbook import OURS, RUNBOOKS, Runbook, command_of
 
 PAGES = sorted(path.name for path in RUNBOOKS.glob("*.md"))
 BLANKS = {"FILE": "page.html", "DAY": "2026-03-01", "NEXT_DAY": "2026-03-02"}
@@ -21,11 +19,11 @@ def test_the_command_line_takes_what_a_page_says(page: str):
             command, {blank: BLANKS.get(blank, "some") for blank in blanks}
         )
         assert program == OURS
-        known = main.commands[name]
+        known = command_of(name)
         # It raises where an option is unknown, or lacks a value.
         known.make_context(name, options)
 
 
 def test_an_option_that_is_not_there_would_be_seen():
     with pytest.raises(click.NoSuchOption):
-        main.commands["status"].make_context("status", ["--vew", "some"])
+        command_of("status").make_context("status", ["--vew", "some"])

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from click.testing import CliRunner
 from worlds.places import ROOT
 
@@ -17,6 +18,13 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 OURS = "feature-platform"
 # What stands for a value in a page, such as VIEW in `--view VIEW`.
 _BLANK = re.compile(r"\b[A-Z][A-Z_]+\b")
+
+
+def command_of(name: str) -> click.Command:
+    """A subcommand of the command line."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None, name
+    return command
 
 
 @dataclass(frozen=True)

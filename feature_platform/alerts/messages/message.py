@@ -159,7 +159,7 @@ def _effect(incident: Incident, subject: Subject) -> str:
     if effect := remedy(incident.condition, subject).effect:
         return effect
     if incident.evidence.blocking and incident.severity == "error":
-        return "blocked: these windows are not served; what was online before still is"
+        return "blocked: these windows are not served; older values still are"
     return "served: the check does not block"
 
 

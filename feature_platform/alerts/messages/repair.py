@@ -16,12 +16,12 @@ from feature_platform.alerts.messages.incidents import (
 STALE = Remedy(
     "backfill",  # whatever is missing, for however long
     "stale-view.md",
-    "served: values online are older than promised",
+    "served: online values are older than promised",
     stale=True,
 )
 _BLOCKED = Remedy(
     page="stale-view.md",
-    effect="blocked: nothing of these windows was put online; what was online before still is",
+    effect="blocked: these windows were not written online; older values are still served",
 )
 _CHECK = Remedy()
 _REMEDIES: Mapping[Kind, Remedy] = {
@@ -31,12 +31,12 @@ _REMEDIES: Mapping[Kind, Remedy] = {
     "rebuild": Remedy(
         "rebuild-online --empty-first",
         "rebuild-due.md",
-        "served: values may be online whose rows have left the source",
+        "served: rows that have left the source may still be online",
     ),
     "tick": Remedy(
         "doctor",
         "failed-tick.md",
-        "what is online still is served; nothing is looked after until it ticks again",
+        "online values are still served; it does no work until it ticks again",
     ),
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -77,7 +77,7 @@ ONLINE = CheckDeclaration(
     remedy=Remedy(
         "rebuild-online",
         page="lost-online-store.md",
-        effect="served: what is online differs from the source",
+        effect="served: online values differ from the source",
     ),
 )
 FRESH = CheckDeclaration(

@@ -450,10 +450,7 @@ def test_features_whose_names_come_to_one_have_checks_of_their_own(
     sample = make_riding()
     views = sample.repo / "views.py"
     views.write_text(
-        views.read_text().replace(
-            'Field(name="fare", dtype=Float64)',
-            'Field(name="trips_today", dtype=Float64), Field(name="drift", dtype=Float64)',
-        )
+        views.read_text().replace('"fare": Float64', '"trips_today": Float64, "drift": Float64')
     )
     names = feature_check_names(sample.graph.drifts["riding"])
     assert names == {

@@ -13,7 +13,7 @@ from worlds.repos import change_column, change_rows
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.checks.source_checks import SourceChecks
-from feature_platform.orchestration.graph.content_hashes import ROW_COUNT
+from feature_platform.orchestration.graph.content_hashes import ROW_COUNT, source_digests
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.repo.view_sources import source_columns
@@ -219,7 +219,7 @@ def test_what_is_known_of_windows_before_costs_one_query(
 
     monkeypatch.setattr(sample.instance, "fetch_materializations", counted)
     store = sample.project.store()
-    digests = checks.digests(store, list(windows.values()))
+    digests = source_digests(store, checks.data, list(windows.values()))
     first, *_ = checks.run(sample.instance, store, windows, digests)
     assert len(asked) == 1
     assert [each.name for each in first.outcomes if each.blocks] == ["row_count"]

@@ -23,10 +23,10 @@ from dagster._core.test_utils import freeze_time
 from worlds.automation.kept_ticks import Ticks
 from worlds.local_servers import free_port
 from worlds.places import ROOT
+from worlds.runbook import command_of
 
 from feature_platform.alerts.messages.incidents import Condition, Kind, Subject
 from feature_platform.alerts.messages.repair import remedy
-from feature_platform.cli import main
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.rebuild_due import rebuild_due_observation
 from feature_platform.orchestration.graph.size_metadata import ONLINE_BYTES, ONLINE_KEYS
@@ -68,7 +68,7 @@ def test_each_command_of_a_rule_is_one():
         if command is not None:
             words = re.sub(r"{{.*?}}", "x", command).split()
             assert words[0] == "feature-platform"
-            known = {option for each in main.commands[words[1]].params for option in each.opts}
+            known = {option for each in command_of(words[1]).params for option in each.opts}
             assert {word for word in words if word.startswith("--")} <= known, command
 
 
