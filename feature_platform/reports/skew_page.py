@@ -46,8 +46,7 @@ def skew_page(found: "ServiceSkew") -> str:
 
 
 def _rank(each: "FeatureSkew") -> tuple[int, float]:
-    rate = -1.0 if math.isnan(each.match_rate) else each.match_rate
-    return WORST_FIRST[each.verdict], rate
+    return WORST_FIRST[each.verdict], -1.0 if math.isnan(each.match_rate) else each.match_rate
 
 
 def _key_text(key: Mapping[str, Any]) -> str:

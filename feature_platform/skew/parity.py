@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from feature_platform.skew.plain_values import is_default, is_null, python_value, same, same_type
+from feature_platform.skew.plain_values import is_default, is_null, python_value, same
 from feature_platform.skew.served_service import ServedView
 
 Cause = Literal[
@@ -47,14 +47,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Parity:
-    """The compared values of one feature.
+    """The values of one feature on both sides, without absent ones; `counts` has those too.
 
-    Attributes:
-        counts: Number of values by cause.
-        lags: Seconds by which served values are older than training's, of those that are.
-        served: The served values without absent ones; None for null.
-        training: Training's values, in the same order.
-        examples: The first differences, wrong ones before others.
+    `lags` are the seconds by which served values are older than training's, of those that are;
+    `examples` the first differences, wrong ones before others.
     """
 
     counts: Mapping[Cause, int]
@@ -76,14 +72,10 @@ class Parity:
 
 @dataclass(frozen=True)
 class Pair:
-    """One value on both sides.
+    """One value (Feast's ``Value``) on both sides, with their event times.
 
     Attributes:
-        served: Feast's ``Value`` as served.
-        training: Feast's ``Value`` in training.
-        served_time: Event time of the served value; None if there is none.
-        time: Event time of training's row; None if there is none.
-        moment: The moment of the request.
+        time: Event time of training's row; None without one.
         held: The value in the materialized windows; None if it is that of training, or unknown.
         due: Event time of the newest row that should be online by now; None without one.
     """
@@ -100,10 +92,7 @@ class Pair:
 def cause_of(pair: Pair, view: ServedView, *, online: bool) -> Cause:
     """The cause of one value of a feature that is read, not computed.
 
-    Args:
-        pair: The value.
-        view: Its view.
-        online: Whether it was just read; for a log, the materialized windows are unknown.
+    `online` says that it was just read; for a log, the materialized windows are unknown.
     """
     if pair.time is None and is_null(pair.served):
         return "absent"
@@ -137,7 +126,7 @@ def kind_of(served: Any, training: Any) -> Cause:
     if is_null(training):
         # fillna(0) makes a default where serving has no value.
         return "default" if is_default(served) else "null"
-    if not same_type(served, training):
+    if served.WhichOneof("val") != training.WhichOneof("val"):
         return "type"
     return "default" if is_default(served) != is_default(training) else "value"
 

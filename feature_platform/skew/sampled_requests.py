@@ -23,11 +23,10 @@ class Requests:
 
     Attributes:
         moments: When each is answered, aware.
-        keys: Join keys as requests use them, without those of views that have no key.
-        data: Request data of on-demand views.
+        keys: Join keys as requests use them.
+        data: Request data of on-demand views; `made_up` if some was drawn at random by type.
         populations: Number of keys in the materialized windows, by view.
         failures: Why no key could be drawn, by view.
-        made_up: Whether some `data` was drawn at random by type.
     """
 
     moments: tuple[datetime, ...]
@@ -69,18 +68,8 @@ def sampled_requests(
     """Requests for keys drawn from the materialized windows of the service's views.
 
     Every key has rows of its own. Keys of independent entities are paired at random; if two views
-    share a part of their keys, pairs that the source has are preferred.
-
-    Args:
-        store: The Feast store.
-        service: The service.
-        moment: When the requests are to be answered.
-        limit: Most requests.
-        seed: The same seed draws the same requests from the same sources.
-        data: Values of request data, by name; missing ones are drawn by type.
-
-    Raises:
-        SourceError: No source of the service can be read.
+    share a part of their keys, pairs that the source has are preferred. Request data that `data`
+    lacks is drawn by type. SourceError if no source of the service can be read.
     """
     failures: dict[str, str] = {}
     populations: dict[str, int] = {}

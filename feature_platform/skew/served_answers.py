@@ -23,11 +23,9 @@ _READ_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Answers:
-    """Feature values, one per request, by the feature's full name.
+    """Feast's ``Value`` (empty for null) and event times, one per request, by the full name.
 
-    Attributes:
-        cells: Feast's ``Value``; empty for null and for missing rows.
-        times: Event times of the values; None for missing rows and computed features.
+    A missing row has an empty value and no time, a computed feature has no time.
     """
 
     cells: dict[str, list[Any]] = field(default_factory=dict)
@@ -39,9 +37,6 @@ def served_online(store: "FeatureStore", service: ServedService, requests: Reque
 
     Inputs of on-demand views are read too. If the requests lack the keys of some view, the other
     views are read one by one, without on-demand views.
-
-    Raises:
-        OnlineStoreError: The online store failed, or an on-demand feature view did.
     """
     whole = all(requests.answers(view) for view in service.views.values())
     alone = service.inputs if whole else (*service.features, *service.inputs)
@@ -120,13 +115,9 @@ def _entity_keys(view: ServedView, requests: Requests) -> list[Any]:
 
 @dataclass(frozen=True)
 class Log:
-    """Logged vectors of a window.
+    """The number of logged vectors of a window, and a sample of them.
 
-    Attributes:
-        total: Their number.
-        requests: The requests of a sample.
-        answers: The answers of the sample.
-        problem: Why there are none, if the log cannot be read.
+    `problem` says why there are none, if the log cannot be read.
     """
 
     total: int
@@ -138,14 +129,7 @@ class Log:
 def logged_answers(
     store: "FeatureStore", service: ServedService, window: Window, *, limit: int, seed: int
 ) -> Log | None:
-    """At most `limit` of the vectors that the service logged in `window`, chosen by `seed`.
-
-    Returns:
-        The vectors; None if the service does not log.
-
-    Raises:
-        SourceError: The log lacks a column that Feast writes.
-    """
+    """At most `limit` of the vectors logged in `window`; None if the service does not log."""
     from feast.feature_logging import LOG_TIMESTAMP_FIELD, REQUEST_ID_FIELD
 
     if service.service.logging_config is None:

@@ -4,7 +4,7 @@ Our own point-in-time join rather than ``get_historical_features``: some offline
 rows (dask), and none returns the event times of the joined rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -29,13 +29,13 @@ _BEGINNING = datetime(1700, 1, 1, tzinfo=UTC)  # a nanosecond timestamp goes bac
 
 @dataclass
 class Truth:
-    """What training has, one value per request.
+    """What training has, one value per request, by full name or by the service's name for a view.
 
     Attributes:
-        cells: Feast's ``Value`` by the feature's full name; empty for null and without a row.
-        times: Event times of the rows by view; None without a row.
-        failures: Why a view, or an on-demand view, has no values; by the service's name for it.
-        columns: The read features as Arrow arrays, by full name.
+        cells: Feast's ``Value``; empty for null and without a row.
+        times: Event times of the rows; None without a row.
+        failures: Why a view, or an on-demand view, has no values.
+        columns: The read features as Arrow arrays.
     """
 
     cells: dict[str, list[Any]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Truth:
 
 
 @dataclass
-class _Joined:
+class Joined:
     """Rows of one view, one per request."""
 
     columns: dict[str, pa.Array]
@@ -63,7 +63,7 @@ def training_truth(store: "FeatureStore", service: ServedService, requests: Requ
         if not requests.answers(view):
             continue
         try:
-            joined = _joined(store, view, requests)
+            joined = joined_rows(store, view, requests)
         except FeaturePlatformError as error:
             truth.failures[view.name] = str(error)
             continue
@@ -75,36 +75,13 @@ def training_truth(store: "FeatureStore", service: ServedService, requests: Requ
     return truth
 
 
-def materialized_truth(
-    store: "FeatureStore", view: ServedView, requests: Requests, rows: Sequence[int]
-) -> Mapping[int, Mapping[str, Any]]:
-    """What the materialized windows have for some of the requests, by row and feature."""
-    joined = _joined(store, view, requests.some(rows), within=view.windows)
-    return {
-        row: {name: cells[place] for name, cells in joined.cells.items()}
-        for place, row in enumerate(rows)
-    }
-
-
-def times_before(
-    store: "FeatureStore",
-    view: ServedView,
-    requests: Requests,
-    rows: Sequence[int],
-    earlier: timedelta,
-) -> Mapping[int, datetime | None]:
-    """Event times of the rows that some of the requests would have met earlier, by row."""
-    joined = _joined(store, view, requests.some(rows, earlier))
-    return dict(zip(rows, joined.times, strict=True))
-
-
-def _joined(
+def joined_rows(
     store: "FeatureStore",
     view: ServedView,
     requests: Requests,
     *,
     within: Sequence[Window] | None = None,
-) -> _Joined:
+) -> Joined:
     """The newest row of each request at its moment, of the source or of some windows of it."""
     from feature_platform.core.feast_protos import Value
 
@@ -112,12 +89,11 @@ def _joined(
     assert layout is not None  # noqa: S101 - only readable views come here
     count = len(requests)
     if not count:
-        return _Joined({}, {name: [] for name in view.features}, [])
+        return Joined({}, {name: [] for name in view.features}, [])
     first = covered(list(requests.moments), layout.ttl, _BEGINNING)
     whole = Window(first, max(requests.moments) + timedelta(microseconds=1))
-    windows = [whole]
-    if within is not None:
-        windows = [each for window in within if (each := window.intersection(whole))]
+    within = [whole] if within is None else within
+    windows = [each for window in within if (each := window.intersection(whole))]
     keys = {own: pa.array(requests.keys[asked]) for own, asked in view.join_keys.items()}
     asked = pa.table(
         {
@@ -131,7 +107,7 @@ def _joined(
     if not batches:
         columns = {name: pa.nulls(count) for name in view.features}
         cells = {name: [Value() for _ in range(count)] for name in view.features}
-        return _Joined(columns, cells, [None] * count)
+        return Joined(columns, cells, [None] * count)
     found = pa.Table.from_batches(batches)
     places = {row: place for place, row in enumerate(found.column(ROW).to_pylist())}
     # In the order of the requests, with nulls where there is no row.
@@ -150,7 +126,7 @@ def _joined(
                 "declare the type the source has, or cast the column there",
             ) from error
     times = table.column(EVENT_TIME).to_pylist()
-    return _Joined(columns, cells, [time and time.astimezone(UTC) for time in times])
+    return Joined(columns, cells, [time and time.astimezone(UTC) for time in times])
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

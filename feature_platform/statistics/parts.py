@@ -19,11 +19,6 @@ class Part:
     Attributes:
         name: ``length``, ``elements``, of nested lists ``elements.length`` and so on; empty for the
             feature itself.
-        baseline: What it is compared with.
-        current: The profile of the window.
-        bins: The bins of both sides.
-        spread: How much windows differ beyond chance.
-        novelty: How new its values usually are.
         nulls: Whether its nulls are compared: those of a length are those of the list.
     """
 
@@ -47,11 +42,7 @@ class Part:
         return self.bins.counts(known, known), self.bins.counts(self.current, known)
 
     def between(self, variance: float) -> float:
-        """The variance between windows of the difference of both sides.
-
-        Args:
-            variance: That of one window, a field of `spread`; the baseline's mean adds its own.
-        """
+        """The variance of the difference of both sides, from that of one window in `spread`."""
         return variance * (1 + 1 / self.baseline.windows) if self.spread.windows else 0.0
 
 

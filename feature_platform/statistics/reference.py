@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -146,7 +146,7 @@ class Reference:
         content = {
             "reference": [self.feature, self.source, self.label, self.windows],
             "bins": self.bins.to_json(),
-            "spread": self.spread.to_json(),
+            "spread": asdict(self.spread),
             "profiles": [self.profile.exact_part()]
             + [[name, n, each.exact_part()] for name, (n, each) in sorted(self.seasons.items())],
         }
@@ -179,7 +179,7 @@ class Reference:
                 name: {"windows": windows, "profile": found.to_json()}
                 for name, (windows, found) in self.seasons.items()
             },
-            "spread": self.spread.to_json(),
+            "spread": asdict(self.spread),
             "novelty": self.novelty.to_json(),
         }
 
@@ -204,7 +204,7 @@ class Reference:
                 name: (int(each["windows"]), Profile.from_json(each["profile"]))
                 for name, each in data["seasons"].items()
             },
-            spread=Spread.from_json(data["spread"]),
+            spread=Spread(**data["spread"]),
             # References of older releases lack it.
             novelty=Novelty.from_json(data["novelty"]) if "novelty" in data else Novelty(),
         )

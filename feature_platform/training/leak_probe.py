@@ -27,8 +27,7 @@ class ProbedView:
 
     Attributes:
         view: The service's name for the view.
-        rows: Probed entity rows.
-        found: Those with a source row of their key in time.
+        found: Probed entity rows with a source row of their key in time.
         leaks: Those with the values of a row that came later than the entity row, and not those of
             the newest row at its time.
         others: Those with neither.
@@ -63,18 +62,7 @@ def probe_training_set(
 
     The newest source row of a key is found by comparing all of them: event time not after that of
     the entity row and not older than the TTL, then the greatest (event time, created time). If
-    several share both times, any of them counts.
-
-    Args:
-        store: The Feast store.
-        service: The joined service.
-        training: Entity columns and features.
-        timestamp: The time column.
-        limit: Most rows to probe; a sample of more.
-        seed: Seed of the sample.
-
-    Raises:
-        SourceError: A source cannot be read.
+    several share both times, any of them counts. Of more than `limit` rows a sample is probed.
     """
     rows = training
     if rows.num_rows > limit:

@@ -27,12 +27,7 @@ _VERSION_DIGITS = 16
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One version.
-
-    Attributes:
-        folder: The folder of `DATA` and `MANIFEST`.
-        manifest: The content of the manifest.
-    """
+    """One version: the folder of `DATA` and `MANIFEST`, and the content of the manifest."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -48,11 +43,7 @@ class Snapshot:
         return self.folder / DATA
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows.
-
-        Raises:
-            SourceError: The file is missing or damaged.
-        """
+        """The rows; SourceError if the file is missing or damaged."""
         try:
             return pq.ParquetFile(self.data).read(None if columns is None else list(columns))
         except (OSError, pa.ArrowException) as error:
@@ -68,9 +59,6 @@ def publish_snapshot(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -
 
     The same table and manifest give the same bytes, and so the same version. Readers only see
     complete versions, and `LATEST` names one of them, whenever this process stops.
-
-    Raises:
-        SourceError: The folder cannot be written.
     """
     try:
         with locked_file(root / _LOCK):
@@ -93,12 +81,7 @@ def latest_snapshot(root: Path) -> Snapshot | None:
 
 
 def read_snapshot(folder: Path) -> Snapshot:
-    """An existing version.
-
-    Raises:
-        OSError: There is none.
-        ValueError: Its manifest is damaged.
-    """
+    """An existing version; OSError if there is none, ValueError if its manifest is damaged."""
     return Snapshot(folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
 
 

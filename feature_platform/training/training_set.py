@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -52,7 +52,7 @@ class TrainingSet:
     service: str
     snapshot: Snapshot
     previous: str | None = None
-    changes: tuple[str, ...] = field(default=())
+    changes: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -162,11 +162,7 @@ def build_training_set(
 def joined_features(
     store: "FeatureStore", service: "FeatureService", entities: pa.Table, timestamp: str
 ) -> pa.Table:
-    """The features alone, one row per entity row, in order.
-
-    Raises:
-        SourceError: The offline store failed, or lost rows.
-    """
+    """The features alone, one row per entity row, in order."""
     from feast.errors import FeatureNameCollisionError
 
     needed = needed_columns(store, service) & set(entities.column_names)
@@ -289,9 +285,8 @@ def _frame(table: pa.Table) -> "pd.DataFrame":
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    )
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return any(test(kind) for test in tests)
 
 
 def _feature_facts(features: pa.Table) -> dict[str, dict[str, Any]]:
