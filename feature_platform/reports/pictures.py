@@ -32,13 +32,13 @@ def overlay_svg(comparison: Comparison) -> str:
         ),
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
         f'<text x="{_LEFT}" y="16" fill="#111820" font-weight="bold">{escape(title)}</text>',
-        *_legend(),
+        '<rect x="320" y="8" width="12" height="9" fill="url(#hatch)" stroke="#5b6570"/>',
+        '<text x="336" y="16" fill="#111820">reference</text>',
+        '<rect x="404" y="8" width="12" height="9" fill="#1f5fbf"/>',
+        '<text x="420" y="16" fill="#111820">current</text>',
     ]
-    if not bins:
-        parts.append(f'<text x="{_LEFT}" y="100" fill="#111820">nothing to draw</text>')
-    else:
-        parts += _bars(bins)
-    return "".join([*parts, "</svg>"])
+    nothing = f'<text x="{_LEFT}" y="100" fill="#111820">nothing to draw</text>'
+    return "".join([*parts, *(_bars(bins) if bins else [nothing]), "</svg>"])
 
 
 def overlay_data_uri(comparison: Comparison) -> str:
@@ -52,16 +52,6 @@ def shown_bins(bins: Sequence[BinShare], most: int = _MOST_BINS) -> list[BinShar
     filled = [each for each in bins if each.reference > 0 or each.current > 0]
     fullest = sorted(filled, key=lambda each: -max(each.reference, each.current))[:most]
     return [each for each in filled if each in fullest]
-
-
-def _legend() -> list[str]:
-    x = _WIDTH - 160
-    return [
-        f'<rect x="{x}" y="8" width="12" height="9" fill="url(#hatch)" stroke="#5b6570"/>',
-        f'<text x="{x + 16}" y="16" fill="#111820">reference</text>',
-        f'<rect x="{x + 84}" y="8" width="12" height="9" fill="#1f5fbf"/>',
-        f'<text x="{x + 100}" y="16" fill="#111820">current</text>',
-    ]
 
 
 def _bars(bins: Sequence[BinShare]) -> list[str]:

@@ -12,20 +12,19 @@ from feature_platform.skew.served_service import ServedView
 Cause = Literal[
     "match", "absent", "stale", "late", "ahead", "expired", "null", "default", "type", "value"
 ]
-"""What one value is:
-
-- ``match``: served as trained.
-- ``absent``: neither side has a row of that key; not counted.
-- ``stale``: training has a newer row, which need not be materialized yet.
-- ``late``: training has a newer row, and that or an older one should be materialized by now.
-- ``ahead``: a stream has pushed a newer value than the batch source has.
-- ``expired``: served although older than the TTL, where training has null.
-- ``null``: one side has null where the other has a value.
-- ``default``: one side has 0, empty text, false or an empty list and the other has another value,
-  or serving has it where training has null.
-- ``type``: the values are of different types.
-- ``value``: the values differ.
-"""
+CAUSES: Mapping[Cause, str] = {
+    "match": "served as trained",
+    "null": "null on one side",
+    "default": "a default on one side: 0, empty, false, or no elements",
+    "value": "another value",
+    "type": "a value of another type",
+    "late": "from an older row, though the newer one should be online by now",
+    "expired": "older than the TTL, where training holds null",
+    "stale": "from an older row; the newer one is not due yet",
+    "ahead": "pushed since by a stream",
+    "absent": "no row on either side; not counted",
+}
+"""What one value is. A default served where training has null is ``default`` too."""
 
 WRONG: tuple[Cause, ...] = ("late", "null", "default", "type", "value")
 """Causes that are always skew; ``expired`` is skew in a log only."""
@@ -72,12 +71,10 @@ class Parity:
 
 @dataclass(frozen=True)
 class Pair:
-    """One value (Feast's ``Value``) on both sides, with their event times.
+    """One value (Feast's ``Value``) on both sides, with the event times of both rows.
 
-    Attributes:
-        time: Event time of training's row; None without one.
-        held: The value in the materialized windows; None if it is that of training, or unknown.
-        due: Event time of the newest row that should be online by now; None without one.
+    `held` is the value in the materialized windows, None if it is training's or unknown; `due` the
+    event time of the newest row that should be online by now.
     """
 
     served: Any

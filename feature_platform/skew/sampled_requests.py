@@ -21,12 +21,8 @@ Key = tuple[Any, ...]
 class Requests:
     """Requests to a feature service, by column.
 
-    Attributes:
-        moments: When each is answered, aware.
-        keys: Join keys as requests use them.
-        data: Request data of on-demand views; `made_up` if some was drawn at random by type.
-        populations: Number of keys in the materialized windows, by view.
-        failures: Why no key could be drawn, by view.
+    `data` is for on-demand views, `made_up` if some was drawn by type. `populations` are numbers of
+    keys in the materialized windows, `failures` say why no key could be drawn, both by view.
     """
 
     moments: tuple[datetime, ...]
@@ -42,10 +38,6 @@ class Requests:
     def answers(self, view: ServedView) -> bool:
         """Whether they have the keys of `view`."""
         return set(view.keys) <= set(self.keys)
-
-    def key_of(self, view: ServedView, row: int) -> dict[str, Any]:
-        """The join keys of `view` in one request; empty for a view without entities."""
-        return {key: self.keys[key][row] for key in view.keys}
 
     def some(self, rows: Sequence[int], earlier: timedelta = timedelta(0)) -> "Requests":
         """Some of the requests, at an earlier moment."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_platform.core.feast_seams import entity_key_messages, provider_of
 from feature_platform.core.sql import identifier
+from feature_platform.core.times import in_utc
 from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, SourceError, type_and_line
 from feature_platform.skew.plain_values import values_of
@@ -96,7 +97,7 @@ def _read_view(
     for each in features:
         cells = [(found or {}).get(each.feature, Value()) for _, found in rows]
         answers.cells.setdefault(each.name, []).extend(cells)
-        answers.times.setdefault(each.name, []).extend(_aware(time) for time, _ in rows)
+        answers.times.setdefault(each.name, []).extend(time and in_utc(time) for time, _ in rows)
 
 
 def _entity_keys(view: ServedView, requests: Requests) -> list[Any]:
@@ -160,12 +161,15 @@ def logged_answers(
                 column.extend(batch.column(name).to_pylist())
             for each in service.features:
                 cells[each.name] += values_of(batch.column(each.name), each.value_type)
+    moments = found[source.timestamp_field]
     requests = Requests(
-        moments=tuple(_aware(moment) or window.end for moment in found[source.timestamp_field]),
+        moments=tuple(in_utc(moment) if moment else window.end for moment in moments),
         keys={key: found[key] for key in keys},
         data={name: found[name] for name in data},
     )
-    times = {name: [_aware(time) for time in found[stamp]] for name, stamp in stamps.items()}
+    times = {
+        name: [time and in_utc(time) for time in found[stamp]] for name, stamp in stamps.items()
+    }
     return Log(total, requests, Answers(cells, times))
 
 
@@ -174,9 +178,3 @@ def _moment(timestamp: Any) -> datetime | None:
         return None
     moment: datetime = timestamp.ToDatetime(tzinfo=UTC)
     return moment
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

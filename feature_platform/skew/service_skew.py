@@ -22,13 +22,8 @@ __all__ = ["FeatureSkew", "Origin", "ServiceSkew", "SkewThresholds", "service_sk
 class ServiceSkew:
     """The skew of a feature service at the moment when it was read online.
 
-    Attributes:
-        seed: The seed of the keys.
-        logged: Its features as logged; empty without a log or without vectors in it.
-        requests: Number of requests read online.
-        vectors: Number of vectors in the log's window, and of compared ones; None without a log.
-        populations: Distinct keys in the materialized windows, by view.
-        notes: Further remarks for the reader.
+    `requests` were read online; `vectors` are the numbers of those in the log's window and of the
+    compared ones, None without a log. `populations` are keys in the materialized windows, by view.
     """
 
     service: str

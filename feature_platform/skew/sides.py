@@ -112,9 +112,11 @@ class Sides:
         due: Mapping[int, datetime | None] = {}
         if undue and (allowed := self.allowed.get(view.name)) is not None:
             requests = self.requests.some(undue, earlier=allowed)
-            due = dict(zip(undue, joined_rows(self.store, view, requests).times, strict=True))
+            earlier = joined_rows(self.store, view, requests).times[view.name]
+            due = dict(zip(undue, earlier, strict=True))
         rows = range(len(self.requests))
-        keys = [self.requests.key_of(view, row) for row in rows]
+        asked = {key: self.requests.keys[key] for key in view.keys}
+        keys = [{key: column[row] for key, column in asked.items()} for row in rows]
         parities = {}
         for feature in features:
             if feature.name not in self.answers.cells:
@@ -122,7 +124,7 @@ class Sides:
             served = self.answers.cells[feature.name]
             training = self.truth.cells[feature.name]
             stamps = self.answers.times[feature.name]
-            held = dict(zip(undue, materialized.get(feature.feature, ()), strict=False))
+            held = dict(zip(undue, materialized.get(feature.name, ()), strict=False))
             found = zip(served, training, stamps, times, moments, strict=True)
             pairs = (Pair(*each, held.get(row), due.get(row)) for row, each in enumerate(found))
             causes = self._keep(feature, [cause_of(pair, view, online=online) for pair in pairs])

@@ -26,7 +26,6 @@ from feature_platform.statistics.null_distributions import (
     unseen_null,
 )
 from feature_platform.statistics.parts import Part
-from feature_platform.statistics.profiles.profile import Profile
 from feature_platform.statistics.thresholds import Thresholds, max_ratio, mean_ratio
 
 _SMALL_EFFECT = 0.15  # standard deviations, as for PSI and Kolmogorov-Smirnov
@@ -57,13 +56,11 @@ class Statistic:
         compute: The formula, from a part of a feature and the effect that matters; None where the
             part lacks what it needs. Named after the statistic, documented with what it measures.
         title: The statistic in sentences and on pages.
-        features: The features it applies to.
         threshold: The field of `Thresholds` with the effect that matters; its own name if empty,
             None for evidence only.
         weight: Its share of the probability of a false alarm, relative to the others: 3 for those
             that see most changes, 1 for those that see a special one, and 6 for the null rate,
             since hardly any other sees nulls.
-        is_share: Whether the value is a share, shown in percent.
         in_checks: Whether the check of a feature reports it, for a curve over its runs.
     """
 
@@ -345,8 +342,6 @@ def _rank_rate(part: Part) -> float:
 
 def _sketch_rates(part: Part) -> tuple[float, float]:
     """The error of each side's ranks as if from fewer rows: 4 times its variance as a share."""
-
-    def rate(side: Profile) -> float:
-        return 0.0 if side.ranks is None else 4 * side.ranks.rank_error**2
-
-    return rate(part.reference), rate(part.current)
+    sides = (part.reference.ranks, part.current.ranks)
+    before, now = (0.0 if ranks is None else 4 * ranks.rank_error**2 for ranks in sides)
+    return before, now

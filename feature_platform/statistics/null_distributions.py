@@ -111,11 +111,7 @@ def unseen_null(mean: float, rows: float, share: float, categories: int) -> Null
     def p(value: float) -> float:
         if value <= mean:
             return 1.0
-        low, high = -700.0, 0.0  # ln(p)
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if quantile(middle) > value else (low, middle)
-        return math.exp(high)
+        return math.exp(_invert(quantile, value, low=-700.0, high=0.0, halvings=60))
 
     return Null(p, lambda alpha: quantile(math.log(alpha)), mean)
 
@@ -196,10 +192,15 @@ def _rounded(value: float) -> float:
     return float(f"{value:.1e}")
 
 
-def _invert(p: Callable[[float], float], alpha: float) -> float:
-    """The least value up to 1 whose `p` is at most `alpha`; `p` is non-increasing."""
-    low, high = 0.0, 1.0
-    for _ in range(24):
+def _invert(
+    function: Callable[[float], float],
+    bound: float,
+    low: float = 0.0,
+    high: float = 1.0,
+    halvings: int = 24,
+) -> float:
+    """The least argument up to `high` at which the non-increasing function is at most `bound`."""
+    for _ in range(halvings):
         middle = (low + high) / 2
-        low, high = (middle, high) if p(middle) > alpha else (low, middle)
+        low, high = (middle, high) if function(middle) > bound else (low, middle)
     return high

@@ -16,10 +16,8 @@ from feature_platform.statistics.spread import Spread
 class Part:
     """One part of a feature on both sides.
 
-    Attributes:
-        name: ``length``, ``elements``, of nested lists ``elements.length`` and so on; empty for the
-            feature itself.
-        nulls: Whether its nulls are compared: those of a length are those of the list.
+    Its name is ``length``, ``elements``, of nested lists ``elements.length`` and so on, and empty
+    for the feature itself. `nulls`: whether they are compared; those of a length are the list's.
     """
 
     name: str

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 ReferenceSource = Literal["fixed", "trailing", "training_set", "named"]
 
+_TEXTS = ("feature", "source", "label")
 _SEASON_WINDOWS = 2
 """Windows from which a season is compared with itself."""
 
@@ -168,9 +169,7 @@ class Reference:
         """A JSON object of schema `SCHEMA_VERSION` for `from_json`."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "feature": self.feature,
-            "source": self.source,
-            "label": self.label,
+            **{name: getattr(self, name) for name in _TEXTS},
             "created": self.created.isoformat(),
             "windows": self.windows,
             "profile": self.profile.to_json(),
@@ -193,11 +192,9 @@ class Reference:
         subject = f"stored reference of {data.get('feature')!r}"
         require_schema(data, SCHEMA_VERSION, subject, "set the reference again")
         return cls(
-            feature=data["feature"],
+            **{name: data[name] for name in _TEXTS},
             profile=Profile.from_json(data["profile"]),
             bins=Bins.from_json(data["bins"]),
-            source=data["source"],
-            label=data["label"],
             created=datetime.fromisoformat(data["created"]),
             windows=int(data["windows"]),
             seasons={

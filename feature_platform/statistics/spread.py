@@ -62,13 +62,12 @@ class Spread:
                 for name, value in _excess(window, whole, bins, counts).items():
                     # The window and the mean of the rest both vary.
                     found[name].append((value, 1 + 1 / (len(group) - 1)))
-        sizes = [len(values) for values in found.values()]
         estimated = {name: _variance(values) for name, values in found.items()}
         # The ratio of the quantiles of mean squares of one and of `freedom` dimensions.
         one, several = special.chdtri([1, freedom], _TAIL) / [1, freedom]
         estimated["bins"] *= float(one / several)
         estimated["ranks"] *= _KOLMOGOROV_TAIL
-        return cls(windows=max(sizes, default=0), **estimated)
+        return cls(windows=max(map(len, found.values())), **estimated)
 
     @classmethod
     def of_clusters(cls, *sides: tuple[Profile, int]) -> "Spread":

@@ -111,7 +111,9 @@ def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -
     Times without a zone are UTC, as in Feast. Nanoseconds are truncated, not rounded, which could
     join a feature that came after the row. SourceError for anything that is not such a table.
     """
-    table = _plain(rows if isinstance(rows, pa.Table) else _arrow(rows, origin))
+    table = rows if isinstance(rows, pa.Table) else _arrow(rows, origin)
+    # One type for the same values, whatever encoding a file or frame has.
+    table = table.cast(pa.schema([(field.name, _plain_type(field.type)) for field in table.schema]))
     twice = [name for name, count in Counter(table.column_names).items() if count > 1]
     if twice:
         raise SourceError(
@@ -312,12 +314,6 @@ def _arrow(frame: "pd.DataFrame", origin: str) -> pa.Table:
             f"are not a table ({' '.join(map(str, error.args))})",
             "give each column a name of its own and values of one type",
         ) from error
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """The same values in one type, whatever encoding a file or frame has."""
-    fields = [pa.field(field.name, _plain_type(field.type)) for field in table.schema]
-    return table.cast(pa.schema(fields))
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -23,16 +23,11 @@ _QUANTILES = (0.0, 0.5, 0.9, 0.99, 1.0)
 
 @dataclass(frozen=True)
 class ProbedView:
-    """The result of the probe for the columns of one feature view.
+    """The result of the probe for one feature view, by the service's name for it.
 
-    Attributes:
-        view: The service's name for the view.
-        found: Probed entity rows with a source row of their key in time.
-        leaks: Those with the values of a row that came later than the entity row, and not those of
-            the newest row at its time.
-        others: Those with neither.
-        ages: Quantiles (0, 0.5, 0.9, 0.99, 1) of the age of the joined row; empty without any.
-        examples: Up to five entity rows that leak or differ, as text.
+    Rows are `found` if the source has a row of their key in time. They are `leaks` if they have the
+    values of a row that came later, and not those of the newest in time; `others` have neither.
+    `ages` are quantiles of the age of the joined row, `examples` up to five leaks or others.
     """
 
     view: str

@@ -40,13 +40,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A version of a service's training set.
+    """A version of a service's training set, with data and manifest.
 
-    Attributes:
-        service: Name of the feature service.
-        snapshot: Data and manifest.
-        previous: The latest version before; None for the first one.
-        changes: The differences from it, one sentence each; empty if it is the same version.
+    `previous` is the latest version before, None for the first one; `changes` are the differences
+    from it, one sentence each.
     """
 
     service: str
@@ -276,9 +273,7 @@ def _frame(table: pa.Table) -> "pd.DataFrame":
 
     return pd.DataFrame(
         {
-            name: column.to_pandas(types_mapper=nullable_dtype)
-            if column.null_count
-            else column.to_pandas()
+            name: column.to_pandas(types_mapper=nullable_dtype if column.null_count else None)
             for name, column in zip(table.column_names, table.columns, strict=True)
         }
     )

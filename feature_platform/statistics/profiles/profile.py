@@ -178,7 +178,7 @@ class Profile:
         require_schema(data, SCHEMA_VERSION, "stored profile", "profile the window again")
         fields: dict[str, Any] = {name: data[name] for name in _PLAIN}
         fields |= {name: nan_if_none(data[name]) for name in _REAL}
-        parts = (QuantileSketch, DistinctSketch, Categories, Profile, Profile)
+        parts: tuple[Any, ...] = (QuantileSketch, DistinctSketch, Categories, Profile, Profile)
         for name, part in zip(_PARTS, parts, strict=True):
             fields[name] = None if data[name] is None else part.from_json(data[name])
         squares = math.inf if data["squares"] is None else float(data["squares"])
