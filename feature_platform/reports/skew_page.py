@@ -27,7 +27,7 @@ def skew_page(found: "ServiceSkew") -> str:
         features=sorted(found.features, key=_rank),
         words={verdict: "skew" if verdict == "drift" else verdict for verdict in WORST_FIRST},
         calm="Served as trained",
-        causes={cause: (meaning, _counts_as(cause)) for cause, meaning in CAUSES.items()},
+        causes={cause: (CAUSES[cause], _counts_as(cause)) for cause in CAUSES},
         key_text=_key_text,
         short=_short,
     )

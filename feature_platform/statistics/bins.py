@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,16 +59,16 @@ class Bins:
             return (*self.categories, *rest, NULL)
         if not self.edges:
             return ("any", NULL)
+        texts = [f"{edge:.4g}" for edge in self.edges]
         inner = [
-            _number(low)
-            if np.nextafter(low, math.inf) == high
-            else f"{_number(low)} to {_number(high)}"
-            for low, high in zip(self.edges, self.edges[1:], strict=False)
+            left if np.nextafter(low, math.inf) == high else f"{left} to {right}"
+            for (low, high), (left, right) in zip(
+                pairwise(self.edges), pairwise(texts), strict=True
+            )
         ]
-        first, last = _number(self.edges[0]), _number(self.edges[-1])
         # After the bin of a single value, the last bin excludes that value.
         above = len(self.edges) > 1 and np.nextafter(self.edges[-2], math.inf) == self.edges[-1]
-        return (f"< {first}", *inner, f"{'>' if above else '≥'} {last}", NULL)
+        return (f"< {texts[0]}", *inner, f"{'>' if above else '≥'} {texts[-1]}", NULL)
 
     def counts(self, profile: Profile, reference: Profile) -> FloatArray:
         """Rows of `profile` per bin of `labels`; a category that `reference` lacks is unseen."""
@@ -112,7 +113,3 @@ def unseen_counts(profile: Profile, reference: Profile) -> dict[str, int]:
         for name, count in profile.categories.counts.items()
         if name not in known.counts and count > least
     }
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"

@@ -268,17 +268,15 @@ def _profile(column: Column, *, ages: bool, name: str) -> Profile:
     if column.texts is not None:
         counts = pc.value_counts(column.texts)
         unique = counts.field("values")
-        texts = zip(unique.to_pylist(), counts.field("counts").to_pylist(), strict=True)
         tally: Counter[str] = Counter()
-        for text, count in texts:
+        for text, count in zip(unique.to_pylist(), counts.field("counts").to_pylist(), strict=True):
             tally[label(text)] += count
+        diverse = len(unique) >= _DIVERSE * len(column.texts)
         return replace(
             found,
             categories=Categories.of(tally),
             distinct=DistinctSketch.of_texts(unique),
-            lengths=_text_lengths(unique, counts)
-            if len(unique) >= _DIVERSE * len(column.texts)
-            else None,
+            lengths=_text_lengths(unique, counts) if diverse else None,
         )
     if column.lists is not None:
         elements = profile(column.lists.flatten(), name=f"{name}[]")

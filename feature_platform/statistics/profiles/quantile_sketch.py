@@ -104,9 +104,8 @@ class QuantileSketch:
         """The sketch of both streams, compressed to `k`."""
         pairs = zip_longest(self.levels, other.levels, fillvalue=_EMPTY)
         levels = tuple(np.sort(np.concatenate(pair)) for pair in pairs)
-        return QuantileSketch(
-            levels, self.count + other.count, self.rank_variance + other.rank_variance
-        ).compress(k)
+        variance = self.rank_variance + other.rank_variance
+        return QuantileSketch(levels, self.count + other.count, variance).compress(k)
 
     def compress(self, k: int = DEFAULT_K) -> "QuantileSketch":
         """The same stream in about ``3 * k`` items; the sketch itself if it is no larger.
