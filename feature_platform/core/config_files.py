@@ -68,8 +68,8 @@ def invalid(problem: str, remedy: str, *below: str | int) -> PydanticCustomError
         remedy: What to do.
         below: Where the problem is, relative to the value.
     """
-    said = {"problem": problem, "remedy": remedy, "below": below}
-    return PydanticCustomError("invalid", "{problem}", said)
+    context = {"problem": problem, "remedy": remedy, "below": below}
+    return PydanticCustomError("invalid", "{problem}", context)
 
 
 def _locate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -185,13 +185,13 @@ class Config:
         where = f"{self.subject}:{self.line(place)}" if self.root else self.subject
         if problem["type"] == "located":
             cause: FeaturePlatformError = problem["ctx"]["error"]
-            said = f"{cause.subject}: {cause.problem}"
-            return type(cause)(where, said, cause.remedy) if self.root else cause
+            text = f"{cause.subject}: {cause.problem}"
+            return type(cause)(where, text, cause.remedy) if self.root else cause
         if problem["type"] in _UNKNOWN and place[-1:] == problem["loc"][-1:]:
             place = place[:-1]
         what = _path(place) or ("the file" if self.root else "")
-        said, remedy = _explain(problem, kind)
-        return self.error(where, f"{what} {said}".strip(), remedy)
+        text, remedy = _explain(problem, kind)
+        return self.error(where, f"{what} {text}".strip(), remedy)
 
 
 @cache
@@ -236,8 +236,8 @@ def read_config(path: Path, error: type[FeaturePlatformError]) -> Config:
         where = f"{path}:{mark.line + 1 if mark else 1}"  # `cause` would show the text around it
         raise error(where, f"is not plain YAML: {cause.problem}", "correct it") from None
     except (yaml.YAMLError, ValueError, RecursionError) as cause:
-        said = "it has a control character, a date that is none, or an alias of itself"
-        raise error(f"{path}:1", f"is not plain YAML: {said}", "remove it") from cause
+        text = "it has a control character, an invalid date, or an alias of itself"
+        raise error(f"{path}:1", f"is not plain YAML: {text}", "remove it") from cause
 
 
 def _path(place: Place) -> str:
@@ -251,27 +251,27 @@ def _explain(problem: ErrorDetails, kind: type) -> tuple[str, str]:
     what, ctx, value = problem["type"], problem.get("ctx", {}), problem["input"]
     *parent, name = problem["loc"] or ("",)
     if what == "invalid":
-        said, remedy = ctx["problem"], ctx["remedy"]
+        text, remedy = ctx["problem"], ctx["remedy"]
     elif what == "missing":
-        said, remedy = f"lacks '{name}'", f"add '{name}:'"
+        text, remedy = f"lacks '{name}'", f"add '{name}:'"
     elif what == "union_tag_not_found":
         types = _schema(kind, problem["loc"])["discriminator"]["mapping"]
-        said, remedy = f"lacks '{_tag(ctx)}'", f"add it with one of {', '.join(types)}"
+        text, remedy = f"lacks '{_tag(ctx)}'", f"add it with one of {', '.join(types)}"
     elif what in _UNKNOWN:
-        said = f"has the unknown field '{name}'"
+        text = f"has the unknown field '{name}'"
         remedy = nearest(str(name), list(_schema(kind, parent)["properties"]), "use some of ")
     elif what in _NO_MAPPING:
-        said = "is empty" if value is None else "is not a mapping"
+        text = "is empty" if value is None else "is not a mapping"
         fields = ", ".join(_schema(kind, problem["loc"]).get("properties", ()))
         remedy = f"use some of {fields}" if fields else "write NAME: VALUE lines"
     elif what in _CHOICES:
         chosen = value[_tag(ctx)] if what == "union_tag_invalid" else value
         allowed = re.findall(r"'([^']*)'", ctx[_CHOICES[what]])
-        said, remedy = f"is {_shown(chosen)}", nearest(str(chosen), allowed, "use one of ")
+        text, remedy = f"is {_shown(chosen)}", nearest(str(chosen), allowed, "use one of ")
     else:
-        said = f"is {_shown(value)}"
-        remedy = _REMEDIES.get(what, problem["msg"]).format(**ctx)
-    return said, remedy
+        text = f"is {_shown(value)}"
+        remedy = _REMEDIES[what].format(**ctx) if what in _REMEDIES else problem["msg"]
+    return text, remedy
 
 
 def _tag(ctx: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Views that Feast computes, over all their materialized windows, one partition at a time."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -22,8 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def partitions_of(view: Any, windows: Sequence[Window]) -> list[Window]:
     """The recorded windows of a view, cut into the partitions in which they were computed."""
-    hourly = read_settings(str(view.name), view.tags).partitions == "hourly"
-    length = timedelta(hours=1) if hourly else timedelta(days=1)
+    length = read_settings(str(view.name), view.tags).length
     partitions: list[Window] = []
     for window in windows:
         start = window.start

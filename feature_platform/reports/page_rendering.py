@@ -10,8 +10,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from feature_platform.reports.numbers import chance, moment, number, percent
-from feature_platform.reports.pictures import shown_bins
-from feature_platform.reports.ranges import axis_ends, ranges_svg
+from feature_platform.reports.ranges import axis_ends, highest, ranges_svg, shown_bins
 from feature_platform.reports.trend import MARKS, trend_svg
 from feature_platform.statistics import BinShare, Comparison, Measure
 from feature_platform.statistics.comparison import SHARES
@@ -77,10 +76,9 @@ def bins_by_part(comparison: Comparison) -> Iterator[tuple[str, Sequence[BinShar
     for part, group in groupby(comparison.bins, key=lambda each: each.part):
         bins = list(group)
         filled = shown_bins(bins)
-        highest = max((max(each.reference, each.current) for each in filled), default=1.0)
         labels = {each.label for each in filled}
         empty = [b for b in bins if b.label in _ALWAYS_SHOWN and b.label not in labels]
-        yield part, [*filled, *empty], highest
+        yield part, [*filled, *empty], highest(filled)
 
 
 def plain_numbers(comparison: Comparison) -> list[tuple[str, str, str]]:

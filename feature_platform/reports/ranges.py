@@ -1,16 +1,28 @@
-"""The ranges of both sides on one axis, which bins of equal share do not show."""
+"""The bins that are shown, and the ranges of both sides on one axis, which bins do not show."""
 
 import math
+from collections.abc import Sequence
 from html import escape
 
 from feature_platform.reports.numbers import number
-from feature_platform.reports.pictures import shown_bins
-from feature_platform.statistics import Comparison, Summary
+from feature_platform.statistics import BinShare, Comparison, Summary
 from feature_platform.statistics.comparison import SHARES
 
 _WHISKERS, _ENDS, _BOX = (0.01, 0.99), (0.05, 0.95), (0.25, 0.75)
 _SMALL, _LARGE = 22, 54
-_FEW = 14  # bars of a table cell
+_FEW, _MOST_BINS = 14, 24  # bars of a table cell, and of a section
+
+
+def shown_bins(bins: Sequence[BinShare], most: int = _MOST_BINS) -> list[BinShare]:
+    """The `most` fullest bins that are not empty, in their own order."""
+    filled = [each for each in bins if each.reference > 0 or each.current > 0]
+    fullest = sorted(filled, key=lambda each: -max(each.reference, each.current))[:most]
+    return [each for each in filled if each in fullest]
+
+
+def highest(bins: Sequence[BinShare]) -> float:
+    """The highest share of either side; 1 without bins."""
+    return max((max(each.reference, each.current) for each in bins), default=1.0)
 
 
 def ranges_svg(comparison: Comparison, *, small: bool = False) -> str:
@@ -85,12 +97,12 @@ def _bars(comparison: Comparison) -> str:
     if len(bins) < 2:  # noqa: PLR2004 - one bin says nothing
         return ""
     bins = shown_bins(bins, _FEW)
-    highest = max(max(each.reference, each.current) for each in bins)
+    top = highest(bins)
     slot = 100 / len(bins)
     drawn = "".join(
         f'<rect class="span {side}" x="{place * slot + slot * (0.1 + 0.4 * at):.2f}%" '
-        f'width="{slot * 0.38:.2f}%" y="{_SMALL * (1 - share / highest):.1f}" '
-        f'height="{_SMALL * share / highest:.1f}"/>'
+        f'width="{slot * 0.38:.2f}%" y="{_SMALL * (1 - share / top):.1f}" '
+        f'height="{_SMALL * share / top:.1f}"/>'
         for place, each in enumerate(bins)
         for at, (side, share) in enumerate(
             (("reference", each.reference), ("current", each.current))

@@ -82,6 +82,7 @@ WRONG = [
     ("ui: https://dagster", "ui: dagster", 1, "is 'dagster.example.com'.*https://host"),
     ("ui: https://", "ui: http://", 1, "not encrypted.*use https"),
     ("ui: https://", "ui: https://me:pw@", 1, "credentials in it"),
+    ("ui: https://", f"ui: ftp://me:{SECRET}@", 1, "credentials in it"),
     ("wiki.example.com/r", "wiki.example.com:x/r", 2, "is not an address"),
     ("state: state/", "every: soon\nstate: state/", 3, "every is 'soon'.*90s"),
     ("type: slack", "type: slak", 5, "channels.team.type is 'slak'.*did you mean 'slack'"),

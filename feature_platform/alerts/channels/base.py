@@ -113,20 +113,20 @@ def web_address(address: Any, *, secret: bool = False, plain_here: bool = True) 
         PydanticCustomError: It is another; without the address if it is `secret`.
     """
     url = read_text(address)
-    said = "holds an address that" if secret else f"is '{url}', which"
-    wrong = invalid(f"{said} is not an address", "write it as https://host/path")
+    shown = "holds an address that" if secret else f"is '{url}', which"
+    wrong = invalid(f"{shown} is not an address", "write it as https://host/path")
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname or "", parts.port
     except ValueError:
         raise wrong from None
-    if not host or parts.scheme not in ("http", "https"):
-        raise wrong
     if parts.username or parts.password:
         raise invalid("holds an address with credentials in it", "use a secret in the environment")
+    if not host or parts.scheme not in ("http", "https"):
+        raise wrong
     if parts.scheme == "http" and not (plain_here and host in ("localhost", "::1", "127.0.0.1")):
         remedy = "use https; http is for this machine alone" if plain_here else "use https"
-        raise invalid(f"{said} is not encrypted", remedy)
+        raise invalid(f"{shown} is not encrypted", remedy)
     return url
 
 

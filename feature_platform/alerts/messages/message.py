@@ -142,7 +142,7 @@ def _title(incident: Incident, subject: Subject, kind: MessageKind) -> str:
     thing = f"{subject.kind.replace('_', ' ')} '{subject.name}'"
     if subject.kind == subject.name:
         thing = subject.name
-    said = {
+    problem = {
         "check": f"check '{incident.condition.check}' failed",
         "run": "run failed",
         "freshness": "stale",
@@ -150,9 +150,9 @@ def _title(incident: Incident, subject: Subject, kind: MessageKind) -> str:
         "rebuild": "rebuild due",
         "tick": "ticks fail",
     }[incident.condition.kind]
-    said = "stale" if remedy(incident.condition, subject).stale else said
+    problem = "stale" if remedy(incident.condition, subject).stale else problem
     state = "resolved" if kind == "resolve" else incident.severity
-    return f"[{state}] {subject.project}: {thing}: {said}"
+    return f"[{state}] {subject.project}: {thing}: {problem}"
 
 
 def _effect(incident: Incident, subject: Subject) -> str:
