@@ -19,13 +19,7 @@ _TRENDS = 60  # most windows of a trend
 def window_page(
     judge: "DriftJudge", result: "WindowDrift", history: "Sequence[WindowDrift]"
 ) -> str:
-    """The page of one judged window, as HTML.
-
-    Args:
-        judge: The judge of the view.
-        result: The drift of the window.
-        history: The drift of the windows before, oldest first.
-    """
+    """The page of one judged window, as HTML; `history` are the windows before, oldest first."""
     notes = []
     if result.reference_version:
         notes.append(f"Version {result.reference_version} of the reference.")
@@ -48,17 +42,10 @@ def drift_page(
     note: str = "",
     accept: str = "",
 ) -> str:
-    """The page of one window.
+    """The page of one window, as HTML that fetches nothing.
 
-    Args:
-        comparisons: Those of the window.
-        title: What was compared, such as the feature view.
-        history: Comparisons of earlier windows, of any features and in any order, with ``window``.
-        note: A sentence for the head, such as where the reference comes from.
-        accept: The command that accepts the drift; empty if there is none.
-
-    Returns:
-        HTML that fetches nothing.
+    `history` are comparisons of earlier windows, of any features and in any order; `note` is a
+    sentence for the head, `accept` the command that accepts the drift.
     """
     ranked = sorted(comparisons, key=lambda each: (WORST_FIRST[each.verdict], -each.severity))
     past: dict[str, list[Comparison]] = {}

@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 _DASH = "\N{EN DASH}"
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None) -> str:
     """`value` to three significant digits, thousands grouped; a dash for None and NaN."""
     if value is None or math.isnan(value):
         return _DASH
     if math.isinf(value):
         return "\N{INFINITY}" if value > 0 else "-\N{INFINITY}"
     size = abs(value)
-    if size >= 10**digits and size < 1e15:  # noqa: PLR2004
+    if 1000 <= size < 1e15:  # noqa: PLR2004
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    return f"{value:.3g}"
 
 
 def percent(share: float | None) -> str:

@@ -34,52 +34,44 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
-        "number": number,
-        "percent": percent,
-        "chance": chance,
-        "slug": _slug,
-        "breakable": _breakable,
-        "capital": lambda text: text[:1].upper() + text[1:],
-    }
-    environment.globals |= {
-        "marks": MARKS,
-        "axis_ends": axis_ends,
-        "bins_by_part": _bins_by_part,
-        "full_title": full_title,
-        "plain_numbers": _plain_numbers,
-        "ranges_svg": ranges_svg,
-        "trend_svg": trend_svg,
-        "value_in": _value_in,
-        "value_of": _value_of,
-    }
+    # Templates know the functions by their own names.
+    filters = (number, percent, chance, slug, breakable, capital)
+    environment.filters |= {each.__name__: each for each in filters}
+    own = (bins_by_part, plain_numbers, value_in, value_of)
+    functions = (axis_ends, full_title, ranges_svg, trend_svg, *own)
+    environment.globals |= {each.__name__: each for each in functions} | {"marks": MARKS}
     environment.tests |= {"nan": math.isnan, "infinite": math.isinf}
     return environment
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """`name` as part of an id: other characters than letters and digits by their code."""
     return "".join(c if c.isalnum() else f"-{ord(c):x}-" for c in name)
 
 
-def _breakable(name: str) -> Markup:
+def breakable(name: str) -> Markup:
     """`name` with line breaks allowed after underscores, isolated from the text direction."""
     return Markup("<bdi>{}</bdi>").format(escape(name).replace("_", Markup("_<wbr>")))
 
 
-def _value_in(measure: Measure, value: float) -> str:
+def capital(text: str) -> str:
+    """`text` with a capital at its start; the rest stays."""
+    return text[:1].upper() + text[1:]
+
+
+def value_in(measure: Measure, value: float) -> str:
     """A value of a measure, in percent if it is a share."""
     declared = STATISTICS.get(measure.name)
     return percent(value) if declared is not None and declared.is_share else number(value)
 
 
-def _value_of(comparison: Comparison, value: float, least: float) -> str:
+def value_of(comparison: Comparison, value: float, least: float) -> str:
     """A value of a feature; of timestamps a moment, unless `least` says that they are ages."""
     timely = comparison.kind == "timestamp" and least > _FIRST_YEARS
     return moment(value) if timely else number(value)
 
 
-def _bins_by_part(comparison: Comparison) -> Iterator[tuple[str, Sequence[BinShare], float]]:
+def bins_by_part(comparison: Comparison) -> Iterator[tuple[str, Sequence[BinShare], float]]:
     """The name of each part, its bins and the highest share; null and unseen even if empty."""
     for part, group in groupby(comparison.bins, key=lambda each: each.part):
         bins = list(group)
@@ -89,7 +81,7 @@ def _bins_by_part(comparison: Comparison) -> Iterator[tuple[str, Sequence[BinSha
         yield part, [*filled, *empty], highest(filled)
 
 
-def _plain_numbers(comparison: Comparison) -> list[tuple[str, str, str]]:
+def plain_numbers(comparison: Comparison) -> list[tuple[str, str, str]]:
     """Name and both values of the rows of the table of plain numbers."""
     before, now = comparison.reference, comparison.current
     if before is None or now is None:
@@ -104,7 +96,7 @@ def _plain_numbers(comparison: Comparison) -> list[tuple[str, str, str]]:
 
     def row(name: str, b: float, n: float) -> tuple[str, str, str]:
         low = before.minimum
-        return name, _value_of(comparison, b, low), _value_of(comparison, n, low)
+        return name, value_of(comparison, b, low), value_of(comparison, n, low)
 
     quantiles = zip(SHARES, before.quantiles, now.quantiles, strict=True)
     return [

@@ -28,19 +28,14 @@ def highest(bins: Sequence[BinShare]) -> float:
 def ranges_svg(comparison: Comparison, *, small: bool = False) -> str:
     """Two lines from the 1% to the 99% quantile, reference above current, the middle half thick.
 
-    Args:
-        comparison: Of numbers; other features have bars of their bins in a table cell.
-        small: For a table cell.
-
-    Returns:
-        Inline SVG as wide as its container; empty where there is nothing to draw.
+    `small` is for a table cell, where features that are not numbers have bars of their bins. Empty
+    where there is nothing to draw.
     """
     sides = (comparison.reference, comparison.current)
     if any(each is None or not _spans(each) for each in sides):
         return _bars(comparison) if small else ""
     before, now = (each for each in sides if each is not None)
-    low = min(_at(each, _WHISKERS[0]) for each in (before, now))
-    high = max(_at(each, _WHISKERS[1]) for each in (before, now))
+    low, high = axis_ends(comparison)
     if not high > low:
         return ""
     room = _SMALL if small else _LARGE

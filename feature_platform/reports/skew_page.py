@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.reports.page_rendering import render
+from feature_platform.skew.parity import CAUSES, WRONG
 from feature_platform.statistics.comparison import WORST_FIRST
 
 if TYPE_CHECKING:
@@ -12,19 +13,6 @@ if TYPE_CHECKING:
     from feature_platform.skew.service_skew import FeatureSkew, ServiceSkew
 
 _LONGEST = 80  # characters of a value
-_CAUSES: "Mapping[Cause, tuple[str, str]]" = {
-    "match": ("served as trained", ""),
-    "null": ("null on one side", "wrong"),
-    "default": ("a default on one side: 0, empty, false, or no elements", "wrong"),
-    "value": ("another value", "wrong"),
-    "type": ("a value of another type", "wrong"),
-    "late": ("from an older row, though the newer one should be online by now", "wrong"),
-    "expired": ("older than the TTL, where training holds null", "wrong in a log"),
-    "stale": ("from an older row; the newer one is not due yet", ""),
-    "ahead": ("pushed since by a stream", ""),
-    "absent": ("no row on either side; not counted", ""),
-}
-"""What each cause means, and what it counts as."""
 
 
 def skew_page(found: "ServiceSkew") -> str:
@@ -39,15 +27,18 @@ def skew_page(found: "ServiceSkew") -> str:
         features=sorted(found.features, key=_rank),
         words={verdict: "skew" if verdict == "drift" else verdict for verdict in WORST_FIRST},
         calm="Served as trained",
-        causes=_CAUSES,
+        causes={cause: (CAUSES[cause], _counts_as(cause)) for cause in CAUSES},
         key_text=_key_text,
         short=_short,
     )
 
 
+def _counts_as(cause: "Cause") -> str:
+    return "wrong" if cause in WRONG else "wrong in a log" if cause == "expired" else ""
+
+
 def _rank(each: "FeatureSkew") -> tuple[int, float]:
-    rate = -1.0 if math.isnan(each.match_rate) else each.match_rate
-    return WORST_FIRST[each.verdict], rate
+    return WORST_FIRST[each.verdict], -1.0 if math.isnan(each.match_rate) else each.match_rate
 
 
 def _key_text(key: Mapping[str, Any]) -> str:

@@ -16,12 +16,7 @@ _CAP = 2.0  # severity of a full bar
 
 
 def trend_svg(history: Sequence[Comparison], *, small: bool = False) -> str:
-    """Bars of severity (1 is the threshold), as wide as their container.
-
-    Args:
-        history: One comparison per window, oldest first.
-        small: For a table cell, without marks.
-    """
+    """Bars of severity (1 is the threshold), oldest first; without marks if `small`."""
     if not history:
         return ""
     height = 24 if small else _HEIGHT

@@ -6,26 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from feature_platform.skew.plain_values import is_default, is_null, python_value, same, same_type
+from feature_platform.skew.plain_values import is_default, is_null, python_value, same
 from feature_platform.skew.served_service import ServedView
 
 Cause = Literal[
     "match", "absent", "stale", "late", "ahead", "expired", "null", "default", "type", "value"
 ]
-"""What one value is:
-
-- ``match``: served as trained.
-- ``absent``: neither side has a row of that key; not counted.
-- ``stale``: training has a newer row, which need not be materialized yet.
-- ``late``: training has a newer row, and that or an older one should be materialized by now.
-- ``ahead``: a stream has pushed a newer value than the batch source has.
-- ``expired``: served although older than the TTL, where training has null.
-- ``null``: one side has null where the other has a value.
-- ``default``: one side has 0, empty text, false or an empty list and the other has another value,
-  or serving has it where training has null.
-- ``type``: the values are of different types.
-- ``value``: the values differ.
-"""
+CAUSES: Mapping[Cause, str] = {
+    "match": "served as trained",
+    "null": "null on one side",
+    "default": "a default on one side: 0, empty, false, or no elements",
+    "value": "another value",
+    "type": "a value of another type",
+    "late": "from an older row, though the newer one should be online by now",
+    "expired": "older than the TTL, where training holds null",
+    "stale": "from an older row; the newer one is not due yet",
+    "ahead": "pushed since by a stream",
+    "absent": "no row on either side; not counted",
+}
+"""What one value is. A default served where training has null is ``default`` too."""
 
 WRONG: tuple[Cause, ...] = ("late", "null", "default", "type", "value")
 """Causes that are always skew; ``expired`` is skew in a log only."""
@@ -47,14 +46,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Parity:
-    """The compared values of one feature.
+    """The values of one feature on both sides, without absent ones; `counts` has those too.
 
-    Attributes:
-        counts: Number of values by cause.
-        lags: Seconds by which served values are older than training's, of those that are.
-        served: The served values without absent ones; None for null.
-        training: Training's values, in the same order.
-        examples: The first differences, wrong ones before others.
+    `lags` are the seconds by which served values are older than training's, of those that are;
+    `examples` the first differences, wrong ones before others.
     """
 
     counts: Mapping[Cause, int]
@@ -76,16 +71,10 @@ class Parity:
 
 @dataclass(frozen=True)
 class Pair:
-    """One value on both sides.
+    """One value (Feast's ``Value``) on both sides, with the event times of both rows.
 
-    Attributes:
-        served: Feast's ``Value`` as served.
-        training: Feast's ``Value`` in training.
-        served_time: Event time of the served value; None if there is none.
-        time: Event time of training's row; None if there is none.
-        moment: The moment of the request.
-        held: The value in the materialized windows; None if it is that of training, or unknown.
-        due: Event time of the newest row that should be online by now; None without one.
+    `held` is the value in the materialized windows, None if it is training's or unknown; `due` the
+    event time of the newest row that should be online by now.
     """
 
     served: Any
@@ -100,10 +89,7 @@ class Pair:
 def cause_of(pair: Pair, view: ServedView, *, online: bool) -> Cause:
     """The cause of one value of a feature that is read, not computed.
 
-    Args:
-        pair: The value.
-        view: Its view.
-        online: Whether it was just read; for a log, the materialized windows are unknown.
+    `online` says that it was just read; for a log, the materialized windows are unknown.
     """
     if pair.time is None and is_null(pair.served):
         return "absent"
@@ -137,7 +123,7 @@ def kind_of(served: Any, training: Any) -> Cause:
     if is_null(training):
         # fillna(0) makes a default where serving has no value.
         return "default" if is_default(served) else "null"
-    if not same_type(served, training):
+    if served.WhichOneof("val") != training.WhichOneof("val"):
         return "type"
     return "default" if is_default(served) != is_default(training) else "value"
 

@@ -15,9 +15,7 @@ _TOLERANCE = 1e-6  # relative; a transformation may add up in another order
 def values_of(column: pa.Array, value_type: Any) -> list[Any]:
     """A column as Feast's ``Value``; integers beside nulls stay exact.
 
-    Raises:
-        ValueError: A value does not fit the type.
-        TypeError: Likewise.
+    ValueError or TypeError if a value does not fit the type.
     """
     from feature_platform.core.feast_protos import Value
 
@@ -39,11 +37,6 @@ def is_default(value: Any) -> bool:
         return False
     inner = getattr(value, kind)
     return not inner.val if hasattr(inner, "val") else not inner
-
-
-def same_type(left: Any, right: Any) -> bool:
-    """Whether two values that are not null have the same Feast type."""
-    return bool(left.WhichOneof("val") == right.WhichOneof("val"))
 
 
 def same(left: Any, right: Any, *, computed: bool = False) -> bool:

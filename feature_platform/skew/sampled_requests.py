@@ -21,13 +21,8 @@ Key = tuple[Any, ...]
 class Requests:
     """Requests to a feature service, by column.
 
-    Attributes:
-        moments: When each is answered, aware.
-        keys: Join keys as requests use them, without those of views that have no key.
-        data: Request data of on-demand views.
-        populations: Number of keys in the materialized windows, by view.
-        failures: Why no key could be drawn, by view.
-        made_up: Whether some `data` was drawn at random by type.
+    `data` is for on-demand views, `made_up` if some was drawn by type. `populations` are numbers of
+    keys in the materialized windows, `failures` say why no key could be drawn, both by view.
     """
 
     moments: tuple[datetime, ...]
@@ -43,10 +38,6 @@ class Requests:
     def answers(self, view: ServedView) -> bool:
         """Whether they have the keys of `view`."""
         return set(view.keys) <= set(self.keys)
-
-    def key_of(self, view: ServedView, row: int) -> dict[str, Any]:
-        """The join keys of `view` in one request; empty for a view without entities."""
-        return {key: self.keys[key][row] for key in view.keys}
 
     def some(self, rows: Sequence[int], earlier: timedelta = timedelta(0)) -> "Requests":
         """Some of the requests, at an earlier moment."""
@@ -69,18 +60,8 @@ def sampled_requests(
     """Requests for keys drawn from the materialized windows of the service's views.
 
     Every key has rows of its own. Keys of independent entities are paired at random; if two views
-    share a part of their keys, pairs that the source has are preferred.
-
-    Args:
-        store: The Feast store.
-        service: The service.
-        moment: When the requests are to be answered.
-        limit: Most requests.
-        seed: The same seed draws the same requests from the same sources.
-        data: Values of request data, by name; missing ones are drawn by type.
-
-    Raises:
-        SourceError: No source of the service can be read.
+    share a part of their keys, pairs that the source has are preferred. Request data that `data`
+    lacks is drawn by type. SourceError if no source of the service can be read.
     """
     failures: dict[str, str] = {}
     populations: dict[str, int] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_platform.core.feast_seams import entity_key_messages, provider_of
 from feature_platform.core.sql import identifier
+from feature_platform.core.times import in_utc
 from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError, SourceError, type_and_line
 from feature_platform.skew.plain_values import values_of
@@ -23,11 +24,9 @@ _READ_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Answers:
-    """Feature values, one per request, by the feature's full name.
+    """Feast's ``Value`` (empty for null) and event times, one per request, by the full name.
 
-    Attributes:
-        cells: Feast's ``Value``; empty for null and for missing rows.
-        times: Event times of the values; None for missing rows and computed features.
+    A missing row has an empty value and no time, a computed feature has no time.
     """
 
     cells: dict[str, list[Any]] = field(default_factory=dict)
@@ -39,9 +38,6 @@ def served_online(store: "FeatureStore", service: ServedService, requests: Reque
 
     Inputs of on-demand views are read too. If the requests lack the keys of some view, the other
     views are read one by one, without on-demand views.
-
-    Raises:
-        OnlineStoreError: The online store failed, or an on-demand feature view did.
     """
     whole = all(requests.answers(view) for view in service.views.values())
     alone = service.inputs if whole else (*service.features, *service.inputs)
@@ -101,7 +97,7 @@ def _read_view(
     for each in features:
         cells = [(found or {}).get(each.feature, Value()) for _, found in rows]
         answers.cells.setdefault(each.name, []).extend(cells)
-        answers.times.setdefault(each.name, []).extend(_aware(time) for time, _ in rows)
+        answers.times.setdefault(each.name, []).extend(time and in_utc(time) for time, _ in rows)
 
 
 def _entity_keys(view: ServedView, requests: Requests) -> list[Any]:
@@ -120,13 +116,9 @@ def _entity_keys(view: ServedView, requests: Requests) -> list[Any]:
 
 @dataclass(frozen=True)
 class Log:
-    """Logged vectors of a window.
+    """The number of logged vectors of a window, and a sample of them.
 
-    Attributes:
-        total: Their number.
-        requests: The requests of a sample.
-        answers: The answers of the sample.
-        problem: Why there are none, if the log cannot be read.
+    `problem` says why there are none, if the log cannot be read.
     """
 
     total: int
@@ -138,14 +130,7 @@ class Log:
 def logged_answers(
     store: "FeatureStore", service: ServedService, window: Window, *, limit: int, seed: int
 ) -> Log | None:
-    """At most `limit` of the vectors that the service logged in `window`, chosen by `seed`.
-
-    Returns:
-        The vectors; None if the service does not log.
-
-    Raises:
-        SourceError: The log lacks a column that Feast writes.
-    """
+    """At most `limit` of the vectors logged in `window`; None if the service does not log."""
     from feast.feature_logging import LOG_TIMESTAMP_FIELD, REQUEST_ID_FIELD
 
     if service.service.logging_config is None:
@@ -176,12 +161,15 @@ def logged_answers(
                 column.extend(batch.column(name).to_pylist())
             for each in service.features:
                 cells[each.name] += values_of(batch.column(each.name), each.value_type)
+    moments = found[source.timestamp_field]
     requests = Requests(
-        moments=tuple(_aware(moment) or window.end for moment in found[source.timestamp_field]),
+        moments=tuple(in_utc(moment) if moment else window.end for moment in moments),
         keys={key: found[key] for key in keys},
         data={name: found[name] for name in data},
     )
-    times = {name: [_aware(time) for time in found[stamp]] for name, stamp in stamps.items()}
+    times = {
+        name: [time and in_utc(time) for time in found[stamp]] for name, stamp in stamps.items()
+    }
     return Log(total, requests, Answers(cells, times))
 
 
@@ -190,9 +178,3 @@ def _moment(timestamp: Any) -> datetime | None:
         return None
     moment: datetime = timestamp.ToDatetime(tzinfo=UTC)
     return moment
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

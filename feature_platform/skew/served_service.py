@@ -21,16 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServedView:
-    """A feature view as a service uses it, with its alias and join key mapping.
+    """A feature view as a service uses and names it.
 
-    Attributes:
-        name: The service's name for it.
-        view: The Feast view of the registry.
-        features: The features that are read, with the inputs of on-demand views.
-        join_keys: Join key of requests by join key of the view.
-        layout: The layout of its source; None if it cannot be compared.
-        refusal: Why it cannot be compared; empty if it can.
-        windows: Its materialized windows.
+    `features` are those that are read, with the inputs of on-demand views; `join_keys` has the join
+    key of requests by that of the view. `layout` is None, and `refusal` says why, if it cannot be
+    compared. `windows` are materialized.
     """
 
     name: str
@@ -59,16 +54,10 @@ class ServedView:
 
 @dataclass(frozen=True)
 class ServedFeature:
-    """One feature of a service.
+    """One feature of a service; `refusal` says why it cannot be compared, if it cannot.
 
-    Attributes:
-        name: ``<view>__<feature>``, with the service's name for the view.
-        column: Its name in a response.
-        view: The service's name for its view.
-        feature: Its name in the view.
-        value_type: Feast's ``ValueType``.
-        computed: Whether an on-demand feature view computes it.
-        refusal: Why it cannot be compared; empty if it can.
+    Its `name` is ``<view>__<feature>`` with the service's name for the view, `column` its name in a
+    response. An on-demand feature view computes it if `computed`.
     """
 
     name: str
@@ -82,15 +71,10 @@ class ServedFeature:
 
 @dataclass(frozen=True)
 class ServedService:
-    """A feature service, resolved against the registry.
+    """A feature service, resolved against the registry; its views by the service's name for them.
 
-    Attributes:
-        service: The Feast feature service.
-        views: Its feature views, by the service's name for them.
-        on_demand: Its on-demand feature views.
-        features: The served features, in order.
-        inputs: Inputs of on-demand views that are not served.
-        full_names: Whether responses have ``<view>__<feature>``, since short names would collide.
+    `inputs` are those of on-demand views that are not served. Responses have ``<view>__<feature>``
+    if `full_names`, since short names would collide.
     """
 
     service: "FeatureService"
@@ -120,11 +104,7 @@ class ServedService:
 
 
 def served_service(store: "FeatureStore", name: str) -> ServedService:
-    """Resolve a service as Feast does for online features.
-
-    Raises:
-        RegistryError: The registry lacks the service or one of its views, or cannot be reached.
-    """
+    """Resolve a service as Feast does for online features; RegistryError if it cannot be."""
     from feast.errors import FeastObjectNotFoundException
 
     try:

@@ -20,18 +20,10 @@ __all__ = ["FeatureSkew", "Origin", "ServiceSkew", "SkewThresholds", "service_sk
 
 @dataclass(frozen=True)
 class ServiceSkew:
-    """The skew of a feature service at one moment.
+    """The skew of a feature service at the moment when it was read online.
 
-    Attributes:
-        service: Its name.
-        moment: When it was read online.
-        seed: The seed of the keys.
-        online: Its features as served now.
-        logged: Its features as logged; empty without a log or without vectors in it.
-        requests: Number of requests read online.
-        vectors: Number of vectors in the log's window, and of compared ones; None without a log.
-        populations: Distinct keys in the materialized windows, by view.
-        notes: Further remarks for the reader.
+    `requests` were read online; `vectors` are the numbers of those in the log's window and of the
+    compared ones, None without a log. `populations` are keys in the materialized windows, by view.
     """
 
     service: str
@@ -65,23 +57,11 @@ def service_skew(
 
     Keys are drawn from the materialized windows of the service's views, read online as a model
     does, and joined point in time at the same moment. If the service logs what it serves, logged
-    vectors are compared at their own moments.
+    vectors are compared at their own moments, those of `log_window` or of the last day.
 
-    Args:
-        store: The Feast store.
-        service: Name of the feature service.
-        limit: Most requests, and most logged vectors.
-        seed: The same seed draws the same keys from the same sources.
-        request_data: Values of request data of on-demand views, by name; missing ones are drawn
-            by type.
-        allowed_lag: The time after which a row should be online, by view.
-        log_window: Window of log time; None for the last day.
-        thresholds: How much skew matters.
-
-    Raises:
-        RegistryError: The registry lacks the service or one of its views, or cannot be reached.
-        SourceError: No keys can be drawn, or the log cannot be read.
-        OnlineStoreError: The online store failed, or an on-demand view of the service did.
+    At most `limit` requests and logged vectors are compared. `request_data` has values of request
+    data by name; missing ones are drawn by type. `allowed_lag` is the time after which a row should
+    be online, by view.
     """
     thresholds = thresholds or SkewThresholds()
     lags = allowed_lag or {}

@@ -22,7 +22,7 @@ from feature_platform.skew.sampled_requests import Requests
 from feature_platform.skew.served_answers import Answers
 from feature_platform.skew.served_service import ServedFeature, ServedService, ServedView
 from feature_platform.skew.skew_verdict import FeatureSkew, Origin, SkewThresholds, judged
-from feature_platform.skew.truth import Truth, materialized_truth, times_before, training_truth
+from feature_platform.skew.truth import Truth, joined_rows, training_truth
 from feature_platform.statistics import Comparison, compare_many
 
 if TYPE_CHECKING:
@@ -33,15 +33,9 @@ if TYPE_CHECKING:
 class Sides:
     """What a service answered, and what training has for the same requests.
 
-    Attributes:
-        store: The Feast store.
-        service: The service.
-        requests: The requests.
-        answers: Their answers.
-        origin: Whether they were just read online, or logged.
-        allowed: View, as the service calls it, to the time after which a row should be online.
-        first: An earlier reading of the same requests: a value counts as wrong only if it was
-            wrong then too.
+    `allowed` is the time after which a row should be online, by the service's name for the view.
+    `first` is an earlier reading of the same requests: a value counts as wrong only if it was wrong
+    then too.
     """
 
     store: "FeatureStore"
@@ -111,14 +105,18 @@ class Sides:
             for row, time in enumerate(times)
             if time is not None and not any(time in window for window in windows)
         ]
-        held: Mapping[int, Mapping[str, Any]] = {}
+        materialized: Mapping[str, list[Any]] = {}
         if undue and windows:
-            held = materialized_truth(self.store, view, self.requests, undue)
+            requests = self.requests.some(undue)
+            materialized = joined_rows(self.store, view, requests, within=windows).cells
         due: Mapping[int, datetime | None] = {}
         if undue and (allowed := self.allowed.get(view.name)) is not None:
-            due = times_before(self.store, view, self.requests, undue, allowed)
+            requests = self.requests.some(undue, earlier=allowed)
+            earlier = joined_rows(self.store, view, requests).times[view.name]
+            due = dict(zip(undue, earlier, strict=True))
         rows = range(len(self.requests))
-        keys = [self.requests.key_of(view, row) for row in rows]
+        asked = {key: self.requests.keys[key] for key in view.keys}
+        keys = [{key: column[row] for key, column in asked.items()} for row in rows]
         parities = {}
         for feature in features:
             if feature.name not in self.answers.cells:
@@ -126,14 +124,9 @@ class Sides:
             served = self.answers.cells[feature.name]
             training = self.truth.cells[feature.name]
             stamps = self.answers.times[feature.name]
-            pairs = (
-                Pair(
-                    *(served[row], training[row], stamps[row], times[row], moments[row]),
-                    held[row][feature.feature] if row in held else None,
-                    due.get(row),
-                )
-                for row in rows
-            )
+            held = dict(zip(undue, materialized.get(feature.name, ()), strict=False))
+            found = zip(served, training, stamps, times, moments, strict=True)
+            pairs = (Pair(*each, held.get(row), due.get(row)) for row, each in enumerate(found))
             causes = self._keep(feature, [cause_of(pair, view, online=online) for pair in pairs])
             lags = [_lag(now, then) for now, then in zip(stamps, times, strict=True)]
             parities[feature.name] = parity(

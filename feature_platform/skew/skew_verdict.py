@@ -18,9 +18,8 @@ Origin = Literal["online", "logged"]
 class SkewThresholds:
     """How much skew matters.
 
-    Attributes:
-        mismatch: Share of wrong values: ``drift`` above it, a warning below.
-        statistics: For the two distributions.
+    Above the share `mismatch` of wrong values the verdict is ``drift``, a warning below;
+    `statistics` are for the two distributions.
     """
 
     mismatch: float = 0.01
@@ -29,15 +28,10 @@ class SkewThresholds:
 
 @dataclass(frozen=True)
 class FeatureSkew:
-    """One feature of a service.
+    """The verdict on one feature, ``<view>__<feature>``, and why.
 
-    Attributes:
-        name: ``<view>__<feature>``, the view as the service calls it.
-        verdict: ``ok``, ``warn``, ``drift``, or ``insufficient`` if nothing could be compared.
-        sentence: Why, with value, threshold, and number of compared values.
-        origin: ``online`` for values read now, ``logged`` for those of the log.
-        parity: The compared values; None if nothing could be compared.
-        comparison: The two distributions, with training as the reference; None likewise.
+    `parity` are the values and `comparison` the distributions, with training as the reference; both
+    are None, and the verdict is ``insufficient``, if nothing could be compared.
     """
 
     name: str

@@ -4,7 +4,7 @@ Our own point-in-time join rather than ``get_historical_features``: some offline
 rows (dask), and none returns the event times of the joined rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -29,28 +29,16 @@ _BEGINNING = datetime(1700, 1, 1, tzinfo=UTC)  # a nanosecond timestamp goes bac
 
 @dataclass
 class Truth:
-    """What training has, one value per request.
+    """What training has, one value per request, by full name or by the service's name for a view.
 
-    Attributes:
-        cells: Feast's ``Value`` by the feature's full name; empty for null and without a row.
-        times: Event times of the rows by view; None without a row.
-        failures: Why a view, or an on-demand view, has no values; by the service's name for it.
-        columns: The read features as Arrow arrays, by full name.
+    `cells` (Feast's ``Value``) are empty for null and without a row, `times` None without a row.
+    `failures` say why a view has no values; `columns` are the read features alone.
     """
 
     cells: dict[str, list[Any]] = field(default_factory=dict)
     times: dict[str, list[datetime | None]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     columns: dict[str, pa.Array] = field(default_factory=dict)
-
-
-@dataclass
-class _Joined:
-    """Rows of one view, one per request."""
-
-    columns: dict[str, pa.Array]
-    cells: dict[str, list[Any]]
-    times: list[datetime | None]
 
 
 def training_truth(store: "FeatureStore", service: ServedService, requests: Requests) -> Truth:
@@ -63,61 +51,38 @@ def training_truth(store: "FeatureStore", service: ServedService, requests: Requ
         if not requests.answers(view):
             continue
         try:
-            joined = _joined(store, view, requests)
+            joined = joined_rows(store, view, requests)
         except FeaturePlatformError as error:
             truth.failures[view.name] = str(error)
             continue
-        truth.times[view.name] = joined.times
-        truth.cells |= {f"{view.name}__{name}": cells for name, cells in joined.cells.items()}
-        truth.columns |= {f"{view.name}__{name}": array for name, array in joined.columns.items()}
+        truth.cells |= joined.cells
+        truth.times |= joined.times
+        truth.columns |= joined.columns
     for on_demand in service.on_demand:
         _compute(on_demand, service, requests, truth)
     return truth
 
 
-def materialized_truth(
-    store: "FeatureStore", view: ServedView, requests: Requests, rows: Sequence[int]
-) -> Mapping[int, Mapping[str, Any]]:
-    """What the materialized windows have for some of the requests, by row and feature."""
-    joined = _joined(store, view, requests.some(rows), within=view.windows)
-    return {
-        row: {name: cells[place] for name, cells in joined.cells.items()}
-        for place, row in enumerate(rows)
-    }
-
-
-def times_before(
-    store: "FeatureStore",
-    view: ServedView,
-    requests: Requests,
-    rows: Sequence[int],
-    earlier: timedelta,
-) -> Mapping[int, datetime | None]:
-    """Event times of the rows that some of the requests would have met earlier, by row."""
-    joined = _joined(store, view, requests.some(rows, earlier))
-    return dict(zip(rows, joined.times, strict=True))
-
-
-def _joined(
+def joined_rows(
     store: "FeatureStore",
     view: ServedView,
     requests: Requests,
     *,
     within: Sequence[Window] | None = None,
-) -> _Joined:
+) -> Truth:
     """The newest row of each request at its moment, of the source or of some windows of it."""
     from feature_platform.core.feast_protos import Value
 
     layout = view.layout
     assert layout is not None  # noqa: S101 - only readable views come here
     count = len(requests)
+    names = {f"{view.name}__{name}": name for name in view.features}
     if not count:
-        return _Joined({}, {name: [] for name in view.features}, [])
+        return Truth({full: [] for full in names}, {view.name: []})
     first = covered(list(requests.moments), layout.ttl, _BEGINNING)
     whole = Window(first, max(requests.moments) + timedelta(microseconds=1))
-    windows = [whole]
-    if within is not None:
-        windows = [each for window in within if (each := window.intersection(whole))]
+    within = [whole] if within is None else within
+    windows = [each for window in within if (each := window.intersection(whole))]
     keys = {own: pa.array(requests.keys[asked]) for own, asked in view.join_keys.items()}
     asked = pa.table(
         {
@@ -129,28 +94,30 @@ def _joined(
     with open_relation(store.config, layout.source, windows, source_columns(layout)) as relation:
         batches = list(rows_as_of(relation, layout, asked))
     if not batches:
-        columns = {name: pa.nulls(count) for name in view.features}
-        cells = {name: [Value() for _ in range(count)] for name in view.features}
-        return _Joined(columns, cells, [None] * count)
-    found = pa.Table.from_batches(batches)
-    places = {row: place for place, row in enumerate(found.column(ROW).to_pylist())}
+        return Truth(
+            cells={full: [Value() for _ in range(count)] for full in names},
+            times={view.name: [None] * count},
+            columns={full: pa.nulls(count) for full in names},
+        )
+    joined = pa.Table.from_batches(batches)
+    places = {row: place for place, row in enumerate(joined.column(ROW).to_pylist())}
     # In the order of the requests, with nulls where there is no row.
     order = pa.array([places.get(row) for row in range(count)], pa.int64())
-    table = found.combine_chunks().take(order)
+    table = joined.combine_chunks().take(order)
     types = {feature.name: feature.value_type for feature in layout.features}
-    columns = {name: _one_chunk(table.column(name)) for name in view.features}
-    cells = {}
-    for name, column in columns.items():
+    times = table.column(EVENT_TIME).to_pylist()
+    found = Truth(times={view.name: [time and time.astimezone(UTC) for time in times]})
+    for full, name in names.items():
+        column = found.columns[full] = _one_chunk(table.column(name))
         try:
-            cells[name] = values_of(column, types[name])
+            found.cells[full] = values_of(column, types[name])
         except (ValueError, TypeError, pa.ArrowException) as error:
             raise SourceError(
                 f"feature '{view.name}:{name}'",
                 f"the source holds {column.type}, which is no {types[name].name} ({error})",
                 "declare the type the source has, or cast the column there",
             ) from error
-    times = table.column(EVENT_TIME).to_pylist()
-    return _Joined(columns, cells, [time and time.astimezone(UTC) for time in times])
+    return found
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,8 @@ class Bins:
 
     Numbers and timestamps: bins ``[edge, next edge)``, the outer two open, then one for null.
     Booleans and strings: one per category, then ``other`` (known, but rare), ``unseen`` (not in
-    the reference), and null; an open set of values has one bin ``other or new`` instead.
-
-    Attributes:
-        edges: Inner edges, increasing; empty for categories.
-        categories: Categories with a bin of their own; empty for numbers.
-        categorical: Whether the bins are categories.
-        opened: Whether the set is open: new categories are usual and share a bin with rare ones.
+    the reference), and null. If the set is `opened`, new categories are usual, and one bin
+    ``other or new`` holds them and the rare ones.
     """
 
     edges: tuple[float, ...] = ()
@@ -63,24 +59,19 @@ class Bins:
             return (*self.categories, *rest, NULL)
         if not self.edges:
             return ("any", NULL)
+        texts = [f"{edge:.4g}" for edge in self.edges]
         inner = [
-            _number(low)
-            if np.nextafter(low, math.inf) == high
-            else f"{_number(low)} to {_number(high)}"
-            for low, high in zip(self.edges, self.edges[1:], strict=False)
+            left if np.nextafter(low, math.inf) == high else f"{left} to {right}"
+            for (low, high), (left, right) in zip(
+                pairwise(self.edges), pairwise(texts), strict=True
+            )
         ]
-        first, last = _number(self.edges[0]), _number(self.edges[-1])
         # After the bin of a single value, the last bin excludes that value.
         above = len(self.edges) > 1 and np.nextafter(self.edges[-2], math.inf) == self.edges[-1]
-        return (f"< {first}", *inner, f"{'>' if above else '≥'} {last}", NULL)
+        return (f"< {texts[0]}", *inner, f"{'>' if above else '≥'} {texts[-1]}", NULL)
 
     def counts(self, profile: Profile, reference: Profile) -> FloatArray:
-        """Rows of `profile` per bin, in the order of `labels`.
-
-        Args:
-            profile: The profile to count.
-            reference: A category that it lacks is `UNSEEN`.
-        """
+        """Rows of `profile` per bin of `labels`; a category that `reference` lacks is unseen."""
         if not self.categorical:
             found = profile.histogram(np.array(self.edges))
             return np.append(found, float(profile.nulls))
@@ -88,7 +79,7 @@ class Bins:
         own = [float(seen.get(name, 0)) for name in self.categories]
         if self.opened:
             return np.array([*own, max(0.0, profile.values - sum(own)), float(profile.nulls)])
-        unseen = float(unseen_rows(profile, reference))
+        unseen = float(sum(unseen_counts(profile, reference).values()))
         other = max(0.0, profile.values - sum(own) - unseen)
         return np.array([*own, other, unseen, float(profile.nulls)])
 
@@ -122,12 +113,3 @@ def unseen_counts(profile: Profile, reference: Profile) -> dict[str, int]:
         for name, count in profile.categories.counts.items()
         if name not in known.counts and count > least
     }
-
-
-def unseen_rows(profile: Profile, reference: Profile) -> int:
-    """Rows of `profile` whose category the reference lacks."""
-    return sum(unseen_counts(profile, reference).values())
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"

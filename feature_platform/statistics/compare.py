@@ -259,25 +259,27 @@ def _measured(name: str, reference: Reference, current: Profile, setting: _Setti
 
 def _settled(found: Comparison, known: Profile, current: Profile) -> Comparison | None:
     """The comparison where there is nothing to measure, or no need to."""
-    name, sizes = found.feature, f"({current.rows:,} rows against {known.rows:,} of the reference)"
+    sizes = f"({current.rows:,} rows against {known.rows:,} of the reference)"
+    verdict: Verdict = "drift"
+    reason = "type_changed"
     if not known.rows:
-        sentence = f"{name} cannot be judged: its reference holds no rows {sizes}."
-        return replace(found, sentence=sentence, reason="empty_reference")
-    if not current.rows:
-        sentence = f"{name} cannot be judged: the window holds no rows {sizes}."
-        return replace(found, sentence=sentence, reason="empty_window")
-    if "empty" in (known.kind, current.kind):
+        verdict, reason = "insufficient", "empty_reference"
+        finding = f"cannot be judged: its reference holds no rows {sizes}"
+    elif not current.rows:
+        verdict, reason = "insufficient", "empty_window"
+        finding = f"cannot be judged: the window holds no rows {sizes}"
+    elif "empty" in (known.kind, current.kind):
         return None
-    if known.kind != current.kind:
-        sentence = f"{name} has changed its type from {known.kind} to {current.kind} {sizes}."
-        return replace(found, verdict="drift", sentence=sentence, reason="type_changed")
-    if known.ages != current.ages:
-        sentence = (
-            f"{name} has changed its meaning: ages before the window's end on one side, times "
-            f"since 1970 on the other {sizes}; give as_of for both or for none."
+    elif known.kind != current.kind:
+        finding = f"has changed its type from {known.kind} to {current.kind} {sizes}"
+    elif known.ages != current.ages:
+        finding = (
+            "has changed its meaning: ages before the window's end on one side, times since 1970 "
+            f"on the other {sizes}; give as_of for both or for none"
         )
-        return replace(found, verdict="drift", sentence=sentence, reason="type_changed")
-    return None
+    else:
+        return None
+    return replace(found, verdict=verdict, sentence=f"{found.feature} {finding}.", reason=reason)
 
 
 def _bin_shares(part: str, bins: Bins, before: FloatArray, now: FloatArray) -> list[BinShare]:

@@ -75,8 +75,8 @@ def kolmogorov_smirnov(reference: QuantileSketch, current: QuantileSketch) -> fl
     items, weights = reference.weighted
     steps = np.cumsum(weights) / reference.count
     before = np.concatenate([[0.0], steps[:-1]])
-    left = _below(current, items, "left")
-    right = _below(current, items, "right")
+    left = current.below(items, "left") / current.count
+    right = current.below(items, "right") / current.count
     # Items repeat: the function's own left limit is that before the first of a run of equals.
     first = np.searchsorted(items, items, side="left")
     last = np.searchsorted(items, items, side="right") - 1
@@ -117,15 +117,6 @@ def _shares(
         np.maximum(reference[keep], empty_as) / n_reference,
         np.maximum(current[keep], empty_as) / n_current,
     )
-
-
-def _below(sketch: QuantileSketch, points: FloatArray, side: str) -> FloatArray:
-    """Share of the sketch's values below each point (``left``), or up to it (``right``)."""
-    total = np.zeros(len(points))
-    for height, level in enumerate(sketch.levels):
-        if len(level):
-            total += np.searchsorted(level, points, side=side) * float(1 << height)  # type: ignore[call-overload]
-    return np.asarray(total / sketch.count, dtype=np.float64)
 
 
 def _finite(sketch: QuantileSketch) -> tuple[FloatArray, FloatArray]:

@@ -1,13 +1,13 @@
 """Every drift statistic, declared once; verdicts, checks and reports read `STATISTICS`.
 
-A new statistic is a formula here and its declaration in `STATISTICS`; one that decides also has a
-field in `Thresholds`.
+A new statistic is a formula here, declared by `_statistic`; one that decides also has a field in
+`Thresholds`.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from feature_platform.statistics.null_distributions import (
     unseen_null,
 )
 from feature_platform.statistics.parts import Part
-from feature_platform.statistics.profiles.profile import Profile
 from feature_platform.statistics.thresholds import Thresholds, max_ratio, mean_ratio
 
 _SMALL_EFFECT = 0.15  # standard deviations, as for PSI and Kolmogorov-Smirnov
@@ -46,6 +45,9 @@ class Effect:
     p_value: float | None = None
 
 
+_Formula = Callable[[Part, float | None], Effect | None]
+
+
 @dataclass(frozen=True)
 class Statistic:
     """The declaration of one statistic.
@@ -54,17 +56,15 @@ class Statistic:
         compute: The formula, from a part of a feature and the effect that matters; None where the
             part lacks what it needs. Named after the statistic, documented with what it measures.
         title: The statistic in sentences and on pages.
-        features: The features it applies to.
         threshold: The field of `Thresholds` with the effect that matters; its own name if empty,
             None for evidence only.
         weight: Its share of the probability of a false alarm, relative to the others: 3 for those
             that see most changes, 1 for those that see a special one, and 6 for the null rate,
             since hardly any other sees nulls.
-        is_share: Whether the value is a share, shown in percent.
         in_checks: Whether the check of a feature reports it, for a curve over its runs.
     """
 
-    compute: Callable[[Part, float | None], Effect | None]
+    compute: _Formula
     title: str
     features: Features = "all"
     threshold: str | None = ""
@@ -105,6 +105,21 @@ def measure(part: Part, thresholds: Thresholds) -> tuple[Measure, ...]:
     return tuple(each for each in found if each is not None)
 
 
+STATISTICS: dict[str, Statistic] = {}
+"""The index by name, in the order in which comparisons list them."""
+
+
+def _statistic(title: str, **declared: Any) -> Callable[[_Formula], _Formula]:
+    """Declare the decorated formula as a `Statistic`."""
+
+    def declare(compute: _Formula) -> _Formula:
+        STATISTICS[compute.__name__] = Statistic(compute, title, **declared)
+        return compute
+
+    return declare
+
+
+@_statistic("change of the null rate", weight=6, is_share=True)
 def null_rate_change(part: Part, limit: float | None) -> Effect:
     """Absolute change of the share of rows without a value."""
     reference, current = part.reference, part.current
@@ -115,6 +130,7 @@ def null_rate_change(part: Part, limit: float | None) -> Effect:
     return Effect(abs(current.null_rate - reference.null_rate), null, limit)
 
 
+@_statistic("PSI", weight=3, in_checks=True)
 def psi(part: Part, limit: float | None) -> Effect:
     """Population stability index over the bins, null among them."""
     rate = 1 / part.reference.rows + 1 / part.current.rows
@@ -124,22 +140,26 @@ def psi(part: Part, limit: float | None) -> Effect:
     return Effect(distances.psi(*part.counts), null, limit)
 
 
+@_statistic("Jensen-Shannon distance", threshold=None, in_checks=True)
 def jensen_shannon(part: Part, _: float | None) -> Effect:
     """Jensen-Shannon distance of the shares of the bins, from 0 to 1."""
     return Effect(distances.jensen_shannon(*part.counts))
 
 
+@_statistic("chi-square", threshold=None)
 def chi_square(part: Part, _: float | None) -> Effect:
     """Pearson's chi-square of the counts of the bins."""
     found = distances.chi_square(*part.counts)
     return Effect(found[0], p_value=found[2])
 
 
+@_statistic("Cramér's V", features="categories", threshold=None, in_checks=True)
 def cramers_v(part: Part, _: float | None) -> Effect:
     """Association between side and category, from 0 (the same) to 1 (nothing in common)."""
     return Effect(distances.cramers_v(*part.counts))
 
 
+@_statistic("largest change of a category's share", features="categories", weight=3, is_share=True)
 def share_change(part: Part, limit: float | None) -> Effect:
     """Largest absolute change of the share of one category, null and unseen ones left out."""
     n_reference, n_current = part.reference.rows, part.current.rows
@@ -152,6 +172,7 @@ def share_change(part: Part, limit: float | None) -> Effect:
     return Effect(float(np.abs(c / n_current - r / n_reference).max()), null, limit)
 
 
+@_statistic("share of unseen categories", features="categories", weight=3, is_share=True)
 def unseen_share(part: Part, limit: float | None) -> Effect | None:
     """Share of the values whose category the reference does not know."""
     reference, current = part.reference, part.current
@@ -172,6 +193,13 @@ def unseen_share(part: Part, limit: float | None) -> Effect | None:
     return Effect(value, null, limit)
 
 
+@_statistic(
+    "share of the most frequent new value",
+    features="open sets",
+    threshold="unseen_share",
+    weight=3,
+    is_share=True,
+)
 def largest_unseen_share(part: Part, limit: float | None) -> Effect:
     """Share of the values that is the most frequent one that the reference does not know."""
     reference, current = part.reference, part.current
@@ -187,6 +215,7 @@ def largest_unseen_share(part: Part, limit: float | None) -> Effect:
     return Effect(max(unseen.values(), default=0) / current.values, null, floor)
 
 
+@_statistic("share of new values above the usual", features="open sets", is_share=True)
 def new_share_rise(part: Part, limit: float | None) -> Effect | None:
     """Share of the values that are new, above the most that windows of the reference had."""
     novelty = part.novelty
@@ -200,6 +229,7 @@ def new_share_rise(part: Part, limit: float | None) -> Effect | None:
     return Effect(value, student_null(error, max(1, novelty.windows - 2)), limit)
 
 
+@_statistic("change of the distinct values over all", features="ids", is_share=True)
 def distinct_change(part: Part, limit: float | None) -> Effect | None:
     """Absolute change of distinct values over values, from their mean over the windows."""
     current, novelty = part.current, part.novelty
@@ -212,6 +242,7 @@ def distinct_change(part: Part, limit: float | None) -> Effect | None:
     return Effect(value, student_null(error, novelty.ratios - 1), limit)
 
 
+@_statistic("Kolmogorov-Smirnov distance", features="numbers", weight=3, in_checks=True)
 def ks(part: Part, limit: float | None) -> Effect:
     """Largest difference of the two empirical distribution functions."""
     assert part.reference.ranks and part.current.ranks  # noqa: S101, PT018 - numbers have ranks
@@ -219,6 +250,12 @@ def ks(part: Part, limit: float | None) -> Effect:
     return Effect(value, kolmogorov_null(1 / _rank_rate(part)), limit)
 
 
+@_statistic(
+    "Wasserstein distance in standard deviations",
+    features="numbers",
+    threshold=None,
+    in_checks=True,
+)
 def wasserstein(part: Part, _: float | None) -> Effect:
     """Earth mover's distance, in standard deviations of the reference."""
     assert part.reference.ranks and part.current.ranks  # noqa: S101, PT018 - numbers have ranks
@@ -226,6 +263,7 @@ def wasserstein(part: Part, _: float | None) -> Effect:
     return Effect(distances.wasserstein(part.reference.ranks, part.current.ranks, std))
 
 
+@_statistic("change of the share of infinities", features="numbers", is_share=True)
 def infinite_share_change(part: Part, limit: float | None) -> Effect | None:
     """Absolute change of the share of the values that are infinite."""
     reference, current = part.reference, part.current
@@ -238,6 +276,7 @@ def infinite_share_change(part: Part, limit: float | None) -> Effect | None:
     return Effect(abs(c - r), null, limit)
 
 
+@_statistic("relative change of the mean", features="numbers")
 def mean_change(part: Part, limit: float | None) -> Effect | None:
     """Absolute change of the mean over the absolute mean of the reference."""
     reference, current = part.reference, part.current
@@ -255,6 +294,7 @@ def mean_change(part: Part, limit: float | None) -> Effect | None:
     return Effect(value, student_null(error / scale, current.finite - 1), floor)
 
 
+@_statistic("maximum over the reference's maximum", features="numbers")
 def max_multiplier(part: Part, limit: float | None) -> Effect:
     """Maximum over the reference's maximum, if that is above zero."""
     reference, current = part.reference, part.current
@@ -265,54 +305,6 @@ def max_multiplier(part: Part, limit: float | None) -> Effect:
     rows = max(float(beyond[-1]), float(value > limit))
     share = current.finite / (current.finite + reference.finite)
     return Effect(value, exceedance_null(rows, share, limit), limit)
-
-
-STATISTICS: Mapping[str, Statistic] = {
-    each.name: each
-    for each in (
-        Statistic(null_rate_change, "change of the null rate", weight=6, is_share=True),
-        Statistic(psi, "PSI", weight=3, in_checks=True),
-        Statistic(jensen_shannon, "Jensen-Shannon distance", threshold=None, in_checks=True),
-        Statistic(chi_square, "chi-square", threshold=None),
-        Statistic(cramers_v, "Cramér's V", "categories", threshold=None, in_checks=True),
-        Statistic(
-            share_change,
-            "largest change of a category's share",
-            "categories",
-            weight=3,
-            is_share=True,
-        ),
-        Statistic(
-            unseen_share, "share of unseen categories", "categories", weight=3, is_share=True
-        ),
-        Statistic(
-            largest_unseen_share,
-            "share of the most frequent new value",
-            "open sets",
-            threshold="unseen_share",
-            weight=3,
-            is_share=True,
-        ),
-        Statistic(
-            new_share_rise, "share of new values above the usual", "open sets", is_share=True
-        ),
-        Statistic(distinct_change, "change of the distinct values over all", "ids", is_share=True),
-        Statistic(ks, "Kolmogorov-Smirnov distance", "numbers", weight=3, in_checks=True),
-        Statistic(
-            wasserstein,
-            "Wasserstein distance in standard deviations",
-            "numbers",
-            threshold=None,
-            in_checks=True,
-        ),
-        Statistic(
-            infinite_share_change, "change of the share of infinities", "numbers", is_share=True
-        ),
-        Statistic(mean_change, "relative change of the mean", "numbers"),
-        Statistic(max_multiplier, "maximum over the reference's maximum", "numbers"),
-    )
-}
-"""The index by name, in the order in which comparisons list them."""
 
 
 def full_title(statistic: str) -> str:
@@ -350,8 +342,6 @@ def _rank_rate(part: Part) -> float:
 
 def _sketch_rates(part: Part) -> tuple[float, float]:
     """The error of each side's ranks as if from fewer rows: 4 times its variance as a share."""
-
-    def rate(side: Profile) -> float:
-        return 0.0 if side.ranks is None else 4 * side.ranks.rank_error**2
-
-    return rate(part.reference), rate(part.current)
+    sides = (part.reference.ranks, part.current.ranks)
+    before, now = (0.0 if ranks is None else 4 * ranks.rank_error**2 for ranks in sides)
+    return before, now

@@ -1,13 +1,14 @@
 """One measured statistic with its thresholds."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from feature_platform.statistics.null_distributions import Null
 from feature_platform.statistics.profiles.arrays import finite_or_none, nan_if_none
 
 WARN_SHARE = 0.5
+_REALS = ("value", "threshold", "warn_threshold")
 
 
 @dataclass(frozen=True)
@@ -71,20 +72,15 @@ class Measure:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object for `from_json`, without `null`."""
-        return {
-            "statistic": self.statistic,
-            "value": finite_or_none(self.value),
-            "expected": self.expected,
-            "floor": self.floor,
-            "threshold": finite_or_none(self.threshold),
-            "warn_threshold": finite_or_none(self.warn_threshold),
-            "p_value": self.p_value,
-        }
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain |= {name: finite_or_none(plain[name]) for name in _REALS}
+        del plain["null"]
+        return plain
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Measure":
         """The inverse of `to_json`."""
-        reals = {name: nan_if_none(data[name]) for name in ("value", "threshold", "warn_threshold")}
+        reals = {name: nan_if_none(data[name]) for name in _REALS}
         if data["floor"] is not None:
             # A threshold that exists and is no finite number is out of reach.
             reals |= {n: math.inf for n in ("threshold", "warn_threshold") if data[n] is None}

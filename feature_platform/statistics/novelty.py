@@ -8,12 +8,12 @@ new, by the lengths and the repeats.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from feature_platform.statistics.bins import Bins, unseen_rows
+from feature_platform.statistics.bins import Bins, unseen_counts
 from feature_platform.statistics.profiles.distinct_sketch import DistinctSketch
 from feature_platform.statistics.profiles.profile import Profile, merge_profiles
 from feature_platform.statistics.spread import Spread
@@ -32,17 +32,13 @@ class Novelty:
     """Shares of new values among the windows of a reference; all 0 where windows are too few.
 
     Attributes:
-        windows: Windows that were compared with those before them.
         share: Share of a window's values that no window before has, on average.
         largest: Share of the most frequent such value; the maximum over windows, the most extreme
             one left out.
         most: Share of a window's values that the earlier half of the windows lacks; the maximum
             over the later half, the most extreme window left out. None where not computed.
         variance: Variance of that among windows, around its linear growth.
-        ratios: Windows that `distinct` was computed from.
-        distinct: Distinct values of a window over its values, on average.
-        distinct_variance: Variance of that among windows.
-        lengths: How much the lengths of the values differ between windows.
+        distinct: Distinct values of a window over its values, on average over `ratios` windows.
     """
 
     windows: int = 0
@@ -104,12 +100,12 @@ class Novelty:
         # Left out where not computed, as older releases did: a reference keeps its hash.
         computed = {} if self.most is None else {"most": self.most, "variance": self.variance}
         rest = {name: each for name, each in self.__dict__.items() if name not in _LATE}
-        return {**rest, **computed, "lengths": self.lengths.to_json()}
+        return {**rest, **computed, "lengths": asdict(self.lengths)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Novelty":
         """The inverse of `to_json`."""
-        return cls(**{**data, "lengths": Spread.from_json(data["lengths"])})
+        return cls(**{**data, "lengths": Spread(**data["lengths"])})
 
 
 def texts_of(found: Profile) -> Profile:
@@ -150,11 +146,8 @@ def _growth(groups: Sequence[Sequence[Profile]]) -> tuple[float | None, float]:
     """Shares of new values of the later windows of a group, against its earlier half.
 
     A window is compared with a reference that ended a while ago, and the set has grown meanwhile;
-    the last windows of a group are as far from its earlier half.
-
-    Returns:
-        The largest share (of 8 or more, the second largest), and the variance around a line through
-        the windows of all groups.
+    the last windows of a group are as far from its earlier half. The result is the largest share
+    (of 8 or more, the second largest), and the variance around a line through all windows.
     """
     places: list[int] = []
     shares: list[float] = []
@@ -178,7 +171,7 @@ def new_share(known: Profile, window: Profile) -> float:
     for each in (known, window):
         if each.categories is None or not each.categories.complete:
             return _new_share(known.distinct, window)
-    return unseen_rows(window, known) / window.values
+    return sum(unseen_counts(window, known).values()) / window.values
 
 
 def _new_share(seen: DistinctSketch, window: Profile) -> float:

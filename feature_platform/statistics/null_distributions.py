@@ -23,10 +23,8 @@ _SEED = 20_260_101
 class Null:
     """The distribution of a statistic when nothing has changed.
 
-    Attributes:
-        p: Probability of at least a value.
-        quantile: The value that is exceeded with a probability.
-        mean: Expected value, which the effect is measured from; 0 where chance adds no bias.
+    `p` is the probability of at least a value, `quantile` its inverse, and `mean` the value that
+    the effect is measured from, 0 where chance adds no bias.
     """
 
     p: Callable[[float], float]
@@ -51,11 +49,7 @@ def share_null(shares: FloatArray, sizes: FloatArray, row: float) -> Null:
 
     Each tail is that of the signed root of the likelihood ratio, corrected by half a row. It holds
     far into the tail for rare events, where the normal approximation does not; tails are added up.
-
-    Args:
-        shares: The shares when nothing has changed, pooled over both sides; one per category.
-        sizes: ``1 / (1 / n + 1 / m)`` of each share.
-        row: One row of the current window as a share, ``1 / n``.
+    `shares` are pooled over both sides, `sizes` are ``1 / (1 / n + 1 / m)``, `row` is ``1 / n``.
     """
 
     def tail(change: float) -> float:
@@ -117,11 +111,7 @@ def unseen_null(mean: float, rows: float, share: float, categories: int) -> Null
     def p(value: float) -> float:
         if value <= mean:
             return 1.0
-        low, high = -700.0, 0.0  # ln(p)
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if quantile(middle) > value else (low, middle)
-        return math.exp(high)
+        return math.exp(_invert(quantile, value, low=-700.0, high=0.0, halvings=60))
 
     return Null(p, lambda alpha: quantile(math.log(alpha)), mean)
 
@@ -149,15 +139,8 @@ def psi_null(reference: FloatArray, current: FloatArray, inflation: float = 1.0)
 
     The shifted gamma distribution (Pearson type III) of the same first three moments. They are
     those of the limit, chi-square with ``bins - 1`` degrees of freedom times ``1 / n + 1 / m``;
-    where a bin expects fewer than 40 rows, they are simulated with a fixed seed.
-
-    Args:
-        reference: Counts of the reference, one per bin.
-        current: Counts of the current window, one per bin.
-        inflation: Effective over nominal variance.
-
-    Returns:
-        None for a single bin, which cannot vary.
+    where a bin expects fewer than 40 rows, they are simulated with a fixed seed. `inflation` is
+    effective over nominal variance. None for a single bin, which cannot vary.
     """
     n_reference, n_current = float(reference.sum()), float(current.sum())
     # Of the reference alone, so that all windows of a season share one simulation. A bin that only
@@ -209,10 +192,15 @@ def _rounded(value: float) -> float:
     return float(f"{value:.1e}")
 
 
-def _invert(p: Callable[[float], float], alpha: float) -> float:
-    """The least value up to 1 whose `p` is at most `alpha`; `p` is non-increasing."""
-    low, high = 0.0, 1.0
-    for _ in range(24):
+def _invert(
+    function: Callable[[float], float],
+    bound: float,
+    low: float = 0.0,
+    high: float = 1.0,
+    halvings: int = 24,
+) -> float:
+    """The least argument up to `high` at which the non-increasing function is at most `bound`."""
+    for _ in range(halvings):
         middle = (low + high) / 2
-        low, high = (middle, high) if p(middle) > alpha else (low, middle)
+        low, high = (middle, high) if function(middle) > bound else (low, middle)
     return high

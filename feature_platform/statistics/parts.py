@@ -16,15 +16,8 @@ from feature_platform.statistics.spread import Spread
 class Part:
     """One part of a feature on both sides.
 
-    Attributes:
-        name: ``length``, ``elements``, of nested lists ``elements.length`` and so on; empty for the
-            feature itself.
-        baseline: What it is compared with.
-        current: The profile of the window.
-        bins: The bins of both sides.
-        spread: How much windows differ beyond chance.
-        novelty: How new its values usually are.
-        nulls: Whether its nulls are compared: those of a length are those of the list.
+    Its name is ``length``, ``elements``, of nested lists ``elements.length`` and so on, and empty
+    for the feature itself. `nulls`: whether they are compared; those of a length are the list's.
     """
 
     name: str
@@ -47,11 +40,7 @@ class Part:
         return self.bins.counts(known, known), self.bins.counts(self.current, known)
 
     def between(self, variance: float) -> float:
-        """The variance between windows of the difference of both sides.
-
-        Args:
-            variance: That of one window, a field of `spread`; the baseline's mean adds its own.
-        """
+        """The variance of the difference of both sides, from that of one window in `spread`."""
         return variance * (1 + 1 / self.baseline.windows) if self.spread.windows else 0.0
 
 

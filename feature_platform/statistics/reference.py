@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 ReferenceSource = Literal["fixed", "trailing", "training_set", "named"]
 
+_TEXTS = ("feature", "source", "label")
 _SEASON_WINDOWS = 2
 """Windows from which a season is compared with itself."""
 
@@ -146,7 +147,7 @@ class Reference:
         content = {
             "reference": [self.feature, self.source, self.label, self.windows],
             "bins": self.bins.to_json(),
-            "spread": self.spread.to_json(),
+            "spread": asdict(self.spread),
             "profiles": [self.profile.exact_part()]
             + [[name, n, each.exact_part()] for name, (n, each) in sorted(self.seasons.items())],
         }
@@ -168,9 +169,7 @@ class Reference:
         """A JSON object of schema `SCHEMA_VERSION` for `from_json`."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "feature": self.feature,
-            "source": self.source,
-            "label": self.label,
+            **{name: getattr(self, name) for name in _TEXTS},
             "created": self.created.isoformat(),
             "windows": self.windows,
             "profile": self.profile.to_json(),
@@ -179,7 +178,7 @@ class Reference:
                 name: {"windows": windows, "profile": found.to_json()}
                 for name, (windows, found) in self.seasons.items()
             },
-            "spread": self.spread.to_json(),
+            "spread": asdict(self.spread),
             "novelty": self.novelty.to_json(),
         }
 
@@ -193,18 +192,16 @@ class Reference:
         subject = f"stored reference of {data.get('feature')!r}"
         require_schema(data, SCHEMA_VERSION, subject, "set the reference again")
         return cls(
-            feature=data["feature"],
+            **{name: data[name] for name in _TEXTS},
             profile=Profile.from_json(data["profile"]),
             bins=Bins.from_json(data["bins"]),
-            source=data["source"],
-            label=data["label"],
             created=datetime.fromisoformat(data["created"]),
             windows=int(data["windows"]),
             seasons={
                 name: (int(each["windows"]), Profile.from_json(each["profile"]))
                 for name, each in data["seasons"].items()
             },
-            spread=Spread.from_json(data["spread"]),
+            spread=Spread(**data["spread"]),
             # References of older releases lack it.
             novelty=Novelty.from_json(data["novelty"]) if "novelty" in data else Novelty(),
         )

@@ -7,8 +7,7 @@ Rows of one day are not independent: a day has its weather and its campaigns. As
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -30,7 +29,6 @@ class Spread:
     """Variance between windows beyond chance; all 0 where the reference has too few windows.
 
     Attributes:
-        windows: Windows that it was estimated from.
         bins: For PSI and shares of bins, in units of a multinomial variance (per bin's share).
         ranks: For Kolmogorov-Smirnov, in the same units. Both are widened, since windows mostly
             differ in one direction (a shift), not in all bins at random: for the same mean square,
@@ -64,11 +62,12 @@ class Spread:
                 for name, value in _excess(window, whole, bins, counts).items():
                     # The window and the mean of the rest both vary.
                     found[name].append((value, 1 + 1 / (len(group) - 1)))
-        sizes = [len(values) for values in found.values()]
         estimated = {name: _variance(values) for name, values in found.items()}
-        estimated["bins"] *= _one_dimension(freedom)
+        # The ratio of the quantiles of mean squares of one and of `freedom` dimensions.
+        one, several = special.chdtri([1, freedom], _TAIL) / [1, freedom]
+        estimated["bins"] *= float(one / several)
         estimated["ranks"] *= _KOLMOGOROV_TAIL
-        return cls(windows=max(sizes, default=0), **estimated)
+        return cls(windows=max(map(len, found.values())), **estimated)
 
     @classmethod
     def of_clusters(cls, *sides: tuple[Profile, int]) -> "Spread":
@@ -80,15 +79,6 @@ class Spread:
         nulls = sum(each.nulls for each, _ in sides) / sum(each.rows for each, _ in sides)
         variance = max((each.std**2 for each, _ in sides if each.finite > 1), default=0.0)
         return cls(1, between, between, nulls * (1 - nulls) * between, variance * between)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object for `from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Spread":
-        """The inverse of `to_json`."""
-        return cls(**data)
 
 
 def _excess(
@@ -122,11 +112,6 @@ def _excess(
         chance = whole.std**2 * (1 / window.finite + 1 / finite)
         excess["mean"] = difference**2 - chance
     return excess
-
-
-def _one_dimension(freedom: int) -> float:
-    """Ratio of the `_TAIL` quantiles of mean squares of 1 and of `freedom` dimensions."""
-    return float(special.chdtri(1, _TAIL) / (special.chdtri(freedom, _TAIL) / freedom))
 
 
 def _variance(values: Sequence[tuple[float, float]]) -> float:

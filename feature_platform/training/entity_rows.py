@@ -88,16 +88,7 @@ def read_entity_rows(
 ) -> pa.Table:
     """The entity rows of one window, or all of them, as `entity_table` makes them.
 
-    Args:
-        project: The repo.
-        rows: Where they come from.
-        window: Half-open window of `rows.timestamp`; None for all rows.
-        now: Labels after it are unknown; None for the present.
-        bind: Creates the raw tables for `rows.sql`.
-
-    Raises:
-        SourceError: They cannot be read, or have no such time column.
-        RepoError: There is no such file or label view.
+    Labels after `now` are unknown; `bind` creates the raw tables for `rows.sql`.
     """
     moment = now or datetime.now(UTC)
     if rows.sql:
@@ -118,18 +109,11 @@ def entity_table(rows: "pa.Table | pd.DataFrame", timestamp: str, origin: str) -
     """Entity rows with times in UTC microseconds, in the same order.
 
     Times without a zone are UTC, as in Feast. Nanoseconds are truncated, not rounded, which could
-    join a feature that came after the row.
-
-    Args:
-        rows: Join keys, a time, and any other columns.
-        timestamp: The time column.
-        origin: Their name in errors.
-
-    Raises:
-        SourceError: They are not a table, two columns have one name, or the time column is
-            missing, not a time, or has nulls.
+    join a feature that came after the row. SourceError for anything that is not such a table.
     """
-    table = _plain(rows if isinstance(rows, pa.Table) else _arrow(rows, origin))
+    table = rows if isinstance(rows, pa.Table) else _arrow(rows, origin)
+    # One type for the same values, whatever encoding a file or frame has.
+    table = table.cast(pa.schema([(field.name, _plain_type(field.type)) for field in table.schema]))
     twice = [name for name, count in Counter(table.column_names).items() if count > 1]
     if twice:
         raise SourceError(
@@ -194,11 +178,7 @@ def nullable_dtype(kind: pa.DataType) -> Any:
 
 
 def read_parquet(folder: Path, path: str) -> pa.Table:
-    """A Parquet file, those of a folder in order of name, or those that match a glob pattern.
-
-    Raises:
-        SourceError: There is none, or one is unreadable or has other columns.
-    """
+    """A Parquet file, those of a folder in order of name, or those that match a glob pattern."""
     import pyarrow.parquet as pq
 
     where = folder / path
@@ -334,12 +314,6 @@ def _arrow(frame: "pd.DataFrame", origin: str) -> pa.Table:
             f"are not a table ({' '.join(map(str, error.args))})",
             "give each column a name of its own and values of one type",
         ) from error
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """The same values in one type, whatever encoding a file or frame has."""
-    fields = [pa.field(field.name, _plain_type(field.type)) for field in table.schema]
-    return table.cast(pa.schema(fields))
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -23,17 +23,11 @@ _QUANTILES = (0.0, 0.5, 0.9, 0.99, 1.0)
 
 @dataclass(frozen=True)
 class ProbedView:
-    """The result of the probe for the columns of one feature view.
+    """The result of the probe for one feature view, by the service's name for it.
 
-    Attributes:
-        view: The service's name for the view.
-        rows: Probed entity rows.
-        found: Those with a source row of their key in time.
-        leaks: Those with the values of a row that came later than the entity row, and not those of
-            the newest row at its time.
-        others: Those with neither.
-        ages: Quantiles (0, 0.5, 0.9, 0.99, 1) of the age of the joined row; empty without any.
-        examples: Up to five entity rows that leak or differ, as text.
+    Rows are `found` if the source has a row of their key in time. They are `leaks` if they have the
+    values of a row that came later, and not those of the newest in time; `others` have neither.
+    `ages` are quantiles of the age of the joined row, `examples` up to five leaks or others.
     """
 
     view: str
@@ -63,18 +57,7 @@ def probe_training_set(
 
     The newest source row of a key is found by comparing all of them: event time not after that of
     the entity row and not older than the TTL, then the greatest (event time, created time). If
-    several share both times, any of them counts.
-
-    Args:
-        store: The Feast store.
-        service: The joined service.
-        training: Entity columns and features.
-        timestamp: The time column.
-        limit: Most rows to probe; a sample of more.
-        seed: Seed of the sample.
-
-    Raises:
-        SourceError: A source cannot be read.
+    several share both times, any of them counts. Of more than `limit` rows a sample is probed.
     """
     rows = training
     if rows.num_rows > limit:

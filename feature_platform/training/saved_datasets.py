@@ -13,30 +13,21 @@ if TYPE_CHECKING:
 _FILE_STORES = ("dask", "duckdb", "file")
 
 
-def reads_files(store: "FeatureStore") -> bool:
-    """Whether the offline store reads Parquet files, and so saved datasets of them."""
-    kind = str(store.config.offline_store.type)
-    return kind in _FILE_STORES or kind.startswith("feature_platform.")
-
-
 def register(store: "FeatureStore", training_set: "TrainingSet") -> str | None:
     """Register the snapshot as the saved dataset of its service, or service and partition.
 
-    ``store.get_saved_dataset(name)`` then reads the newest version, which is in its tags.
-
-    Returns:
-        The dataset's name; None if the offline store reads no files, or the training set has no row
-        (Feast requires its first and last time).
-
-    Raises:
-        RegistryError: The registry cannot be reached.
+    ``store.get_saved_dataset(name)`` then reads the newest version, which is in its tags. The
+    result is its name; None if the offline store reads no files, or the training set has no row
+    (Feast requires its first and last time).
     """
     from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
     from feast.saved_dataset import SavedDataset
 
     manifest = training_set.snapshot.manifest
     rows = manifest["entity_rows"]
-    if not reads_files(store) or not rows["first"]:
+    kind = str(store.config.offline_store.type)
+    reads_files = kind in _FILE_STORES or kind.startswith("feature_platform.")
+    if not reads_files or not rows["first"]:
         return None
     service = store.get_feature_service(training_set.service)
     partition = manifest["partition"]
@@ -55,8 +46,6 @@ def register(store: "FeatureStore", training_set: "TrainingSet") -> str | None:
     )
     dataset.min_event_timestamp = datetime.fromisoformat(rows["first"])
     dataset.max_event_timestamp = datetime.fromisoformat(rows["last"])
-    change_registry(
-        store,
-        lambda: store.registry.apply_saved_dataset(dataset, store.project, commit=True),
-    )
+    apply = store.registry.apply_saved_dataset
+    change_registry(store, lambda: apply(dataset, store.project, commit=True))
     return name

@@ -28,12 +28,9 @@ def what_changed(before: "Snapshot", after: "Snapshot") -> tuple[str, ...]:
         ]
     if old["code"] != new["code"]:
         found.append(f"code: {_pairs(old['code'])} before, {_pairs(new['code'])} now")
-    gone, come = (
-        sorted(left["features"].keys() - right["features"].keys())
-        for left, right in ((old, new), (new, old))
-    )
-    found += [f"feature {name} is gone" for name in gone]
-    found += [f"feature {name} is new" for name in come]
+    was, now = old["features"].keys(), new["features"].keys()
+    found += [f"feature {name} is gone" for name in sorted(was - now)]
+    found += [f"feature {name} is new" for name in sorted(now - was)]
     if same_rows:
         try:
             found += _changed_values(before.read(), after.read())

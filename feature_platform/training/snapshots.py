@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_platform.core.file_locks import locked_file
-from feature_platform.core.published_files import sync_to_disk
+from feature_platform.core.published_files import published, sync_to_disk
 from feature_platform.errors import SourceError, first_line
 
 DATA = "data.parquet"
@@ -27,12 +27,7 @@ _VERSION_DIGITS = 16
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One version.
-
-    Attributes:
-        folder: The folder of `DATA` and `MANIFEST`.
-        manifest: The content of the manifest.
-    """
+    """One version: the folder of `DATA` and `MANIFEST`, and the content of the manifest."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -48,11 +43,7 @@ class Snapshot:
         return self.folder / DATA
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows.
-
-        Raises:
-            SourceError: The file is missing or damaged.
-        """
+        """The rows; SourceError if the file is missing or damaged."""
         try:
             return pq.ParquetFile(self.data).read(None if columns is None else list(columns))
         except (OSError, pa.ArrowException) as error:
@@ -68,9 +59,6 @@ def publish_snapshot(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -
 
     The same table and manifest give the same bytes, and so the same version. Readers only see
     complete versions, and `LATEST` names one of them, whenever this process stops.
-
-    Raises:
-        SourceError: The folder cannot be written.
     """
     try:
         with locked_file(root / _LOCK):
@@ -93,12 +81,7 @@ def latest_snapshot(root: Path) -> Snapshot | None:
 
 
 def read_snapshot(folder: Path) -> Snapshot:
-    """An existing version.
-
-    Raises:
-        OSError: There is none.
-        ValueError: Its manifest is damaged.
-    """
+    """An existing version; OSError if there is none, ValueError if its manifest is damaged."""
     return Snapshot(folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
 
 
@@ -129,15 +112,14 @@ def _published(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snap
         content = {**manifest, "data_sha256": file_hash(unfinished / DATA)}
         version = hashlib.sha256(_json(content).encode()).hexdigest()[:_VERSION_DIGITS]
         snapshot = Snapshot(root / version, {"version": version, **content})
-        _write(unfinished / MANIFEST, _json(snapshot.manifest))
+        (unfinished / MANIFEST).write_text(_json(snapshot.manifest), encoding="utf-8")
+        sync_to_disk(unfinished / MANIFEST)
         if not _same(snapshot):
             if snapshot.folder.exists():  # damaged: written again
                 snapshot.folder.replace(root / f"{_UNFINISHED}{uuid.uuid4().hex}")
             unfinished.replace(snapshot.folder)
-        pointer = root / f"{_UNFINISHED}{LATEST}"
-        _write(pointer, f"{version}\n")
-        pointer.replace(root / LATEST)
-        sync_to_disk(root)
+        with published(root / LATEST) as pointer:
+            pointer.write_text(f"{version}\n", encoding="utf-8")
     finally:
         _clear(root)
     return snapshot
@@ -146,15 +128,7 @@ def _published(root: Path, table: pa.Table, manifest: Mapping[str, Any]) -> Snap
 def _clear(root: Path) -> None:
     """Remove unfinished versions; the lock keeps other writers out."""
     for left in root.glob(f"{_UNFINISHED}*"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    sync_to_disk(path)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _same(snapshot: Snapshot) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -40,19 +40,16 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A version of a service's training set.
+    """A version of a service's training set, with data and manifest.
 
-    Attributes:
-        service: Name of the feature service.
-        snapshot: Data and manifest.
-        previous: The latest version before; None for the first one.
-        changes: The differences from it, one sentence each; empty if it is the same version.
+    `previous` is the latest version before, None for the first one; `changes` are the differences
+    from it, one sentence each.
     """
 
     service: str
     snapshot: Snapshot
     previous: str | None = None
-    changes: tuple[str, ...] = field(default=())
+    changes: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -162,11 +159,7 @@ def build_training_set(
 def joined_features(
     store: "FeatureStore", service: "FeatureService", entities: pa.Table, timestamp: str
 ) -> pa.Table:
-    """The features alone, one row per entity row, in order.
-
-    Raises:
-        SourceError: The offline store failed, or lost rows.
-    """
+    """The features alone, one row per entity row, in order."""
     from feast.errors import FeatureNameCollisionError
 
     needed = needed_columns(store, service) & set(entities.column_names)
@@ -280,18 +273,15 @@ def _frame(table: pa.Table) -> "pd.DataFrame":
 
     return pd.DataFrame(
         {
-            name: column.to_pandas(types_mapper=nullable_dtype)
-            if column.null_count
-            else column.to_pandas()
+            name: column.to_pandas(types_mapper=nullable_dtype if column.null_count else None)
             for name, column in zip(table.column_names, table.columns, strict=True)
         }
     )
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    )
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return any(test(kind) for test in tests)
 
 
 def _feature_facts(features: pa.Table) -> dict[str, dict[str, Any]]:

@@ -19,9 +19,6 @@ def load_training_sets(project: "FeastProject") -> Mapping[str, EntityRows]:
 
     A file holds the attributes of `EntityRows`; ``lookahead`` is written ``30d``, ``12h`` or
     ``90m``, and ``path`` and ``sql`` are relative to the repo.
-
-    Raises:
-        RepoError: A file is broken, or named after no service.
     """
     found = {}
     for path in sorted((project.repo_dir / FOLDER).glob("*")):

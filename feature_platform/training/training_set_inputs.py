@@ -29,28 +29,22 @@ def require_columns(
     views: Sequence[ServiceView],
     origin: str,
 ) -> None:
-    """Require the join keys of the views, and the request data of on-demand views.
-
-    Raises:
-        SourceError: A column of the entity rows is missing.
-    """
+    """Require the join keys of the views, and the request data of on-demand views."""
+    subject, given = f"entity rows of {origin}", f"(they have {', '.join(table.column_names)})"
     for view in views:
-        missing = [key for key in view.keys if key not in table.column_names]
-        if missing:
+        if missing := [key for key in view.keys if key not in table.column_names]:
             raise SourceError(
-                f"entity rows of {origin}",
+                subject,
                 f"have no column {', '.join(map(repr, missing))}, a key of feature view "
-                f"'{view.name}' in service '{service.name}' (they have "
-                f"{', '.join(table.column_names)})",
+                f"'{view.name}' in service '{service.name}' {given}",
                 "add it, or leave the view out of the service",
             )
     for name, asker in _request_columns(store, service).items():
         if name not in table.column_names:
             raise SourceError(
-                f"entity rows of {origin}",
+                subject,
                 f"have no column '{name}', which on-demand feature view '{asker}' of service "
-                f"'{service.name}' takes from the request (they have "
-                f"{', '.join(table.column_names)})",
+                f"'{service.name}' takes from the request {given}",
                 "add the request data, or leave the view out of the service",
             )
 
@@ -80,11 +74,7 @@ def typed_keys(table: pa.Table, views: Sequence[ServiceView]) -> pa.Table:
 
 
 def require_tables(store: "FeatureStore", service: "FeatureService") -> None:
-    """Find the source that made a join fail.
-
-    Raises:
-        SourceError: A source is missing or lacks a column; names the view if Feast computes it.
-    """
+    """Raise SourceError for the source that made a join fail: missing, or without a column."""
     nothing = Window(FIRST_TIME, FIRST_TIME + timedelta(microseconds=1))
     for view in service_views(store, service):
         try:

@@ -38,11 +38,7 @@ def nan_if_none(value: float | None) -> float:
 
 
 def require_schema(data: Mapping[str, Any], version: int, subject: str, remedy: str) -> None:
-    """Refuse stored JSON of another schema version.
-
-    Raises:
-        StatisticsError: Its ``schema_version`` is not `version`.
-    """
+    """Raise StatisticsError if stored JSON is of another schema version."""
     found = data.get("schema_version")
     if found != version:
         problem = f"it is of schema version {found!r}, this is version {version}"

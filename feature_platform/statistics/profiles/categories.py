@@ -15,12 +15,10 @@ CAPACITY = 4096
 
 @dataclass(frozen=True)
 class Categories:
-    """Counts of values.
+    """Counts by value, most frequent first.
 
-    Attributes:
-        counts: Count by value, most frequent first.
-        undercount: Upper bound on how much the count of any value, listed or not, is too low; 0
-            while the counts are exact and complete, at most ``n / (CAPACITY + 1)``.
+    `undercount` is an upper bound on how much the count of any value, listed or not, is too low: 0
+    while the counts are exact and complete, at most ``n / (CAPACITY + 1)``.
     """
 
     counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))

@@ -41,14 +41,10 @@ _LONGEST = 128  # bytes of a category; longer ones keep their start and a digest
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """The values of a column.
+    """The rows of a column, and its non-null values.
 
-    Attributes:
-        kind: Their kind.
-        rows: Number of rows, nulls among them.
-        numbers: The non-null values of a number or timestamp column (seconds), infinities kept.
-        texts: The non-null values of a boolean or string column, as large_string.
-        lists: The non-null lists of a list column, as one array.
+    `numbers` are those of a number or timestamp column (seconds), infinities kept; `texts` those of
+    a boolean or string column, as large_string; `lists` those of a list column.
     """
 
     kind: Kind
@@ -66,22 +62,13 @@ class Column:
         return 0
 
 
-def read_column(
-    column: ColumnLike, *, name: str = "column", as_of: datetime | None = None
-) -> Column:
+def read_column(column: ColumnLike, *, name: str, as_of: datetime | None) -> Column:
     """The kind and the values of `column`.
 
-    Args:
-        column: An Arrow array, or a pandas Series.
-        name: Its name in errors.
-        as_of: Timestamps become seconds before this moment, which do not drift as time passes;
-            None for seconds since 1970.
-
-    Raises:
-        StatisticsError: The values are of mixed types, or of a type without statistics.
+    Timestamps become seconds before `as_of`, which do not drift as time passes, or since 1970.
     """
     array = _arrow(column, name)
-    rows, kind = len(array), kind_of(array.type, name)
+    rows, kind = len(array), _kind_of(array.type, name)
     if kind == "empty":
         return Column(kind, rows)
     present = _without_nulls(array) if array.null_count else array
@@ -92,14 +79,7 @@ def read_column(
     return Column(kind, rows, numbers=_numbers(present, kind, as_of, name))
 
 
-def kind_of(data_type: pa.DataType, name: str = "column") -> Kind:
-    """The kind of an Arrow type.
-
-    Raises:
-        StatisticsError: The type has no statistics, such as a struct.
-    """
-    if pa.types.is_dictionary(data_type):
-        return kind_of(data_type.value_type, name)
+def _kind_of(data_type: pa.DataType, name: str) -> Kind:
     for kind, tests in _TYPES.items():
         if any(test(data_type) for test in tests):
             return kind

@@ -1,6 +1,7 @@
 """The profile of a feature over a window: computed in one pass, merged across windows."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -177,7 +178,8 @@ class Profile:
         require_schema(data, SCHEMA_VERSION, "stored profile", "profile the window again")
         fields: dict[str, Any] = {name: data[name] for name in _PLAIN}
         fields |= {name: nan_if_none(data[name]) for name in _REAL}
-        for name, part in _part_types().items():
+        parts: tuple[Any, ...] = (QuantileSketch, DistinctSketch, Categories, Profile, Profile)
+        for name, part in zip(_PARTS, parts, strict=True):
             fields[name] = None if data[name] is None else part.from_json(data[name])
         squares = math.inf if data["squares"] is None else float(data["squares"])
         return cls(**fields, squares=squares)
@@ -192,11 +194,6 @@ class Profile:
             self.lengths and self.lengths.exact_part(),
             self.elements and self.elements.exact_part(),
         ]
-
-
-def _part_types() -> dict[str, Any]:
-    parts = (QuantileSketch, DistinctSketch, Categories, Profile, Profile)
-    return dict(zip(_PARTS, parts, strict=True))
 
 
 _COUNTS = ("rows", "nulls", "negative_infinities", "positive_infinities", "zeros")
@@ -271,18 +268,15 @@ def _profile(column: Column, *, ages: bool, name: str) -> Profile:
     if column.texts is not None:
         counts = pc.value_counts(column.texts)
         unique = counts.field("values")
-        texts = zip(unique.to_pylist(), counts.field("counts").to_pylist(), strict=True)
-        tally: dict[str, int] = {}
-        for text, count in texts:
-            key = label(text)
-            tally[key] = tally.get(key, 0) + count
+        tally: Counter[str] = Counter()
+        for text, count in zip(unique.to_pylist(), counts.field("counts").to_pylist(), strict=True):
+            tally[label(text)] += count
+        diverse = len(unique) >= _DIVERSE * len(column.texts)
         return replace(
             found,
             categories=Categories.of(tally),
             distinct=DistinctSketch.of_texts(unique),
-            lengths=_text_lengths(unique, counts)
-            if len(unique) >= _DIVERSE * len(column.texts)
-            else None,
+            lengths=_text_lengths(unique, counts) if diverse else None,
         )
     if column.lists is not None:
         elements = profile(column.lists.flatten(), name=f"{name}[]")
@@ -300,9 +294,8 @@ def _text_lengths(unique: pa.Array, tally: pa.StructArray) -> Profile:
 
 def _lengths(one: Profile, other: Profile) -> Profile | None:
     """The merged lengths; None if one side has texts without lengths, as in older profiles."""
-    for each in (one, other):
-        if each.kind == "string" and each.values and each.lengths is None:
-            return None
+    if any(x.kind == "string" and x.values and x.lengths is None for x in (one, other)):
+        return None
     merged: Profile | None = _either(one.lengths, other.lengths)
     return merged
 

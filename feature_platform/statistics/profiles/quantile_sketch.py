@@ -8,7 +8,8 @@ moves up a level. As in the paper, a sampler replaces the bottom levels of long 
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,11 +33,8 @@ _MIN_LEVEL = 8
 class QuantileSketch:
     """Sorted items by level, and the variance that compaction has added.
 
-    Attributes:
-        levels: Sorted items; each of ``levels[h]`` stands for ``2**h`` values.
-        count: Number of values.
-        rank_variance: Bound on the variance of a rank from sampling and compaction, in values
-            squared; 0 while the sketch is exact.
+    Each of ``levels[h]`` stands for ``2**h`` of the `count` values. `rank_variance` is a bound, in
+    values squared; 0 while the sketch is exact.
     """
 
     levels: tuple[FloatArray, ...]
@@ -92,22 +90,22 @@ class QuantileSketch:
 
     def counts(self, edges: FloatArray) -> FloatArray:
         """Values in each of ``len(edges) + 1`` bins ``[edge, next edge)``, the outer ones open."""
-        below = np.zeros(len(edges) + 2)
-        below[-1] = self.count
+        return np.diff(self.below(edges), prepend=0.0, append=float(self.count))
+
+    def below(self, points: FloatArray, side: Literal["left", "right"] = "left") -> FloatArray:
+        """Values below each point, or up to it where `side` is ``right``."""
+        total = np.zeros(len(points))
         for height, level in enumerate(self.levels):
             if len(level):
-                below[1:-1] += np.searchsorted(level, edges, side="left") * float(1 << height)
-        return below[1:] - below[:-1]
+                total += np.searchsorted(level, points, side=side) * float(1 << height)
+        return total
 
     def merge(self, other: "QuantileSketch", k: int = DEFAULT_K) -> "QuantileSketch":
         """The sketch of both streams, compressed to `k`."""
-        height = max(len(self.levels), len(other.levels))
-        levels = tuple(
-            np.sort(np.concatenate([_level(self, h), _level(other, h)])) for h in range(height)
-        )
-        return QuantileSketch(
-            levels, self.count + other.count, self.rank_variance + other.rank_variance
-        ).compress(k)
+        pairs = zip_longest(self.levels, other.levels, fillvalue=_EMPTY)
+        levels = tuple(np.sort(np.concatenate(pair)) for pair in pairs)
+        variance = self.rank_variance + other.rank_variance
+        return QuantileSketch(levels, self.count + other.count, variance).compress(k)
 
     def compress(self, k: int = DEFAULT_K) -> "QuantileSketch":
         """The same stream in about ``3 * k`` items; the sketch itself if it is no larger.
@@ -115,7 +113,8 @@ class QuantileSketch:
         Each compaction of items of weight ``w`` moves an odd rank by ``w``, up or down at random,
         and an even rank not at all: variance at most ``w**2``.
         """
-        if sum(map(len, self.levels)) <= _capacity(k, len(self.levels)):
+        most = sum(_capacity(k, depth) for depth in range(len(self.levels)))
+        if sum(map(len, self.levels)) <= most:
             return self
         levels = list(self.levels)
         variance = self.rank_variance
@@ -124,7 +123,7 @@ class QuantileSketch:
         height = 0
         while height < len(levels):
             level = levels[height]
-            if len(level) > max(_MIN_LEVEL, math.ceil(k * _DECAY ** (len(levels) - 1 - height))):
+            if len(level) > _capacity(k, len(levels) - 1 - height):
                 if height + 1 == len(levels):
                     levels.append(_EMPTY)
                 even = len(level) & ~1
@@ -156,12 +155,9 @@ class QuantileSketch:
 _EMPTY: FloatArray = np.empty(0)
 
 
-def _level(sketch: QuantileSketch, height: int) -> FloatArray:
-    return sketch.levels[height] if height < len(sketch.levels) else _EMPTY
-
-
-def _capacity(k: int, levels: int) -> int:
-    return sum(max(_MIN_LEVEL, math.ceil(k * _DECAY**depth)) for depth in range(levels))
+def _capacity(k: int, depth: int) -> int:
+    """Most items of a level, counted from the top."""
+    return max(_MIN_LEVEL, math.ceil(k * _DECAY**depth))
 
 
 @lru_cache(maxsize=8)
