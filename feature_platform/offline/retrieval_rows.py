@@ -136,24 +136,25 @@ def entity_rows_of_range(
     """
     names = list(dict.fromkeys(name for view in views for _, name in view.keys))
     found = [
-        _distinct(table) for view in views for table in _in_range(view, start, end, batch_rows)
+        table
+        for view in views
+        for table in _in_range(view, start, end, batch_rows)
+        if table.num_rows
     ]
-    found = [table for table in found if table.num_rows]
-    rows = pa.concat_tables(found, promote_options="permissive") if found else None
     kinds = {
         name: view.source.schema.field(column).type for view in views for column, name in view.keys
     }
     empty = pa.schema(
         [*((name, kinds[name]) for name in names), (EVENT_TIMESTAMP, pa.timestamp("us", "UTC"))]
     )
-    if rows is None:
+    if not found:
         return entity_rows(empty.empty_table(), "range")
-    rows = _distinct(rows.select(empty.names))
+    rows = _distinct(pa.concat_tables(found, promote_options="permissive").select(empty.names))
     order = [(EVENT_TIMESTAMP, "ascending"), *((name, "ascending") for name in names)]
     return entity_rows(rows.sort_by(order), "range")
 
 
-def _in_range(view: RangeOf, start: datetime, end: datetime, batch_rows: int) -> "list[pa.Table]":
+def _in_range(view: RangeOf, start: datetime, end: datetime, batch_rows: int) -> list[pa.Table]:
     columns = [column for column, _ in view.keys]
     view.source.require([*columns, view.time])
     kind = pa.timestamp(unit_of(view.source.schema.field(view.time).type), "UTC")
