@@ -9,13 +9,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from feature_platform.cli.find_place import find_place, repo_place
 from feature_platform.cli.quiet_libraries import only_about
-from feature_platform.cli.settings_place import (
-    DEFAULT_REPO,
-    DEFAULT_START_DATE,
-    SettingsPlace,
-    find_place,
-)
+from feature_platform.cli.settings_place import DEFAULT_REPO, DEFAULT_START_DATE
 from feature_platform.errors import FeaturePlatformError
 
 VIEWS = click.option(
@@ -56,6 +52,10 @@ _REPO = (
         help=f"With --repo: first day of the partitions, UTC.  [default: {DEFAULT_START_DATE}]",
     ),
 )
+_PLACES = (
+    *("python_file", "module_name", "working_directory", "project"),
+    *("repo", "profile", "start_date"),
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
@@ -84,7 +84,7 @@ def feast_command(
                 place = (
                     find_place(typed, environment, Path.cwd())
                     if definitions
-                    else SettingsPlace.of_repo({**environment, **typed})
+                    else repo_place({**environment, **typed})
                 )
                 own = {key: value for key, value in arguments.items() if key not in _PLACES}
                 if place.note and not own["as_json"]:
@@ -102,17 +102,6 @@ def feast_command(
         return click.command(name)(command)
 
     return decorate
-
-
-_PLACES = (
-    "python_file",
-    "module_name",
-    "working_directory",
-    "project",
-    "repo",
-    "profile",
-    "start_date",
-)
 
 
 def _given(

@@ -1,69 +1,39 @@
-"""Where the nearest ``pyproject.toml`` says that the definitions, or the Feast repo, are."""
+"""Where the nearest ``pyproject.toml`` says that the settings are."""
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from feature_platform.cli.settings_place import DEFAULT_START_DATE, SettingsPlace
 from feature_platform.errors import RepoError
 
-_OURS = "tool.feature_platform"
-_PLACES = ("file", "module", "repo")
-# Beside each place; code has a profile and a start date of its own.
-_BESIDE = {"file": ("project",), "module": ("project",), "repo": ("profile", "start_date")}
+# Each place, and the keys that go with it; definitions have a profile and a start date themselves.
+_PLACES = {"file": ("project",), "module": ("project",), "repo": ("profile", "start_date")}
 _KEYS = (*_PLACES, "project", "profile", "start_date")
 
 
-@dataclass(frozen=True)
-class PyprojectSettings:
-    """One of file, module, dg project, or repo; relative paths start at the configuration file.
+def nearest_place(here: Path) -> SettingsPlace | None:
+    """The place that is named in the first folder, from `here` upwards, that names any.
 
-    Attributes:
-        source: The file and table that say so.
-        root: The folder of the file.
-        file: A Python file with definitions.
-        module: A Python module with definitions; of a dg project its target module.
-        dg: Whether it is a ``dg`` project, whose ``defs`` folder is loaded if it has no module.
-        repo: A Feast repo without code.
-        project: Which Feast project of the definitions.
-        profile: Of the repo.
-        start_date: First day of the repo's partitions.
-    """
-
-    source: str
-    root: Path
-    file: Path | None = None
-    module: str | None = None
-    dg: bool = False
-    repo: Path | None = None
-    project: str | None = None
-    profile: str | None = None
-    start_date: str | None = None
-
-
-def nearest_settings(here: Path) -> PyprojectSettings | None:
-    """The settings of the first folder, from `here` upwards, that has any.
-
-    A table ``[tool.feature_platform]`` is asked first; then what Dagster reads: ``[tool.dagster]``
-    and ``[tool.dg.project]``, or ``[project]`` of a ``dg.toml``.
+    Our own table ``[tool.feature_platform]`` comes first, then what Dagster reads:
+    ``[tool.dagster]`` and ``[tool.dg.project]``, or ``[project]`` of a ``dg.toml``.
 
     Raises:
-        RepoError: A file is not TOML, or a key of our own table is not what it should be.
+        RepoError: A file is not TOML, or our own table is wrong.
     """
-    for folder in (here, *here.parents):
-        tool = _read(folder / "pyproject.toml").get("tool", {})
-        dg = _read(folder / "dg.toml").get("project") or tool.get("dg", {}).get("project")
+    for root in (here, *here.parents):
+        file = root / "pyproject.toml"
+        tool = _read(file).get("tool", {})
         if ours := tool.get("feature_platform"):
-            return _of_our_table(ours, folder / "pyproject.toml")
+            return _of_our_table(ours, file)
         if module := tool.get("dagster", {}).get("module_name"):
-            return PyprojectSettings(
-                f"{folder / 'pyproject.toml'} [tool.dagster]", folder, module=module
-            )
-        if dg:
-            return _of_dg_project(dg, folder)
+            called = f"{file} [tool.dagster]"
+            return SettingsPlace(called, root, module=module, note=f"settings: {called}")
+        if dg := _read(root / "dg.toml").get("project") or tool.get("dg", {}).get("project"):
+            return _of_dg_project(dg, root)
     return None
 
 
@@ -76,56 +46,53 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise RepoError(f"'{file}'", f"is not TOML ({error})", "correct it there") from error
 
 
-def _of_our_table(table: Mapping[str, Any], file: Path) -> PyprojectSettings:
-    source = f"{file} [{_OURS}]"
+def _of_our_table(table: Mapping[str, Any], file: Path) -> SettingsPlace:
+    called = f"{file} [tool.feature_platform]"
     for key, value in table.items():
         if key not in _KEYS:
             near = get_close_matches(key, _KEYS, n=1)
             raise RepoError(
-                source,
+                called,
                 f"has the unknown key '{key}'",
                 f"did you mean '{near[0]}'?" if near else f"known: {', '.join(_KEYS)}",
             )
         if not isinstance(value, str) and not (key == "start_date" and isinstance(value, date)):
-            raise RepoError(source, f"{key} is {value!r}", "write it as text, in quotes")
+            raise RepoError(called, f"{key} is {value!r}", "write it as text, in quotes")
     places = [key for key in _PLACES if key in table]
     if len(places) != 1:
         raise RepoError(
-            source,
+            called,
             f"names {' and '.join(places) or 'no place'}",
             "name exactly one of file, module and repo",
         )
-    [place] = places
-    for key in table.keys() - {place, *_BESIDE[place]}:
-        raise RepoError(
-            source,
-            f"{key} does not go with {place}",
-            "leave it out: the code says it" if place != "repo" else "leave it out",
-        )
-    start_date = str(table["start_date"]) if "start_date" in table else None
-    if start_date is not None and not _is_day(start_date):
-        raise RepoError(source, f"start_date '{start_date}' is not a day", "write it as YYYY-MM-DD")
-    folder = file.parent
-    return PyprojectSettings(
-        source,
-        folder,
-        file=folder / table["file"] if "file" in table else None,
+    for key in table.keys() - {*places, *_PLACES[places[0]]}:
+        raise RepoError(called, f"{key} does not go with {places[0]}", "leave it out")
+    start_date = str(table.get("start_date", DEFAULT_START_DATE))
+    if not _is_day(start_date):
+        raise RepoError(called, f"start_date '{start_date}' is not a day", "write it as YYYY-MM-DD")
+    root = file.parent
+    return SettingsPlace(
+        called,
+        None if "repo" in table else root,
+        file=root / table["file"] if "file" in table else None,
         module=table.get("module"),
-        repo=folder / table["repo"] if "repo" in table else None,
         project=table.get("project"),
+        repo=root / table.get("repo", ""),
         profile=table.get("profile"),
         start_date=start_date,
+        note=f"settings: {called}",
     )
 
 
-def _of_dg_project(table: Mapping[str, Any], root: Path) -> PyprojectSettings:
+def _of_dg_project(table: Mapping[str, Any], root: Path) -> SettingsPlace:
     """As Dagster's own command line reads it."""
     module = table.get("code_location_target_module", f"{table.get('root_module')}.definitions")
-    return PyprojectSettings(
+    return SettingsPlace(
         f"dg project {root}",
         root,
         module=None if table.get("autoload_defs") else module,
         dg=True,
+        note=f"settings: dg project {root}",
     )
 
 

@@ -25,7 +25,7 @@ from dagster_shared.serdes import serialize_value
 
 from feature_platform import DagsterFeastTranslator, FeastProject, build_feast_definitions
 from feature_platform.cli import main
-from feature_platform.cli.settings_place import find_place
+from feature_platform.cli.find_place import find_place
 from feature_platform.orchestration.alerting.alert_sensor import definitions_options
 from feature_platform.orchestration.code_location import feast_code_locations
 from feature_platform.orchestration.runs.instance import dagster_instance
@@ -560,8 +560,6 @@ def test_a_component_that_cannot_be_built_is_named_with_its_reason(world: World)
             "-m defs --start-date 2026-03-01",
             "leave --start-date out: the definitions have their own",
         ),
-        ("--repo x --project y", "leave --project out: it chooses among definitions"),
-        ("--repo x --working-directory y", "leave --working-directory out: it is for -f and -m"),
     ],
 )
 def test_options_that_exclude_each_other(arguments: str, line: str, world: World):
@@ -571,10 +569,17 @@ def test_options_that_exclude_each_other(arguments: str, line: str, world: World
     )
 
 
-def test_a_project_of_definitions_that_nobody_names(world: World):
-    assert world.refused("--project", "y") == (
-        "option --project: is about definitions, and neither an option nor a pyproject.toml names "
-        "any; name them with -f or -m, or leave it out"
+@pytest.mark.parametrize("arguments", ["--project y", "--repo feature_repo --project y"])
+def test_a_project_of_definitions_that_nobody_names(arguments: str, world: World):
+    assert world.refused(*arguments.split()) == (
+        "option --project: chooses among definitions, and repo 'feature_repo' has none; name them "
+        "with -f or -m, or leave it out"
+    )
+
+
+def test_a_working_directory_without_definitions(world: World):
+    assert world.refused("--repo", "x", "-d", "y") == (
+        "option --working-directory: is for -f and -m alone; leave it out"
     )
 
 
@@ -592,10 +597,7 @@ def test_a_project_of_definitions_that_nobody_names(world: World):
             "file = 'a.py'\nrepo = 'b'",
             "names file and repo; name exactly one of file, module and repo",
         ),
-        (
-            "file = 'a.py'\nprofile = 'b'",
-            "profile does not go with file; leave it out: the code says it",
-        ),
+        ("file = 'a.py'\nprofile = 'b'", "profile does not go with file; leave it out"),
         ("repo = 'b'\nproject = 'c'", "project does not go with repo; leave it out"),
         (
             "repo = 'b'\nstart_date = '20260301'",

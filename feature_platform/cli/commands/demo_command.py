@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,7 +113,7 @@ def _print_vector(vector: dict[str, Any]) -> None:
         click.echo(f"  {name:<32} {value}")
 
 
-def _print_next(repo: str) -> None:
+def _print_next(repo: Path) -> None:
     click.secho("\nNext:", bold=True)
     click.echo(
         "  make dev                                  the same graph in the Dagster UI\n"

@@ -81,7 +81,7 @@ def _examine(place: SettingsPlace) -> Iterator[Finding]:
     try:
         location = place.load()
     except FeaturePlatformError as error:
-        yield _trouble("definitions" if place.has_definitions else "feature repo", error)
+        yield _trouble("definitions" if place.root else "feature repo", error)
         return
     project = location.project
     profile = f", profile '{project.profile}'" if project.profile else ""

@@ -35,7 +35,7 @@ def load_file(file: Path, called: str, folder: Path) -> list[dg.Definitions]:
     spec = spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
         raise RepoError(called, "is not a Python file", "give one that ends in .py")
-    with _told_in_one_line(called, folder):
+    with _one_line_errors(called, folder):
         module = module_from_spec(spec)
         sys.modules[spec.name] = module  # dataclasses and pickle look for it there
         spec.loader.exec_module(module)
@@ -44,7 +44,7 @@ def load_file(file: Path, called: str, folder: Path) -> list[dg.Definitions]:
 
 def load_module(name: str, called: str, folder: Path) -> list[dg.Definitions]:
     """The definitions in the scope of a Python module; see `load_file`."""
-    with _told_in_one_line(called, folder):
+    with _one_line_errors(called, folder):
         return _definitions_in(import_module(name))
 
 
@@ -59,7 +59,7 @@ def load_dg_project(module: str | None, called: str, root: Path) -> list[dg.Defi
     Raises:
         RepoError: Something in it cannot be imported or built.
     """
-    with _told_in_one_line(called, root):
+    with _one_line_errors(called, root):
         if module is not None and _exists(module):
             return _definitions_in(import_module(module))
         return [dg.load_from_defs_folder(path_within_project=root)]
@@ -102,14 +102,14 @@ def choose_location(
     if len(locations) > 1 and len(same) == 1:
         locations = same
     if len(locations) > 1:
-        said = [
+        shown = [
             each.project.name + (f" (profile {each.project.profile})" if len(names) == 1 else "")
             for each in locations
         ]
         option = "--project NAME" if len(names) > 1 else "--profile NAME"
         raise RepoError(
             called,
-            f"has {len(locations)} Feast projects: {', '.join(sorted(said))}",
+            f"has {len(locations)} Feast projects: {', '.join(sorted(shown))}",
             f"choose one with {option}",
         )
     [location] = locations
@@ -121,7 +121,7 @@ def choose_location(
 def _definitions_in(module: ModuleType) -> list[dg.Definitions]:
     """Those that Dagster would find, and any others in the module's scope."""
     found = []
-    for value in vars(module).values():
+    for value in list(vars(module).values()):
         if isinstance(value, LazyDefinitions) and not value.has_context_arg:
             value = value()  # noqa: PLW2901 - what it stands for
         if isinstance(value, dg.Definitions):
@@ -140,7 +140,7 @@ def _exists(module: str) -> bool:
 
 
 @contextmanager
-def _told_in_one_line(called: str, folder: Path) -> Iterator[None]:
+def _one_line_errors(called: str, folder: Path) -> Iterator[None]:
     """Turn whatever the user's code raises into one line that names its file and line."""
     try:
         yield
