@@ -17,6 +17,7 @@ from worlds.local_servers import PostgresServer
 from worlds.sample_repos import GUARDED, ROWS, SampleRepo, online_config, row, served
 from worlds.times import day
 
+from feature_platform.core.feast_seams import online_store_of
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.rebuild import rebuild_online
 from feature_platform.online.postgres import writer as postgres_writer
@@ -74,6 +75,19 @@ def test_a_thread_pushes_while_another_materializes_with_the_same_store(
 
     assert _in_threads(work, 2) == []
     assert served(store, 0, 19, 20, view="pushed") == [0.0, 19.0, -1.0]
+
+
+def test_a_note_waits_for_the_transaction_of_another_thread(tmp_path: Path) -> None:
+    """Else its table is made inside of that transaction, which then cannot be committed."""
+    store = SampleRepo(tmp_path / "repo", online=GUARDED).pushed("amount")
+    online = online_store_of(store)
+    writer, view = online.writer(store.config), store.get_feature_view("pushed")
+    with ThreadPoolExecutor(1) as threads:
+        with online.turn:
+            asked = threads.submit(writer.note, view, "topic")
+            with pytest.raises(TimeoutError):
+                asked.result(timeout=0.3)
+        assert asked.result(timeout=30) is None
 
 
 @pytest.mark.server

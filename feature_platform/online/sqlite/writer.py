@@ -62,9 +62,7 @@ class SqliteWriter:
 
     def write(self, view: Any, rows: EncodedRows, guard: Guard) -> None:
         """Write the rows that the guard lets in, in one transaction."""
-        with self._turn:
-            table = self._table(view)
-        statement, parameters = _upsert(table, rows, guard)
+        statement, parameters = _upsert(self._table(view), rows, guard)
         with self._transaction() as connection:
             connection.executemany(statement, parameters)
 
@@ -113,10 +111,11 @@ class SqliteWriter:
 
     def note(self, view: Any, topic: str) -> str | None:
         """The note that `set_note` stored."""
-        self._connection.execute(_NOTES_TABLE)
-        found = self._connection.execute(
-            f"SELECT note FROM {_NOTES} WHERE subject = ?", (f"{self._table(view)} {topic}",)
-        ).fetchone()
+        with self._turn:  # it may make the table, which another thread's commit would trip over
+            self._connection.execute(_NOTES_TABLE)
+            found = self._connection.execute(
+                f"SELECT note FROM {_NOTES} WHERE subject = ?", (f"{self._table(view)} {topic}",)
+            ).fetchone()
         return str(found[0]) if found else None
 
     def set_note(self, view: Any, topic: str, text: str | None) -> None:
@@ -135,9 +134,10 @@ class SqliteWriter:
         """The view's table, with the three columns added if it lacks them."""
         table = view_table(self._config, view)
         if table not in self._ready:
-            found = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
-            for column in {"event_us", "created_us", "event_shift"} - {row[1] for row in found}:
-                _add_column(self._connection, table, column)
+            with self._turn:
+                found = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+                for column in {"event_us", "created_us", "event_shift"} - {row[1] for row in found}:
+                    _add_column(self._connection, table, column)
             self._ready.add(table)
         return table
 
@@ -148,10 +148,10 @@ class SqliteWriter:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.commit()
             except BaseException:
                 self._connection.rollback()
                 raise
-            self._connection.commit()
 
 
 def _exact(moment: str) -> str:
