@@ -77,9 +77,12 @@ def test_a_thread_pushes_while_another_materializes_with_the_same_store(
     assert served(store, 0, 19, 20, view="pushed") == [0.0, 19.0, -1.0]
 
 
-def test_a_note_waits_for_the_transaction_of_another_thread(tmp_path: Path) -> None:
+def test_a_note_waits_for_the_transaction_of_another_thread(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Else its table is made inside of that transaction, which then cannot be committed."""
-    store = SampleRepo(tmp_path / "repo", online=GUARDED).pushed("amount")
+    online_store = online_config("guarded_sqlite", request)
+    store = SampleRepo(tmp_path / "repo", online=online_store).pushed("amount")
     online = online_store_of(store)
     writer, view = online.writer(store.config), store.get_feature_view("pushed")
     with ThreadPoolExecutor(1) as threads:
