@@ -21,6 +21,7 @@ from feature_platform.core.feast_seams import online_store_of
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.rebuild import rebuild_online
 from feature_platform.online.postgres import writer as postgres_writer
+from feature_platform.online.stores import writer_for
 
 SHARED = [
     "guarded_sqlite",
@@ -84,7 +85,9 @@ def test_a_note_waits_for_the_transaction_of_another_thread(
     online_store = online_config("guarded_sqlite", request)
     store = SampleRepo(tmp_path / "repo", online=online_store).pushed("amount")
     online = online_store_of(store)
-    writer, view = online.writer(store.config), store.get_feature_view("pushed")
+    writer = writer_for(online, store.config)
+    assert writer is not None
+    view = store.get_feature_view("pushed")
     with ThreadPoolExecutor(1) as threads:
         with online.turn:
             asked = threads.submit(writer.note, view, "topic")
