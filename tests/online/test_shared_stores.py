@@ -88,6 +88,7 @@ def test_a_note_waits_for_the_transaction_of_another_thread(
     writer = writer_for(online, store.config)
     assert writer is not None
     view = store.get_feature_view("pushed")
+    writer.note(view, "topic")  # whose table is ready from then on
     with ThreadPoolExecutor(1) as threads:
         with online.turn:
             asked = threads.submit(writer.note, view, "topic")
