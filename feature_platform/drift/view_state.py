@@ -79,8 +79,7 @@ class ViewState:
     @cached_property
     def partition(self) -> timedelta:
         """Length of the view's partitions."""
-        settings = read_settings(self.view, self.project.view(self.view).tags)
-        return timedelta(hours=1) if settings.partitions == "hourly" else timedelta(days=1)
+        return read_settings(self.view, self.project.view(self.view).tags).length
 
     @cached_property
     def columns(self) -> Mapping[str, str]:
