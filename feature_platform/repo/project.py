@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
     from feast.repo_contents import RepoContents
 
-# What an offline store or a registry imports first, and the extra that installs it.
+# What a registry, or an offline store without a warehouse, imports first; and its extra.
 _PACKAGES = {
     "postgres": (("psycopg",), "postgres"),
-    "bigquery": (("google.cloud.bigquery",), "gcp"),
     "duckdb": (("ibis", "duckdb"), ""),
     "gs": (("google.cloud.storage",), "gcp"),
     "s3": (("boto3",), "aws"),
@@ -255,6 +254,8 @@ class FeastProject:
         return Definitions.read(get_repo_files(self.repo_dir))
 
     def _require_packages(self, raw: Mapping[str, Any]) -> None:
+        from feature_platform.sources.warehouses import warehouse_named
+
         for section in ("offline_store", "online_store", "registry"):
             chosen = raw.get(section)
             kind = chosen.get("type") if isinstance(chosen, dict) else chosen
@@ -265,6 +266,8 @@ class FeastProject:
             if section == "online_store":
                 backend = backend_of(str(kind))
                 modules, extra = backend.packages, backend.extra
+            elif section == "offline_store" and (warehouse := warehouse_named(str(kind))):
+                modules, extra = warehouse.packages, warehouse.extra
             for module in modules:
                 if not _installed(module):
                     package = f"feature-platform[{extra}]" if extra else "feature-platform"

@@ -70,6 +70,14 @@ class Warehouse(ABC):
 
     min_rest: ClassVar[timedelta | None] = None
     """The least time between two scans of a source for changes; None never delays a scan."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Modules of the client that `extra` installs."""
+    extra: ClassVar[str] = ""
+    """An extra of feature-platform; empty for a warehouse of another distribution."""
+
+    def examine(self, config: "RepoConfig") -> str:  # noqa: ARG002 - for subclasses
+        """What ``feature-platform doctor`` says of it besides its addresses; raises if unusable."""
+        return ""
 
     @abstractmethod
     def holds(self, source: "DataSource") -> bool:

@@ -48,7 +48,11 @@ def sql_warehouse_of(config: "RepoConfig", source: "DataSource") -> SqlWarehouse
 
 def configured_warehouse(config: "RepoConfig") -> "Warehouse | None":
     """The warehouse of the configured offline store; None for a store that is only pulled from."""
-    kind = str(config.offline_store.type)
+    return warehouse_named(str(config.offline_store.type))
+
+
+def warehouse_named(kind: str) -> "Warehouse | None":
+    """The warehouse of an ``offline_store.type``; None for a store that is only pulled from."""
     known = [each for each in _INDEX if each.name == kind]
     # The scan is slow, and only stores outside of the index need it.
     found = known or _installed(tuple(sys.path)).select(name=kind)

@@ -241,16 +241,16 @@ def _damaged(subject: str, error: Exception) -> FeaturePlatformError:
 
 
 def _offline_store(_: FeastProject, config: Any) -> str:
+    from feature_platform.sources.warehouses import warehouse_named
+
     store = config.offline_store
     addresses = named_addresses(store)
     for host, port in addresses:
         _reach(host, port)
-    if str(store.type) == "bigquery":
-        import google.auth
-
-        google.auth.default()
-        return f"bigquery project {store.project_id}; credentials found"
-    return f"{store.type}" + "".join(f" {host}:{port} reachable" for host, port in addresses)
+    warehouse = warehouse_named(str(store.type))
+    said = warehouse.examine(config) if warehouse else ""
+    reached = "".join(f" {host}:{port} reachable" for host, port in addresses)
+    return f"{store.type}{f' {said}' if said else reached}"
 
 
 def _connect(address: str) -> None:

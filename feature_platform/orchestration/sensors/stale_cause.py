@@ -17,6 +17,7 @@ from feature_platform.orchestration.repairs.schedules import build_schedules
 from feature_platform.orchestration.watch.due_windows import cadence_of, due_windows
 from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.registry.windows_on_record import registered_views, windows_of
+from feature_platform.repo.cadences import CADENCES
 
 _SHOWN = 3
 _TEXT = 400
@@ -110,8 +111,8 @@ def _last_tick(context: SensorContext, view: FeatureViewData, state: InstigatorS
     if tick.status == TickStatus.FAILURE:
         said = _cut(tick.error.message.strip()) if tick.error else "without a reason"
         return f"failed at its last tick, at {at}: {said}"
-    length = "day" if cadence_of(view) == "daily" else "hour"
-    return f"is on and ticked last at {at}: does the daemon run, and is each {length}'s run queued?"
+    unit = CADENCES[cadence_of(view)].unit
+    return f"is on and ticked last at {at}: does the daemon run, and is each {unit}'s run queued?"
 
 
 def _keys(keys: Sequence[str]) -> str:

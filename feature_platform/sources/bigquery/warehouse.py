@@ -93,6 +93,8 @@ class BigQueryWarehouse(SqlWarehouse):
     source_type = "BigQuerySource"
     dialect = BigQueryDialect()
     min_rest = timedelta(hours=1)  # BigQuery charges for each scan
+    packages = ("google.cloud.bigquery",)
+    extra = "gcp"
     whole_number_types = frozenset({"INTEGER", "INT64"})
     text_types = frozenset({"STRING"})
     # A fingerprint of the text, and one of the text after a letter.
@@ -100,6 +102,13 @@ class BigQueryWarehouse(SqlWarehouse):
         "CAST(FARM_FINGERPRINT(t) AS BIGNUMERIC)",
         "CAST(FARM_FINGERPRINT(CONCAT('b', t)) AS BIGNUMERIC)",
     )
+
+    def examine(self, config: "RepoConfig") -> str:
+        """Look for the credentials of the environment."""
+        import google.auth
+
+        google.auth.default()
+        return f"project {config.offline_store.project_id}; credentials found"
 
     @contextmanager
     def session(self, config: "RepoConfig") -> Iterator[BigQuerySession]:

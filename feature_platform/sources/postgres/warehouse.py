@@ -104,6 +104,8 @@ class PostgresWarehouse(SqlWarehouse):
     label = "PostgreSQL"
     source_type = "PostgreSQLSource"
     dialect = PostgresDialect()
+    packages = ("psycopg",)
+    extra = "postgres"
     whole_number_types = frozenset({"smallint", "integer", "bigint"})
     text_types = frozenset({"text", "character varying"})
     hashes = ("hashtextextended(t, 0)", "hashtextextended(t, 1)")
