@@ -144,7 +144,7 @@ class ResultStore:
         """The newest `count` that end at or before the start of `window`, oldest first."""
         limit = window_name(window)
         names = [each for each in self.files.names("results", self.view) if each < limit]
-        found = [self._read(name) for name in names[-count:]]
+        found = [self._read(name) for name in (names[-count:] if count else ())]
         return [each for each in found if each is not None and each.window.end <= window.start]
 
     def streaks_of(self, window: Window) -> Mapping[str, int]:

@@ -86,7 +86,7 @@ def compare_online(
     """
     found = load_view(store, view)
     layout = view_layout(found)
-    served = merge(windows_of(found) if windows is None else windows)
+    served = merge(windows or windows_of(found))
     compared = 0
     mismatches: list[Mismatch] = []
     with _expected(store, layout, served, limit, seed) as (total, parts):

@@ -1,14 +1,17 @@
 """Atomic read-modify-write of one feature view in the registry, whatever kind of registry it is."""
 
-import copy
 import time
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import RegistryError
 from feature_platform.registry.registry_address import is_sql, registry_subject
-from feature_platform.registry.registry_files import has_file
-from feature_platform.registry.registry_writes import change_registry
+from feature_platform.registry.registry_errors import registry_errors, too_many_conflicts
+from feature_platform.registry.registry_files import has_file, registry_file
+from feature_platform.registry.registry_locks import registry_lock
+from feature_platform.registry.registry_writes import change_registry, refresh
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -16,14 +19,16 @@ if TYPE_CHECKING:
 Change = Callable[[Any], None]
 """Edits a ``FeatureView`` or ``StreamFeatureView`` message in place; may run more than once."""
 
+_ATTEMPTS = 200
 _BUSY_MILLISECONDS = 60_000
 
 
 def edit_view(store: "FeatureStore", name: str, change: Change) -> None:
     """Read a feature view from the registry, change it, and write it back, as one step.
 
-    A registry in a file is edited as `change_registry` describes. A SQL registry is edited in one
-    transaction that locks the row (PostgreSQL, MySQL) or the database (SQLite) before reading.
+    A registry in a file is replaced only if it is still the one that was read. A SQL registry is
+    edited in one transaction that locks the row (PostgreSQL, MySQL) or the database (SQLite) before
+    reading.
 
     Raises:
         RegistryError: There is no such view, or the registry cannot be reached, or offers no atomic
@@ -35,8 +40,10 @@ def edit_view(store: "FeatureStore", name: str, change: Change) -> None:
             f"a registry of type '{store.config.registry.registry_type}' offers no atomic edit",
             "use a file, SQL, gs:// or s3:// registry for what is materialized here",
         )
-    edit = _edit_sql if is_sql(store) else _edit_file
-    change_registry(store, lambda: edit(store, name, change))
+    if is_sql(store):
+        change_registry(store, lambda: _edit_sql(store, name, change))
+    else:
+        _edit_file(store, name, change)
 
 
 def missing_view(store: "FeatureStore", name: str) -> RegistryError:
@@ -57,13 +64,33 @@ def missing_view(store: "FeatureStore", name: str) -> RegistryError:
 
 
 def _edit_file(store: "FeatureStore", name: str, change: Change) -> None:
-    registry = store.registry.proto()  # Feast's cache, which has just been read from the file
+    """Edit the file itself: other threads of the process may refresh Feast's cache at any time."""
+    from feast.protos.feast.core.Registry_pb2 import Registry
+
+    with registry_lock(store):
+        for attempt in range(_ATTEMPTS):
+            with registry_errors(store):
+                file = registry_file(store)
+                assert file is not None  # noqa: S101 - `edit_view` has looked
+                content, version = file.read()
+                registry = Registry.FromString(content)
+            _change(store, registry, name, change)
+            with registry_errors(store):
+                if file.write(registry.SerializeToString(), version):
+                    break
+            time.sleep(min(0.01 * (attempt + 1), 0.25))
+        else:
+            raise too_many_conflicts(store, _ATTEMPTS)
+    refresh(store)  # Feast writes the whole file from its cache: a stale one would undo the edit
+
+
+def _change(store: "FeatureStore", registry: Any, name: str, change: Change) -> None:
+    """Change the view in the registry's message, and give that a new version as Feast does."""
     for view in (*registry.feature_views, *registry.stream_feature_views):
         if view.spec.name == name and view.spec.project == store.project:
-            edited = copy.deepcopy(view)
-            change(edited)
-            view.CopyFrom(edited)  # at once: other threads may read the cache
-            store.registry.commit()
+            change(view)
+            registry.version_id = str(uuid.uuid4())
+            registry.last_updated.FromDatetime(datetime.now(UTC))
             return
     raise missing_view(store, name)
 

@@ -45,6 +45,16 @@ def registry_errors(store: "FeatureStore") -> Iterator[None]:
         raise unreachable(store, error) from error
 
 
+def too_many_conflicts(store: "FeatureStore", attempts: int) -> RegistryError:
+    """The error for a registry that other processes have written each time it was read."""
+    return RegistryError(
+        registry_subject(store),
+        f"other writers were faster {attempts} times in a row",
+        "run again when fewer runs write it, or use a SQL registry",
+        is_transient=True,
+    )
+
+
 def unreachable(store: "FeatureStore", error: Exception) -> RegistryError:
     """The error for a registry that fails.
 

@@ -7,9 +7,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from feature_platform.errors import RegistryError
-from feature_platform.registry.registry_address import is_sql, registry_subject
-from feature_platform.registry.registry_errors import ConflictError, apply_errors, registry_errors
+from feature_platform.registry.registry_address import is_sql
+from feature_platform.registry.registry_errors import (
+    ConflictError,
+    apply_errors,
+    registry_errors,
+    too_many_conflicts,
+)
 from feature_platform.registry.registry_files import RegistryFile, registry_file
 from feature_platform.registry.registry_locks import registry_lock
 
@@ -45,12 +49,7 @@ def change_registry(store: "FeatureStore", change: Callable[[], _Result]) -> _Re
                     return change()
             except ConflictError:
                 time.sleep(min(0.02 * (attempt + 1), 0.5))
-    raise RegistryError(
-        registry_subject(store),
-        f"other writers were faster {_ATTEMPTS} times in a row",
-        "run again when fewer runs write it, or use a SQL registry",
-        is_transient=True,
-    )
+    raise too_many_conflicts(store, _ATTEMPTS)
 
 
 def refresh(store: "FeatureStore") -> None:

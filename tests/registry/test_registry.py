@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,22 @@ def test_apply_keeps_the_windows_and_says_what_it_changed(
         Window(day(1), day(2)),
         Window(day(3), day(4)),
     ]
+
+
+def test_a_window_is_recorded_though_another_thread_reads_the_registry_meanwhile(
+    repo: SampleRepo,
+) -> None:
+    """Feast keeps the registry of a store in one cache, which each reader replaces."""
+    store = repo.applied()
+    window = Window(day(1), day(2))
+
+    def record(known: list[Window]) -> list[Window]:
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(store.registry.refresh, store.project).result()
+        return [*known, window]
+
+    change_windows(store, "user_stats", record)
+    assert materialized_windows(repo.open(), "user_stats") == [window]
 
 
 def test_a_view_that_is_new_is_registered_and_one_that_is_there_is_left(repo: SampleRepo) -> None:

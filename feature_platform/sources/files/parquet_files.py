@@ -1,5 +1,6 @@
 """The Parquet files that a file source is made of."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
 _GLOB = frozenset("*?[")
+_WILDCARD = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class ParquetFiles:
         if not self.is_local:
             connection.register(name, self.dataset())
             return identifier(name)
-        paths = ", ".join(map(literal, self.paths))
+        # DuckDB takes each path for a pattern.
+        paths = ", ".join(literal(_WILDCARD.sub(r"[\g<0>]", path)) for path in self.paths)
         hive = "false" if self.is_single else "true"
         return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = {hive})"
 
@@ -101,6 +104,15 @@ def parquet_files(config: "RepoConfig", source: "FileSource") -> ParquetFiles:
             "build the source table, or correct the path in its FileSource",
         )
     return ParquetFiles(source.name, filesystem, paths, base, is_single=paths == [inner])
+
+
+def local_path(config: "RepoConfig", source: "FileSource") -> Path | None:
+    """The path of a source on a local disk, a pattern perhaps; None in an object store."""
+    from feast.infra.offline_stores.file_source import FileSource
+
+    path = str(FileSource.get_uri_for_file_path(config.repo_path, source.path))
+    path = path.removeprefix("file://")
+    return None if "://" in path else Path(path)
 
 
 def location(config: "RepoConfig", source: "FileSource") -> tuple[fs.FileSystem, str]:
