@@ -240,7 +240,7 @@ def test_an_offline_store_that_loses_rows_is_refused(
         (lambda rows: rows.drop(columns="rider_id"), "have no column 'rider_id', a key of feature"),
         (lambda rows: rows.drop(columns="event_timestamp"), "have no column 'event_timestamp'"),
         (lambda rows: rows.assign(event_timestamp=1.5), "of type double, not a time"),
-        (lambda rows: rows.assign(event_timestamp="soon"), "text that is no time"),
+        (lambda rows: rows.assign(event_timestamp="soon"), "text that is not a time"),
         (
             lambda rows: rows.assign(event_timestamp=[pd.NaT, *rows["event_timestamp"][1:]]),
             "1 of 300 have no 'event_timestamp'",
