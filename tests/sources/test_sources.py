@@ -171,3 +171,17 @@ def test_an_event_time_that_is_no_time_is_refused(repo: SampleRepo) -> None:
     )
     with pytest.raises(SourceError, match="'event_timestamp' is of type BIGINT"):
         read_window_table(store, repo.source, DAYS[0])
+
+
+def test_a_folder_is_read_by_its_pattern_whatever_its_files_are_called(
+    repo: SampleRepo, tmp_path: Path
+) -> None:
+    folder = tmp_path / "table"
+    names = ["p[0].parquet", "p0.parquet", "_late/q*.parquet", "part?/r.parquet"]
+    for user, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist([row(user, day(1), 1.0)], ROWS), folder / name)
+    # DuckDB follows no link to a folder: its rows would come twice.
+    (folder / "latest").symlink_to(folder / "_late")
+    found = read_window_table(repo.applied(), _source(folder), WHOLE)
+    assert sorted(found.column("user_id").to_pylist()) == [0, 1, 2, 3]
