@@ -9,7 +9,11 @@ import pytest
 from feature_platform import DagsterFeastTranslator
 from feature_platform.errors import RepoError
 from feature_platform.orchestration.graph.translator import _owners, op_name
-from feature_platform.orchestration.graph.translator_data import FeastTranslatorData
+from feature_platform.orchestration.graph.translator_data import (
+    FeastTranslatorData,
+    FeatureViewData,
+    RefusedViewData,
+)
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
@@ -59,6 +63,31 @@ def test_what_a_subclass_calls_its_assets_is_run_and_gated_too(
     )
     assert result.success
     assert sample.windows("stock") == ["2026-03-01..2026-03-02"]
+
+
+class ByKind(DagsterFeastTranslator):
+    """Switches on the class of the record, and on its kind."""
+
+    def get_asset_spec(self, data: FeastTranslatorData) -> dg.AssetSpec:
+        spec = super().get_asset_spec(data)
+        match data:
+            case FeatureViewData(settings=settings):
+                return spec.replace_attributes(tags={"cadence": settings.partitions})
+            case RefusedViewData(refusal=why):
+                return spec.replace_attributes(description=why)
+        return spec.replace_attributes(tags={"kind": data.kind})
+
+
+def test_a_subclass_switches_on_records_and_kinds(make_sample: Callable[..., "Sample"]):
+    sample = make_sample("not_servable")
+    specs = sample.specs(translator=ByKind())
+    views = {name: spec for name, spec in specs.items() if name.startswith("feature_views/")}
+    served = {name for name, spec in views.items() if spec.tags.get("cadence") == "daily"}
+    assert served == {f"feature_views/{name}" for name in sample.graph.materializable}
+    assert all(
+        specs[name].description.startswith(("it ", "labels ")) for name in views.keys() - served
+    )
+    assert specs["registry"].tags["kind"] == "registry"
 
 
 class Flat(DagsterFeastTranslator):
