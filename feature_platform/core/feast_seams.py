@@ -1,8 +1,8 @@
-"""Every use of what Feast (0.67) keeps private, each behind one function with a public name.
+"""Every use of Feast's (0.67) private names, each behind one function with a public name.
 
-When Feast is upgraded, this module and :mod:`feature_platform.registry` are what to look through;
-a class that subclasses one of Feast's may override a private method of it, and nothing else may
-touch one. Feast is imported when a function is called, never when this module is.
+After an upgrade of Feast, check this module and :mod:`feature_platform.registry`. A subclass of one
+of Feast's classes may override its private methods; nothing else may use private names. Feast is
+imported when a function is called, not when this module is.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,22 +21,22 @@ def provider_of(store: "FeatureStore") -> Any:
 
 
 def online_store_of(store: "FeatureStore") -> Any:
-    """The ``OnlineStore`` instance that serves."""
+    """The ``OnlineStore`` instance of a store."""
     return provider_of(store).online_store
 
 
 def redis_client_of(store: "FeatureStore") -> Any:
-    """The client of the Redis online store that serves."""
+    """The client of a store's Redis online store."""
     return online_store_of(store)._get_client(store.config.online_store)
 
 
 def sqlite_connection_of(online: Any, config: "RepoConfig") -> Any:
-    """The connection of the SQLite online store that serves."""
+    """The connection of a SQLite online store."""
     return online._get_conn(config)
 
 
 def redis_nodes(connection_string: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The nodes and the client options that a Redis connection string names."""
+    """The nodes and client options in a Redis connection string."""
     from feast.infra.online_stores.redis import RedisOnlineStore
 
     nodes, options = RedisOnlineStore._parse_connection_string(connection_string)
@@ -44,7 +44,7 @@ def redis_nodes(connection_string: str) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def redis_key_hash(name: str) -> bytes:
-    """The hash under which the Redis store keeps a feature (MurmurHash3, 4 bytes)."""
+    """The hash that names a feature's field in Redis (MurmurHash3, 4 bytes)."""
     from feast.infra.online_stores.helpers import _mmh3
 
     hashed: bytes = _mmh3(name)
@@ -52,7 +52,7 @@ def redis_key_hash(name: str) -> bytes:
 
 
 def postgres_connection(config: Any) -> Any:
-    """A connection to PostgreSQL with all that Feast's configuration says of it."""
+    """A connection to PostgreSQL, made from a store's section of the configuration."""
     from feast.infra.utils.postgres.connection_utils import _get_conn
 
     return _get_conn(config)
@@ -80,7 +80,7 @@ def bigquery_storage_client(client: Any) -> Any:
 def unique_entities(
     table: "FeatureView", entity_values: Any, join_key_values: Any
 ) -> tuple[Any, Any, int]:
-    """Entity rows without repeats, their places in the request, and its length."""
+    """Distinct entity rows, the places of each in the request, and the request's length."""
     from feast import utils
 
     unique, places, count = utils._get_unique_entities(table, entity_values, join_key_values)
@@ -98,7 +98,7 @@ def entity_key_messages(rows: int, columns: Any, join_keys: Any) -> list[Any]:
 def rows_for_online_store(
     table: "pa.Table", view: "FeatureView", join_keys: dict[str, Any]
 ) -> list[Any]:
-    """The rows of a table as Feast's engine hands them to an online store."""
+    """The rows of a table as Feast's engine passes them to an online store."""
     from feast.utils import _convert_arrow_to_proto
 
     rows: list[Any] = _convert_arrow_to_proto(table, view, join_keys)
@@ -114,7 +114,7 @@ def parse_feature_reference(reference: str) -> tuple[str, int | None, str]:
 
 
 def views_to_use(registry: Any, project: str, features: Any) -> tuple[list[Any], list[Any]]:
-    """Feature views and on-demand views that a request uses, the dummy entity's among them."""
+    """Feature views and on-demand views that a request uses, those without entities included."""
     from feast.utils import _get_feature_views_to_use
 
     views, on_demand = _get_feature_views_to_use(
@@ -124,13 +124,13 @@ def views_to_use(registry: Any, project: str, features: Any) -> tuple[list[Any],
 
 
 def unresolved_features(service: "FeatureService") -> Sequence[Any]:
-    """What a service was given, before Feast has resolved names into projections."""
+    """The features that a service was declared with, before Feast resolves them."""
     found: Sequence[Any] = getattr(service, "_features", ())
     return found
 
 
 def dataframe_backend(engine: Any, context: Any) -> Any:
-    """The dataframe backend that the configuration gives Feast's local engine."""
+    """The dataframe backend that Feast's local engine is configured with."""
     return engine._get_backend(context)
 
 
@@ -153,6 +153,6 @@ def write_file_source(
 def create_registry_with(
     store: "FeatureStore", creating: Callable[[Callable[[], Any]], Any]
 ) -> None:
-    """Let `creating` wrap the call by which a store makes its registry when it is first used."""
+    """Let `creating` wrap the call that creates a store's registry on first use."""
     create = store._create_registry
     store._create_registry = lambda: creating(create)
