@@ -36,6 +36,7 @@ class SilentRuns:
         self._instance = dg.DagsterInstance.local_temp(str(folder), silence)
 
     def __enter__(self) -> Self:
+        self._instance.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
