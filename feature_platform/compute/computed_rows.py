@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_platform.core.feast_seams import dataframe_backend, provider_of, rows_for_online_store
-from feature_platform.core.windows import Window, as_utc
+from feature_platform.core.times import in_utc
+from feature_platform.core.windows import Window
 from feature_platform.encoding.feast_rows import Row
 from feature_platform.encoding.view_layout import ViewLayout
 from feature_platform.errors import TransformationError, first_line
@@ -122,7 +123,7 @@ def rows_of(computed: ComputedRows, layout: ViewLayout) -> list[Row]:
             "declare the types that come out, or convert the columns in the transformation",
         ) from error
     return [
-        (key, values, as_utc(time), None if created is None else as_utc(created))
+        (key, values, in_utc(time), None if created is None else in_utc(created))
         for key, values, time, created in found
     ]
 

@@ -86,11 +86,6 @@ def covers(present: Sequence[Window], window: Window) -> bool:
     return not missing([window], present)
 
 
-def as_utc(moment: datetime) -> datetime:
-    """The moment in UTC; one without a time zone is UTC, as everywhere in Feast."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
 def _short(moment: datetime) -> str:
     if moment == moment.replace(hour=0, minute=0, second=0, microsecond=0):
         return moment.strftime("%Y-%m-%d")

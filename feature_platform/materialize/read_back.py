@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.core.feast_seams import provider_of
-from feature_platform.core.windows import Window, as_utc, merge
+from feature_platform.core.times import in_utc
+from feature_platform.core.windows import Window, merge
 from feature_platform.encoding.feast_rows import Row, feast_rows
 from feature_platform.encoding.view_layout import ViewLayout, view_layout
 from feature_platform.online.store_errors import online_store_errors
@@ -149,7 +150,7 @@ def _compare(
     found: list[Mismatch] = []
     for (key, offline, event_time, _), (online_time, answer) in zip(rows, answers, strict=True):
         online = answer or {}
-        if online_time and _is_streamed(layout, as_utc(online_time), event_time, newest):
+        if online_time and _is_streamed(layout, in_utc(online_time), event_time, newest):
             continue
         expired = expired_before is not None and event_time < expired_before
         for name in names:

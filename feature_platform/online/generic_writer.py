@@ -1,10 +1,11 @@
 """Writes through Feast's own interface, for online stores without a bulk writer."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.core.feast_seams import provider_of
+from feature_platform.core.times import in_utc
 from feature_platform.encoding.feast_rows import Row
 from feature_platform.online.guarded_writer import Guard
 
@@ -43,7 +44,7 @@ class GenericWriter:
         allowed = [
             row
             for row, (stored_time, _) in zip(rows, stored, strict=True)
-            if stored_time is None or _may_replace(row[2], _aware(stored_time), guard)
+            if stored_time is None or _may_replace(row[2], in_utc(stored_time), guard)
         ]
         if allowed:
             self._provider.online_write_batch(self._config, view, allowed, None)
@@ -51,7 +52,3 @@ class GenericWriter:
 
 def _may_replace(new: datetime, stored: datetime, guard: Guard) -> bool:
     return new >= stored or any(stored in window for window in guard.governed)
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

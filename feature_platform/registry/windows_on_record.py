@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.core.windows import Window, as_utc, merge
+from feature_platform.core.times import in_utc
+from feature_platform.core.windows import Window, merge
 from feature_platform.errors import WindowError
 from feature_platform.registry.registry_address import local_registry_file
 from feature_platform.registry.registry_edit import edit_view, missing_view
@@ -55,7 +56,7 @@ def registered_views(store: "FeatureStore") -> dict[str, Any]:
 def windows_of(view: Any) -> list[Window]:
     """The windows recorded in a Feast feature view object, merged and in order."""
     intervals = getattr(view, "materialization_intervals", [])
-    return _merged((as_utc(start), as_utc(end)) for start, end in intervals)
+    return _merged((in_utc(start), in_utc(end)) for start, end in intervals)
 
 
 def record_window(store: "FeatureStore", view: str, window: Window) -> list[Window]:
