@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from dagster import DagsterInstance
 from worlds.places import ROOT
 
 
@@ -38,6 +39,9 @@ class Daemon:
         self.home, self._log = folder / "home", folder / "daemon.log"
         self.home.mkdir()
         (self.home / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{settings}")
+        # Two processes that make the tables of one home at the same time break them (Dagster then
+        # finds two heads in them), and every test looks at the home while its daemon starts.
+        DagsterInstance.from_config(str(self.home)).dispose()
         file = folder / "location.py"
         file.write_text(module)
         program = str(Path(sys.executable).parent / "dagster-daemon")
