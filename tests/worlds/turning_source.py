@@ -1,8 +1,8 @@
 """A source whose content turns from good to bad while it is read, on each engine.
 
-Of each of two days a turn writes good rows, with amounts from 1 on, or bad ones: every amount is
--1, but that of customer 1, which is infinite, so that the checks refuse the day. A customer of the
-good rows comes and goes. Whoever serves an amount of -1 has served what no check let pass.
+Of each of two days a turn writes good rows, with amounts from 1 on, or bad ones, of which every
+amount is infinite, so that the checks refuse the day whichever of the rows are read. A customer of
+the good rows comes and goes. Whoever serves an infinite amount has served what no check let pass.
 """
 
 import random
@@ -75,7 +75,7 @@ class Turning:
             for customer in CUSTOMERS:
                 moment = day.start + timedelta(minutes=customer)
                 if not is_good:
-                    rows.append((customer, float("inf") if customer == 1 else -1.0, moment))
+                    rows.append((customer, float("inf"), moment))
                 elif customer != CUSTOMERS[-1] or self._dice.random() < 0.5:
                     rows.append((customer, float(self._dice.randint(1, 9)), moment))
         self._write(rows)
@@ -118,14 +118,14 @@ def table_of(rows: list[Row]) -> pa.Table:
 
 
 def replaced(path: Path) -> Callable[[list[Row]], object]:
-    """A file that is replaced, now by a new one and now in its place."""
+    """A file that is replaced by a new one, and now and then written in its place."""
     written = [0]
 
     def write(rows: list[Row]) -> None:
         written[0] += 1
         aside = path.with_suffix(".aside")
         pq.write_table(table_of(rows), aside)
-        if written[0] % 2:
+        if written[0] % 4:
             aside.replace(path)
         else:
             path.write_bytes(aside.read_bytes())
