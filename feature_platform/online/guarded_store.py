@@ -1,5 +1,6 @@
 """What the guarded online stores have in common: writes under a guard, and fast reads."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from feature_platform.encoding.encoded_rows import EncodedRows, encode_feast_rows
 from feature_platform.online.fast_read import FastReads
 from feature_platform.online.guarded_writer import Guard, guard_of
+from feature_platform.online.written_rows import with_valid_times
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +23,13 @@ class GuardedStore(FastReads):
         data: list[Any],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Write the rows that the guard lets in; see Feast's ``OnlineStore``."""
+        """Write the rows that the guard lets in; see Feast's ``OnlineStore``.
+
+        Raises:
+            OnlineStoreError: A row has no event time, or one too far in the future; none is
+                written.
+        """
+        data = with_valid_times(table, data)
         if not self._is_guarded(config):
             _log.warning("vector columns are written by Feast, without the guard against old rows")
             super().online_write_batch(config, table, data, progress)  # type: ignore[misc]
@@ -30,6 +38,16 @@ class GuardedStore(FastReads):
             self._write(config, table, rows, guard_of(table))
             if progress:
                 progress(len(rows))
+
+    async def online_write_batch_async(
+        self,
+        config: Any,
+        table: Any,
+        data: list[Any],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """`online_write_batch` in a thread."""
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
     def _is_guarded(self, config: Any) -> bool:  # noqa: ARG002 - for subclasses
         """Whether bulk writes fill all columns of the configured store."""

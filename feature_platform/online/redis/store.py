@@ -1,7 +1,5 @@
 """Feast's Redis online store with guarded bulk writes and time-outs."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Any, Literal
 
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
@@ -54,16 +52,6 @@ class GuardedRedisOnlineStore(GuardedStore, RedisOnlineStore):  # type: ignore[m
         self, config: Any, table: Any, keys: list[bytes], names: list[str]
     ) -> list[StoredRow]:
         return self._writer(config).fetch(table, keys, names)
-
-    async def online_write_batch_async(
-        self,
-        config: Any,
-        table: Any,
-        data: list[Any],
-        progress: Callable[[int], Any] | None,
-    ) -> None:
-        """`online_write_batch` in a thread."""
-        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
 
 def redis_client(config: RedisOnlineStoreConfig) -> Any:
