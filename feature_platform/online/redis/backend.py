@@ -24,7 +24,7 @@ class RedisBackend(OnlineBackend):
 
     def writer(self, online: Any, config: "RepoConfig") -> "OnlineWriter":  # noqa: ARG002
         """A writer over a client of its own."""
-        from feature_platform.online.redis.store import redis_client
+        from feature_platform.online.redis.clients import redis_client
         from feature_platform.online.redis.writer import RedisWriter
 
         return RedisWriter(redis_client(config.online_store), config)
