@@ -49,6 +49,23 @@ class GuardedStore(FastReads):
         """`online_write_batch` in a thread."""
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
+    async def online_read_async(
+        self,
+        config: Any,
+        table: Any,
+        entity_keys: list[Any],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[Any, Any]]:
+        """``online_read`` in a thread."""
+        found: list[tuple[Any, Any]] = await asyncio.to_thread(
+            self.online_read,  # type: ignore[attr-defined]
+            config,
+            table,
+            entity_keys,
+            requested_features,
+        )
+        return found
+
     def _is_guarded(self, config: Any) -> bool:  # noqa: ARG002 - for subclasses
         """Whether bulk writes fill all columns of the configured store."""
         return True

@@ -44,6 +44,9 @@ class OnlineBackend:
         is then written through Feast, by `GenericWriter`.
         """
 
+    def prepare(self, online: Any) -> None:
+        """Give Feast's ``OnlineStore`` instance the time-outs that it lacks, before it is used."""
+
     def size(self, store: "FeatureStore", views: Sequence[str]) -> "OnlineSize | None":
         """How many keys and bytes the store holds; None if it cannot be measured."""
 

@@ -51,6 +51,15 @@ def backend_of(name: str) -> OnlineBackend:
     return next((each for each in online_backends() if each.serves(name)), OnlineBackend())
 
 
+def prepare_online_store(online: Any) -> None:
+    """Give an ``OnlineStore`` instance the time-outs that Feast leaves out."""
+    kind = type(online)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    backend = backend_of(name)
+    if name in backend.types:  # the classes of this package have them
+        backend.prepare(online)
+
+
 def writer_for(online: Any, config: "RepoConfig") -> "OnlineWriter | None":
     """The guarded bulk writer for an online store; see `OnlineBackend.writer`.
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.core.feast_seams import redis_client_of
+from feature_platform.core.feast_seams import redis_client_of, replace_redis_client
 from feature_platform.online.online_backend import OnlineBackend
 from feature_platform.online.online_size import WHOLE_STORE, OnlineSize
 
@@ -28,6 +28,12 @@ class RedisBackend(OnlineBackend):
         from feature_platform.online.redis.writer import RedisWriter
 
         return RedisWriter(redis_client(config.online_store), config)
+
+    def prepare(self, online: Any) -> None:
+        """Let its client have time-outs."""
+        from feature_platform.online.redis.clients import redis_client
+
+        replace_redis_client(online, redis_client)
 
     def size(self, store: "FeatureStore", views: Sequence[str]) -> OnlineSize:  # noqa: ARG002
         """Two commands per node: Redis keeps all views of an entity under one key."""

@@ -34,6 +34,9 @@ class GuardedRedisOnlineStore(GuardedStore, RedisOnlineStore):  # type: ignore[m
     _client_async: Any = None
     _loop: Any = None
 
+    # Over the asynchronous client, not in a thread.
+    online_read_async = RedisOnlineStore.online_read_async
+
     def _get_client(self, online_store_config: Any) -> Any:
         if not self._client:
             self._client = redis_client(online_store_config)
