@@ -6,8 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from feature_platform.encoding.encoded_rows import EncodedRows, encode_feast_rows
+from feature_platform.errors import FeaturePlatformError
 from feature_platform.online.fast_read import FastReads
 from feature_platform.online.guarded_writer import Guard, guard_of
+from feature_platform.online.naming_writer import too_large
+from feature_platform.online.store_errors import store_error
+from feature_platform.online.stores import backend_of
 from feature_platform.online.written_rows import with_valid_times
 
 _log = logging.getLogger(__name__)
@@ -26,8 +30,8 @@ class GuardedStore(FastReads):
         """Write the rows that the guard lets in; see Feast's ``OnlineStore``.
 
         Raises:
-            OnlineStoreError: A row has no event time, or one too far in the future; none is
-                written.
+            OnlineStoreError: A row has no event time, or one too far in the future, and none is
+                written; or the store refused them.
         """
         data = with_valid_times(table, data)
         if not self._is_guarded(config):
@@ -35,7 +39,18 @@ class GuardedStore(FastReads):
             super().online_write_batch(config, table, data, progress)  # type: ignore[misc]
             return
         for rows in encode_feast_rows(data, config.entity_key_serialization_version):
-            self._write(config, table, rows, guard_of(table))
+            try:
+                self._write(config, table, rows, guard_of(table))
+            except FeaturePlatformError:
+                raise
+            except Exception as error:
+                kind = str(config.online_store.type)
+                backend = backend_of(kind)
+                if backend.fault(error) is None:
+                    raise
+                raise too_large(backend, table, rows, error) or store_error(
+                    f"feature view '{table.name}'", kind, error
+                ) from error
             if progress:
                 progress(len(rows))
 

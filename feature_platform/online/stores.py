@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import OnlineStoreError, type_and_line
+from feature_platform.online.naming_writer import NamingWriter
 from feature_platform.online.online_backend import OnlineBackend
 
 if TYPE_CHECKING:
@@ -69,4 +70,6 @@ def writer_for(online: Any, config: "RepoConfig") -> "OnlineWriter | None":
         config: The repo's configuration.
     """
     kind = type(online)
-    return backend_of(f"{kind.__module__}.{kind.__qualname__}").writer(online, config)
+    backend = backend_of(f"{kind.__module__}.{kind.__qualname__}")
+    writer = backend.writer(online, config)
+    return None if writer is None else NamingWriter(writer, backend)

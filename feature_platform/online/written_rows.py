@@ -28,14 +28,14 @@ def with_valid_times(view: Any, rows: Sequence[Any]) -> list[Any]:
         if _is_null(event):
             raise OnlineStoreError(
                 f"feature view '{view.name}'",
-                f"the row of key {_shown(key)} has no event time ({_column(view)} is null)",
+                f"the row of key {shown_key(key)} has no event time ({_column(view)} is null)",
                 "give each row the time at which its values became true; none of the rows was "
                 "written",
             )
         if in_utc(event) > latest:
             raise OnlineStoreError(
                 f"feature view '{view.name}'",
-                f"the row of key {_shown(key)} has the event time {in_utc(event).isoformat()}, "
+                f"the row of key {shown_key(key)} has the event time {in_utc(event).isoformat()}, "
                 f"which is {in_utc(event) - now} in the future; {tolerance} are allowed, since "
                 "later rows of the key could not replace it",
                 "correct the clock or the unit of whoever wrote it, or set the view's tag "
@@ -62,6 +62,7 @@ def _column(view: Any) -> str:
     return f"column '{source.timestamp_field}'" if source is not None else "the time"
 
 
-def _shown(key: Any) -> str:
+def shown_key(key: Any) -> str:
+    """An ``EntityKey`` as text: join key to value."""
     values = (getattr(value, value.WhichOneof("val") or "", None) for value in key.entity_values)
     return str(dict(zip(key.join_keys, values, strict=True)))

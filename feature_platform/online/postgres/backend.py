@@ -12,6 +12,7 @@ from feature_platform.online.online_backend import OnlineBackend
 from feature_platform.online.online_size import OnlineSize
 from feature_platform.online.postgres import connections
 from feature_platform.online.postgres.connections import in_time
+from feature_platform.online.store_faults import GONE, Signs, StoreFault
 from feature_platform.online.view_tables import is_plain, view_tables
 
 if TYPE_CHECKING:
@@ -36,6 +37,87 @@ class PostgresBackend(OnlineBackend):
         "feast.infra.online_stores.postgres_online_store.postgres.PostgreSQLOnlineStore",
     )
     plugin = "feature_platform.online.postgres.store.GuardedPostgreSQLOnlineStore"
+    signs = (
+        Signs(
+            StoreFault(
+                "refuses the credentials",
+                "correct user and password in the online_store section of feature_store.yaml",
+            ),
+            classes=("InvalidPassword", "InvalidAuthorizationSpecification"),
+            codes=("28P01", "28000"),
+            texts=(
+                *("password authentication failed", "no password supplied", "no pg_hba.conf entry"),
+                *('fatal:  role "', "is not permitted to log in"),
+            ),
+        ),
+        Signs(
+            StoreFault(
+                "does not let this user do that",
+                "GRANT the user SELECT, INSERT, UPDATE and DELETE on the tables of the feature "
+                "views, TEMPORARY on the database, and CREATE on the schema",
+            ),
+            codes=("42501",),
+            texts=("permission denied for",),
+        ),
+        Signs(
+            StoreFault(
+                "has no disk space left",
+                "free space on the database's disk, or give it more; see the runbook "
+                "online-store-fills-up",
+            ),
+            codes=("53100",),
+            texts=("no space left on device",),
+        ),
+        Signs(
+            StoreFault(
+                "takes no writes: it is a standby, or read-only",
+                "write to the primary: correct host and port in feature_store.yaml, or end "
+                "default_transaction_read_only",
+                is_transient=True,
+            ),
+            codes=("25006",),
+            texts=("read-only transaction",),
+        ),
+        Signs(
+            StoreFault(
+                "got a key or text larger than an index of Feast's table takes",
+                "shorten it: keys keep below 2,700 bytes, texts below 1 MB",
+                is_too_large=True,
+            ),
+            codes=("54000",),
+            texts=("index row size", "too long for tsvector"),
+        ),
+        Signs(
+            StoreFault(
+                "has no connection left to give",
+                "raise max_connections, put a pooler before it, or run fewer steps at once",
+                is_transient=True,
+            ),
+            codes=("53300",),
+            texts=("too many clients", "remaining connection slots", "too many connections"),
+        ),
+        Signs(
+            StoreFault(
+                "has no memory left",
+                "run fewer steps at once, or give the server more memory",
+                is_transient=True,
+            ),
+            codes=("53200",),
+        ),
+        Signs(
+            StoreFault("lacks the view's table", "run feast apply, which makes it"),
+            codes=("42P01",),
+        ),
+        Signs(
+            StoreFault(
+                "has no such database",
+                "create it, or correct database in the online_store section",
+            ),
+            codes=("3D000",),
+            texts=('fatal:  database "',),
+        ),
+        Signs(GONE, texts=("connection failed", "server closed the connection", "is lost")),
+    )
     packages = ("psycopg",)
     extra = "postgres"
 
