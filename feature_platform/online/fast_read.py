@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -83,6 +84,10 @@ class FastReads:
         """Read features of a view: a row for each serialized key, in their order."""
         raise NotImplementedError
 
+    def _errors(self, config: Any, table: Any) -> AbstractContextManager[None]:  # noqa: ARG002 - for subclasses
+        """The context in which a view is fetched, which may raise its errors as others."""
+        return nullcontext()
+
     async def _fetch_async(
         self, config: Any, table: Any, keys: list[bytes], names: list[str]
     ) -> Sequence[StoredRow]:
@@ -101,7 +106,10 @@ class FastReads:
     ) -> None:
         for table, requested in grouped_refs:
             read = _asked(config, table, requested, join_key_values, entity_name_to_join_key_map)
-            rows = self._fetch(config, table, read.keys, requested) if read.keys else []
+            rows: Sequence[StoredRow] = []
+            if read.keys:
+                with self._errors(config, table):
+                    rows = self._fetch(config, table, read.keys, requested)
             read.answer(
                 online_features_response,
                 rows,
@@ -127,7 +135,8 @@ class FastReads:
         async def fetched(read: _Read) -> Sequence[StoredRow]:
             if not read.keys:
                 return []
-            return await self._fetch_async(config, read.table, read.keys, read.requested)
+            with self._errors(config, read.table):
+                return await self._fetch_async(config, read.table, read.keys, read.requested)
 
         found = await asyncio.gather(*(fetched(read) for read in reads))
         for read, rows in zip(reads, found, strict=True):

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from feature_platform.encoding.encoded_rows import EncodedRows, encode_feast_rows
@@ -39,20 +40,27 @@ class GuardedStore(FastReads):
             super().online_write_batch(config, table, data, progress)  # type: ignore[misc]
             return
         for rows in encode_feast_rows(data, config.entity_key_serialization_version):
-            try:
+            with self._errors(config, table, rows):
                 self._write(config, table, rows, guard_of(table))
-            except FeaturePlatformError:
-                raise
-            except Exception as error:
-                kind = str(config.online_store.type)
-                backend = backend_of(kind)
-                if backend.fault(error) is None:
-                    raise
-                raise too_large(backend, table, rows, error) or store_error(
-                    f"feature view '{table.name}'", kind, error
-                ) from error
             if progress:
                 progress(len(rows))
+
+    @contextmanager
+    def _errors(self, config: Any, table: Any, rows: EncodedRows | None = None) -> Iterator[None]:
+        """Raise what is known of the driver's errors as an `OnlineStoreError` with its remedy."""
+        try:
+            yield
+        except FeaturePlatformError:
+            raise
+        except Exception as error:
+            kind = str(config.online_store.type)
+            backend = backend_of(kind)
+            if backend.fault(error) is None:
+                raise
+            named = None if rows is None else too_large(backend, table, rows, error)
+            if named is None:
+                named = store_error(f"feature view '{table.name}'", kind, error)
+            raise named from error
 
     async def online_write_batch_async(
         self,

@@ -127,6 +127,7 @@ def _refused(store: FeatureStore) -> OnlineStoreError:
         with pytest.raises(OnlineStoreError) as pushed:
             store.push("clicks", rows, to=PushMode.ONLINE)
         assert pushed.value.remedy == caught.value.remedy
+        assert str(pushed.value).startswith("feature view 'pushed': the online store '")
     return caught.value
 
 

@@ -1,4 +1,4 @@
-"""A SQL registry whose database says nothing, dies in an answer or is gone is an error in time.
+"""A registry whose server says nothing, dies in an answer or is gone is an error in time.
 
 Nothing here looks at a clock: without a time-out a test would never come to an end.
 """
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
 import yaml
 from feast import FeatureStore
@@ -18,7 +20,7 @@ from worlds.times import day
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import RegistryError
-from feature_platform.registry import registry_time_outs
+from feature_platform.registry import registry_files, registry_time_outs
 from feature_platform.registry.registry_locks import view_lock
 from feature_platform.registry.windows_on_record import load_view, record_window
 from feature_platform.repo.project import FeastProject
@@ -94,3 +96,33 @@ def test_a_registry_that_does_not_take_a_connection_is_an_error(
     assert caught.value.is_transient
     line.come_back()
     load_view(project.store(), "user_stats")
+
+
+@pytest.mark.parametrize("mode", ["silent", "cut", "gone"])
+def test_a_registry_in_an_object_store_that_does_not_answer_is_an_error(
+    mode: str, aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_files, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(registry_files, "ANSWER_SECONDS", 0.5)
+    boto3.client("s3", endpoint_url=aws).create_bucket(Bucket="registries")
+    settings = {
+        "project": "shop",
+        "provider": "local",
+        "registry": "s3://registries/registry.db",
+        "online_store": {"type": "sqlite", "path": "online.db"},
+        "offline_store": {"type": "duckdb"},
+        "entity_key_serialization_version": 3,
+    }
+    (tmp_path / "feature_store.yaml").write_text(yaml.safe_dump(settings))
+    project = FeastProject(tmp_path)
+    port = urlsplit(aws).port
+    assert port is not None
+    with bad_line(port) as line:
+        monkeypatch.setenv("FEAST_S3_ENDPOINT_URL", f"http://127.0.0.1:{line.port}")
+        project.store().apply(SampleRepo(tmp_path).objects())
+        line.break_down(mode)
+        with pytest.raises(RegistryError) as caught:
+            load_view(project.store(), "user_stats")
+        assert caught.value.is_transient
+        line.come_back()
+        load_view(project.store(), "user_stats")
