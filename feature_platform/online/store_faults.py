@@ -59,6 +59,11 @@ GONE = StoreFault(
     "check that it runs, and the address in feature_store.yaml",
     is_transient=True,
 )
+WITHOUT_TABLE = StoreFault(
+    "lacks the view's table",
+    "run feast apply, which makes it; or, if there were values in it, feature-platform "
+    "rebuild-online, which writes them again",
+)
 _OF_ALL = (
     Signs(SILENT, classes=("TimeoutError", "ReadTimeoutError", "ConnectTimeoutError")),
     Signs(SILENT, texts=("connection timeout expired", "timed out")),

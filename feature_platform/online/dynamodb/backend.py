@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from feature_platform.core.feast_seams import replace_dynamodb_clients
 from feature_platform.errors import OnlineStoreError
 from feature_platform.online.online_backend import OnlineBackend
-from feature_platform.online.store_faults import Signs, StoreFault
+from feature_platform.online.store_faults import WITHOUT_TABLE, Signs, StoreFault
 from feature_platform.online.written_rows import shown_key
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class DynamoDBBackend(OnlineBackend):
             codes=("ResourceInUseException", "ReplicatedWriteConflictException"),
         ),
         Signs(
-            StoreFault("lacks the view's table", "run feast apply, which makes it"),
+            WITHOUT_TABLE,
             codes=("ResourceNotFoundException",),
         ),
         Signs(

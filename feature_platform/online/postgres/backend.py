@@ -12,7 +12,7 @@ from feature_platform.online.online_backend import OnlineBackend
 from feature_platform.online.online_size import OnlineSize
 from feature_platform.online.postgres import connections
 from feature_platform.online.postgres.connections import in_time
-from feature_platform.online.store_faults import GONE, Signs, StoreFault
+from feature_platform.online.store_faults import GONE, WITHOUT_TABLE, Signs, StoreFault
 from feature_platform.online.view_tables import is_plain, view_tables
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class PostgresBackend(OnlineBackend):
             codes=("53200",),
         ),
         Signs(
-            StoreFault("lacks the view's table", "run feast apply, which makes it"),
+            WITHOUT_TABLE,
             codes=("42P01",),
         ),
         Signs(

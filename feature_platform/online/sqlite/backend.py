@@ -11,7 +11,7 @@ from feature_platform.core.feast_seams import sqlite_connection_of
 from feature_platform.errors import OnlineStoreError
 from feature_platform.online.online_backend import OnlineBackend
 from feature_platform.online.online_size import OnlineSize
-from feature_platform.online.store_faults import Signs, StoreFault
+from feature_platform.online.store_faults import WITHOUT_TABLE, Signs, StoreFault
 from feature_platform.online.view_tables import is_plain, view_tables
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class SqliteBackend(OnlineBackend):
             texts=("disk i/o error",),
         ),
         Signs(
-            StoreFault("lacks the view's table", "run feast apply, which makes it"),
+            WITHOUT_TABLE,
             texts=("no such table",),
         ),
     )
