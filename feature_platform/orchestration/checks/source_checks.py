@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from feature_platform.core.future_tolerance import FUTURE_TOLERANCE, future_tolerance
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError
 from feature_platform.orchestration.checks.source_results import WindowVerdict, source_check_results
@@ -154,9 +155,11 @@ class SourceChecks:
         source = self.data.obj
         renamed = {new: old for old, new in source.field_mapping.items()}
         keys: dict[str, None] = {}
+        tolerances = []
         for view in self.data.project.views.values():
             if (read := source_of(view)) and read.name == self.name:
                 keys |= {renamed.get(key, key): None for key in view.join_keys}
+                tolerances.append(future_tolerance(view.name, view.tags))
         timestamp, created = time_columns(source)
         return SourceSchema(
             source=self.name,
@@ -166,6 +169,8 @@ class SourceChecks:
             columns=tuple(
                 (column.name, column.type) for column in self.data.columns if column.type != UNKNOWN
             ),
+            # Of several views the strictest: what one refuses, the source has wrong.
+            future_tolerance=min(tolerances, default=FUTURE_TOLERANCE),
         )
 
 

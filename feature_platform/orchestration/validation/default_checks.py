@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
+from feature_platform.core.future_tolerance import FUTURE_TOLERANCE
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.validation.arrow_types import (
     FLOAT32_MAX,
@@ -59,6 +60,7 @@ class SourceSchema:
         created_timestamp_column: Column of the created time, or None.
         columns: Each column that feature views take, and the name of its Feast type, such as
             ``Int64`` or ``Array(String)``.
+        future_tolerance: How far ahead of the present an event time may be.
     """
 
     source: str
@@ -66,6 +68,7 @@ class SourceSchema:
     timestamp_field: str
     created_timestamp_column: str | None
     columns: tuple[tuple[str, str], ...] | Mapping[str, str]
+    future_tolerance: timedelta = FUTURE_TOLERANCE
 
     @cached_property
     def types(self) -> Mapping[str, FeastType]:
@@ -139,14 +142,16 @@ def expectations(  # noqa: PLR0917
         columns: The columns of the window.
         schema: The columns that Feast declares.
         window: The half-open window.
-        now: Later event times are in the future; in UTC.
+        now: The present, in UTC.
         untimed: Rows of the whole source without an event time; None if not counted.
         suite: The repo's own expectations; without any there is no check of them.
     """
     expected = {
         SCHEMA: _schema(columns, schema),
         KEYS: _keys(columns, schema),
-        EVENT_TIME: _event_time(columns, schema.timestamp_field, window, now, untimed),
+        EVENT_TIME: _event_time(
+            columns, schema.timestamp_field, window, now + schema.future_tolerance, untimed
+        ),
         NUMBERS: _numbers(columns, schema),
         ROW_COUNT: iter(()),
         **({SUITE: _suite(columns, suite)} if suite else {}),
@@ -220,7 +225,7 @@ def _keys(columns: pa.Schema, schema: SourceSchema) -> Iterator[Expected]:
 
 
 def _event_time(
-    columns: pa.Schema, name: str, window: Window, now: datetime, untimed: int | None
+    columns: pa.Schema, name: str, window: Window, latest: datetime, untimed: int | None
 ) -> Iterator[Expected]:
     """Event times are not null, inside the half-open window, and not in the future.
 
@@ -245,9 +250,9 @@ def _event_time(
     outside = partial(_times_not_between, low=window.start, high=window.end, closed=False)
     within = RowTest(outside, f"outside {window}", f"inside {window}")
     yield _on_column(columns, inside, within)
-    past = ExpectationSpec(BETWEEN, {"column": name, "max_value": now})
-    later = partial(_times_not_between, low=None, high=now, closed=True)
-    moment = now.isoformat(timespec="seconds")
+    past = ExpectationSpec(BETWEEN, {"column": name, "max_value": latest})
+    later = partial(_times_not_between, low=None, high=latest, closed=True)
+    moment = latest.isoformat(timespec="seconds")
     yield _on_column(columns, past, RowTest(later, "in the future", f"not after {moment}"))
 
 

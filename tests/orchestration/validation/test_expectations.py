@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -302,7 +303,18 @@ def test_an_event_in_the_future_fails_even_inside_the_window():
 
     assert users(failure) == ["u6", "u7"]
     assert "in the future" in failure.sentence
-    assert failure.expected == "not after 2026-03-01T05:00:00+00:00"
+    assert failure.expected == "not after 2026-03-01T05:05:00+00:00"
+
+
+@pytest.mark.parametrize(("tolerance", "ahead"), [(5, ["u7"]), (0, ["u6", "u7"]), (90, [])])
+def test_an_event_a_little_ahead_of_the_clock_is_tolerated_as_far_as_the_tag_says(
+    tolerance: int, ahead: list[str]
+):
+    schema = replace(SCHEMA, future_tolerance=timedelta(minutes=tolerance))
+
+    outcome = check(payments(), schema, now=START + timedelta(hours=5, minutes=57))["event_time"]
+
+    assert [user for each in outcome.failures for user in users(each)] == ahead
 
 
 def test_a_null_event_time_fails():
