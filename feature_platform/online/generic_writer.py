@@ -8,7 +8,7 @@ from feature_platform.core.feast_seams import provider_of
 from feature_platform.core.times import in_utc
 from feature_platform.encoding.feast_rows import Row
 from feature_platform.errors import FeaturePlatformError, OnlineStoreError, type_and_line
-from feature_platform.online.guarded_writer import Guard
+from feature_platform.online.guarded_writer import Guard, unlocked
 from feature_platform.online.stores import backend_of
 from feature_platform.online.written_rows import shown_key
 
@@ -40,6 +40,7 @@ class GenericWriter:
         """
         if not rows:
             return
+        guard = unlocked(view, guard)
         # By name: Feast's PostgreSQL store fails when asked for all features.
         names = [feature.name for feature in view.features]
         keys = [row[0] for row in rows]

@@ -8,9 +8,9 @@ from typing import Any
 
 from feature_platform.encoding.encoded_rows import EncodedRows, encode_feast_rows
 from feature_platform.errors import FeaturePlatformError
+from feature_platform.online.checked_writer import too_large
 from feature_platform.online.fast_read import FastReads
-from feature_platform.online.guarded_writer import Guard, guard_of
-from feature_platform.online.naming_writer import too_large
+from feature_platform.online.guarded_writer import Guard, guard_of, unlocked
 from feature_platform.online.store_errors import store_error
 from feature_platform.online.stores import backend_of
 from feature_platform.online.written_rows import with_valid_times
@@ -41,7 +41,7 @@ class GuardedStore(FastReads):
             return
         for rows in encode_feast_rows(data, config.entity_key_serialization_version):
             with self._errors(config, table, rows):
-                self._write(config, table, rows, guard_of(table))
+                self._write(config, table, rows, unlocked(table, guard_of(table)))
             if progress:
                 progress(len(rows))
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
+from feature_platform.core.future_tolerance import future_tolerance
 from feature_platform.core.windows import Window
 from feature_platform.encoding.encoded_rows import EncodedRows
 
@@ -41,6 +42,19 @@ def guard_of(view: Any) -> Guard:
     source = getattr(view, "batch_source", None)
     # For views without a source (labels, on-demand) Feast makes up created times.
     return Guard(compares_created=source is None or bool(source.created_timestamp_column))
+
+
+def unlocked(view: Any, guard: Guard) -> Guard:
+    """A guard that also lets any row replace one that is too far in the future to be right.
+
+    Such a row is refused now, but may have been stored before: nothing else would ever replace it.
+    """
+    tolerance = future_tolerance(view.name, getattr(view, "tags", None))
+    try:
+        start = datetime.now(UTC) + tolerance
+    except OverflowError:
+        return guard
+    return replace(guard, governed=(*guard.governed, Window(start, FAR_AHEAD)))
 
 
 class OnlineWriter(Protocol):

@@ -1,4 +1,4 @@
-"""Errors about rows that are too large for a store name the key and the feature."""
+"""What holds for every guarded writer: locked keys are freed, and errors name what is too large."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from feature_platform.errors import OnlineStoreError, type_and_line
+from feature_platform.online.guarded_writer import unlocked
 from feature_platform.online.written_rows import shown_key
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ _OF_KEYS = "index row"
 """What PostgreSQL says when it is the key that does not fit."""
 
 
-class NamingWriter:
-    """A writer whose errors about too large rows name them; all else is the writer's.
+class CheckedWriter:
+    """A writer that frees keys locked by a row of the future, and names rows that are too large.
+
+    All else is the writer's.
 
     Args:
         writer: The writer of a store.
@@ -42,7 +45,7 @@ class NamingWriter:
             OnlineStoreError: A row is larger than the store takes.
         """
         try:
-            self._writer.write(view, rows, guard)
+            self._writer.write(view, rows, unlocked(view, guard))
         except Exception as error:
             if named := too_large(self._backend, view, rows, error):
                 raise named from error
