@@ -125,6 +125,7 @@ def engine(
             made = scene(
                 make_repo, FILE, DUCKDB, lambda data: world.replaced(data / "amounts.parquet"), 4
             )
+            monkeypatch.chdir(made.sample.repo)  # Feast's own store looks for the file there
         yield made
 
 
