@@ -171,6 +171,22 @@ def test_status_before_anything_is_online_says_so(make_sample: Callable[..., "Sa
     assert [each["state"] for each in found["windows"]] == ["missing"] * 5
 
 
+def test_status_of_a_view_that_left_the_registry_says_so_and_shows_the_others(
+    make_sample: Callable[..., "Sample"],
+):
+    sample = make_sample("mixed_cadence")
+    assert materialize(sample, "2026-03-01", "2026-03-02").exit_code == 0
+    sample.project.store().delete_feature_view("load_now")
+    result = command(sample, "status", "--windows", "400")
+    assert result.exit_code == 1
+    assert "load_now: it is not in the registry" in result.stdout
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert lines["load_now"].endswith("not in the registry")
+    assert "newest window ends 2026-03-02" in lines["load_of_day"]
+    told = {each["view"]: each["registered"] for each in status(sample)}
+    assert told == {"load_now": False, "load_of_day": True}
+
+
 def test_status_of_a_repo_that_was_never_applied(make_sample: Callable[..., "Sample"]):
     sample = make_sample("field_mappings")
     before = sample.files()

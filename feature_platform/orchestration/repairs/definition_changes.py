@@ -50,7 +50,7 @@ def _changed_definitions(
     for name, view in project.graph.materializable.items():
         wanted, there = signature(view.obj), registered.get(name)
         due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
-        is_changed = there is None or _changes_data(there, view.obj)
+        is_changed = there is None or changes_data(there, view.obj)
         differs |= is_changed
         other = f"{_OTHER} {max(due, default='')}"
         before = other if is_changed else _made_for(log.known.get(name), wanted, there, other)
@@ -123,7 +123,7 @@ def signature(view: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _changes_data(before: Any, after: Any) -> bool:
+def changes_data(before: Any, after: Any) -> bool:
     """Whether windows that were materialized for `before` lack something of `after`.
 
     Tags, descriptions, owners, the TTL and removed features change no data.

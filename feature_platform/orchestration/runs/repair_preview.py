@@ -8,8 +8,10 @@ import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import SensorInstigatorData
 
+from feature_platform.errors import FeaturePlatformError
 from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.repair_plans import RepairPlan
 from feature_platform.orchestration.repairs.repair_ranges import Repair
 from feature_platform.orchestration.repairs.repair_sensors import (
     REPAIR_CAUSES,
@@ -29,12 +31,14 @@ class Preview:
         tick: What it found.
         repairs: The runs it would start for the chosen views, in its order.
         offline: Views without a window online.
+        error: Why nothing can be said of this cause; None as a rule.
     """
 
     cause: Cause
     tick: RepairTick
     repairs: tuple[Repair, ...]
     offline: frozenset[str] = frozenset()
+    error: FeaturePlatformError | None = None
 
     @property
     def cause_in_words(self) -> str:
@@ -70,7 +74,7 @@ class Preview:
         """Whether nothing would be started, and nothing waits or was given up."""
         plan = self.tick.plan
         idle = not (plan.underway or plan.waiting or self.given_up or plan.notes)
-        return self.tick.change is None and not self.repairs and idle
+        return self.error is None and self.tick.change is None and not self.repairs and idle
 
 
 def preview(
@@ -105,7 +109,12 @@ def preview(
     found = []
     for cause in causes:
         cursor = cursors.get(project.sensor_name(cause))
-        ticked = repair_tick(REPAIR_CAUSES[cause], project, instance, cursor, now, dry=True)
+        try:
+            ticked = repair_tick(REPAIR_CAUSES[cause], project, instance, cursor, now, dry=True)
+        except FeaturePlatformError as error:  # one cause's trouble is not another's
+            nothing = RepairTick(cursor="", plan=RepairPlan())
+            found.append(Preview(cause, nothing, (), offline, error))
+            continue
         repairs = tuple(
             replace(each, views=tuple(name for name in each.views if name in views))
             for each in (*ticked.plan.repairs, *ticked.plan.later)

@@ -10,7 +10,7 @@ import click
 import dagster as dg
 
 from feature_platform.core.windows import Window
-from feature_platform.errors import WindowError
+from feature_platform.errors import FeaturePlatformError, WindowError
 from feature_platform.orchestration.builder import build_feast_definitions
 from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.graph.partitions import partitions_within
@@ -50,6 +50,11 @@ class RunReport:
     metadata: Mapping[str, Mapping[str, object]]
     checks: Sequence[CheckReport]
     failures: Sequence[str]
+
+    @classmethod
+    def failed(cls, error: FeaturePlatformError) -> "RunReport":
+        """A run that could not be started."""
+        return cls(succeeded=False, assets={}, metadata={}, checks=[], failures=[str(error)])
 
     @property
     def well(self) -> bool:
