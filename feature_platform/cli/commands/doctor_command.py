@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from feature_platform.cli.feast_command import feast_command
-from feature_platform.errors import FeaturePlatformError
+from feature_platform.errors import FeaturePlatformError, first_line
 from feature_platform.online.online_backend import named_addresses
 from feature_platform.online.stores import backend_of, online_backends
 
@@ -110,6 +110,7 @@ def _examine(place: SettingsPlace) -> Iterator[Finding]:
         return
     yield found
     yield from _sources(project)
+    yield from _dagster_home()
     for name, check in (
         ("registry", _registry),
         ("online store", _online_store),
@@ -171,6 +172,41 @@ def _sources(project: FeastProject) -> Iterator[Finding]:
                 said=f"{pattern} is missing",
                 remedy="put the files there, or correct the source's path",
             )
+
+
+def _dagster_home() -> Iterator[Finding]:
+    """Whether a run that is killed gives its pools back; opening the instance would make files."""
+    from yaml import YAMLError, safe_load
+
+    from feature_platform.orchestration.runs.instance import RUN_MONITORING, dagster_home
+
+    home = dagster_home()
+    file = home / "dagster.yaml"
+    if not home.exists():
+        yield Finding("dagster home", well=True, said=f"{home} is not there yet; a run makes it")
+        return
+    try:
+        written = safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+        settings = (written or {}).get("run_monitoring") or {}
+        on, after = settings.get("enabled"), settings.get("free_slots_after_run_end_seconds")
+    except (OSError, YAMLError, AttributeError) as error:
+        remedy = "correct it, or point DAGSTER_HOME elsewhere"
+        yield Finding(
+            "dagster home", well=False, said=f"{file}: {first_line(error)}", remedy=remedy
+        )
+        return
+    if on and after:
+        said = f"{home}; a run that was killed gives its pools back after {after} s"
+        yield Finding("dagster home", well=True, said=said)
+        return
+    lacks = "run_monitoring is off" if not on else "free_slots_after_run_end_seconds is not set"
+    yield Finding(
+        "dagster home",
+        well=False,
+        said=f"{file}: {lacks}: a run that is killed keeps the pool of its view, which is not "
+        "written any more",
+        remedy=f"add to it: {RUN_MONITORING}",
+    )
 
 
 def _exists(pattern: str) -> bool:

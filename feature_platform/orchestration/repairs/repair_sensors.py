@@ -34,6 +34,7 @@ from feature_platform.orchestration.repairs.repair_plans import (
 from feature_platform.orchestration.repairs.repair_ranges import Repair
 from feature_platform.orchestration.repairs.source_changes import SOURCE_CHANGED
 from feature_platform.orchestration.watch.automation_settings import Cause
+from feature_platform.orchestration.watch.killed_runs import end_killed_runs
 from feature_platform.orchestration.watch.observed_events import (
     AUTOMATION,
     DEFINITION,
@@ -81,6 +82,8 @@ def repair_tick(
 ) -> RepairTick:
     """One tick of a repair sensor; if `dry`, giving up is not reported."""
     log = AttemptLog.read(cursor)
+    if not dry:
+        end_killed_runs(instance)  # they would count as under way for ever
     running = project.underway(instance)
     found = cause.find(project, instance, log, now)
     refused = _refused(project, instance, log, found.wrong)

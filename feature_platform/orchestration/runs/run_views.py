@@ -17,6 +17,7 @@ from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.translator import op_name
 from feature_platform.orchestration.runs.silent_runs import silent_logger
 from feature_platform.orchestration.runs.step_failures import Step, failures_of, steps_of
+from feature_platform.orchestration.watch.killed_runs import end_killed_runs, this_process
 
 # Metadata values that JSON can hold; the others are made for the UI.
 _PLAIN = (str, int, float, bool, list, dict)
@@ -162,12 +163,15 @@ def run_views(
         for view in selected
     }
     steps = steps_of(graph, selected, translator, definitions)
+    # They hold the pools of their views: this run would wait for them for ever.
+    end_killed_runs(instance)
     reports = []
     for job in jobs:
         result = definitions.resolve_job_def(job.name).execute_in_process(
             instance=instance,
             raise_on_error=False,
             tags={
+                **this_process(),
                 "dagster/asset_partition_range_start": job.partitions[0],
                 "dagster/asset_partition_range_end": job.partitions[1],
             },
