@@ -1,6 +1,7 @@
 """`plan` says what would start and starts nothing; `backfill` does it here and now."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -105,3 +106,30 @@ def test_plan_says_what_it_does_not_fill_and_status_says_the_same(command: Any):
     assert code == 0
     assert status["well"]
     assert status["remarks"] == [remark]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('short = view("short", orders, 1000)', "", "deletes feature view short"),
+        ('view("short", orders, 1000)', 'view("other", orders, 1000)', "adds feature view other; "),
+        ('view("short", orders, 1000)', 'view("short", orders, 1000, owner="x")', "updates "),
+    ],
+)
+def test_doctor_and_plan_say_the_same_of_what_is_to_be_applied(
+    command: Any, old: str, new: str, said: str
+):
+    shop: Shop = command.shop
+    assert shop.sample.run("registry").success
+    shop.edit(old, new)
+    since = ("--start-date", "2026-11-01")
+    code, (_, definitions, _) = command("plan", *since)
+    assert code == 1
+    _, findings = command("doctor", *since)
+    [registry] = [each for each in findings if each["subject"] == "registry"]
+    [told] = re.findall(r"feast apply (.*)", registry["said"])
+    assert told.startswith(said)
+    names = [
+        name for kind in ("added", "updated", "deleted") for name in definitions["apply"][kind]
+    ]
+    assert all(name in told for name in names)

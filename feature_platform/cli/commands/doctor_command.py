@@ -251,9 +251,7 @@ def _registry(project: FeastProject, config: Any) -> str:
 
     change = plan(store, project.contents)
     return f"{address} reachable; " + (
-        f"feast apply would change {len(change.added) + len(change.updated)} objects"
-        if change
-        else "holds what the repo defines"
+        f"feast apply {change.in_words}" if change else "holds what the repo defines"
     )
 
 

@@ -67,8 +67,7 @@ class RepairTick(SensorTick):
     def __str__(self) -> str:
         if self.change is None:
             return str(self.plan)
-        count = len(self.change.added) + len(self.change.updated) + len(self.change.deleted)
-        return f"the registry differs from the repo in {count} objects; {self.plan}"
+        return f"applying the repo {self.change.in_words}; {self.plan}"
 
 
 def repair_tick(

@@ -63,11 +63,7 @@ class Preview:
 
         Such as ``adds feature view x; updates entity y``.
         """
-        change = self.tick.change
-        if change is None:
-            return ""
-        parts = (("adds", change.added), ("updates", change.updated), ("deletes", change.deleted))
-        return "; ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
+        return self.tick.change.in_words if self.tick.change else ""
 
     @property
     def is_empty(self) -> bool:
