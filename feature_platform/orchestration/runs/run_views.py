@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
 
@@ -13,6 +13,7 @@ from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, WindowError
 from feature_platform.orchestration.builder import build_feast_definitions
 from feature_platform.orchestration.code_location import FeastCodeLocation
+from feature_platform.orchestration.graph.content_hashes import NOTHING_ONLINE
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.translator import op_name
 from feature_platform.orchestration.runs.silent_runs import silent_logger
@@ -44,6 +45,7 @@ class RunReport:
         metadata: Asset to the metadata that JSON can hold.
         checks: Results of the checks.
         failures: One line per failed step.
+        unserved: Asset to partition to the reason why nothing of it went online; as a rule empty.
     """
 
     succeeded: bool
@@ -51,6 +53,7 @@ class RunReport:
     metadata: Mapping[str, Mapping[str, object]]
     checks: Sequence[CheckReport]
     failures: Sequence[str]
+    unserved: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, error: FeaturePlatformError) -> "RunReport":
@@ -219,16 +222,22 @@ def _merged(reports: Sequence[RunReport]) -> RunReport:
         metadata={key: found for each in reports for key, found in each.metadata.items()},
         checks=[check for each in reports for check in each.checks],
         failures=[failure for each in reports for failure in each.failures],
+        unserved={key: found for each in reports for key, found in each.unserved.items()},
     )
 
 
 def _report(result: dg.ExecuteInProcessResult, steps: Mapping[str, Step]) -> RunReport:
     assets: dict[str, int] = {}
     metadata: dict[str, dict[str, object]] = {}
+    unserved: dict[str, dict[str, str]] = {}
     for event in result.get_asset_materialization_events():
         name = event.asset_key.to_user_string() if event.asset_key else ""
         assets[name] = assets.get(name, 0) + 1
-        found = event.step_materialization_data.materialization.metadata
+        materialized = event.step_materialization_data.materialization
+        found = materialized.metadata
+        if NOTHING_ONLINE in found:
+            why = str(found[NOTHING_ONLINE].value)
+            unserved.setdefault(name, {})[materialized.partition or ""] = why
         metadata[name] = {
             key: value.value for key, value in found.items() if isinstance(value.value, _PLAIN)
         }
@@ -242,7 +251,8 @@ def _report(result: dg.ExecuteInProcessResult, steps: Mapping[str, Step]) -> Run
         )
         for evaluation in result.get_asset_check_evaluations()
     ]
-    return RunReport(result.success, assets, metadata, checks, failures_of(result, steps))
+    failures = failures_of(result, steps)
+    return RunReport(result.success, assets, metadata, checks, failures, unserved)
 
 
 class _StepLines(logging.Handler):
