@@ -217,3 +217,16 @@ def test_the_remedy_of_a_dagster_home_is_one(repo: Path, home: Path):
     (home / "dagster.yaml").write_text(remedy)
     _, findings, _ = doctor(repo)
     assert findings["dagster home"]["well"]
+
+
+def test_definitions_that_raise_anything_end_in_a_finding_without_their_secrets(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def raises(**_: Any) -> None:
+        raise OSError("postgresql://me:pa55word@host is down")
+
+    monkeypatch.setattr("feature_platform.orchestration.builder.build_feast_definitions", raises)
+    code, findings, text = doctor(repo)
+    assert code == 1
+    assert "cannot be built: OSError" in findings["definitions"]["said"]
+    assert "pa55word" not in text

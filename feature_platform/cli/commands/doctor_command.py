@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from feature_platform.cli.feast_command import feast_command
-from feature_platform.errors import FeaturePlatformError, first_line
+from feature_platform.errors import FeaturePlatformError, first_line, type_and_line
 from feature_platform.online.online_backend import named_addresses
 from feature_platform.online.stores import backend_of, online_backends
 
@@ -107,6 +107,11 @@ def _examine(place: SettingsPlace) -> Iterator[Finding]:
         found = _definitions(location)
     except FeaturePlatformError as error:
         yield _trouble("definitions", error)
+        return
+    except Exception as error:  # noqa: BLE001 - a translator or a resource may raise anything
+        said = f"they cannot be built: {type_and_line(error)}"
+        remedy = "correct them; `dagster definitions validate` shows the whole traceback"
+        yield Finding("definitions", well=False, said=_without_credentials(said), remedy=remedy)
         return
     yield found
     yield from _sources(project)

@@ -262,7 +262,11 @@ def _wrong_now(instance: dg.DagsterInstance, watched: Watched, newest: int) -> I
         # Checks that are planned will be read when they are done.
         if isinstance(evaluation, dg.AssetCheckEvaluation) and not evaluation.passed:
             at = utc(record.create_timestamp)
-            found = _check_finding(newest, at, evaluation, record.run_id, watched)
+            try:
+                found = _check_finding(newest, at, evaluation, record.run_id, watched)
+            except _ODD:
+                _log.warning("an evaluation cannot be understood: no alert on it", exc_info=True)
+                continue
             if found:
                 yield found
     states = instance.get_freshness_state_records(list(watched.keys.values()))

@@ -138,7 +138,12 @@ class _Comparison:
         for view in self.context.graph.readers[source.name]:
             tables = [self._table(each) for each in view.sources]
             if view.name not in self.views and None not in tables:
-                self._compare_view(view, [each for each in tables if each])
+                try:
+                    self._compare_view(view, [each for each in tables if each])
+                except Exception as error:  # noqa: BLE001 - one view's trouble is not another's
+                    self.notes.append(
+                        f"feature view '{view.name}' could not be looked at: {reason_of(error)}"
+                    )
         self.sources_compared.add(source.name)
 
     def _compare_view(self, view: FeatureViewData, tables: Sequence[_Table]) -> None:

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import SensorInstigatorData
 
-from feature_platform.errors import FeaturePlatformError
+from feature_platform.errors import FeaturePlatformError, reason_of
 from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.repairs.automated_project import AutomatedProject
 from feature_platform.orchestration.repairs.repair_plans import RepairPlan
@@ -107,9 +107,9 @@ def preview(
         cursor = cursors.get(project.sensor_name(cause))
         try:
             ticked = repair_tick(REPAIR_CAUSES[cause], project, instance, cursor, now, dry=True)
-        except FeaturePlatformError as error:  # one cause's trouble is not another's
+        except Exception as error:  # noqa: BLE001 - one cause's trouble is not another's
             nothing = RepairTick(cursor="", plan=RepairPlan())
-            found.append(Preview(cause, nothing, (), offline, error))
+            found.append(Preview(cause, nothing, (), offline, _ours(cause, error)))
             continue
         repairs = tuple(
             replace(each, views=tuple(name for name in each.views if name in views))
@@ -127,3 +127,13 @@ def _cursors(instance: dg.DagsterInstance) -> dict[str, str]:
         for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
         if isinstance(data := state.instigator_data, SensorInstigatorData) and data.cursor
     }
+
+
+def _ours(cause: Cause, error: Exception) -> FeaturePlatformError:
+    if isinstance(error, FeaturePlatformError):
+        return error
+    return FeaturePlatformError(
+        f"cause '{cause}'",
+        f"it could not be looked into ({reason_of(error)})",
+        "run feature-platform doctor, which says what can be reached",
+    )

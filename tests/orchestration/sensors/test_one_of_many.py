@@ -1,18 +1,23 @@
 """One item that fails takes none of the others down: views, sources, services, events."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 from worlds.automation.shop import VIEWS, Shop, asked, day
 
+from feature_platform.cli import main
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.sensors.online_sensor import check_online
 from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import Memory
 
 if TYPE_CHECKING:
+    from worlds.samples import Sample
+
     from feature_platform.orchestration.sensors.online_sensor import OnlineTick
 
 NOW = day(5.5)
@@ -95,3 +100,35 @@ def test_the_sensor_of_changed_sources_goes_on_past_one_that_cannot_be_read(
     found = shop.look("source_changed", NOW)
     assert asked(found) == [("2026-03-04", "2026-03-04", ["feature_views/good", "sources/other"])]
     assert found.plan.notes == ["source 'orders' could not be read: OSError"]
+
+
+@pytest.mark.parametrize("cause", ["gap", "definition_changed"])
+def test_repairs_go_on_past_a_view_that_cannot_be_looked_at(
+    shop: Shop, cause: Any, monkeypatch: pytest.MonkeyPatch
+):
+    from feature_platform.orchestration.repairs import definition_changes, gaps
+
+    for module in (gaps, definition_changes):
+        fails = failing_for("bad", 0, module.due_windows)
+        monkeypatch.setattr(module, "due_windows", fails)
+    shop.look(cause, NOW)
+    for view in ("bad", "good"):
+        shop.forget(view, 2)
+    shop.edit('view("good", other, 3000)', 'view("good", orders, 3000)')
+    found = shop.look(cause, NOW)
+    assert found.plan.notes == ["feature view 'bad' could not be looked at: OSError"]
+    wanted = [view for each in (*found.plan.repairs, *found.plan.later) for view in each.views]
+    assert wanted == ["good"]
+
+
+def test_of_a_window_that_fits_only_some_of_the_views_nothing_is_materialized(
+    make_sample: Callable[..., "Sample"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    sample = make_sample("mixed_cadence")  # an hourly view and a daily one
+    options = ["--repo", str(sample.repo), "--start-date", "2026-03-01"]
+    window = ["--start", "2026-03-01T00:00", "--end", "2026-03-01T03:00"]
+    result = CliRunner().invoke(main, ["materialize", *options, *window])
+    assert result.exit_code == 2
+    assert "does not begin and end with partitions" in result.stderr
+    assert not (sample.repo / "data/registry.db").exists()

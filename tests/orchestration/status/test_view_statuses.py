@@ -12,7 +12,12 @@ from worlds.automation.shop import LONG_AND_SHORT, Shop, asked
 from worlds.times import march as day
 from worlds.times import window
 
-from feature_platform.orchestration.status.platform_metrics import PlatformMetrics
+from feature_platform.orchestration.code_location import FeastCodeLocation
+from feature_platform.orchestration.status.live_metrics import LiveMetrics
+from feature_platform.orchestration.status.platform_metrics import (
+    PlatformMetrics,
+    platform_metrics,
+)
 from feature_platform.orchestration.status.view_statuses import ViewStatuses
 from feature_platform.orchestration.status.window_status import ViewStatus
 from feature_platform.registry.windows_on_record import change_windows
@@ -198,3 +203,29 @@ def test_another_definition_than_the_registered_one_is_not_well(
     assert not told["short"].well
     assert any("another definition" in remark for remark in told["short"].remarks)
     assert asked(shop.look("definition_changed", NOON))  # as plan says
+
+
+def test_an_exporter_follows_the_repo_and_series_of_a_view_that_was_removed_go(
+    make_repo: Callable[..., "Sample"],
+):
+    sample = make_repo({"views.py": LONG_AND_SHORT})
+    location = FeastCodeLocation(sample.project, "2026-03-01")
+    live = LiveMetrics(location, lambda found: platform_metrics(found, sample.instance))
+
+    def views() -> set[str]:
+        return {
+            each.labels["view"]
+            for metric in live.collect()
+            for each in metric.samples
+            if "view" in each.labels
+        }
+
+    assert views() == {"long", "short"}
+    file, text = sample.repo / "views.py", (sample.repo / "views.py").read_text()
+    file.write_text("this is no Python")
+    assert views() == {"long", "short"}
+    file.write_text(text.replace('short = view("short"', 'new = view("new"'))
+    assert views() == {"long", "new"}
+    file.unlink()
+    (sample.repo / "others.py").write_text(text)
+    assert views() == {"long", "short"}
