@@ -139,8 +139,8 @@ def _lag(status: "ViewStatus") -> str:
     if status.newest is None or status.lag is None:
         return "nothing online"
     if not status.lag:
-        gaps = f"{status.gaps} window{'s' * (status.gaps > 1)}"
-        return f"the newest is online, {gaps} before it not" if status.gaps else "up to date"
+        absent = f"{status.absent} window{'s' * (status.absent > 1)}"
+        return f"the newest is online, {absent} before it not" if status.absent else "up to date"
     return f"{_duration(status.lag)} behind (newest window ends {status.newest:%Y-%m-%d %H:%M} UTC)"
 
 

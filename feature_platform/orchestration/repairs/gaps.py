@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from feature_platform.core.windows import Window, covers
+from feature_platform.core.windows import covers
 from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.orchestration.repairs.attempt_log import AttemptLog
 from feature_platform.orchestration.repairs.automated_project import AutomatedProject
@@ -38,14 +38,7 @@ def _missing(
     if not online and settings.definition_changed:
         return {}  # a new view, which DEFINITION_CHANGED applies and materializes
     due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
-    return {key: _MISSING for key, each in due.items() if not _is_online(online, each)}
-
-
-def _is_online(online: list[Window], window: Window) -> bool:
-    # A cheap test first: most views have one range of windows online, and there may be 500 views.
-    if any(each.start <= window.start and window.end <= each.end for each in online):
-        return True
-    return covers(online, window)
+    return {key: _MISSING for key, each in due.items() if not covers(online, each)}
 
 
 GAP = RepairCause(

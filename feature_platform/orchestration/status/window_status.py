@@ -123,7 +123,15 @@ class ViewStatus:
 
     @property
     def gaps(self) -> int:
-        """How many due windows are not online."""
+        """How many due windows are not online, or failed when they were last tried."""
+        return self.absent + sum(
+            window.state == "failed" and window.online and not window.excused
+            for window in self.windows
+        )
+
+    @property
+    def absent(self) -> int:
+        """How many due windows are not online: automation fills them."""
         return sum(window.is_gap for window in (*self.earlier, *self.windows))
 
     @property
