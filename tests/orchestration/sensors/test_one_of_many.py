@@ -102,6 +102,20 @@ def test_the_sensor_of_changed_sources_goes_on_past_one_that_cannot_be_read(
     assert found.plan.notes == ["source 'orders' could not be read: OSError"]
 
 
+def test_the_sensor_of_changed_sources_goes_on_past_a_view_that_it_cannot_compare(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    from feature_platform.orchestration.repairs import source_changes
+
+    before = source_changes._Comparison._compare_view
+    fails = failing_for("bad", 1, before)
+    monkeypatch.setattr(source_changes._Comparison, "_compare_view", fails)
+    shop.write(3, orders=9, table="other")
+    found = shop.look("source_changed", NOW)
+    assert asked(found) == [("2026-03-04", "2026-03-04", ["feature_views/good", "sources/other"])]
+    assert found.plan.notes == ["feature view 'bad' could not be looked at: OSError"]
+
+
 @pytest.mark.parametrize("cause", ["gap", "definition_changed"])
 def test_repairs_go_on_past_a_view_that_cannot_be_looked_at(
     shop: Shop, cause: Any, monkeypatch: pytest.MonkeyPatch
