@@ -172,7 +172,8 @@ def test_a_view_whose_status_cannot_be_told_is_named_and_the_others_are_told(
 ):
     from feature_platform.orchestration.status import window_status
 
-    change_windows(shop.sample.project.store(), "long", lambda _: [window(day(0), 12)])
+    for view in ("long", "short"):
+        change_windows(shop.sample.project.store(), view, lambda _: [window(day(0), 12)])
     before = window_status.changes_data
 
     def broken(registered: Any, defined: Any) -> bool:
