@@ -100,6 +100,19 @@ def type_and_line(error: BaseException) -> str:
     return kind if line == kind else f"{kind}: {line}"
 
 
+def reason_of(error: BaseException) -> str:
+    """An error for logs and pages: ours as it is, of another its type alone.
+
+    Messages of drivers may hold addresses with credentials; ours do not.
+    """
+    return str(error) if isinstance(error, FeaturePlatformError) else type(error).__name__
+
+
+def problem_of(error: BaseException) -> str:
+    """The same as a clause: of ours the problem alone, without the object and the remedy."""
+    return error.problem if isinstance(error, FeaturePlatformError) else type(error).__name__
+
+
 class RepoError(FeaturePlatformError):
     """The feature repo cannot be read: its path, YAML, profile or definitions."""
 

@@ -67,6 +67,7 @@ class AlertDesk:
         *,
         settled: int = -1,
         start_over: bool = False,
+        over: Callable[[Incident, str], str] = lambda *_: "",
     ) -> None:
         """Store findings, in the order of their events, and how far was read, in one transaction.
 
@@ -76,11 +77,13 @@ class AlertDesk:
             now: The moment.
             settled: Events up to this one will not be read again.
             start_over: Whether the event log was started anew: open incidents are resolved.
+            over: Says of an open incident and one of its scopes why no finding will ever end it;
+                empty if one may. What has no subject any more is over in any case.
         """
         with self.ledger.transaction():
             for incident in self.ledger.start_over(now) if start_over else ():
-                if incident.asset in self._subjects:
-                    self._conclude(incident, now)
+                self._conclude(incident, now, "the event log was started anew")
+            self._end_what_is_over(over, now)
             for finding in sorted(findings, key=lambda each: each.event):
                 if finding.asset in self._subjects:
                     self._take(self._plan.without_secrets(finding), now)
@@ -133,6 +136,18 @@ class AlertDesk:
         elif before is None or after.severity != before.severity:
             self._announce(after, now)
 
+    def _end_what_is_over(self, over: Callable[[Incident, str], str], now: datetime) -> None:
+        for incident in self.ledger.open_incidents():
+            gone = "" if incident.asset in self._subjects else "it is gone from the definitions"
+            ended = {
+                scope: why for scope in incident.scopes if (why := gone or over(incident, scope))
+            }
+            if not ended:
+                continue
+            after = self.ledger.end(incident, ended, now)
+            if after.resolved_at is not None:
+                self._conclude(after, now, "; ".join(dict.fromkeys(ended.values())))
+
     def _is_stale(self, asset: str) -> bool:
         """Whether a check of the asset already says that its values are older than promised."""
         return any(
@@ -141,8 +156,11 @@ class AlertDesk:
             if remedy.stale
         )
 
-    def _conclude(self, incident: Incident, now: datetime) -> None:
-        self.outbox.conclude(incident, self._message(incident, "resolve"), now)
+    def _conclude(self, incident: Incident, now: datetime, why: str = "") -> None:
+        message = self._message(incident, "resolve")
+        if why:
+            message = replace(message, what=f"{why}; what was wrong: {message.what}")
+        self.outbox.conclude(incident, message, now)
 
     def _announce(self, incident: Incident, now: datetime) -> None:
         message = self._message(incident, "open")
@@ -152,9 +170,14 @@ class AlertDesk:
             self.outbox.announce(incident, message, target, now)
 
     def _message(self, incident: Incident, kind: MessageKind) -> Message:
-        subject, places = self._subjects[incident.asset], self._plan.places
+        subject = self._subjects.get(incident.asset) or self._gone(incident.asset)
         name = self._plan.deployment or self.ledger.deployment()
-        return compose(incident, subject, kind, places, name)
+        return compose(incident, subject, kind, self._plan.places, name)
+
+    def _gone(self, asset: str) -> Subject:
+        """A stand-in for an asset, sensor or schedule that is not defined any more."""
+        projects = (each.project for each in self._subjects.values())
+        return Subject(asset, next(projects, "?"), "asset", asset)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -198,6 +198,31 @@ class IncidentLedger:
                 (evidence, worst(before.severity, finding.severity), before.id),
             )
         return before, self.incident(before.id)
+
+    def end(self, incident: Incident, scopes: Collection[str], now: datetime) -> Incident:
+        """Count some bad scopes of an open incident as good, and resolve it if none is left.
+
+        For scopes that no finding will ever end. An event on them that is read again is no news.
+
+        Returns:
+            The incident as it is now.
+        """
+        where = (incident.asset, str(incident.condition))
+        for scope in scopes:
+            self.connection.execute(
+                "UPDATE scopes SET bad = 0 WHERE asset = ? AND condition = ? AND scope = ?",
+                (*where, scope),
+            )
+        left = [scope for scope in incident.scopes if scope not in scopes]
+        if left:
+            self.connection.execute(
+                "UPDATE incidents SET scopes = ? WHERE id = ?", (json.dumps(left), incident.id)
+            )
+        else:
+            self.connection.execute(
+                "UPDATE incidents SET resolved_at = ? WHERE id = ?", (now.timestamp(), incident.id)
+            )
+        return self.incident(incident.id)
 
     def incident(self, name: str) -> Incident:
         """An incident by its id."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
 
     from feature_platform.orchestration.runs.run_views import RunReport
 
@@ -52,9 +54,25 @@ def print_reports(reports: "Sequence[RunReport]") -> None:
             if not checks:
                 table.add_row(name, str(partitions), "-", "")
     console.print(table)
+    _print_what_is_wrong(console, reports)
+
+
+def _print_what_is_wrong(console: "Console", reports: "Sequence[RunReport]") -> None:
     for report in reports:
         for check in report.checks:
             if not check.passed:
                 console.print(f"[red]{check.asset} {check.check}[/]: {check.description}")
         for failure in report.failures:
             console.print(f"[red]failed[/]: {failure}", highlight=False)
+    # Last, where people look: such a run may be green.
+    for line in unserved_lines(reports):
+        console.print(f"[yellow]nothing went online[/] {line}", highlight=False)
+
+
+def unserved_lines(reports: "Sequence[RunReport]") -> "Iterator[str]":
+    """A line per asset with windows of which nothing went online."""
+    for report in reports:
+        for asset, reasons in report.unserved.items():
+            keys, windows = sorted(reasons), report.assets.get(asset, 0)
+            span = keys[0] if len(keys) == 1 else f"{keys[0]} to {keys[-1]}"
+            yield f"of {len(keys)} of {windows} windows of {asset} ({span}): {reasons[keys[-1]]}"

@@ -49,11 +49,14 @@ class OnlineComparison:
         keys_compared: Keys that were read back.
         keys_total: Keys in the source rows that were read; see `open_sample`.
         mismatches: Values that differ.
+        outlived: The TTL that every row of the newest window and of all others that were compared
+            has outlived, so that nothing of the view is served; None as a rule.
     """
 
     keys_compared: int
     keys_total: int
     mismatches: tuple[Mismatch, ...]
+    outlived: timedelta | None = None
 
 
 def compare_online(
@@ -87,14 +90,19 @@ def compare_online(
     """
     found = load_view(store, view)
     layout = view_layout(found)
-    served = merge(windows or windows_of(found))
-    compared = 0
+    recorded = windows_of(found)
+    served = merge(windows or recorded)
+    compared = alive = 0
+    oldest = datetime.now(UTC) - layout.ttl if layout.ttl else None
     mismatches: list[Mismatch] = []
     with _expected(store, layout, served, limit, seed, keep=bool(windows)) as (total, parts):
         for rows in parts:
             compared += len(rows)
+            alive += sum(oldest is None or moment >= oldest for _, _, moment, _ in rows)
             mismatches += _compare(store, layout, rows, served)
-    return OnlineComparison(compared, total, tuple(mismatches))
+    newest = bool(recorded) and any(recorded[-1].end <= window.end for window in served)
+    outlived = layout.ttl if newest and not alive else None
+    return OnlineComparison(compared, total, tuple(mismatches), outlived or None)
 
 
 @contextmanager

@@ -71,6 +71,10 @@ class FeastCodeLocation:
         """Arguments of `build_feast_definitions` that give the same definitions, but `changes`."""
         return {each.name: getattr(self, each.name) for each in fields(self)} | changes
 
+    def read_again(self) -> "FeastCodeLocation":
+        """The same settings with the repo as its files are now."""
+        return replace(self, project=FeastProject(self.project.repo_dir, self.project.profile))
+
     def on_profile(self, profile: str) -> "FeastCodeLocation":
         """The same settings with another profile of the repo.
 

@@ -43,6 +43,12 @@ class RegistryChange:
             text=_COLOURS.sub("", difference.to_string()).strip(),
         )
 
+    @property
+    def in_words(self) -> str:
+        """All of it in one line: ``adds feature view x; deletes entity y``; empty for none."""
+        parts = (("adds", self.added), ("updates", self.updated), ("deletes", self.deleted))
+        return "; ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
+
     def __bool__(self) -> bool:
         return bool(self.added or self.updated or self.deleted)
 

@@ -26,7 +26,7 @@ def skew_page(found: "ServiceSkew") -> str:
         moment=f"{found.moment:%Y-%m-%d %H:%M:%S}",
         features=sorted(found.features, key=_rank),
         words={verdict: "skew" if verdict == "drift" else verdict for verdict in WORST_FIRST},
-        calm="Served as trained",
+        calm="Without skew",
         causes={cause: (CAUSES[cause], _counts_as(cause)) for cause in CAUSES},
         key_text=_key_text,
         short=_short,

@@ -10,7 +10,7 @@ from feature_platform.skew.sampled_requests import Requests, sampled_requests
 from feature_platform.skew.served_answers import Log, logged_answers, served_online
 from feature_platform.skew.served_service import ServedService, served_service
 from feature_platform.skew.sides import Sides
-from feature_platform.skew.skew_verdict import FeatureSkew, Origin, SkewThresholds
+from feature_platform.skew.skew_verdict import FeatureSkew, Origin, SkewThresholds, summary_of
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -40,6 +40,14 @@ class ServiceSkew:
     def features(self) -> tuple[FeatureSkew, ...]:
         """The online features, then the logged ones."""
         return self.online + self.logged
+
+    @property
+    def summary(self) -> str:
+        """The verdict on the whole service, as a clause; check and page say the same."""
+        sizes = f"{self.requests:,} requests"
+        if self.vectors is not None:
+            sizes += f", {self.vectors[1]:,} logged vectors"
+        return summary_of(self.features, sizes)
 
 
 def service_skew(

@@ -1,7 +1,8 @@
 """The verdict on one feature of a service, and the sentence that says why."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -47,6 +48,11 @@ class FeatureSkew:
         return self.name if self.origin == "online" else f"{self.name} (logged)"
 
     @property
+    def is_as_trained(self) -> bool:
+        """Whether every compared value is equal; a feature may differ and have no skew."""
+        return self.parity is not None and self.parity.share("match") == 1
+
+    @property
     def match_rate(self) -> float:
         """Share of the compared values that are equal; NaN if none was compared."""
         return math.nan if self.parity is None else self.parity.share("match")
@@ -69,6 +75,12 @@ def judged(
         absent = found.counts.get("absent", 0)
         sentence = f"{name} cannot be compared: none of {absent:,} keys has a row within the TTL."
         return FeatureSkew(name, "insufficient", sentence, origin, found, comparison)
+    if origin == "online" and found.counts.get("expired", 0) == found.compared:
+        sentence = (
+            f"{name} cannot be compared: each of {found.compared:,} values is "
+            f"{_MEANINGS['expired']}."
+        )
+        return FeatureSkew(name, "insufficient", sentence, origin, found, comparison)
     share = found.share(*WRONG, *(("expired",) if origin == "logged" else ()))
     verdict: Verdict = "drift" if share > thresholds.mismatch else "warn" if share else "ok"
     # If all values are equal, so are the distributions.
@@ -78,6 +90,11 @@ def judged(
     return FeatureSkew(name, verdict, sentence, origin, found, comparison)
 
 
+_VERDICTS: Mapping[Verdict, str] = {
+    "drift": "skewed",
+    "warn": "with a warning",
+    "insufficient": "not comparable",
+}
 _MEANINGS: Mapping[Cause, str] = {
     "late": "should be newer by now",
     "null": "null on one side",
@@ -88,6 +105,49 @@ _MEANINGS: Mapping[Cause, str] = {
     "stale": "older than training's, not due yet",
     "ahead": "pushed since",
 }
+
+
+def summary_of(features: Sequence[FeatureSkew], sizes: str) -> str:
+    """The verdict on a whole service, as a clause: what its features say, counted.
+
+    Args:
+        features: Its features.
+        sizes: What was compared, such as ``2 requests``.
+    """
+    wrong = [each for each in features if each.verdict != "ok"]
+    if wrong:
+        counts = {
+            words: sum(each.verdict == verdict for each in wrong)
+            for verdict, words in _VERDICTS.items()
+        }
+        parts = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+        said = f"{len(wrong)} of {len(features)} features are not well ({parts}; {sizes}): "
+        return said + worst_of(wrong).sentence.removesuffix(".")
+    differ = [each for each in features if not each.is_as_trained]
+    if not differ:
+        return f"all {len(features)} features are served as trained ({sizes})"
+    causes = Counter[Cause]()
+    for each in differ:
+        causes.update(each.parity.counts if each.parity else {})
+    reasons = [
+        f"{causes[cause]:,} {meaning}" for cause, meaning in _MEANINGS.items() if causes[cause]
+    ]
+    return (
+        f"none of {len(features)} features is skewed ({sizes}): {len(features) - len(differ)} "
+        f"served as trained, {len(differ)} with values that differ and are no skew "
+        f"({', '.join(reasons)})"
+    )
+
+
+def worst_of(features: Sequence[FeatureSkew]) -> FeatureSkew:
+    """The worst of some features."""
+    return min(
+        features,
+        key=lambda each: (
+            WORST_FIRST[each.verdict],
+            1.0 if math.isnan(each.match_rate) else each.match_rate,
+        ),
+    )
 
 
 def _sentence(

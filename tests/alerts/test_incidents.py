@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from worlds.places import ROOT
 
 from feature_platform.alerts.incident_ledger import open_ledger
-from feature_platform.alerts.messages.incidents import Condition, Evidence, Finding, utc
+from feature_platform.alerts.messages.incidents import Condition, Evidence, Finding, Kind, utc
 from feature_platform.errors import AlertError
 
 if TYPE_CHECKING:
@@ -234,6 +234,57 @@ def test_an_event_log_that_was_begun_anew_ends_what_was_open(desk: "Desk", recei
     desk.events, desk.now = 0, desk.now + HOUR
     desk.see("sources/clicks", bad=True)
     assert [kind for kind, _ in receiver.told()] == ["open", "resolve", "open"]
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_whatever_an_incident_is_about_it_ends_when_that_is_gone(
+    kind: str, desk: "Desk", receiver: "Receiver"
+):
+    subjects = desk.subjects
+    desk.see("sources/clicks", bad=True, kind=kind)
+    desk.see("feature_views/activity", bad=True)
+    assert len(receiver.told()) == 2
+    # Somebody takes the source out of the definitions.
+    desk.subjects = {name: each for name, each in subjects.items() if "clicks" not in name}
+    for _ in range(3):
+        desk.tick()
+    [told] = [each for each in receiver.told() if each[0] == "resolve"]
+    assert told[1].startswith("fraud/sources/clicks#")
+    with desk.opened() as opened:
+        assert [each.asset for each in opened.ledger.open_incidents()] == [
+            "fraud/feature_views/activity"
+        ]
+    # It comes back, and fails again.
+    desk.subjects = subjects
+    desk.tick()
+    assert len(receiver.told()) == 3
+    desk.see("sources/clicks", bad=True, kind=kind)
+    assert receiver.told()[-1][0] == "open"
+
+
+def test_an_incident_ends_with_the_last_of_its_windows_that_nothing_can_end(
+    desk: "Desk", receiver: "Receiver"
+):
+    days = {"2026-03-01": True, "2026-03-02": True}
+    desk.settles = False
+    desk.see("sources/clicks", bad=True, scopes=days)
+
+    def tick(*gone: str) -> list[str]:
+        with desk.opened() as opened:
+            opened.take_in(
+                [], {}, desk.now, over=lambda _, scope: "it is no more" if scope in gone else ""
+            )
+            opened.deliver(lambda: desk.now)
+            return [scope for each in opened.ledger.open_incidents() for scope in each.scopes]
+
+    assert tick() == [*days]
+    assert tick("2026-03-01") == ["2026-03-02"]
+    assert len(receiver.told()) == 1
+    assert tick("2026-03-01", "2026-03-02") == []
+    assert [kind for kind, _ in receiver.told()] == ["open", "resolve"]
+    # An event that is read a second time opens nothing.
+    desk.see("sources/clicks", bad=True, scopes=days, event=1)
+    assert len(receiver.told()) == 2
 
 
 def test_a_damaged_state_is_an_error_that_says_what_to_do(tmp_path: Path):

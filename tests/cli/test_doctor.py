@@ -15,6 +15,7 @@ from worlds.local_servers import PostgresServer
 from worlds.places import FRAUD_REPO, copied
 
 from feature_platform.cli import main
+from feature_platform.orchestration.runs.instance import RUN_MONITORING
 
 POSTGRES = {
     "PGHOST": "127.0.0.1",
@@ -23,6 +24,13 @@ POSTGRES = {
     "PGPASSWORD": "the-secret-word",
     "PGSSLMODE": "disable",
 }
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Dagster's, which is not there yet."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -173,3 +181,52 @@ def test_a_database_whose_clock_is_put_forward_is_named_with_the_statement_that_
         assert zone in findings["online store"]["said"]
         statement = f"ALTER DATABASE \"{database}\" SET timezone = 'UTC'"
         assert findings["online store"]["remedy"].startswith(statement)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (None, "run_monitoring is off"),
+        ("telemetry: {enabled: false}\n", "run_monitoring is off"),
+        ("run_monitoring: {enabled: true}\n", "free_slots_after_run_end_seconds is not set"),
+        ("run_monitoring: [\n", "dagster.yaml: "),
+        (f"{RUN_MONITORING}\n", ""),
+    ],
+)
+def test_a_dagster_home_whose_killed_runs_keep_their_pools_is_named_with_what_ends_it(
+    repo: Path, home: Path, written: str | None, said: str
+):
+    _, findings, _ = doctor(repo)
+    assert "is not there yet" in findings["dagster home"]["said"]
+    assert not home.exists()
+    home.mkdir()
+    if written is not None:
+        (home / "dagster.yaml").write_text(written)
+    code, findings, _ = doctor(repo)
+    found = findings["dagster home"]
+    assert found["well"] == (not said)
+    assert said in found["said"]
+    assert code == (1 if said else 0)
+    assert {each.name for each in home.iterdir()} <= {"dagster.yaml"}
+
+
+def test_the_remedy_of_a_dagster_home_is_one(repo: Path, home: Path):
+    home.mkdir()
+    _, findings, _ = doctor(repo)
+    remedy = findings["dagster home"]["remedy"].removeprefix("add to it: ")
+    (home / "dagster.yaml").write_text(remedy)
+    _, findings, _ = doctor(repo)
+    assert findings["dagster home"]["well"]
+
+
+def test_definitions_that_raise_anything_end_in_a_finding_without_their_secrets(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def raises(**_: Any) -> None:
+        raise OSError("postgresql://me:pa55word@host is down")
+
+    monkeypatch.setattr("feature_platform.orchestration.builder.build_feast_definitions", raises)
+    code, findings, text = doctor(repo)
+    assert code == 1
+    assert "cannot be built: OSError" in findings["definitions"]["said"]
+    assert "pa55word" not in text

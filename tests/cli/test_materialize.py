@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
-from worlds.repos import change_rows
+from worlds import repos
+from worlds.repos import change_rows, write_table
+from worlds.times import key, midnight
 
 from feature_platform.cli import main
+from feature_platform.orchestration.graph.content_hashes import NOTHING_ONLINE
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
@@ -171,6 +175,22 @@ def test_status_before_anything_is_online_says_so(make_sample: Callable[..., "Sa
     assert [each["state"] for each in found["windows"]] == ["missing"] * 5
 
 
+def test_status_of_a_view_that_left_the_registry_says_so_and_shows_the_others(
+    make_sample: Callable[..., "Sample"],
+):
+    sample = make_sample("mixed_cadence")
+    assert materialize(sample, "2026-03-01", "2026-03-02").exit_code == 0
+    sample.project.store().delete_feature_view("load_now")
+    result = command(sample, "status", "--windows", "400")
+    assert result.exit_code == 1
+    assert "load_now: it is not in the registry" in result.stdout
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert lines["load_now"].endswith("not in the registry")
+    assert "newest window ends 2026-03-02" in lines["load_of_day"]
+    told = {each["view"]: each["registered"] for each in status(sample)}
+    assert told == {"load_now": False, "load_of_day": True}
+
+
 def test_status_of_a_repo_that_was_never_applied(make_sample: Callable[..., "Sample"]):
     sample = make_sample("field_mappings")
     before = sample.files()
@@ -220,3 +240,83 @@ def test_a_service_that_takes_another_feature_is_shown_and_applied(
     service = sample.project.store().get_feature_service("from_to")
     taken = [each.name for each in service.feature_view_projections[1].features]
     assert taken == ["stars", "kind"]
+
+
+SHORT = repos.VIEWS + 'only = view("only", table("orders"), 2)\n'
+
+
+def days_ago(days: float) -> datetime:
+    return midnight() - timedelta(days=days)
+
+
+def orders(sample: "Sample", *moments: datetime) -> None:
+    rows = {"customer": range(len(moments)), "orders": [1] * len(moments), "ts": list(moments)}
+    write_table(sample.repo / "data/orders/0.parquet", rows)
+
+
+def test_a_window_whose_rows_have_all_outlived_the_ttl_is_said_to_serve_nothing(
+    make_repo: Callable[..., "Sample"],
+):
+    sample = make_repo({"views.py": SHORT})
+    sample.start_date = key(days_ago(9))
+    orders(sample, days_ago(5.5), days_ago(4.5))
+    span = (key(days_ago(6)), key(days_ago(4)))
+    result = materialize(sample, *span)
+    # What nothing is served of is no plain pass, though nothing that is served is wrong.
+    assert result.exit_code == 1
+    assert "online_equals_offline: nothing is served: none of 2 keys has a row within" in (
+        " ".join(result.stdout.split())
+    )
+    last = " ".join(result.stdout.split("nothing went online")[-1].split())
+    assert last.startswith(f"of 2 of 2 windows of weather/feature_views/only ({span[0]} to ")
+    assert last.endswith("rows is older than the TTL of 48 h")
+    assert f"'only' {span[0]}: nothing went online" in result.stderr
+    [report] = json.loads(materialize(sample, *span, "--json").stdout)
+    assert list(report["unserved"]["weather/feature_views/only"]) == [
+        key(days_ago(6)),
+        key(days_ago(5)),
+    ]
+    assert report["metadata"]["weather/feature_views/only"][NOTHING_ONLINE]
+    shown = command(sample, "status")
+    assert shown.exit_code == 1
+    assert "only: nothing is served: the newest window online ended" in shown.stdout
+    assert f"only: nothing went online: {span[0]}, {key(days_ago(5))} (each of its" in shown.stdout
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_in_the_window_that_the_ttl_ends_in_the_newest_row_decides(
+    make_repo: Callable[..., "Sample"], *, alive: bool
+):
+    sample = make_repo({"views.py": SHORT})
+    sample.start_date = key(days_ago(9))
+    # The moment that the TTL ends at lies in the window that is looked at, whatever time it is.
+    now = datetime.now(UTC)
+    old, young = now - timedelta(days=2, seconds=10), now - timedelta(days=2) + timedelta(hours=1)
+    first = old.replace(hour=0, minute=0, second=0, microsecond=0)
+    if young.date() != old.date():
+        young = old + timedelta(minutes=5)
+    orders(sample, old, *([young] if alive else []))
+    [report] = json.loads(
+        materialize(sample, key(first), key(first + timedelta(days=1)), "--json").stdout
+    )
+    assert report["succeeded"]
+    said = report["unserved"].get("weather/feature_views/only", {})
+    assert list(said) == ([] if alive else [key(first)])
+    [check] = [each for each in report["checks"] if each["check"] == "online_equals_offline"]
+    assert (check["passed"], check["severity"]) == (alive, "ERROR" if alive else "WARN")
+
+
+def test_an_old_window_beside_a_young_one_is_noted_and_nothing_is_wrong(
+    make_repo: Callable[..., "Sample"],
+):
+    sample = make_repo({"views.py": SHORT})
+    sample.start_date = key(days_ago(9))
+    orders(sample, days_ago(5.5), days_ago(0.5), days_ago(1.5))
+    for start, end in ((2, 0), (6, 5)):
+        result = materialize(sample, key(days_ago(start)), key(days_ago(end)))
+        assert result.exit_code == 0, result.output
+    assert "nothing went online of 1 of 1 windows" in " ".join(result.stdout.split())
+    [found] = status(sample)
+    assert found["view"] == "only"
+    assert any("nothing went online" in remark for remark in found["remarks"])
+    assert not any("nothing is served" in remark for remark in found["remarks"])

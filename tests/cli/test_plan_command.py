@@ -1,7 +1,9 @@
 """`plan` says what would start and starts nothing; `backfill` does it here and now."""
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,3 +65,71 @@ def test_backfill_does_what_plan_shows_and_then_there_is_nothing_to_do(command: 
     code, found = command("plan", "--view", "short", *since)
     assert code == 1
     assert [(run["views"], run["windows"]) for run in found[0]["runs"]] == [(["short"], 1)]
+
+
+def test_a_cause_that_cannot_be_looked_into_keeps_no_other_from_it(
+    command: Any, monkeypatch: pytest.MonkeyPatch
+):
+    from feature_platform.errors import SourceError
+    from feature_platform.orchestration.repairs import repair_sensors
+    from feature_platform.orchestration.repairs.definition_changes import DEFINITION_CHANGED
+
+    def fails(*_: Any) -> Any:
+        raise SourceError("source table 'x'", "there is no such file", "build the table")
+
+    broken = replace(DEFINITION_CHANGED, find=fails)
+    causes = {**repair_sensors.REPAIR_CAUSES, "definition_changed": broken}
+    monkeypatch.setattr("feature_platform.orchestration.runs.repair_preview.REPAIR_CAUSES", causes)
+    code, (sources, definitions, gaps) = command("plan", "--start-date", "2026-11-01")
+    assert code == 2
+    assert definitions["error"]["problem"] == "there is no such file"
+    assert sources["error"] is None
+    assert gaps["error"] is None
+    code, [report] = command("backfill", "--start-date", "2026-11-01")
+    assert code == 1
+    assert "there is no such file" in report["failures"][0]
+
+
+def test_plan_says_what_it_does_not_fill_and_status_says_the_same(command: Any):
+    shop: Shop = command.shop
+    views = (shop.sample.repo / "views.py").read_text()
+    (shop.sample.repo / "views.py").write_text(views.replace("orders, 1000)", "orders, 3)"))
+    first = (datetime.now(UTC) - MARCH).days - 6
+    since = ("--start-date", f"{day(first):%Y-%m-%d}", "--view", "short")
+    shop.record(first + 3, first + 5, "short")
+    code, (*_, gaps) = command("plan", "--cause", "gap", *since)
+    assert code == 0
+    assert gaps["runs"] == []
+    [remark] = gaps["beyond_repair"]["short"]
+    assert "older than the TTL of 3 d" in remark
+    code, [status] = command("status", *since)
+    assert code == 0
+    assert status["well"]
+    assert status["remarks"] == [remark]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('short = view("short", orders, 1000)', "", "deletes feature view short"),
+        ('view("short", orders, 1000)', 'view("other", orders, 1000)', "adds feature view other; "),
+        ('view("short", orders, 1000)', 'view("short", orders, 1000, owner="x")', "updates "),
+    ],
+)
+def test_doctor_and_plan_say_the_same_of_what_is_to_be_applied(
+    command: Any, old: str, new: str, said: str
+):
+    shop: Shop = command.shop
+    assert shop.sample.run("registry").success
+    shop.edit(old, new)
+    since = ("--start-date", "2026-11-01")
+    code, (_, definitions, _) = command("plan", *since)
+    assert code == 1
+    _, findings = command("doctor", *since)
+    [registry] = [each for each in findings if each["subject"] == "registry"]
+    [told] = re.findall(r"feast apply (.*)", registry["said"])
+    assert told.startswith(said)
+    names = [
+        name for kind in ("added", "updated", "deleted") for name in definitions["apply"][kind]
+    ]
+    assert all(name in told for name in names)

@@ -12,6 +12,7 @@ from worlds.repos import write_table
 from worlds.times import march
 
 from feature_platform.cli import main
+from feature_platform.orchestration.runs.rebuild_view import ViewRebuilds
 from feature_platform.orchestration.validation.check_declarations import ONLINE
 
 if TYPE_CHECKING:
@@ -70,3 +71,22 @@ def test_a_view_that_cannot_be_rebuilt_keeps_no_other_from_it(
             ("broken", True),
             ("sound", False),
         ]
+
+
+def test_not_even_an_error_that_nobody_expected_keeps_another_view_from_it(
+    make_repo: Callable[..., "Sample"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sample = make_repo({"views.py": VIEWS})
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    rebuilt: list[str] = []
+
+    def rebuild(_self: ViewRebuilds, name: str, _progress: object) -> None:
+        rebuilt.append(name)
+        raise OSError("redis://me:pa55word@store is down")
+
+    monkeypatch.setattr(ViewRebuilds, "rebuild", rebuild)
+    result = CliRunner().invoke(main, ["rebuild-online", "--repo", str(sample.repo)])
+    assert result.exit_code == 2
+    assert rebuilt == ["broken", "sound"]
+    assert "feature view 'sound': it was not rebuilt (OSError)" in result.output
+    assert "pa55word" not in result.output

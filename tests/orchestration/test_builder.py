@@ -1,12 +1,15 @@
 """`build_feast_definitions` as a whole."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from worlds.automation.daemon import location
+from worlds.places import SAMPLE_REPOS
 
-from feature_platform import FeastProject, build_feast_definitions
+from feature_platform import EntityRows, FeastProject, build_feast_definitions
 from feature_platform.errors import RepoError
 
 if TYPE_CHECKING:
@@ -74,3 +77,39 @@ def test_a_repo_without_views_still_has_its_registry(make_repo: Callable[..., "S
 def test_a_project_is_named_once(make_sample: Callable[..., "Sample"]):
     project = FeastProject(make_sample("no_entities").repo)
     assert repr(project) == f"FeastProject({str(project.repo_dir)!r}, profile=None)"
+
+
+@pytest.mark.parametrize("shape", sorted(each.name for each in SAMPLE_REPOS.iterdir()))
+def test_whatever_can_be_materialized_takes_a_range_of_partitions_in_one_run(
+    shape: str, make_sample: Callable[..., "Sample"]
+):
+    """Dagster's ``--partition-range`` refuses a selection with one asset that does not."""
+    sample = make_sample(shape)
+    rows = EntityRows(path="data/labels.parquet", timestamp="at")
+    sets = dict.fromkeys(sample.project.services, rows)
+    graph = sample.definitions(training_sets=sets).resolve_asset_graph()
+    policies = {
+        key.to_user_string(): graph.get(key).backfill_policy
+        for key in graph.materializable_asset_keys
+    }
+    assert policies
+    assert set(policies.values()) == {dg.BackfillPolicy.single_run()}
+
+
+def test_dagsters_own_command_materializes_a_range_with_the_registry_in_the_selection(
+    make_sample: Callable[..., "Sample"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from click.testing import CliRunner
+    from dagster._cli.asset import asset_materialize_command
+
+    sample = make_sample("field_mappings")
+    file = tmp_path / "location.py"
+    file.write_text(location(sample.repo, "schedules=False, retry_policy=None"))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    options = ["-f", str(file), "--partition-range", "2026-03-01...2026-03-03"]
+    keys = [sample.key(name) for name in ("registry", "sources/voorraad", "feature_views/stock")]
+    select = " or ".join(f'key:"{key.to_user_string()}"' for key in keys)
+    result = CliRunner().invoke(asset_materialize_command, ["--select", select, *options])
+    assert result.exit_code == 0, result.output
+    assert sample.windows("stock") == ["2026-03-01..2026-03-04"]

@@ -10,10 +10,10 @@ from feature_platform.cli.chosen_views import choose_views
 from feature_platform.cli.feast_command import CAUSES, VIEWS, feast_command
 from feature_platform.cli.run_reports import show_reports
 from feature_platform.cli.settings_place import SettingsPlace
+from feature_platform.errors import FeaturePlatformError
 
 if TYPE_CHECKING:
     from feature_platform.orchestration.graph.feast_graph import FeastGraph
-    from feature_platform.orchestration.runs.run_views import RunReport
     from feature_platform.orchestration.watch.automation_settings import Cause
 
 
@@ -34,7 +34,7 @@ def command(
     """Do now, in this process, what plan shows: newest windows first, in ranges."""
     from feature_platform.orchestration.runs.instance import dagster_instance
     from feature_platform.orchestration.runs.repair_preview import preview
-    from feature_platform.orchestration.runs.run_views import run_views
+    from feature_platform.orchestration.runs.run_views import RunReport, run_views
     from feature_platform.orchestration.watch.automation_settings import CAUSES as ALL_CAUSES
     from feature_platform.registry.registry_apply import apply
 
@@ -47,8 +47,14 @@ def command(
         for cause in causes or ALL_CAUSES:
             # Read again for each cause: the runs of one may have repaired the next.
             (found,) = preview(location, instance, chosen, [cause], datetime.now(UTC))
-            if found.tick.change is not None:
-                apply(graph.project.store(), graph.project.contents)
+            try:
+                if found.error is not None:
+                    raise found.error
+                if found.tick.change is not None:
+                    apply(graph.project.store(), graph.project.contents)
+            except FeaturePlatformError as error:  # one cause's trouble is not another's
+                reports.append(RunReport.failed(error))
+                continue
             for repair in found.repairs:
                 names = [
                     name
@@ -59,7 +65,11 @@ def command(
                     continue
                 if not as_json:
                     click.echo(f"{', '.join(names)}: {repair.span}", err=True)
-                reports.append(run_views(location, names, repair.span, instance, quiet=as_json))
+                try:
+                    report = run_views(location, names, repair.span, instance, quiet=as_json)
+                except FeaturePlatformError as error:  # one run's trouble is not another's
+                    report = RunReport.failed(error)
+                reports.append(report)
                 done |= {(name, repair.first, repair.last) for name in names}
     return show_reports(reports, as_json=as_json)
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from feature_platform.cli.feast_command import feast_command
-from feature_platform.errors import FeaturePlatformError
+from feature_platform.errors import FeaturePlatformError, first_line, type_and_line
 from feature_platform.online.online_backend import named_addresses
 from feature_platform.online.stores import backend_of, online_backends
 
@@ -108,8 +108,14 @@ def _examine(place: SettingsPlace) -> Iterator[Finding]:
     except FeaturePlatformError as error:
         yield _trouble("definitions", error)
         return
+    except Exception as error:  # noqa: BLE001 - a translator or a resource may raise anything
+        said = f"they cannot be built: {type_and_line(error)}"
+        remedy = "correct them; `dagster definitions validate` shows the whole traceback"
+        yield Finding("definitions", well=False, said=_without_credentials(said), remedy=remedy)
+        return
     yield found
     yield from _sources(project)
+    yield from _dagster_home()
     for name, check in (
         ("registry", _registry),
         ("online store", _online_store),
@@ -173,6 +179,41 @@ def _sources(project: FeastProject) -> Iterator[Finding]:
             )
 
 
+def _dagster_home() -> Iterator[Finding]:
+    """Whether a run that is killed gives its pools back; opening the instance would make files."""
+    from yaml import YAMLError, safe_load
+
+    from feature_platform.orchestration.runs.instance import RUN_MONITORING, dagster_home
+
+    home = dagster_home()
+    file = home / "dagster.yaml"
+    if not home.exists():
+        yield Finding("dagster home", well=True, said=f"{home} is not there yet; a run makes it")
+        return
+    try:
+        written = safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+        settings = (written or {}).get("run_monitoring") or {}
+        on, after = settings.get("enabled"), settings.get("free_slots_after_run_end_seconds")
+    except (OSError, YAMLError, AttributeError) as error:
+        remedy = "correct it, or point DAGSTER_HOME elsewhere"
+        yield Finding(
+            "dagster home", well=False, said=f"{file}: {first_line(error)}", remedy=remedy
+        )
+        return
+    if on and after:
+        said = f"{home}; a run that was killed gives its pools back after {after} s"
+        yield Finding("dagster home", well=True, said=said)
+        return
+    lacks = "run_monitoring is off" if not on else "free_slots_after_run_end_seconds is not set"
+    yield Finding(
+        "dagster home",
+        well=False,
+        said=f"{file}: {lacks}: a run that is killed keeps the pool of its view, which is not "
+        "written any more",
+        remedy=f"add to it: {RUN_MONITORING}",
+    )
+
+
 def _exists(pattern: str) -> bool:
     from glob import iglob
 
@@ -215,9 +256,7 @@ def _registry(project: FeastProject, config: Any) -> str:
 
     change = plan(store, project.contents)
     return f"{address} reachable; " + (
-        f"feast apply would change {len(change.added) + len(change.updated)} objects"
-        if change
-        else "holds what the repo defines"
+        f"feast apply {change.in_words}" if change else "holds what the repo defines"
     )
 
 

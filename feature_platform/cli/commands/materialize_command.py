@@ -35,13 +35,16 @@ def command(
 ) -> int:
     """Build, check, and put windows online through the asset graph, in one run."""
     from feature_platform.orchestration.runs.instance import dagster_instance
-    from feature_platform.orchestration.runs.run_views import run_views
+    from feature_platform.orchestration.runs.run_views import partition_range, run_views
     from feature_platform.repo.cadences import shortest_first
 
     window = parse_window(start, end)
     location = place.load()
     graph = location.graph
     chosen = choose_views(graph, views)
+    for name in chosen:
+        # Before anything runs: of a window that fits only some of the views, nothing is online.
+        partition_range(graph.materializable[name].partitions, window)
     reports: list[RunReport] = []
     current: set[str] = set()
     with dagster_instance() as instance:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -52,6 +53,7 @@ def command(
     """Serve, push or print freshness, lag, gaps, rows, checks, drift, keys online, and alerts."""
     from feature_platform.cli.metrics_export import printed, push_metrics, serve_metrics
     from feature_platform.orchestration.runs.instance import dagster_instance
+    from feature_platform.orchestration.status.live_metrics import LiveMetrics
     from feature_platform.orchestration.status.platform_metrics import platform_metrics
 
     if listen and push:
@@ -66,11 +68,11 @@ def command(
     limit = _bytes(online_limit) if online_limit else None
     with dagster_instance() as instance:
         state = Path(alerts_state) if alerts_state else None
-        metrics = platform_metrics(location, instance, alerts_state=state, online_limit=limit)
+        make = partial(platform_metrics, instance=instance, alerts_state=state, online_limit=limit)
         if address:
-            serve_metrics(metrics.collect, *address, every)
+            serve_metrics(LiveMetrics(location, make).collect, *address, every)
             return 0
-        newest = metrics.collect()
+        newest = make(location).collect()
     if gateway:
         push_metrics(newest, gateway, location.project.name)
     if as_json:

@@ -17,7 +17,7 @@ from feature_platform.cli.feast_command import (
 )
 from feature_platform.cli.moments import parse_moment
 from feature_platform.cli.settings_place import SettingsPlace
-from feature_platform.errors import FeaturePlatformError, WindowError
+from feature_platform.errors import FeaturePlatformError, WindowError, reason_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,6 +94,13 @@ def _rebuilt(rebuilds: "ViewRebuilds", view: str, console: "Console") -> "_Outco
             )
     except FeaturePlatformError as error:
         return _Outcome(view, error=error)
+    except Exception as error:  # noqa: BLE001 - one view's trouble is not another's
+        wrapped = FeaturePlatformError(
+            f"feature view '{view}'",
+            f"it was not rebuilt ({reason_of(error)})",
+            "run feature-platform doctor, which says what can be reached; a rebuild resumes",
+        )
+        return _Outcome(view, error=wrapped)
     return _Outcome(view, rebuilt)
 
 

@@ -42,27 +42,20 @@ def command(place: SettingsPlace, *, views: Sequence[str], windows: int, as_json
     """Show for each view which windows are complete, missing, failed or stale, and the lag."""
     from feature_platform.orchestration.runs.instance import dagster_instance
     from feature_platform.orchestration.status.growth import GrowthReader
-    from feature_platform.orchestration.status.window_status import view_status
+    from feature_platform.orchestration.status.view_statuses import ViewStatuses
+    from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
     location = place.load()
     graph, translator = location.graph, location.translator
     names = choose_views(graph, views)
     _require_registry(location.project, names)
-    store, now = location.project.store(), datetime.now(UTC)
+    settings = location.automation or AutomationSettings()
     with dagster_instance() as instance:
-        found = [
-            view_status(
-                graph.materializable[name],
-                store,
-                instance,
-                now=now,
-                count=windows,
-                translator=translator,
-            )
-            for name in names
-        ]
-        keys = {name: translator.key_of(graph.views[name]) for name in names}
-        held = GrowthReader(instance).read(keys)
+        statuses = ViewStatuses(graph, instance, translator, settings)
+        found = statuses.of(dict.fromkeys(names, windows), datetime.now(UTC))
+        keys = {each.view: translator.key_of(graph.views[each.view]) for each in found}
+        gone = {each.view for each in found if not each.registered}
+        held = GrowthReader(instance).read({name: keys[name] for name in keys.keys() - gone})
     if as_json:
         click.echo(json.dumps([{**_plain(each), **_held(held.get(each.view))} for each in found]))
     else:
@@ -92,7 +85,7 @@ def _print(found: "Sequence[ViewStatus]") -> None:
             for window in each.windows
         )
         click.echo(f"{each.view:<{width}}  {strip}  {_lag(each)}")
-    shown = found[0].windows
+    shown = max((each.windows for each in found), key=len)
     if shown:
         click.echo(f"{'':<{width}}  {shown[0].key} to {shown[-1].key}")
     legend = "  ".join(
@@ -100,15 +93,8 @@ def _print(found: "Sequence[ViewStatus]") -> None:
     )
     click.echo(f"\n{legend}")
     for each in found:
-        if each.rebuild_due:
-            click.echo(
-                f"{each.view}: rebuild due: rows may have left windows that are online; run "
-                f"feature-platform rebuild-online --view {each.view} --empty-first"
-            )
-        for state in ("failed", "stale", "missing"):
-            keys = [window.key for window in each.windows if window.state == state]
-            if keys:
-                click.echo(f"{each.view}: {state}: {_spans(keys)}")
+        for remark in each.remarks:
+            click.echo(f"{each.view}: {remark}")
 
 
 def _print_held(held: "Mapping[str, Growth]") -> None:
@@ -146,10 +132,15 @@ def _bytes(count: float, sign: str = "") -> str:
 
 
 def _lag(status: "ViewStatus") -> str:
+    if status.trouble:
+        return "cannot be told"
+    if not status.registered:
+        return "not in the registry"
     if status.newest is None or status.lag is None:
         return "nothing online"
     if not status.lag:
-        return "up to date"
+        absent = f"{status.absent} window{'s' * (status.absent > 1)}"
+        return f"the newest is online, {absent} before it not" if status.absent else "up to date"
     return f"{_duration(status.lag)} behind (newest window ends {status.newest:%Y-%m-%d %H:%M} UTC)"
 
 
@@ -158,13 +149,13 @@ def _duration(length: timedelta) -> str:
     return f"{hours // 24} d" if hours and hours % 24 == 0 else f"{hours} h"
 
 
-def _spans(keys: list[str]) -> str:
-    return ", ".join(keys) if len(keys) <= 4 else f"{len(keys)} windows, {keys[0]} to {keys[-1]}"  # noqa: PLR2004 - what fits on a line
-
-
 def _plain(status: "ViewStatus") -> dict[str, object]:
     return {
         "view": status.view,
+        "well": status.well,
+        "registered": status.registered,
+        "trouble": status.trouble,
+        "remarks": list(status.remarks),
         "newest": status.newest.isoformat() if status.newest else None,
         "rebuild_due": status.rebuild_due,
         "lag_seconds": status.lag.total_seconds() if status.lag is not None else None,
@@ -174,6 +165,7 @@ def _plain(status: "ViewStatus") -> dict[str, object]:
                 "start": window.window.start.isoformat(),
                 "end": window.window.end.isoformat(),
                 "state": window.state,
+                "excused": window.excused,
             }
             for window in status.windows
         ],

@@ -1,5 +1,6 @@
 """Findings in Dagster's event log, read in a bounded number of queries."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from feature_platform.orchestration.graph.gave_up import GAVE_UP, PARTITIONS
 from feature_platform.orchestration.graph.rebuild_due import REBUILD_DUE, REBUILT
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
 
+_log = logging.getLogger(__name__)
 _PAGE = 1000
 # Failed runs take two more queries each.
 _RUNS = 50
@@ -30,6 +32,10 @@ _RECOVERIES = 100
 
 # Past drift is not repaired, so that only the verdict on the newest window of these counts.
 _REPORTS = ("drift", "skew")
+
+# What an event raises whose content is not as expected; a database that fails raises others, and
+# its tick is tried again.
+_ODD = (AttributeError, LookupError, TypeError, ValueError)
 
 _PAGES = {
     DagsterEventType.ASSET_CHECK_EVALUATION: _PAGE,
@@ -100,7 +106,10 @@ def read_findings(
             after_cursor=start, dagster_event_type=kind, limit=limit
         )
         for number, entry in entries.items():
-            findings += _findings(instance, number, entry, watched)
+            try:
+                findings += _findings(instance, number, entry, watched)
+            except _ODD:  # read again it would be no other, and would hold up all that follow
+                _log.warning("event %d cannot be understood: no alert on it", number, exc_info=True)
         reached = max(entries) if len(entries) == limit else newest
         if storage.is_run_sharded:
             positions[places[kind]] = reached
@@ -253,7 +262,11 @@ def _wrong_now(instance: dg.DagsterInstance, watched: Watched, newest: int) -> I
         # Checks that are planned will be read when they are done.
         if isinstance(evaluation, dg.AssetCheckEvaluation) and not evaluation.passed:
             at = utc(record.create_timestamp)
-            found = _check_finding(newest, at, evaluation, record.run_id, watched)
+            try:
+                found = _check_finding(newest, at, evaluation, record.run_id, watched)
+            except _ODD:
+                _log.warning("an evaluation cannot be understood: no alert on it", exc_info=True)
+                continue
             if found:
                 yield found
     states = instance.get_freshness_state_records(list(watched.keys.values()))

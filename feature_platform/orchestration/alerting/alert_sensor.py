@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from feature_platform.alerts.messages.incidents import Subject
 from feature_platform.alerts.outbox import OutboxState
 from feature_platform.alerts.route_file import AlertPlan
 from feature_platform.orchestration.alerting.alert_events import Watched, read_findings
+from feature_platform.orchestration.alerting.ended_incidents import Lives
 from feature_platform.orchestration.alerting.tick_failures import tick_findings
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator, op_name
@@ -47,6 +48,7 @@ def build_alert_sensor(
     repo, profile = _shown(graph.project.repo_dir), graph.project.profile
     told = [each.subject(project, repo, profile) for each in ticking]
     by_asset = {about.asset: each for about, each in zip(told, ticking, strict=True)}
+    defined = lives_of(graph, translator, assets, watched)
     definitions = definitions_options(project)
     subjects = {
         about.asset: replace(about, definitions=definitions)
@@ -65,6 +67,7 @@ def build_alert_sensor(
             if desk is None:
                 return dg.SkipReason(f"another process is using {state}")
             now = datetime.now(UTC)
+            lives = replace(defined, checks={*defined.checks, *_checks_of(context)})
             reading = read_findings(context.instance, desk.ledger, watched)
             ticks = tick_findings(context, by_asset, desk.ledger.latest(str(TICK)), now)
             desk.take_in(
@@ -73,7 +76,9 @@ def build_alert_sensor(
                 now,
                 settled=reading.settled,
                 start_over=reading.start_over,
+                over=lambda incident, scope: lives.over(desk.ledger, incident, scope, now),
             )
+            lives.note(desk.ledger)
             # Only shown to people: the position that counts is stored with the findings.
             context.update_cursor(json.dumps({"event": reading.newest}))
             delivered = desk.deliver()
@@ -130,6 +135,40 @@ def watch(
             subject = _subject(spec, graph, translator, records.get(spec.key))
             subjects[name] = replace(subject, remedies=remedies(subject.kind, names[spec.key]))
     return Watched(subjects=subjects, keys=keys, checks=known)
+
+
+def lives_of(
+    graph: FeastGraph,
+    translator: DagsterFeastTranslator,
+    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec],
+    watched: Watched,
+) -> Lives:
+    """What incidents of the project are about, as it is defined."""
+    specs = [
+        spec
+        for asset in assets
+        for spec in ([asset] if isinstance(asset, dg.AssetSpec) else asset.specs)
+    ]
+    ttls = {translator.key_of(view): view.obj.ttl for view in graph.materializable.values()}
+    names = {spec.key: "/".join(spec.key.path) for spec in specs}
+    return Lives(
+        kinds={name: subject.kind for name, subject in watched.subjects.items()},
+        checks={("/".join(key.asset_key.path), key.name) for key in watched.checks},
+        promised={names[spec.key] for spec in specs if spec.freshness_policy is not None},
+        partitions={
+            names[spec.key]: spec.partitions_def
+            for spec in specs
+            if isinstance(spec.partitions_def, dg.TimeWindowPartitionsDefinition)
+        },
+        ttls={"/".join(key.path): ttl for key, ttl in ttls.items() if ttl},
+    )
+
+
+def _checks_of(context: dg.SensorEvaluationContext) -> Iterator[tuple[str, str]]:
+    """The checks of the whole code location, where Dagster tells which that is."""
+    repository = context.repository_def
+    for key in repository.asset_graph.asset_check_keys if repository is not None else ():
+        yield "/".join(key.asset_key.path), key.name
 
 
 def _subject(

@@ -21,6 +21,8 @@ def build_registry_asset(
     @dg.multi_asset(
         specs=[spec],
         name=op_name(spec.key),
+        # It has no partitions, but Dagster's --partition-range asks it of every selected asset.
+        backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=retry_policy,
         pool="/".join(spec.key.path),
     )

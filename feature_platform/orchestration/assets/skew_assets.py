@@ -50,6 +50,8 @@ def build_skew_asset(
         specs=[spec],
         name=op_name(spec.key),
         check_specs=report_check_specs(data, spec.key),
+        # It has no partitions, but Dagster's --partition-range asks it of every selected asset.
+        backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=retry_policy,
     )
     def skew_asset(

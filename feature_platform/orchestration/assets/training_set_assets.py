@@ -55,7 +55,8 @@ def build_training_set_asset(
         specs=[spec],
         name=op_name(spec.key),
         check_specs=checks,
-        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        # Also without partitions: Dagster's --partition-range asks it of every selected asset.
+        backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=retry_policy,
         pool="/".join(spec.key.path),
     )

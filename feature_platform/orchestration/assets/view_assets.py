@@ -2,16 +2,19 @@
 
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from feature_platform.core.durations import in_words
 from feature_platform.core.windows import Window
-from feature_platform.errors import OnlineStoreError
+from feature_platform.errors import OnlineStoreError, SourceError
 from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.graph.content_hashes import (
     CONTENT_HASH,
+    NOTHING_ONLINE,
     ROW_COUNT,
     combined_hash,
 )
@@ -76,6 +79,7 @@ def build_feature_view_asset(
         windows = run_windows(context.run.tags, partitions)
         spans = list(windows.values())
         whole = Window(spans[0].start, spans[-1].end)
+        began = datetime.now(UTC)
         with one_line_failures():
             store = project.store()
             if change := ensure_registered(store, project.contents, view):
@@ -96,10 +100,15 @@ def build_feature_view_asset(
             context.log_event(rebuild_due_observation(spec.key, whole))
         for key, window in windows.items():
             inside = [digest for digest in gate.passed if window.overlaps(digest.window)]
+            rows = sum(digest.rows for digest in inside)
+            outlived = _outlived(store, data, window, rows, began)
+            if outlived:
+                context.log.warning("'%s' %s: nothing went online: %s", view, key, outlived)
             context.add_asset_metadata(
                 {
-                    ROW_COUNT: sum(digest.rows for digest in inside),
+                    ROW_COUNT: rows,
                     CONTENT_HASH: combined_hash([digest.content_hash for digest in inside]),
+                    **({NOTHING_ONLINE: outlived} if outlived else {}),
                 },
                 asset_key=spec.key,
                 partition_key=key,
@@ -143,6 +152,30 @@ def _held_online(store: "FeatureStore", view: str, log: logging.Logger) -> dict[
         log.warning("the keys online were not counted: %s", error)
         return {}
     return {} if found is None else dict(size_metadata(found, view))
+
+
+def _outlived(
+    store: "FeatureStore", data: FeatureViewData, window: Window, rows: int, began: datetime
+) -> str:
+    """Why nothing of a window went online though it has rows; empty where something did.
+
+    Rows that were older than the TTL when the write began are not written. The source is read for
+    the one window that the TTL ends in.
+    """
+    from feature_platform.sources.event_times import newest_event
+
+    ttl: timedelta | None = data.obj.ttl
+    oldest = began - ttl if ttl else None
+    if oldest is None or not rows or window.start >= oldest:
+        return ""
+    if window.end > oldest:
+        try:
+            newest = [newest_event(store, each.obj, [window]) for each in data.sources]
+        except SourceError:
+            return ""  # it was read a moment ago: what is online is not in doubt
+        if any(moment is None or moment >= oldest for moment in newest):
+            return ""
+    return f"each of its {rows:,} rows is older than the TTL of {in_words(ttl or timedelta())}"
 
 
 def _total(results: "Sequence[MaterializationResult]") -> "MaterializationResult":

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from feature_platform.core.durations import in_words
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import view_layout
-from feature_platform.errors import SourceError, TransformationError
+from feature_platform.errors import problem_of
 from feature_platform.materialize.computed_partitions import newest_computed
 from feature_platform.orchestration.graph.cadence import promise
 from feature_platform.orchestration.graph.feast_graph import FeastGraph
@@ -65,7 +66,7 @@ class Freshness:
     @property
     def sentence(self) -> str:
         """The verdict as a sentence."""
-        promised = f"no more than {_hours(self.promise)} are promised"
+        promised = f"no more than {in_words(self.promise)} are promised"
         if self.newest is None:
             if not self.ever:
                 return (
@@ -74,7 +75,7 @@ class Freshness:
                     else "no window is due yet"
                 )
             return f"no row that is still served is online: all have outlived the TTL, {promised}"
-        age = _hours(self.now - self.newest)
+        age = in_words(self.now - self.newest)
         note = f" ({self.note})" if self.note else ""
         newest = f"the newest row served is of {self.newest:%Y-%m-%d %H:%M} UTC"
         return f"{newest}, {age} old{note}; {promised}"
@@ -132,10 +133,10 @@ def freshness(
                 newest = _newest_row(look.store, view, online)
                 known = NewestMemory(seen, newest.isoformat() if newest else None)
                 memory.newest[name] = known
-            except (SourceError, TransformationError) as error:
+            except Exception as error:  # noqa: BLE001 - one view's trouble is not another's
                 # The end of the newest window is an upper bound; the next look reads again.
                 known = NewestMemory("", online[-1].end.isoformat())
-                note = f"at best, since {error.problem}"
+                note = f"at best, since {problem_of(error)}"
         newest = datetime.fromisoformat(known.newest) if known.newest else None
         ttl: timedelta | None = getattr(view.obj, "ttl", None)
         if newest is not None and ttl and newest < now - ttl:
@@ -154,11 +155,11 @@ def freshness(
 
 def fresh_evaluation(found: Freshness, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
     """The verdict on a view's freshness."""
-    metadata: dict[str, Any] = {"feature_platform/threshold": _hours(found.promise)}
+    metadata: dict[str, Any] = {"feature_platform/threshold": in_words(found.promise)}
     if found.newest is not None:
         age = found.now - found.newest
         metadata |= {
-            "feature_platform/observed": _hours(age),
+            "feature_platform/observed": in_words(age),
             "feature_platform/newest_event": found.newest.isoformat(),
             "feature_platform/age_hours": round(age / timedelta(hours=1), 2),
         }
@@ -181,12 +182,12 @@ def ttl_evaluation(view: FeatureViewData, key: dg.AssetKey) -> dg.AssetCheckEval
     if not ttl:
         description = "it has no TTL: values never expire"
     elif passed:
-        description = f"a TTL of {_hours(ttl)} outlives a {cadence} run that comes late"
+        description = f"a TTL of {in_words(ttl)} outlives a {cadence} run that comes late"
     else:
         description = (
-            f"a TTL of {_hours(ttl)} is shorter than twice the cadence ({_hours(2 * length)}): "
+            f"a TTL of {in_words(ttl)} is shorter than twice the cadence ({in_words(2 * length)}): "
             f"when a {cadence} run comes late, the last values have expired and nulls are served; "
-            f"set ttl to {_hours(2 * length)} or more"
+            f"set ttl to {in_words(2 * length)} or more"
         )
     return dg.AssetCheckEvaluation(
         asset_key=key,
@@ -210,7 +211,7 @@ def build_freshness_checks(
     project = graph.project
     specs = []
     for key, view in by_key.items():
-        age = _hours(promise(view.settings))
+        age = in_words(promise(view.settings))
         fresh = f"The newest row served is no older than {age}, by event time."
         specs += [FRESH.spec(key, description=fresh), TTL.spec(key)]
 
@@ -260,10 +261,3 @@ def _newest_row(
         if moments := [each for each in found if each is not None]:
             return max(moments)
     return None
-
-
-def _hours(span: timedelta) -> str:
-    hours = span / timedelta(hours=1)
-    if hours >= 72 and hours % 24 == 0:  # noqa: PLR2004 - up to three days people count hours
-        return f"{hours / 24:.0f} d"
-    return f"{hours:.1f}".removesuffix(".0") + " h"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from feature_platform.core.durations import in_words
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.checks.metadata_tables import metadata_table
 from feature_platform.orchestration.graph.partitions import partitions_within, run_windows
@@ -86,7 +87,12 @@ def online_evaluation(
     found: "OnlineComparison", key: dg.AssetKey, seed: int, *, before: str = ""
 ) -> dg.AssetCheckEvaluation:
     """The verdict of a comparison of keys sampled with `seed`; `before` begins the description."""
-    if not found.mismatches:
+    if not found.mismatches and found.outlived:
+        description = (
+            f"nothing is served: {_whose(found)} within the TTL of {in_words(found.outlived)}; "
+            "materialize a newer window, or give the view a longer TTL"
+        )
+    elif not found.mismatches:
         description = f"{found.keys_compared} of {found.keys_total} keys compared, all equal"
     else:
         first = found.mismatches[0]
@@ -117,8 +123,16 @@ def online_evaluation(
     return dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=ONLINE.name,
-        passed=not found.mismatches,
-        severity=ONLINE.severity,
+        passed=not found.mismatches and not found.outlived,
+        # What is served is right, and it is nothing.
+        severity=dg.AssetCheckSeverity.WARN
+        if found.outlived and not found.mismatches
+        else ONLINE.severity,
         description=f"{before}{description}",
         metadata=metadata,
     )
+
+
+def _whose(found: "OnlineComparison") -> str:
+    count = found.keys_total
+    return f"none of {count} keys has a row" if count else "no row of what is online is"

@@ -20,12 +20,11 @@ def build_registry_check(data: RegistryData, key: dg.AssetKey) -> dg.AssetChecks
 
         with one_line_failures():
             change = plan(project.store(), project.contents)
-        changed = [*change.added, *change.updated, *change.deleted]
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=REGISTRY.name,
-            passed=not changed,
-            description=f"differs in {', '.join(changed)}" if changed else "nothing differs",
+            passed=not change,
+            description=f"applying the repo {change.in_words}" if change else "nothing differs",
         )
 
     return registry_matches_repo

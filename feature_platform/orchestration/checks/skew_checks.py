@@ -10,7 +10,6 @@ import dagster as dg
 from feature_platform.orchestration.checks.metadata_tables import metadata_table
 from feature_platform.orchestration.checks.report_checks import (
     REPORT,
-    WORST_FIRST,
     feature_check_names,
     finite,
     severity,
@@ -26,13 +25,15 @@ def skew_check_results(
     found: "ServiceSkew", data: SkewData, key: dg.AssetKey, page: Path
 ) -> Iterator[dg.AssetCheckResult]:
     """One result per check; a feature that was not compared fails."""
+    from feature_platform.skew.skew_verdict import worst_of
+
     by_name: dict[str, list[FeatureSkew]] = {}
     for each in found.features:
         by_name.setdefault(each.name, []).append(each)
     yield _summary(found, key, page)
     for feature, name in feature_check_names(data).items():
         judged = by_name.get(feature, [])
-        worst = _worst(judged)
+        worst = worst_of(judged) if judged else None
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=name,
@@ -45,28 +46,16 @@ def skew_check_results(
 
 
 def _summary(found: "ServiceSkew", key: dg.AssetKey, page: Path) -> dg.AssetCheckResult:
+    from feature_platform.skew.skew_verdict import worst_of
+
     wrong = [each for each in found.features if each.verdict != "ok"]
-    worst = _worst(wrong)
-    sizes = f"{found.requests:,} requests"
-    if found.vectors is not None:
-        sizes += f", {found.vectors[1]:,} logged vectors"
-    if wrong:
-        counts = {
-            verdict: sum(each.verdict == verdict for each in wrong)
-            for verdict in ("drift", "warn", "insufficient")
-        }
-        words = {"drift": "skewed", "warn": "with a warning", "insufficient": "not comparable"}
-        parts = ", ".join(f"{count} {words[name]}" for name, count in counts.items() if count)
-        said = f"{len(wrong)} of {len(found.features)} features are not well ({parts}; {sizes}): "
-        said += worst.sentence if worst else ""
-    else:
-        said = f"all {len(found.features)} features are served as trained ({sizes})"
+    worst = worst_of(wrong) if wrong else None
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=SKEW.name,
         passed=not wrong,
         severity=severity([worst.verdict] if worst else []),
-        description="; ".join([said.removesuffix("."), *found.notes]) + ".",
+        description="; ".join([found.summary, *found.notes]) + ".",
         metadata=service_numbers(found) | {REPORT: dg.MetadataValue.path(page)},
     )
 
@@ -138,17 +127,6 @@ def _of_feature(each: "FeatureSkew", prefix: str) -> dict[str, Any]:
             ],
         )
     return metadata
-
-
-def _worst(judged: "Sequence[FeatureSkew]") -> "FeatureSkew | None":
-    return min(
-        judged,
-        key=lambda each: (
-            WORST_FIRST.index(each.verdict),
-            1.0 if math.isnan(each.match_rate) else each.match_rate,
-        ),
-        default=None,
-    )
 
 
 def _greatest(values: Sequence[float]) -> float:

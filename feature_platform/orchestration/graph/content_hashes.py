@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CONTENT_HASH = "feature_platform/content_hash"
 ROW_COUNT = "dagster/partition_row_count"
+NOTHING_ONLINE = "feature_platform/nothing_online"
+"""Why nothing of a window went online, as a clause; only on partitions of which nothing did."""
 
 
 def hashed_columns(data: SourceData) -> list[str] | None:

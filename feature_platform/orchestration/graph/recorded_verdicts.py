@@ -47,11 +47,19 @@ def as_result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
 def newest_by_partition(
     instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Collection[str], label: str
 ) -> dict[str, str]:
-    """Metadata `label` of the newest materialization of each partition that has it.
+    """Metadata `label` of the newest materialization of each partition that has it."""
+    found = newest_metadata(instance, asset, keys, label)
+    return {key: str(metadata[label].value) for key, metadata in found.items()}
+
+
+def newest_metadata(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Collection[str], label: str
+) -> dict[str, Mapping[str, Any]]:
+    """All metadata of the newest materialization of each partition that has `label`.
 
     Pages are read until each partition is found: any of them may have been materialized often.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Mapping[str, Any]] = {}
     cursor: str | None = None
     while len(found) < len(keys):
         page = instance.fetch_materializations(
@@ -61,9 +69,9 @@ def newest_by_partition(
         )
         for record in page.records:
             materialization = record.asset_materialization
-            value = materialization.metadata.get(label) if materialization else None
-            if record.partition_key and value is not None:
-                found.setdefault(record.partition_key, str(value.value))
+            metadata: Mapping[str, Any] = materialization.metadata if materialization else {}
+            if record.partition_key and metadata.get(label) is not None:
+                found.setdefault(record.partition_key, metadata)
         if not page.has_more:
             break
         cursor = page.cursor

@@ -18,6 +18,7 @@ from feature_platform.orchestration.watch.automation_settings import AutomationS
 from feature_platform.orchestration.watch.observed_events import Underway, underway
 from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import remembered
+from feature_platform.repo.project import FeastProject
 from feature_platform.training.entity_rows import EntityRows
 
 
@@ -40,7 +41,7 @@ class AutomatedProject:
     repo: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "repo", _repo_hash(self.graph))
+        object.__setattr__(self, "repo", repo_hash(self.graph.project))
 
     @property
     def name(self) -> str:
@@ -83,8 +84,8 @@ class AutomatedProject:
             )
 
 
-def _repo_hash(graph: FeastGraph) -> str:
-    project = graph.project
+def repo_hash(project: FeastProject) -> str:
+    """A hash of the files that define a repo, as they are now."""
     files = [project.config_path, *sorted(project.repo_dir.rglob("*.py"))]
     digest = hashlib.sha256()
     for file in files:

@@ -48,18 +48,24 @@ def _changed_definitions(
     differs = log.known.get(_REPO) != project.repo
     known = {_REPO: log.known.get(_REPO, "")}
     for name, view in project.graph.materializable.items():
-        wanted, there = signature(view.obj), registered.get(name)
-        due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
-        is_changed = there is None or _changes_data(there, view.obj)
+        there = registered.get(name)
+        try:
+            wanted = signature(view.obj)
+            due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
+            is_changed = there is None or changes_data(there, view.obj)
+            other = f"{_OTHER} {max(due, default='')}"
+            before = other if is_changed else _made_for(log.known.get(name), wanted, there, other)
+            is_online = there is not None and bool(windows_of(there))
+        except Exception as error:  # noqa: BLE001 - one view's trouble is not another's
+            found.note_failure(name, error)
+            known |= {name: log.known[name]} if name in log.known else {}
+            continue
         differs |= is_changed
-        other = f"{_OTHER} {max(due, default='')}"
-        before = other if is_changed else _made_for(log.known.get(name), wanted, there, other)
         if before == wanted:
             found.wrong[name], known[name] = {}, wanted
             continue
         newest = before.removeprefix(_OTHER).strip()
         # What the registry does not record as online has to be made again, whoever made it.
-        is_online = there is not None and windows_of(there)
         spans = done.get((project.translator.key_of(view), wanted), []) if is_online else []
         left = [
             key
@@ -123,7 +129,7 @@ def signature(view: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _changes_data(before: Any, after: Any) -> bool:
+def changes_data(before: Any, after: Any) -> bool:
     """Whether windows that were materialized for `before` lack something of `after`.
 
     Tags, descriptions, owners, the TTL and removed features change no data.

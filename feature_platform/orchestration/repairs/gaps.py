@@ -1,13 +1,16 @@
 """Windows that are not online although their schedule has passed."""
 
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
-from feature_platform.core.windows import Window, covers
+from feature_platform.core.windows import covers
+from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.orchestration.repairs.attempt_log import AttemptLog
 from feature_platform.orchestration.repairs.automated_project import AutomatedProject
 from feature_platform.orchestration.repairs.repair_cause import Findings, RepairCause
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 from feature_platform.orchestration.watch.due_windows import due_windows
 from feature_platform.registry.windows_on_record import registered_views, windows_of
 
@@ -20,22 +23,22 @@ def _gaps(
     settings, found = project.settings, Findings()
     registered = registered_views(project.graph.project.store())
     for name, view in project.graph.materializable.items():
-        known = registered.get(name)
-        online = windows_of(known) if known is not None else []
-        if not online and settings.definition_changed:
-            found.wrong[name] = {}  # a new view, which DEFINITION_CHANGED applies and materializes
-            continue
-        due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
-        missing = [key for key, each in due.items() if not _is_online(online, each)]
-        found.wrong[name] = dict.fromkeys(missing, _MISSING)
+        try:
+            found.wrong[name] = _missing(view, registered.get(name), settings, now)
+        except Exception as error:  # noqa: BLE001 - one view's trouble is not another's
+            found.note_failure(name, error)
     return found
 
 
-def _is_online(online: list[Window], window: Window) -> bool:
-    # A cheap test first: most views have one range of windows online, and there may be 500 views.
-    if any(each.start <= window.start and window.end <= each.end for each in online):
-        return True
-    return covers(online, window)
+def _missing(
+    view: FeatureViewData, known: Any | None, settings: AutomationSettings, now: datetime
+) -> dict[str, str]:
+    """The windows of one view that are missing; `known` is the view as the registry has it."""
+    online = windows_of(known) if known is not None else []
+    if not online and settings.definition_changed:
+        return {}  # a new view, which DEFINITION_CHANGED applies and materializes
+    due = due_windows(view, now, grace=settings.grace, lookback=settings.lookback)
+    return {key: _MISSING for key, each in due.items() if not covers(online, each)}
 
 
 GAP = RepairCause(

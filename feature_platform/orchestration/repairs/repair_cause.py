@@ -1,5 +1,6 @@
 """The declaration of a cause of repairs: what is wrong with windows, and how it is found."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from feature_platform.errors import reason_of
 from feature_platform.orchestration.repairs.attempt_log import AttemptLog
 from feature_platform.orchestration.repairs.automated_project import AutomatedProject
 from feature_platform.orchestration.watch.automation_settings import Cause
@@ -14,6 +16,7 @@ from feature_platform.orchestration.watch.automation_settings import Cause
 if TYPE_CHECKING:
     from feature_platform.registry.registry_change import RegistryChange
 
+_log = logging.getLogger(__name__)
 _SOURCE = "source "
 
 
@@ -31,6 +34,11 @@ class Findings:
     wrong: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     change: "RegistryChange | None" = None
+
+    def note_failure(self, view: str, error: Exception) -> None:
+        """Say that a view could not be looked at; nothing is wrong with the others for that."""
+        _log.warning("feature view '%s' could not be looked at", view, exc_info=True)
+        self.notes.append(f"feature view '{view}' could not be looked at: {reason_of(error)}")
 
 
 @dataclass(frozen=True)

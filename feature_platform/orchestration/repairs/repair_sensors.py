@@ -34,6 +34,7 @@ from feature_platform.orchestration.repairs.repair_plans import (
 from feature_platform.orchestration.repairs.repair_ranges import Repair
 from feature_platform.orchestration.repairs.source_changes import SOURCE_CHANGED
 from feature_platform.orchestration.watch.automation_settings import Cause
+from feature_platform.orchestration.watch.killed_runs import end_killed_runs
 from feature_platform.orchestration.watch.observed_events import (
     AUTOMATION,
     DEFINITION,
@@ -66,8 +67,7 @@ class RepairTick(SensorTick):
     def __str__(self) -> str:
         if self.change is None:
             return str(self.plan)
-        count = len(self.change.added) + len(self.change.updated) + len(self.change.deleted)
-        return f"the registry differs from the repo in {count} objects; {self.plan}"
+        return f"applying the repo {self.change.in_words}; {self.plan}"
 
 
 def repair_tick(
@@ -81,6 +81,8 @@ def repair_tick(
 ) -> RepairTick:
     """One tick of a repair sensor; if `dry`, giving up is not reported."""
     log = AttemptLog.read(cursor)
+    if not dry:
+        end_killed_runs(instance)  # they would count as under way for ever
     running = project.underway(instance)
     found = cause.find(project, instance, log, now)
     refused = _refused(project, instance, log, found.wrong)

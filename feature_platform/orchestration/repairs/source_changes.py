@@ -9,7 +9,7 @@ from functools import cached_property
 import dagster as dg
 
 from feature_platform.core.windows import Window
-from feature_platform.errors import FeaturePlatformError
+from feature_platform.errors import FeaturePlatformError, reason_of
 from feature_platform.orchestration.graph.content_hashes import combined_hash, hashed_columns
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.translator_data import FeatureViewData, SourceData
@@ -138,7 +138,12 @@ class _Comparison:
         for view in self.context.graph.readers[source.name]:
             tables = [self._table(each) for each in view.sources]
             if view.name not in self.views and None not in tables:
-                self._compare_view(view, [each for each in tables if each])
+                try:
+                    self._compare_view(view, [each for each in tables if each])
+                except Exception as error:  # noqa: BLE001 - one view's trouble is not another's
+                    self.notes.append(
+                        f"feature view '{view.name}' could not be looked at: {reason_of(error)}"
+                    )
         self.sources_compared.add(source.name)
 
     def _compare_view(self, view: FeatureViewData, tables: Sequence[_Table]) -> None:
@@ -177,9 +182,11 @@ class _Comparison:
         if source.name not in self._tables:
             try:
                 self._tables[source.name] = self._read(source)
-            except FeaturePlatformError as error:
+            except Exception as error:  # noqa: BLE001 - one source's trouble is not another's
                 self._tables[source.name] = None
-                self.notes.append(str(error))
+                ours = isinstance(error, FeaturePlatformError)
+                known = "" if ours else f"source '{source.name}' could not be read: "
+                self.notes.append(f"{known}{reason_of(error)}")
         return self._tables[source.name]
 
     def _read(self, source: SourceData) -> _Table:

@@ -12,13 +12,19 @@ from yaml import YAMLError
 
 from feature_platform.errors import RepoError
 
-_NEW_HOME = """\
+RUN_MONITORING = "run_monitoring: {enabled: true, free_slots_after_run_end_seconds: 60}"
+"""What a ``dagster.yaml`` needs for killed runs to give back the pools of their views."""
+_NEW_HOME = f"""\
 # Written by feature-platform; yours to change.
 
 # Each feature view has a pool of its own: it is never written twice at once, while others go on.
 concurrency:
   pools:
     default_limit: 1
+
+# A run that was killed keeps the pool of its view, and no other run writes it, until the daemon
+# gives the pool back: this long after the run was marked as failed.
+{RUN_MONITORING}
 
 telemetry:
   enabled: false
@@ -35,7 +41,7 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
     Raises:
         RepoError: The folder cannot be written, or its dagster.yaml is wrong.
     """
-    home = Path(os.environ.get("DAGSTER_HOME") or Path.cwd() / "dagster_home").resolve()
+    home = dagster_home()
     try:
         if not home.exists():
             _create(home)
@@ -46,6 +52,11 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
         raise _not_a_home(home, " ".join(str(error).split())[:300]) from error
     with instance:
         yield instance
+
+
+def dagster_home() -> Path:
+    """The folder of ``DAGSTER_HOME``, or ``dagster_home`` here."""
+    return Path(os.environ.get("DAGSTER_HOME") or Path.cwd() / "dagster_home").resolve()
 
 
 def _create(home: Path) -> None:

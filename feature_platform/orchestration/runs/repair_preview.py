@@ -8,8 +8,10 @@ import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import SensorInstigatorData
 
+from feature_platform.errors import FeaturePlatformError, reason_of
 from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.repairs.automated_project import AutomatedProject
+from feature_platform.orchestration.repairs.repair_plans import RepairPlan
 from feature_platform.orchestration.repairs.repair_ranges import Repair
 from feature_platform.orchestration.repairs.repair_sensors import (
     REPAIR_CAUSES,
@@ -29,12 +31,14 @@ class Preview:
         tick: What it found.
         repairs: The runs it would start for the chosen views, in its order.
         offline: Views without a window online.
+        error: Why nothing can be said of this cause; None as a rule.
     """
 
     cause: Cause
     tick: RepairTick
     repairs: tuple[Repair, ...]
     offline: frozenset[str] = frozenset()
+    error: FeaturePlatformError | None = None
 
     @property
     def cause_in_words(self) -> str:
@@ -59,18 +63,14 @@ class Preview:
 
         Such as ``adds feature view x; updates entity y``.
         """
-        change = self.tick.change
-        if change is None:
-            return ""
-        parts = (("adds", change.added), ("updates", change.updated), ("deletes", change.deleted))
-        return "; ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
+        return self.tick.change.in_words if self.tick.change else ""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing would be started, and nothing waits or was given up."""
         plan = self.tick.plan
         idle = not (plan.underway or plan.waiting or self.given_up or plan.notes)
-        return self.tick.change is None and not self.repairs and idle
+        return self.error is None and self.tick.change is None and not self.repairs and idle
 
 
 def preview(
@@ -105,7 +105,12 @@ def preview(
     found = []
     for cause in causes:
         cursor = cursors.get(project.sensor_name(cause))
-        ticked = repair_tick(REPAIR_CAUSES[cause], project, instance, cursor, now, dry=True)
+        try:
+            ticked = repair_tick(REPAIR_CAUSES[cause], project, instance, cursor, now, dry=True)
+        except Exception as error:  # noqa: BLE001 - one cause's trouble is not another's
+            nothing = RepairTick(cursor="", plan=RepairPlan())
+            found.append(Preview(cause, nothing, (), offline, _ours(cause, error)))
+            continue
         repairs = tuple(
             replace(each, views=tuple(name for name in each.views if name in views))
             for each in (*ticked.plan.repairs, *ticked.plan.later)
@@ -122,3 +127,13 @@ def _cursors(instance: dg.DagsterInstance) -> dict[str, str]:
         for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
         if isinstance(data := state.instigator_data, SensorInstigatorData) and data.cursor
     }
+
+
+def _ours(cause: Cause, error: Exception) -> FeaturePlatformError:
+    if isinstance(error, FeaturePlatformError):
+        return error
+    return FeaturePlatformError(
+        f"cause '{cause}'",
+        f"it could not be looked into ({reason_of(error)})",
+        "run feature-platform doctor, which says what can be reached",
+    )

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
 
@@ -10,13 +10,15 @@ import click
 import dagster as dg
 
 from feature_platform.core.windows import Window
-from feature_platform.errors import WindowError
+from feature_platform.errors import FeaturePlatformError, WindowError
 from feature_platform.orchestration.builder import build_feast_definitions
 from feature_platform.orchestration.code_location import FeastCodeLocation
+from feature_platform.orchestration.graph.content_hashes import NOTHING_ONLINE
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.translator import op_name
 from feature_platform.orchestration.runs.silent_runs import silent_logger
 from feature_platform.orchestration.runs.step_failures import Step, failures_of, steps_of
+from feature_platform.orchestration.watch.killed_runs import end_killed_runs, this_process
 
 # Metadata values that JSON can hold; the others are made for the UI.
 _PLAIN = (str, int, float, bool, list, dict)
@@ -43,6 +45,7 @@ class RunReport:
         metadata: Asset to the metadata that JSON can hold.
         checks: Results of the checks.
         failures: One line per failed step.
+        unserved: Asset to partition to the reason why nothing of it went online; as a rule empty.
     """
 
     succeeded: bool
@@ -50,6 +53,12 @@ class RunReport:
     metadata: Mapping[str, Mapping[str, object]]
     checks: Sequence[CheckReport]
     failures: Sequence[str]
+    unserved: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def failed(cls, error: FeaturePlatformError) -> "RunReport":
+        """A run that could not be started."""
+        return cls(succeeded=False, assets={}, metadata={}, checks=[], failures=[str(error)])
 
     @property
     def well(self) -> bool:
@@ -157,12 +166,15 @@ def run_views(
         for view in selected
     }
     steps = steps_of(graph, selected, translator, definitions)
+    # They hold the pools of their views: this run would wait for them for ever.
+    end_killed_runs(instance)
     reports = []
     for job in jobs:
         result = definitions.resolve_job_def(job.name).execute_in_process(
             instance=instance,
             raise_on_error=False,
             tags={
+                **this_process(),
                 "dagster/asset_partition_range_start": job.partitions[0],
                 "dagster/asset_partition_range_end": job.partitions[1],
             },
@@ -210,16 +222,22 @@ def _merged(reports: Sequence[RunReport]) -> RunReport:
         metadata={key: found for each in reports for key, found in each.metadata.items()},
         checks=[check for each in reports for check in each.checks],
         failures=[failure for each in reports for failure in each.failures],
+        unserved={key: found for each in reports for key, found in each.unserved.items()},
     )
 
 
 def _report(result: dg.ExecuteInProcessResult, steps: Mapping[str, Step]) -> RunReport:
     assets: dict[str, int] = {}
     metadata: dict[str, dict[str, object]] = {}
+    unserved: dict[str, dict[str, str]] = {}
     for event in result.get_asset_materialization_events():
         name = event.asset_key.to_user_string() if event.asset_key else ""
         assets[name] = assets.get(name, 0) + 1
-        found = event.step_materialization_data.materialization.metadata
+        materialized = event.step_materialization_data.materialization
+        found = materialized.metadata
+        if NOTHING_ONLINE in found:
+            why = str(found[NOTHING_ONLINE].value)
+            unserved.setdefault(name, {})[materialized.partition or ""] = why
         metadata[name] = {
             key: value.value for key, value in found.items() if isinstance(value.value, _PLAIN)
         }
@@ -233,7 +251,8 @@ def _report(result: dg.ExecuteInProcessResult, steps: Mapping[str, Step]) -> Run
         )
         for evaluation in result.get_asset_check_evaluations()
     ]
-    return RunReport(result.success, assets, metadata, checks, failures_of(result, steps))
+    failures = failures_of(result, steps)
+    return RunReport(result.success, assets, metadata, checks, failures, unserved)
 
 
 class _StepLines(logging.Handler):

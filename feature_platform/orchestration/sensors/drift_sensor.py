@@ -1,13 +1,15 @@
 """The sensor that reacts to sustained drift: a new training set, then the job that retrains."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from feature_platform.errors import reason_of
 from feature_platform.orchestration.checks.report_checks import feature_check_names
 from feature_platform.orchestration.graph.gave_up import report_gave_up
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
@@ -23,6 +25,7 @@ from feature_platform.orchestration.repairs.automated_project import AutomatedPr
 from feature_platform.orchestration.repairs.project_sensor import ProjectSensor, SensorTick
 from feature_platform.orchestration.watch.observed_events import AUTOMATION, PROJECT
 
+_log = logging.getLogger(__name__)
 SERVICE = "feature_platform/service"
 STEP = "feature_platform/step"
 EPISODES = "feature_platform/episodes"
@@ -37,12 +40,16 @@ class DriftTick(SensorTick):
 
     Attributes:
         drifting: How many features drift.
+        failed: Services that could not be looked at, with the reason.
     """
 
     drifting: int
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.drifting} features drift, {len(self.requests)} runs started"
+        text = f"{self.drifting} features drift, {len(self.requests)} runs started"
+        missed = [f"'{service}' ({why})" for service, why in self.failed.items()]
+        return f"{text}; not looked at: {', '.join(missed)}" if missed else text
 
 
 def drift_tick(
@@ -60,17 +67,22 @@ def drift_tick(
         dg.RunsFilter(tags={AUTOMATION: "drift", PROJECT: project.name}), limit=_RUNS
     )
     requests: list[dg.RunRequest] = []
+    failed: dict[str, str] = {}
     for service in project.sets:
-        used = _features(project.graph.services[service])
-        mine = sorted(f"{name}@{since}" for name, since in episodes.items() if name in used)
-        handled = set(log.known.get(_handled(service), "").split("\n"))
-        new = [each for each in mine if each not in handled]
-        if new:
-            request = _next_step(project, service, new, runs, log, instance, now)
-            requests += [request] if request else []
-        elif not mine:
-            log.known.pop(_handled(service), None)
-    return DriftTick(cursor=log.write(), requests=requests, drifting=len(episodes))
+        try:
+            used = _features(project.graph.services[service])
+            mine = sorted(f"{name}@{since}" for name, since in episodes.items() if name in used)
+            handled = set(log.known.get(_handled(service), "").split("\n"))
+            new = [each for each in mine if each not in handled]
+            if new:
+                request = _next_step(project, service, new, runs, log, instance, now)
+                requests += [request] if request else []
+            elif not mine:
+                log.known.pop(_handled(service), None)
+        except Exception as error:  # noqa: BLE001 - one service's trouble is not another's
+            _log.warning("drift of service '%s' was not looked at", service, exc_info=True)
+            failed[service] = reason_of(error)
+    return DriftTick(cursor=log.write(), requests=requests, drifting=len(episodes), failed=failed)
 
 
 def _next_step(  # noqa: PLR0917

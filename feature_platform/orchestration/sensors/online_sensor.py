@@ -4,8 +4,9 @@ The check ``online_equals_offline`` runs when a view is materialized: without th
 that is lost in between would serve nulls unnoticed until the next run.
 """
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -13,7 +14,12 @@ from typing import Any
 import dagster as dg
 
 from feature_platform.core.windows import Window
-from feature_platform.errors import FeaturePlatformError, OnlineStoreError, SourceError
+from feature_platform.errors import (
+    FeaturePlatformError,
+    OnlineStoreError,
+    SourceError,
+    reason_of,
+)
 from feature_platform.orchestration.checks.online_check import online_evaluation
 from feature_platform.orchestration.repairs.automated_project import AutomatedProject
 from feature_platform.orchestration.repairs.project_sensor import ProjectSensor, SensorTick
@@ -25,6 +31,7 @@ from feature_platform.orchestration.watch.sensor_memory import OnlineMemory
 from feature_platform.registry.windows_on_record import registered_views, windows_of
 from feature_platform.repo.cadences import CADENCES
 
+_log = logging.getLogger(__name__)
 _KEYS = 8
 # Dagster gives a tick 60 seconds, and a store that hangs takes many of them.
 _SECONDS = 20.0
@@ -37,14 +44,19 @@ class OnlineTick(SensorTick):
     Attributes:
         lost: Views with missing keys.
         checked: How many views were checked.
+        failed: Views that could not be checked, with the reason.
     """
 
     lost: tuple[str, ...]
     checked: int
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         text = f"{self.checked} views checked"
-        return f"{text}; keys are missing in: {', '.join(self.lost)}" if self.lost else text
+        if self.lost:
+            text += f"; keys are missing in: {', '.join(self.lost)}"
+        unchecked = [f"'{name}' ({why})" for name, why in self.failed.items()]
+        return f"{text}; not checked: {', '.join(unchecked)}" if unchecked else text
 
 
 def check_online(context: SensorContext, position: str = "") -> OnlineTick:
@@ -60,6 +72,7 @@ def check_online(context: SensorContext, position: str = "") -> OnlineTick:
     events = newest_events(context.instance, list(keys.values()))
     start = next((place for place, name in enumerate(names) if name >= position), 0)
     checked, rest = 0, ""
+    failed: dict[str, str] = {}
     for name in [*names[start:], *names[:start]]:
         view, window = views[name]
         seen = f"{events[keys[name]]} {window}"
@@ -69,11 +82,16 @@ def check_online(context: SensorContext, position: str = "") -> OnlineTick:
         if scans > context.settings.scans_a_tick or monotonic() - began > _SECONDS:
             rest = name
             break
-        checked += 1
-        _check_view(context, view, window, seen, known)
+        try:
+            _check_view(context, view, window, seen, known)
+        except Exception as error:  # noqa: BLE001 - one view's trouble is not another's
+            _log.warning("feature view '%s' could not be checked online", name, exc_info=True)
+            failed[name] = reason_of(error)
+        else:
+            checked += 1
     memory.online = {name: each for name, each in memory.online.items() if name in keys}
     lost = tuple(sorted(name for name, each in memory.online.items() if each.lost))
-    return OnlineTick(cursor=rest, lost=lost, checked=checked)
+    return OnlineTick(cursor=rest, lost=lost, checked=checked, failed=failed)
 
 
 def _check_view(

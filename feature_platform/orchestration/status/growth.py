@@ -101,7 +101,10 @@ class GrowthReader:
         for record in self.instance.get_asset_records(list(names)):
             entry = record.asset_entry
             name, event = names[entry.asset_key], entry.last_materialization_storage_id
-            if event is not None and self._known.get(name, (0,))[0] != event:
+            if event is None:
+                # Its materializations were wiped.
+                self._known.pop(name, None)
+            elif self._known.get(name, (0,))[0] != event:
                 self._known[name] = (event, _series(self.instance, entry.asset_key))
         series = {name: self._known[name][1] for name in keys if name in self._known}
         found = {name: growth_of(each.view) for name, each in series.items()}
@@ -127,7 +130,8 @@ def _counted(records: Sequence[dg.EventLogRecord], keys: str, size: str) -> list
     for record in records:
         event = record.asset_materialization
         metadata: Mapping[str, Any] = event.metadata if event else {}
-        if keys in metadata and size in metadata:
+        counts = [metadata[each].value for each in (keys, size) if each in metadata]
+        if [type(each) for each in counts] == [int, int]:
             at = datetime.fromtimestamp(record.timestamp, UTC)
-            found.append(Held(at, int(metadata[keys].value), int(metadata[size].value)))
+            found.append(Held(at, *counts))
     return found

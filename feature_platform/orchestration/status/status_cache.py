@@ -12,11 +12,14 @@ from feature_platform.orchestration.graph.feast_graph import FeastGraph
 from feature_platform.orchestration.graph.partitions import window_of
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.orchestration.graph.translator_data import FeatureViewData
+from feature_platform.orchestration.status.view_statuses import told
 from feature_platform.orchestration.status.window_status import (
     ViewStatus,
     WindowStatus,
     view_status,
 )
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
+from feature_platform.orchestration.watch.due_windows import due_windows, why_not_due
 from feature_platform.registry.windows_on_record import registered_views, windows_of
 
 # Windows per view: as far back as its TTL, but at most so many.
@@ -44,11 +47,13 @@ class StatusCache:
         graph: The project.
         instance: Where its runs are recorded.
         translator: The one that the definitions were built with.
+        settings: They say when a window is due.
     """
 
     graph: FeastGraph
     instance: dg.DagsterInstance
     translator: DagsterFeastTranslator
+    settings: AutomationSettings = field(default_factory=AutomationSettings)
     _known: dict[str, tuple[object, ViewStatus]] = field(default_factory=dict)
     _seen: int | None = None
 
@@ -57,38 +62,69 @@ class StatusCache:
     ) -> dict[str, ViewStatus]:
         """The status of each of the views, which can be materialized, as of `now`."""
         self._forget_rebuilt()
-        store = self.graph.project.store()
-        registered = registered_views(store)
+        registered = registered_views(self.graph.project.store())
         keys = [self.translator.key_of(view) for view in views.values()]
         keys += [self.translator.key_of(source) for source in self.graph.sources.values()]
         records = self.instance.get_asset_records(keys)
         entries = {record.asset_entry.asset_key: record.asset_entry for record in records}
-        found: dict[str, ViewStatus] = {}
-        for name, view in views.items():
-            entry = entries.get(self.translator.key_of(view))
-            online = windows_of(registered[name]) if name in registered else []
-            if entry is None and not online:
-                found[name] = _untouched(view, now)
-                continue
-            stamp = (
-                _stamp(entry),
-                *(_stamp(entries.get(self.translator.key_of(each))) for each in view.sources),
-                *(tuple(online), *view.partitions.get_partition_keys(current_time=now)[-1:]),
-            )
-            before = self._known.get(name)
-            if before and before[0] == stamp and not _is_running(before[1]):
-                found[name] = before[1]
-                continue
-            found[name] = view_status(
-                view,
-                store,
-                self.instance,
-                now=now,
-                count=windows_shown(view),
-                translator=self.translator,
-            )
-            self._known[name] = (stamp, found[name])
+        for name in self._known.keys() - views.keys():
+            del self._known[name]
+        return {
+            name: told(name, lambda: self._status(view, registered.get(name), entries, now))  # noqa: B023 - called at once
+            for name, view in views.items()
+        }
+
+    def _status(
+        self,
+        view: FeatureViewData,
+        registered: Any | None,
+        entries: Mapping[dg.AssetKey, Any],
+        now: datetime,
+    ) -> ViewStatus:
+        """The status of one view, computed only if something has happened to it."""
+        entry = entries.get(self.translator.key_of(view))
+        online = windows_of(registered) if registered is not None else []
+        if entry is None and not online:
+            return self._untouched(view, now, registered=registered is not None)
+        # What is due changes as time passes, and so what is well.
+        due = self._due(view, now)
+        stamp = (
+            _stamp(entry),
+            *(_stamp(entries.get(self.translator.key_of(each))) for each in view.sources),
+            registered is not None,
+            *(tuple(online), *due),
+        )
+        before = self._known.get(view.name)
+        if before and before[0] == stamp and not _is_running(before[1]):
+            return before[1]
+        found = view_status(
+            view,
+            registered,
+            self.instance,
+            now=now,
+            count=windows_shown(view),
+            translator=self.translator,
+            settings=self.settings,
+        )
+        self._known[view.name] = (stamp, found)
         return found
+
+    def _untouched(self, view: FeatureViewData, now: datetime, *, registered: bool) -> ViewStatus:
+        """The status of a view without a run."""
+        keys = view.partitions.get_partition_keys(current_time=now)[-windows_shown(view) :]
+        limits = {"grace": self.settings.grace, "lookback": self.settings.lookback}
+        windows = []
+        for key in keys:
+            window = window_of(view.partitions, key)
+            why = why_not_due(view, window, now, **limits)
+            windows.append(WindowStatus(key, window, "missing", excused=why))
+        return ViewStatus(view.name, tuple(windows), None, None, registered=registered)
+
+    def _due(self, view: FeatureViewData, now: datetime) -> tuple[str, ...]:
+        """First and last due window, and the newest complete one."""
+        limits = {"grace": self.settings.grace, "lookback": self.settings.lookback}
+        due = list(due_windows(view, now, **limits))
+        return (*due[:1], *due[-1:], *view.partitions.get_partition_keys(current_time=now)[-1:])
 
     def _forget_rebuilt(self) -> None:
         """Drop views that were rebuilt: a rebuild has no run, only an observation."""
@@ -107,13 +143,6 @@ class StatusCache:
             if len(entries) == _PAGE:
                 newest = max(entries)
         self._seen = newest
-
-
-def _untouched(view: FeatureViewData, now: datetime) -> ViewStatus:
-    """The status of a view without a run."""
-    keys = view.partitions.get_partition_keys(current_time=now)[-windows_shown(view) :]
-    windows = tuple(WindowStatus(key, window_of(view.partitions, key), "missing") for key in keys)
-    return ViewStatus(view.name, windows, None, None)
 
 
 def _stamp(entry: Any) -> tuple[str | None, int | None]:

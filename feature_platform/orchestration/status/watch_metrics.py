@@ -1,7 +1,7 @@
 """Whether those who watch do their work: ticks of sensors and schedules, and delivery of alerts."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -50,8 +50,13 @@ def tick_metrics(
     yield failed
 
 
-def alert_metrics(project: str, state_file: Path) -> Iterator[Metric]:
-    """Open incidents, and messages that are sent or wait, as the alert sensor's file has them."""
+def alert_metrics(
+    project: str, state_file: Path, channels: Collection[str] | None = None
+) -> Iterator[Metric]:
+    """Open incidents, and messages that are sent or wait, as the alert sensor's file has them.
+
+    A channel that is not in `channels` is told only while messages wait for it; None tells all.
+    """
     opened = gauge("incidents_open", "Incidents that are open.", "kind", "severity")
     pending = gauge("alerts_pending", "Messages that are not out yet.", "channel")
     failing = gauge("alert_channel_failing", "Whether a channel takes no messages.", "channel")
@@ -67,9 +72,13 @@ def alert_metrics(project: str, state_file: Path) -> Iterator[Metric]:
     for labels, count in counts.items():
         opened.add_metric([project, *labels], count)
     used = {channel for channel, _ in state.sent}
-    for channel in sorted(used | state.pending.keys() | state.failing.keys()):
+    waiting = {channel for channel, count in state.pending.items() if count}
+    known = used | state.pending.keys() | state.failing.keys()
+    shown = known if channels is None else known & (waiting | set(channels))
+    for channel in sorted(shown):
         pending.add_metric([project, channel], state.pending.get(channel, 0))
         failing.add_metric([project, channel], channel in state.failing)
     for (channel, kind), count in state.sent.items():
-        sent.add_metric([project, channel, kind], count)
+        if channel in shown:
+            sent.add_metric([project, channel, kind], count)
     yield from (opened, pending, failing, looked, sent)

@@ -7,6 +7,7 @@ from functools import lru_cache
 import dagster as dg
 from dagster._utils.schedules import reverse_cron_string_iterator
 
+from feature_platform.core.durations import in_words
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.graph.cadence import cron_of
 from feature_platform.orchestration.graph.partitions import partitions_within
@@ -36,6 +37,20 @@ def due_windows(
     # Rounded to whole partitions, so that the cache below hits.
     first = datetime.fromtimestamp(start.timestamp() // length * length, UTC)
     return _windows(view.partitions, first, tick)
+
+
+def why_not_due(
+    view: FeatureViewData, window: Window, now: datetime, *, grace: timedelta, lookback: timedelta
+) -> str:
+    """Why nobody has to put a window online; empty for those of `due_windows`."""
+    if window.end > _last_tick(cron_of(view.settings), now - grace):
+        return "its run is not due yet"
+    if window in due_windows(view, now, grace=grace, lookback=lookback).values():
+        return ""
+    ttl: timedelta | None = getattr(view.obj, "ttl", None)
+    if ttl:
+        return f"older than the TTL of {in_words(ttl)}, so that none of its rows would be served"
+    return f"older than automation looks back, which is {in_words(lookback)}"
 
 
 def cadence_of(view: FeatureViewData) -> Cadence:

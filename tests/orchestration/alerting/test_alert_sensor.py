@@ -20,6 +20,7 @@ from feature_platform.orchestration.graph.gave_up import report_gave_up
 from feature_platform.orchestration.graph.rebuild_due import rebuild_due_observation, report_rebuilt
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
 from feature_platform.orchestration.status.window_status import view_status
+from feature_platform.registry.windows_on_record import registered_views
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
@@ -297,7 +298,7 @@ def test_a_store_that_cannot_name_keys_asks_for_a_rebuild_when_a_window_comes_ag
     assert receiver.told() == [("open", f"warehouse_stock/{VIEW}#rebuild-due")]
     graph, store = watch.sample.graph, watch.sample.project.store()
     now = datetime(2026, 3, 3, tzinfo=UTC)
-    asked = (graph.views["stock"], store, watch.instance)
+    asked = (graph.views["stock"], registered_views(store)["stock"], watch.instance)
     assert view_status(*asked, now=now, count=2).rebuild_due
 
 

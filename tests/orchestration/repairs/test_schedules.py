@@ -172,4 +172,6 @@ def test_the_instance_of_this_repo_makes_up_for_nothing_and_lets_a_view_write_on
         assert instance.scheduler.max_catchup_runs == 0
         assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
         assert instance.run_monitoring_enabled
+        # Else a killed run keeps the pool of its view for ever.
+        assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] > 0
     assert yaml.safe_load(text)["telemetry"]["enabled"] is False

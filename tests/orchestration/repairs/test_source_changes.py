@@ -22,7 +22,7 @@ from feature_platform.orchestration.watch.automation_settings import AutomationS
 from feature_platform.orchestration.watch.due_windows import due_windows
 from feature_platform.orchestration.watch.observed_events import Underway
 from feature_platform.registry.registry_apply import apply
-from feature_platform.registry.windows_on_record import record_window
+from feature_platform.registry.windows_on_record import record_window, registered_views
 from feature_platform.sources.window_digests import window_digests
 
 if TYPE_CHECKING:
@@ -305,9 +305,8 @@ both = BatchFeatureView(
 def states(shop: Shop, view: str, now: datetime) -> dict[str, str]:
     """What `status` says of each of the newest windows."""
     sample = shop.sample
-    found = view_status(
-        sample.graph.views[view], sample.project.store(), shop.instance, now=now, count=8
-    )
+    registered = registered_views(sample.project.store())[view]
+    found = view_status(sample.graph.views[view], registered, shop.instance, now=now, count=8)
     return {each.key: each.state for each in found.windows}
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import pytest
 from worlds.automation.shop import VIEWS, Shop, day
 
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
@@ -118,3 +119,24 @@ def test_the_sensor_is_there_where_there_are_training_sets(make_shop: Callable[.
     assert repository.has_sensor_def("weather_drift")
     assert repository.has_job("weather_training_set_uses_a")
     assert repository.has_job("retrain")
+
+
+def test_a_service_that_cannot_be_looked_at_keeps_no_other_from_its_training_set(
+    make_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+):
+    from feature_platform.orchestration.sensors import drift_sensor
+
+    before = drift_sensor._features
+
+    def fails(service: Any) -> set[str]:
+        if service.name == "uses_a":
+            raise OSError("postgresql://me:pa55word@somewhere")
+        return before(service)
+
+    monkeypatch.setattr(drift_sensor, "_features", fails)
+    watcher = Watcher(make_shop(REPO, 0))
+    for view in ("a", "b"):
+        watcher.judged("2026-03-12", "drift", view)
+    found = drift_tick(watcher.project, watcher.instance, None, NOW)
+    assert jobs(found.requests) == ["weather_training_set_uses_b"]
+    assert str(found).endswith("not looked at: 'uses_a' (OSError)")
