@@ -4,7 +4,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import RepoError
-from feature_platform.registry.registrable import why_not_registrable
+from feature_platform.registry.registrable import require_refreshed, why_not_registrable
 from feature_platform.registry.registry_change import (
     RegistryChange,
     without_false_positives,
@@ -57,7 +57,8 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
         RegistryError: The registry cannot be reached, or other writers always came first.
         OnlineStoreError: The online store could not make the tables.
         SourceError: A table that types have to be inferred from does not exist.
-        RepoError: The transformation of a batch view has changed, which Feast cannot apply.
+        RepoError: The transformation of a batch view has changed, which Feast cannot apply; or a
+            service is to be served from precomputed vectors, which nothing here refreshes.
     """
     if not store.config.registry.enable_online_feature_view_versioning:
         return change_registry(store, lambda: _apply(store, repo_contents))
@@ -135,6 +136,7 @@ def _prepared(store: "FeatureStore", contents: "RepoContents") -> "RepoContents"
                 f"{why}: applied, it would lock everybody out",
                 "compute it in the SQL of its source, or in a transformation of mode 'pandas'",
             )
+    require_refreshed(contents.feature_services)
     copied = copy.deepcopy(contents)
     if not copied.projects:
         copied.projects.append(Project(name=store.project))

@@ -109,6 +109,7 @@ def _examine(place: SettingsPlace) -> Iterator[Finding]:
         yield _trouble("definitions", error)
         return
     yield found
+    yield from _served_copies(project)
     yield from _sources(project)
     for name, check in (
         ("registry", _registry),
@@ -152,6 +153,20 @@ def _definitions(location: FeastCodeLocation) -> Finding:
     if refused:
         said += f"; not materialized: {', '.join(refused)}"
     return Finding("definitions", well=True, said=said)
+
+
+def _served_copies(project: FeastProject) -> Iterator[Finding]:
+    """What Feast would serve from copies that nothing of the project writes."""
+    from feature_platform.registry.registrable import FILL, require_refreshed, why_not_filled
+
+    for view in project.contents.on_demand_feature_views:
+        if why := why_not_filled(view):
+            yield Finding(f"on-demand feature view {view.name}", well=False, said=why, remedy=FILL)
+    for service in project.services.values():
+        try:
+            require_refreshed([service])
+        except FeaturePlatformError as error:
+            yield _trouble(f"feature service {service.name}", error)
 
 
 def _sources(project: FeastProject) -> Iterator[Finding]:

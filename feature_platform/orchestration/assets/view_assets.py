@@ -69,6 +69,7 @@ def build_feature_view_asset(
     def feature_view_asset(
         context: dg.AssetExecutionContext, config: FeatureViewConfig
     ) -> dg.MaterializeResult[Any]:
+        from feature_platform.registry.registrable import require_refreshed_services
         from feature_platform.registry.registry_apply import ensure_registered
 
         windows = run_windows(context.run.tags, partitions)
@@ -78,6 +79,7 @@ def build_feature_view_asset(
             store = project.store()
             if change := ensure_registered(store, project.contents, view):
                 context.log.info("'%s' was not in the registry; applied the repo: %s", view, change)
+            require_refreshed_services(store, view)
             run = GateRun(context.instance, store, config.allow_failed_checks, context.log)
             write = _GatedWrite(view, windows, gates, drift, run)
             if why_transformed(data.obj):

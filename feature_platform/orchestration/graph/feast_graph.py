@@ -201,7 +201,8 @@ class FeastGraph:
                 f"choose one of: {', '.join(sorted(self.services)) or '(the repo has none)'}",
             )
         partitions = self._partitions(cadence) if cadence else None
-        return TrainingSetData(**vars(known), partitions=partitions)
+        shared = {name: value for name, value in vars(known).items() if name != "refusal"}
+        return TrainingSetData(**shared, partitions=partitions)
 
     def settings(self, view: str) -> ViewSettings:
         """The settings of a feature view."""

@@ -18,6 +18,7 @@ from feature_platform.orchestration.checks.source_gate import SourceGate
 from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.graph.rebuild_due import report_rebuilt
 from feature_platform.orchestration.graph.translator_data import DriftData
+from feature_platform.registry.registrable import require_refreshed_services
 from feature_platform.registry.windows_on_record import materialized_windows
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class ViewRebuilds:
         return RebuiltView(result, found.passed, str(found.description))
 
     def _require_checks(self, name: str) -> None:
-        """Raise a `GateError` unless all windows to be served pass, as in a materialization."""
+        """Raise unless the view may be rebuilt and all windows pass, as in a materialization."""
+        require_refreshed_services(self.store, name)
         graph, translator = self.location.graph, self.location.translator
         run = GateRun(self.instance, self.store, self.allow_failed)
         spans = [
