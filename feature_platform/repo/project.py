@@ -16,6 +16,7 @@ from feature_platform.registry.registry_files import make_registry_object
 from feature_platform.registry.registry_locks import creation_lock
 from feature_platform.repo.code_locations import CodeLocation, Definitions
 from feature_platform.repo.inference import inferred, with_all_keys
+from feature_platform.repo.repo_files import definition_files
 from feature_platform.repo.repo_import import as_feast_would, import_repo
 
 if TYPE_CHECKING:
@@ -249,9 +250,7 @@ class FeastProject:
 
     @cached_property
     def _definitions(self) -> Definitions:
-        from feast.repo_operations import get_repo_files
-
-        return Definitions.read(get_repo_files(self.repo_dir))
+        return Definitions.read(definition_files(self.repo_dir))
 
     def _require_packages(self, raw: Mapping[str, Any]) -> None:
         from feature_platform.sources.warehouses import warehouse_named

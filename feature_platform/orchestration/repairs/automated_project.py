@@ -18,6 +18,7 @@ from feature_platform.orchestration.watch.automation_settings import AutomationS
 from feature_platform.orchestration.watch.observed_events import Underway, underway
 from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import remembered
+from feature_platform.repo.repo_files import own_files
 from feature_platform.training.entity_rows import EntityRows
 
 
@@ -85,7 +86,7 @@ class AutomatedProject:
 
 def _repo_hash(graph: FeastGraph) -> str:
     project = graph.project
-    files = [project.config_path, *sorted(project.repo_dir.rglob("*.py"))]
+    files = [project.config_path, *own_files(project.repo_dir)]
     digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(project.repo_dir)).encode())
