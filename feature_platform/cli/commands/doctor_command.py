@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -78,6 +79,7 @@ def command(place: SettingsPlace, *, as_json: bool) -> int:
 def _examine(place: SettingsPlace) -> Iterator[Finding]:
     """Every finding; each needs those before it, so the first trouble may be the last finding."""
     yield from _versions()
+    yield _preload()
     try:
         location = place.load()
     except FeaturePlatformError as error:
@@ -137,6 +139,28 @@ def _versions() -> Iterator[Finding]:
         except PackageNotFoundError:
             said = f"not installed (only needed for extra '{extra}')"
         yield Finding(package, well=True, said=said)
+
+
+def _preload() -> Finding:
+    """What steps are forked with, imported in a process of its own: a module may exit."""
+    from feature_platform.orchestration.graph.executor import PRELOADED
+
+    done = subprocess.run(  # noqa: S603 - a module of ours
+        [sys.executable, "-m", PRELOADED], capture_output=True, text=True, check=False
+    )
+    try:
+        found = json.loads(done.stdout.splitlines()[-1])
+        problems, left_out = found["problems"], found["left_out"]
+    except (IndexError, ValueError):
+        problems, left_out = {PRELOADED: f"its process ended with code {done.returncode}"}, {}
+    said = [f"{module} cannot be imported: {why}" for module, why in problems.items()]
+    said += [f"{module} is left out: {why}" for module, why in left_out.items()]
+    return Finding(
+        "imports of steps",
+        well=not problems,
+        said="; ".join(said) or "imported once per run",
+        remedy="install what it needs, or uninstall it" if said else "",
+    )
 
 
 def _definitions(location: FeastCodeLocation) -> Finding:
