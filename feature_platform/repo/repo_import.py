@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_platform.core.feast_seams import parse_files
 from feature_platform.errors import RepoError, type_and_line
+from feature_platform.repo.missing_packages import how_to_install, missing_package
 from feature_platform.repo.repo_files import IGNORE_FILE, definition_files, is_own
 
 if TYPE_CHECKING:
@@ -51,11 +52,14 @@ def _not_importable(error: BaseException, file: Path | None, repo_dir: Path) -> 
     said = f"{where}{type_and_line(error)}" if where else f"{name}: {type_and_line(error)}"
     if where and name and not where.startswith(f"{name}:"):
         said += f" (imported by {name})"
+    install = ""
+    if package := missing_package(error):
+        install = f"{how_to_install(package, error)}, or "
     return RepoError(
         f"feature repo '{repo_dir.name}'",
         f"its definitions cannot be imported: {said}",
-        f"correct the file; if {name or 'it'} defines nothing for Feast, such as a notebook or a "
-        f"script, name it in {repo_dir / IGNORE_FILE}",
+        f"{install}correct the file; if {name or 'it'} defines nothing for Feast, such as a "
+        f"notebook or a script, name it in {repo_dir / IGNORE_FILE}",
     )
 
 

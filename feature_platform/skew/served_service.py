@@ -1,7 +1,7 @@
 """A feature service resolved against the registry: its views, keys and on-demand views."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from feature_platform.core.feast_seams import views_to_use
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import ViewLayout, view_layout
-from feature_platform.errors import FeaturePlatformError, RegistryError
+from feature_platform.errors import FeaturePlatformError, RegistryError, RepoError
 from feature_platform.registry.registrable import why_not_filled
 from feature_platform.registry.registry_errors import unreachable
 from feature_platform.registry.windows_on_record import load_view, windows_of
@@ -107,7 +107,12 @@ class ServedService:
 
 
 def served_service(store: "FeatureStore", name: str) -> ServedService:
-    """Resolve a service as Feast does for online features; RegistryError if it cannot be."""
+    """Resolve a service as Feast does for online features.
+
+    Raises:
+        RegistryError: It cannot be resolved.
+        RepoError: Feast cannot serve it, since a request field is called like a join key.
+    """
     from feast.errors import FeastObjectNotFoundException
 
     try:
@@ -146,6 +151,7 @@ def served_service(store: "FeatureStore", name: str) -> ServedService:
     features = _features(projections, found, computed, full_names=full, unfilled=unfilled)
     sources = [view.projection for view in plain]
     known = {each.name for each in features}
+    _refuse_shared_names(name, found.values(), on_demand)
     return ServedService(
         service=service,
         views=found,
@@ -159,6 +165,21 @@ def served_service(store: "FeatureStore", name: str) -> ServedService:
         full_names=full,
         unfilled=unfilled,
     )
+
+
+def _refuse_shared_names(
+    service: str, views: Iterable[ServedView], on_demand: Iterable[Any]
+) -> None:
+    keys = {key: view.name for view in views for key in view.keys}
+    for each in on_demand:
+        for field in sorted(keys.keys() & each.get_request_data_schema().keys()):
+            raise RepoError(
+                f"feature service '{service}'",
+                f"the request field '{field}' of on-demand feature view '{each.name}' is called "
+                f"like a join key of feature view '{keys[field]}': Feast takes what a request "
+                "sends for the field alone, and cannot find the key",
+                f"rename the field in the view's RequestSource; send '{field}' under both names",
+            )
 
 
 def _view(view: Any, projection: Any) -> ServedView:

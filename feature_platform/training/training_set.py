@@ -16,6 +16,7 @@ from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, RepoError, SourceError, type_and_line
 from feature_platform.repo.service_layout import ServiceView, service_views
 from feature_platform.training.entity_rows import entity_hash, entity_table, nullable_dtype
+from feature_platform.training.singleton_views import computed_row_by_row
 from feature_platform.training.snapshot_changes import what_changed
 from feature_platform.training.snapshots import Snapshot, latest_snapshot, publish_snapshot
 from feature_platform.training.training_set_inputs import (
@@ -173,6 +174,7 @@ def joined_features(
             job = store.get_historical_features(frame, service)
         except FeatureNameCollisionError:
             job = store.get_historical_features(frame, service, full_feature_names=True)
+        computed_row_by_row(job.on_demand_feature_views)
         found = job.to_arrow()
     except Exception as error:
         require_tables(store, service)
