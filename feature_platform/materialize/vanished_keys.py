@@ -10,7 +10,7 @@ import pyarrow as pa
 from feature_platform.core.sql import record_batches, spilling_connection
 from feature_platform.core.windows import Window
 from feature_platform.encoding.encoded_rows import batch_keys
-from feature_platform.encoding.entity_keys import key_columns_of
+from feature_platform.encoding.entity_keys import key_columns_of, of_layout
 from feature_platform.encoding.view_layout import ViewLayout
 from feature_platform.online.guarded_writer import EVER, OnlineWriter
 from feature_platform.sources.kept_relations import KeptRelations
@@ -97,7 +97,7 @@ def remaining_rows(  # noqa: PLR0917  what is read, and which rows of it
         config: The repo's configuration.
         kept: The source's rows.
         layout: The view.
-        keys: Serialized keys.
+        keys: Serialized keys; those of the view's earlier join keys have no row any more.
         served: The windows to read.
         not_before: Leave out rows with an earlier event time (TTL).
     """
@@ -107,6 +107,9 @@ def remaining_rows(  # noqa: PLR0917  what is read, and which rows of it
             if rows:
                 yield from rows
                 return
+        return
+    keys = of_layout(keys, layout.join_keys)
+    if not keys:
         return
     names = [key.name for key in layout.keys]
     wanted = pa.table(_typed(key_columns_of(keys, names), layout))
