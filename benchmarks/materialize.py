@@ -11,6 +11,7 @@ table with Feast's primary key, for Redis as plain `HSET` into the keys that are
 """
 
 import argparse
+import asyncio
 import json
 import os
 import resource
@@ -113,12 +114,16 @@ def reads(rounds: int) -> Iterator[dict[str, Any]]:
             write_days(folder, 10_000, 1)
             run(how="ours", project="p", day=0, days=1, folder=folder, online=online, apply=True)
             guarded = online | {"type": GUARDED[kind]}
-            taken: dict[str, list[dict[str, Any]]] = {"ours": [], "stock": []}
-            for _ in range(rounds):
-                for how, store in (("ours", guarded), ("stock", online)):
-                    at = {"project": "p", "day": 0, "days": 1}
-                    taken[how].append(run(how="read", folder=folder, online=store, **at))
-        yield compared(f"reading 100 rows from {kind}", taken)
+            cases = {"read": f"reading 100 rows from {kind}"}
+            if kind == "redis":  # whose reads `feast serve` awaits
+                cases["serve"] = f"CPU of reading 100 rows from {kind} as feast serve does"
+            for case, title in cases.items():
+                taken: dict[str, list[dict[str, Any]]] = {"ours": [], "stock": []}
+                for _ in range(rounds):
+                    for how, store in (("ours", guarded), ("stock", online)):
+                        at = {"project": "p", "day": 0, "days": 1}
+                        taken[how].append(run(how=case, folder=folder, online=store, **at))
+                yield compared(title, taken)
 
 
 def memory(few: int, many: int) -> Iterator[dict[str, Any]]:
@@ -246,6 +251,8 @@ def work(asked: dict[str, Any]) -> dict[str, Any]:
         seconds = limit(store, start, end)
     elif asked["how"] == "read":
         seconds = read(store)
+    elif asked["how"] == "serve":
+        seconds = asyncio.run(serve(store))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": round(seconds, 4), "peak_mb": round(peak)}
 
@@ -295,18 +302,33 @@ def opened(asked: dict[str, Any]) -> Any:
 
 def read(store: Any) -> float:
     """Median seconds of one read of 100 rows."""
+    taken = []
+    for asked in requests(store):
+        began = time.perf_counter()
+        store.get_online_features(**asked)
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken[30:])
+
+
+async def serve(store: Any) -> float:
+    """Median seconds of the CPU that one asynchronous read of 100 rows takes."""
+    taken = []
+    for asked in requests(store):
+        began = time.process_time()
+        await store.get_online_features_async(**asked)
+        taken.append(time.process_time() - began)
+    return statistics.median(taken[30:])
+
+
+def requests(store: Any) -> Iterator[dict[str, Any]]:
     import duckdb
 
     path = store.registry.get_data_source("stats", store.project).path
     keys = duckdb.sql(f"SELECT user_id FROM read_parquet('{path}') LIMIT 5000").fetchall()
     features = [f"user_stats:{name}" for name in ("amount", "visits", "city", "score", "active")]
-    taken = []
     for number in range(150):
         rows = [{"user_id": key} for (key,) in keys[number * 31 : number * 31 + 100]]
-        began = time.perf_counter()
-        store.get_online_features(features=features, entity_rows=rows)
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken[30:])
+        yield {"features": features, "entity_rows": rows}
 
 
 def limit(store: Any, start: datetime, end: datetime) -> float:

@@ -152,7 +152,9 @@ class AlertDesk:
             self.outbox.announce(incident, message, target, now)
 
     def _message(self, incident: Incident, kind: MessageKind) -> Message:
-        return compose(incident, self._subjects[incident.asset], kind, self._plan.places)
+        subject, places = self._subjects[incident.asset], self._plan.places
+        name = self._plan.deployment or self.ledger.deployment()
+        return compose(incident, subject, kind, places, name)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ reads again.
 
 import json
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -27,7 +28,7 @@ from feature_platform.alerts.messages.incidents import (
 )
 from feature_platform.errors import AlertError
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS positions (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS scopes (
@@ -59,8 +60,15 @@ CREATE INDEX IF NOT EXISTS messages_pending ON messages (state, channel, due);
 CREATE INDEX IF NOT EXISTS messages_key ON messages (key, channel, kind, created);
 CREATE INDEX IF NOT EXISTS messages_incident ON messages (incident);
 CREATE TABLE IF NOT EXISTS channels (
-    name TEXT PRIMARY KEY, failures INTEGER NOT NULL, retry_at REAL NOT NULL, error TEXT
+    name TEXT PRIMARY KEY, failures INTEGER NOT NULL, retry_at REAL NOT NULL, error TEXT,
+    since REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS deployment (name TEXT NOT NULL);
+"""
+# Up to version 1 no channel waited for longer than half an hour.
+_FROM_1 = """
+ALTER TABLE channels ADD COLUMN since REAL NOT NULL DEFAULT 0;
+UPDATE channels SET since = retry_at - 1800;
 """
 
 
@@ -99,8 +107,14 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"was written by a newer version (format {version}, this one reads {_VERSION})",
             "upgrade feature-platform, or give this version another file with 'state:'",
         )
-    if version < _VERSION:
-        connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
+    if version == _VERSION:
+        return
+    ledger = IncidentLedger(connection)
+    with ledger.transaction():  # another process may be about to do the same
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        script = f"{_FROM_1 if version == 1 else ''}{_SCHEMA} PRAGMA user_version = {_VERSION}"
+        for statement in script.split(";") if version < _VERSION else ():
+            connection.execute(statement)
 
 
 class IncidentLedger:
@@ -134,6 +148,15 @@ class IncidentLedger:
             "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (name, value),
         )
+
+    def deployment(self) -> str:
+        """A name of this file, made up once, which no other has."""
+        row = self.connection.execute("SELECT name FROM deployment").fetchone()
+        if row is not None:
+            return str(row["name"])
+        name = secrets.token_hex(6)
+        self.connection.execute("INSERT INTO deployment VALUES (?)", (name,))
+        return name
 
     def apply(self, finding: Finding) -> tuple[Incident | None, Incident | None]:
         """Store a finding; the same finding a second time changes nothing.

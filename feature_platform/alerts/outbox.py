@@ -8,7 +8,7 @@ webhook's ``Idempotency-Key``, PagerDuty's dedup key) shows it once.
 
 import random
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from feature_platform.alerts.incident_ledger import IncidentLedger
@@ -18,6 +18,8 @@ from feature_platform.alerts.routes import Target
 
 _FIRST_RETRY = 15.0
 _LONGEST_RETRY = 1800.0
+LONGEST_ASKED = timedelta(days=1)
+"""How long a channel is left alone at most because it asked for it."""
 # No retry is further off: a later one comes from a clock that ran ahead and was corrected.
 _AHEAD = 2 * _LONGEST_RETRY
 # Messages in one delivery: nobody reads a longer chat message.
@@ -93,13 +95,15 @@ class Outbox:
             (incident.id, moment),
         )
         rows = self._connection.execute(
-            "SELECT channel, pack, wait FROM messages "
+            "SELECT channel, pack, wait, body FROM messages "
             "WHERE incident = ? AND kind = 'open' AND state != 'cancelled'",
             (incident.id,),
         ).fetchall()
         for row in rows:
             target = Target(row["channel"], wait=timedelta(seconds=row["wait"]), pack=row["pack"])
-            self._add(incident, message, target, moment)
+            # Under the key it was opened with, though the deployment may have got another name.
+            opening = Message.from_json(row["body"])
+            self._add(incident, replace(message, dedup_key=opening.dedup_key), target, moment)
 
     def channels_due(self, now: datetime) -> list[str]:
         """Channels with something to send that are not waiting after a failure."""
@@ -108,8 +112,9 @@ class Outbox:
             "SELECT DISTINCT messages.channel FROM messages "
             "LEFT JOIN channels ON channels.name = messages.channel "
             "WHERE messages.state = 'pending' AND (messages.due <= ? OR messages.created > ?) "
-            "AND (COALESCE(channels.retry_at, 0) <= ? OR channels.retry_at > ?) ORDER BY 1",
-            (moment, moment + _AHEAD, moment, moment + _AHEAD),
+            # A wait that has yet to begin comes from a clock that ran ahead, too.
+            "AND (COALESCE(channels.retry_at, 0) <= ? OR channels.since > ?) ORDER BY 1",
+            (moment, moment + _AHEAD, moment, moment),
         )
         return [row["channel"] for row in rows]
 
@@ -186,8 +191,8 @@ class Outbox:
             failures = 0 if row is None else row["failures"]
             wait = after.total_seconds() if after else backoff(failures)
             self._connection.execute(
-                "INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?)",
-                (delivery.channel, failures + 1, moment + min(wait, _LONGEST_RETRY), why),
+                "INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?)",
+                (delivery.channel, failures + 1, moment + wait, why, moment),
             )
             # The channel's wait decides; the message adds none of its own.
             self._connection.execute(

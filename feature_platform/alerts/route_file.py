@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from feature_platform.alerts.channels.base import Channel, WebAddress
+from feature_platform.alerts.channels.base import Channel, WebAddress, from_environment
 from feature_platform.alerts.channels.channel_types import AnyChannel
 from feature_platform.alerts.channels.log import LogChannel
 from feature_platform.alerts.messages.incidents import Finding
@@ -42,6 +42,8 @@ class AlertPlan:
         places: Where links lead.
         state: The file that stores incidents and messages; None for the default one, in
             ``DAGSTER_HOME``.
+        deployment: The name that keeps incidents of this deployment apart from those of others in
+            services that both send to; None for one made up and kept in that file.
         every: How often the event log is read.
     """
 
@@ -50,6 +52,7 @@ class AlertPlan:
     channels: Mapping[str, Channel]
     places: Places
     state: Path | None
+    deployment: str | None
     every: timedelta
 
     @cached_property
@@ -84,6 +87,9 @@ class _RouteFile(ConfigModel):
     ui: WebAddress | None = None
     runbooks: WebAddress = Places.runbooks
     state: Text | None = None
+    deployment: Annotated[str, from_environment("the deployment's name", shortest=1)] | None = (
+        Field(default=None, alias="deployment_env")
+    )
     every: Duration = timedelta(seconds=30)
 
     @model_validator(mode="after")
@@ -130,5 +136,6 @@ def load_alerts(path: str | Path, environment: Mapping[str, str] | None = None) 
         channels=MappingProxyType({LOG: LogChannel(), **found.channels}),
         places=Places(found.ui, found.runbooks),
         state=file.parent / found.state if found.state else None,
+        deployment=found.deployment,
         every=found.every,
     )

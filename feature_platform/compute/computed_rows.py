@@ -16,7 +16,11 @@ from feature_platform.errors import TransformationError, first_line
 from feature_platform.repo.computability import is_computed_here, require_computable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from feast import FeatureStore
+
+    from feature_platform.sources.opened_window import OpenedWindow
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,21 @@ class ComputedRows:
         )
 
 
-def computed_rows(store: "FeatureStore", layout: ViewLayout, window: Window) -> ComputedRows:
+def computed_rows(
+    store: "FeatureStore",
+    layout: ViewLayout,
+    window: Window,
+    opened: "Mapping[str, OpenedWindow]",
+) -> ComputedRows:
     """Compute a view's rows from one window with Feast's local engine; nothing is written.
 
     The window's rows are held in memory, as with Feast.
+
+    Args:
+        store: The Feast store.
+        layout: The view.
+        window: Half-open.
+        opened: The window of each of its batch sources, with all columns, by the source's name.
 
     Raises:
         TransformationError: The view cannot be computed, its function failed, or the result lacks
@@ -85,7 +100,7 @@ def computed_rows(store: "FeatureStore", layout: ViewLayout, window: Window) -> 
     )
     task = _task(store, view, window)
     backend = dataframe_backend(engine, context)
-    plan = WindowPlan(store.registry, task, backend, store.config, window)
+    plan = WindowPlan(store.registry, task, backend, opened, window)
     table = plan.build().execute(context).data.combine_chunks()
     keys = [key.name for key in layout.keys if key.source is not None]
     moment, created = _times_of(layout)

@@ -10,7 +10,7 @@ The plan is that of Feast 0.67 except where it fails or mixes up tables:
 - Which of equally late rows is kept does not depend on their order in the file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from typing import Any
@@ -23,10 +23,12 @@ from feast.infra.compute_engines.local.arrow_table_value import ArrowTableValue
 from feast.infra.compute_engines.local.feature_builder import LocalFeatureBuilder
 from feast.infra.compute_engines.local.local_node import LocalNode
 
-from feature_platform.core.sql import identifier
+from feature_platform.core.sql import identifier, inside
 from feature_platform.core.windows import Window
 from feature_platform.errors import TransformationError, type_and_line
-from feature_platform.sources.relation import VIEW, open_relation
+from feature_platform.sources.opened_window import OpenedWindow
+from feature_platform.sources.relation import VIEW
+from feature_platform.sources.source_errors import require_columns as require_source_columns
 
 _PLACE = "__place"
 _EVENT_TIME = "__event_time_"
@@ -43,9 +45,16 @@ class WindowPlan(LocalFeatureBuilder):  # type: ignore[misc]
         rows_without_key: How many of them lack a part of their key.
     """
 
-    def __init__(self, registry: Any, task: Any, backend: Any, config: Any, window: Window) -> None:
+    def __init__(
+        self,
+        registry: Any,
+        task: Any,
+        backend: Any,
+        opened: Mapping[str, OpenedWindow],
+        window: Window,
+    ) -> None:
         super().__init__(registry, task, backend)
-        self._config = config
+        self._opened = opened
         self._window = window
         self.rows_read = 0
         self.rows_without_key = 0
@@ -88,14 +97,21 @@ class WindowPlan(LocalFeatureBuilder):  # type: ignore[misc]
 
     def _read(self, view: Any, info: Any) -> pa.Table:
         """The window's rows of a view's source, in an order that does not depend on the file."""
-        columns = [*info.join_keys, *info.feature_cols] if info.feature_cols else None
-        with open_relation(self._config, view.batch_source, [self._window], columns) as relation:
-            times = [relation.timestamp, *([relation.created] if relation.created else [])]
-            order = [*times, *(name for name in relation.columns if name not in times)]
-            listed = ", ".join(f"{identifier(name)} NULLS FIRST" for name in order)
-            sql = f"SELECT * FROM {VIEW} ORDER BY {listed}"
-            schema = relation.schema(f"SELECT * FROM {VIEW}")
-            table = pa.Table.from_batches(relation.batches(sql), schema).combine_chunks()
+        relation = self._opened[view.batch_source.name].relation
+        times = [relation.timestamp, *([relation.created] if relation.created else [])]
+        wanted = list(relation.columns)
+        if info.feature_cols:
+            wanted = list(dict.fromkeys([*info.join_keys, *info.feature_cols, *times]))
+            require_source_columns(view.batch_source.name, relation.columns, wanted)
+        order = [*times, *(name for name in wanted if name not in times)]
+        listed = ", ".join(f"{identifier(name)} NULLS FIRST" for name in order)
+        sql = (
+            f"SELECT {', '.join(map(identifier, wanted))} FROM {VIEW} "
+            f"WHERE {inside(relation.timestamp, [self._window])}"
+        )
+        schema = relation.schema(sql)
+        rows = relation.batches(f"{sql} ORDER BY {listed}")
+        table = pa.Table.from_batches(rows, schema).combine_chunks()
         self.rows_read += table.num_rows
         keys = [table[name] for name in info.join_keys if name in table.column_names]
         self.rows_without_key += table.num_rows - whole_rows(table, keys).num_rows

@@ -6,6 +6,7 @@ imported when a function is called, not when this module is.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +49,100 @@ def redis_client_of(store: "FeatureStore") -> Any:
 def sqlite_connection_of(online: Any, config: "RepoConfig") -> Any:
     """The connection of a SQLite online store."""
     return online._get_conn(config)
+
+
+def prepare_online_store_with(store: "FeatureStore", prepare: Callable[[Any], None]) -> None:
+    """Let `prepare` have the ``OnlineStore`` instance of a store before anybody uses it."""
+    create = store._get_provider
+    prepared: list[Any] = []
+
+    def provider() -> Any:
+        found = create()
+        if found not in prepared:
+            prepared.append(found)
+            if found.online_store is not None:
+                prepare(found.online_store)
+        return found
+
+    store._get_provider = provider
+
+
+def replace_redis_client(online: Any, make: Callable[[Any], Any]) -> None:
+    """Let `make` create the client of a Redis online store from its section, on first use."""
+
+    def client(section: Any) -> Any:
+        if not online._client:
+            online._client = make(section)
+        return online._client
+
+    online._get_client = client
+
+
+def replace_dynamodb_clients(online: Any, make: Callable[..., Any]) -> None:
+    """Let `make` create both clients of a DynamoDB online store, on first use.
+
+    It gets ``client`` or ``resource``, region, endpoint, and whether a session authenticates.
+    """
+
+    def client(*where: Any) -> Any:
+        if online._dynamodb_client is None:
+            online._dynamodb_client = make("client", *where)
+        return online._dynamodb_client
+
+    def resource(*where: Any) -> Any:
+        if online._dynamodb_resource is None:
+            online._dynamodb_resource = make("resource", *where)
+        return online._dynamodb_resource
+
+    online._get_dynamodb_client, online._get_dynamodb_resource = client, resource
+
+
+def wrap_postgres_connections(
+    online: Any, wrap: Callable[[Any, Any], AbstractContextManager[Any]]
+) -> None:
+    """Let `wrap` surround each use of a connection of a PostgreSQL online store.
+
+    It gets the store's section of the configuration, and the context that yields the connection.
+    """
+    get = online._get_conn
+
+    def wrapped(config: Any, autocommit: bool = False) -> Any:  # noqa: FBT001, FBT002 - Feast's
+        return wrap(config.online_store, get(config, autocommit))
+
+    online._get_conn = wrapped
+
+
+def connect_postgres(online: Any, section: Any, seconds: int) -> None:
+    """Give a PostgreSQL online store a connection, or a pool, if it has none that works.
+
+    Args:
+        online: The store.
+        section: Its section of the configuration.
+        seconds: How long connecting may take.
+    """
+    import psycopg
+    from psycopg_pool import ConnectionPool
+
+    address, options = postgres_address(section)
+    options["connect_timeout"] = seconds
+    if getattr(section.conn_type, "value", section.conn_type) == "pool":
+        if not online._conn_pool:
+            online._conn_pool = ConnectionPool(
+                conninfo=address,
+                min_size=section.min_conn,
+                max_size=section.max_conn,
+                timeout=seconds,
+                open=True,
+                kwargs=options,
+            )
+    elif online._conn is None or online._conn.closed:
+        online._conn = psycopg.connect(address, keepalives_idle=section.keepalives_idle, **options)
+
+
+def give_back_postgres(online: Any, connection: Any) -> None:
+    """Give a connection back to the pool of a PostgreSQL store, which Feast forgets on errors."""
+    if online._conn_pool:
+        online._conn_pool.putconn(connection)
 
 
 def redis_nodes(connection_string: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -21,6 +21,7 @@ from feature_platform.drift.references import ViewReference
 from feature_platform.drift.training_reference import training_reference
 from feature_platform.drift.view_state import ViewState
 from feature_platform.drift.window_profiles import WindowProfiles, profile_windows
+from feature_platform.sources.opened_window import OpenedWindow
 from feature_platform.statistics import Comparison, correct, measure_many, season_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class DriftJudge(ViewState):
         *,
         hashes: Mapping[Window, str] | None = None,
         keep: bool = True,
+        opened: OpenedWindow | None = None,
     ) -> list[WindowDrift]:
         """Judge windows, oldest first, with one read of each.
 
@@ -67,6 +69,7 @@ class DriftJudge(ViewState):
                 is then judged alone, and one that has drifted is not in the reference of later
                 ones. None judges them as one family.
             keep: Whether profiles and verdicts are stored.
+            opened: The rows of the windows; None reads the source.
 
         Raises:
             SourceError: The source is missing or unreadable, or a stored file is.
@@ -79,7 +82,7 @@ class DriftJudge(ViewState):
         fixed = None if history is not None else self.reference or self._fixed_reference(store)
         results: list[WindowDrift] = []
         source = self.project.view(self.view).batch_source
-        for found in profile_windows(store, source, ordered, self.columns):
+        for found in profile_windows(store, source, ordered, self.columns, opened):
             if keep:
                 self.profiles.write(found)
             reference = history.reference(found.window) if history is not None else fixed

@@ -1,6 +1,7 @@
 """Profiles of the windows of a view: made in one pass over its source, and stored."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from feature_platform.core.file_names import window_name
-from feature_platform.core.sql import identifier
+from feature_platform.core.sql import identifier, inside
 from feature_platform.core.windows import Window
 from feature_platform.drift.drift_files import Files
 from feature_platform.errors import StatisticsError
-from feature_platform.sources.relation import VIEW, open_relation
+from feature_platform.sources.opened_window import OpenedWindow
+from feature_platform.sources.relation import VIEW, Relation, open_relation
 from feature_platform.statistics import Profile, profile
 from feature_platform.statistics.profiles.arrays import require_schema
 
@@ -106,8 +108,16 @@ def profile_windows(
     source: "DataSource",
     windows: Sequence[Window],
     columns: Mapping[str, str],
+    opened: OpenedWindow | None = None,
 ) -> Iterator[WindowProfiles]:
     """Profiles of windows that do not overlap, oldest first, in one pass in constant memory.
+
+    Args:
+        store: The Feast store.
+        source: A batch source.
+        windows: Half-open windows.
+        columns: Column of the source by feature.
+        opened: The source's rows of at least the windows; None reads them.
 
     Raises:
         SourceError: The table is missing or unreadable; a missing column is only a problem of its
@@ -115,19 +125,28 @@ def profile_windows(
     """
     ordered = sorted(windows)
     for at in range(0, len(ordered), _AT_ONCE):
-        yield from _profiled(store, source, ordered[at : at + _AT_ONCE], columns)
+        some = ordered[at : at + _AT_ONCE]
+        rows = (
+            open_relation(store.config, source, some, None)
+            if opened is None
+            else nullcontext(opened.relation)
+        )
+        yield from _profiled(rows, source, some, columns)
 
 
 def _profiled(
-    store: "FeatureStore",
+    rows: AbstractContextManager[Relation],
     source: "DataSource",
     windows: Sequence[Window],
     columns: Mapping[str, str],
 ) -> list[WindowProfiles]:
-    with open_relation(store.config, source, windows, None) as relation:
+    with rows as relation:
         present = {name: column for name, column in columns.items() if column in relation.columns}
         wanted = dict.fromkeys([*present.values(), relation.timestamp])
-        sql = f"SELECT {', '.join(map(identifier, wanted))} FROM {VIEW}"
+        sql = (
+            f"SELECT {', '.join(map(identifier, wanted))} FROM {VIEW} "
+            f"WHERE {inside(relation.timestamp, windows)}"
+        )
         schema = relation.schema(sql)
         tallies = [_Tally(each, present, schema) for each in windows]
         starts = np.array([_micros(each.start) for each in windows])

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from feature_platform.compute.computed_rows import computed_rows, rows_of
+from feature_platform.compute.computed_rows import ComputedRows, computed_rows, rows_of
 from feature_platform.core.windows import Window
 from feature_platform.encoding.feast_rows import Row
 from feature_platform.encoding.view_layout import ViewLayout
 from feature_platform.materialize.computed_windows import MOVES_TIMES
 from feature_platform.materialize.online_view import OnlineView
+from feature_platform.materialize.window_gate import WindowGate, open_sources
 from feature_platform.repo.view_settings import read_settings
 
 if TYPE_CHECKING:
@@ -45,19 +46,20 @@ def newest_computed(
         SourceError: A source is missing, unreadable, or lacks a column.
     """
     for window in reversed(partitions_of(layout.view, windows)):
-        times = computed_rows(store, layout, window).event_times
+        times = _judged(store, layout, window, WindowGate()).event_times
         if len(times):
             newest: datetime = pc.max(times).as_py()
             return newest
     return None
 
 
-def latest_computed(
+def latest_computed(  # noqa: PLR0917  what is computed, and who is told
     store: "FeatureStore",
     layout: ViewLayout,
     windows: Sequence[Window],
     progress: Callable[[int, int], None] | None = None,
     moved: Callable[[Window], object] | None = None,
+    gate: WindowGate | None = None,
 ) -> list[Row]:
     """The latest row of every key over some windows, each computed by itself, as Feast's rows.
 
@@ -67,11 +69,15 @@ def latest_computed(
         windows: Windows as they were materialized, in any order.
         progress: Called after each window with the number of windows done and in all.
         moved: Called with each window that gave a row with an event time outside of it.
+        gate: Judges the source rows of each window; None lets all pass.
+
+    Raises:
+        GateError: The gate refuses a window.
     """
     newest: dict[bytes, Row] = {}
     ordered = sorted(windows)
     for number, window in enumerate(ordered, 1):
-        rows = rows_of(computed_rows(store, layout, window), layout)
+        rows = rows_of(_judged(store, layout, window, gate or WindowGate()), layout)
         if moved is not None and any(row[2] not in window for row in rows):
             moved(window)
         for row in rows:
@@ -89,6 +95,7 @@ def rebuild_computed(
     present: Sequence[Window],
     progress: Callable[[int, int], None] | None,
     empty: Callable[[], object] | None,
+    gate: WindowGate,
 ) -> None:
     """Write the latest row of every key over all materialized windows, each computed again.
 
@@ -99,10 +106,11 @@ def rebuild_computed(
         present: The materialized windows; their stored rows are replaced, whatever their time.
         progress: Called after each partition with the number of partitions done and in all.
         empty: Deletes all rows of the view; called once everything is computed. None keeps them.
+        gate: Judges the source rows of each window before anything is written.
     """
     moved: list[Window] = []
     windows = partitions_of(online.layout.view, present)
-    rows = latest_computed(online.store, online.layout, windows, progress, moved.append)
+    rows = latest_computed(online.store, online.layout, windows, progress, moved.append, gate)
     if online.oldest is not None:
         rows = [row for row in rows if row[2] >= online.oldest]
     crashed = online.unrecorded(present)
@@ -117,6 +125,15 @@ def rebuild_computed(
         for window in crashed:
             online.delete_all(window)
             online.unmark(window)
+
+
+def _judged(
+    store: "FeatureStore", layout: ViewLayout, window: Window, gate: WindowGate
+) -> ComputedRows:
+    """A window's rows, computed from source rows that the gate has let pass."""
+    with open_sources(store.config, layout, gate, [window]) as opened:
+        gate.require(opened, window)
+        return computed_rows(store, layout, window, opened)
 
 
 def _order(row: Row) -> tuple[datetime, bool, datetime]:

@@ -4,16 +4,17 @@ As with Feast, a computed row depends on its window alone. A key whose row has v
 falls back on what earlier windows of the same length give when they are computed again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_platform.compute.computed_rows import ComputedRows, computed_rows, rows_of
-from feature_platform.core.windows import Window
+from feature_platform.core.windows import Window, merge
 from feature_platform.encoding.encoded_rows import EncodedRows, encode_feast_rows
 from feature_platform.materialize.computed_sink import append_missing_rows
 from feature_platform.materialize.online_view import OnlineView
+from feature_platform.materialize.window_gate import OpenedSources, WindowGate, open_sources
 from feature_platform.online.guarded_writer import Guard
 
 MOVES_TIMES = "moves_times"
@@ -31,16 +32,17 @@ class ComputedWindow:
     Args:
         online: The view; source rows that are read are added to its counts.
         window: Half-open.
+        opened: The window of each source; nothing else of it is read.
 
     Raises:
         TransformationError: The rows cannot be computed; nothing has been written.
         SourceError: A source cannot be read; nothing has been written.
     """
 
-    def __init__(self, online: OnlineView, window: Window) -> None:
+    def __init__(self, online: OnlineView, window: Window, opened: OpenedSources) -> None:
         self._online = online
         self._window = window
-        self._computed = computed_rows(online.store, online.layout, window)
+        self._computed = computed_rows(online.store, online.layout, window, opened)
         self._rows = rows_of(self._unexpired(self._computed), online.layout)
         online.rows_read += self._computed.rows_read
         online.rows_without_key += self._computed.rows_without_key
@@ -59,13 +61,14 @@ class ComputedWindow:
         append_missing_rows(self._online.store, self._online.layout, self._computed)
 
     def clear_vanished(
-        self, again: Sequence[Window], served: Callable[[], Sequence[Window]], guard: Guard
+        self, again: Sequence[Window], served: Sequence[Window], gate: WindowGate, guard: Guard
     ) -> None:
         """Replace or delete keys that are online from the window and no longer computed in it.
 
         Args:
             again: Parts of the window that were, or may have been, online before.
-            served: The windows that keys may fall back on; called if a key has vanished.
+            served: The windows that keys may fall back on, as far as the gate lets them.
+            gate: Judges them once a key has vanished.
             guard: Of the window.
         """
         online, view = self._online, self._online.layout.view
@@ -83,13 +86,15 @@ class ComputedWindow:
             if not any(map(len, vanished)):
                 continue
             keys = pa.concat_arrays(vanished).unique()
-            for rows in self._fallbacks(keys, served()):
+            for rows in self._fallbacks(keys, served, gate):
                 writer.write(view, rows, guard)
             # A key that got a row of an earlier window is not in this one any more, and stays.
             writer.delete(view, keys.to_pylist(), part)
             online.keys_vanished += len(keys)
 
-    def _fallbacks(self, keys: pa.Array, served: Sequence[Window]) -> Iterator[EncodedRows]:
+    def _fallbacks(
+        self, keys: pa.Array, served: Sequence[Window], gate: WindowGate
+    ) -> Iterator[EncodedRows]:
         """The latest earlier rows of the keys, computed again window by window."""
         online = self._online
         left = keys
@@ -99,7 +104,11 @@ class ComputedWindow:
             if number == _WINDOWS_BACK:
                 online.rebuild_due = True
                 return
-            computed = computed_rows(online.store, online.layout, window)
+            config, layout = online.store.config, online.layout
+            with open_sources(config, layout, gate, [window]) as opened:
+                if merge(gate.servable(opened, [window])) != [window]:
+                    continue
+                computed = computed_rows(online.store, layout, window, opened)
             online.rows_read += computed.rows_read
             for rows in self._encoded(self._unexpired(computed)):
                 wanted = pc.is_in(rows.keys, value_set=left)

@@ -1,8 +1,8 @@
 """The work of materializing one window: read, write, and remove what has vanished."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +11,10 @@ from feature_platform.compute.computed_rows import compute_elsewhere
 from feature_platform.core.windows import Window, merge, missing
 from feature_platform.encoding.encoded_rows import batch_keys
 from feature_platform.materialize.computed_windows import ComputedWindow
+from feature_platform.materialize.fallbacks import Fallbacks
 from feature_platform.materialize.online_view import OnlineView
 from feature_platform.materialize.rebuild_work import PROGRESS
+from feature_platform.materialize.window_gate import OpenedSources, WindowGate
 from feature_platform.repo.computability import is_computed_here, why_transformed
 from feature_platform.sources.latest_rows import (
     KEYS_A_PART,
@@ -20,9 +22,8 @@ from feature_platform.sources.latest_rows import (
     distinct_keys,
     latest_rows,
     latest_rows_of,
-    source_columns,
 )
-from feature_platform.sources.relation import Relation, open_relation
+from feature_platform.sources.relation import Relation
 
 _MANY_ROWS = 20_000  # fewer are written faster than the online store is asked which keys it has
 
@@ -47,25 +48,28 @@ class Materialization:
         online: The view.
         window: Half-open, in the past.
         materialized: The windows that the registry records.
-        may_serve: See `materialize_window`.
+        gate: Judges what vanished keys fall back on.
+        opened: The rows of the window, which the gate has judged; nothing else of it is read.
         progress: Called with the number of keys just written.
 
     Attributes:
         reason: Why Feast's own code was used; empty if it was not.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  what is written, and by which rules
         self,
         online: OnlineView,
         window: Window,
         materialized: Sequence[Window],
-        may_serve: Callable[[Sequence[Window]], Sequence[Window]] | None = None,
+        gate: WindowGate,
+        opened: OpenedSources,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self._online = online
         self._layout = online.layout
         self._window = window
-        self._may_serve = may_serve or list
+        self._gate = gate
+        self._opened = opened
         self._progress = progress
         crashed = online.marked()
         self._served = merge([*materialized, window])
@@ -102,22 +106,27 @@ class Materialization:
 
     def _write_read_rows(self) -> None:
         online, window = self._online, self._window
-        config, columns = online.store.config, source_columns(self._layout)
-        with open_relation(config, self._layout.source, [window], columns) as relation:
-            rows, keyless, parts = count_rows(relation, self._layout, window)
-            online.rows_read += rows
-            online.rows_without_key += keyless
-            late = None
-            if self._is_late and parts == 1 and rows >= _MANY_ROWS:
-                late = self._late_keys(relation)
-            online.write(self._latest_rows(relation, parts, late), self._guard, self._progress)
-            if not self._again or online.is_streamed:
-                return
+        relation = self._opened[self._layout.source.name].relation
+        rows, keyless, parts = count_rows(relation, self._layout, window)
+        online.rows_read += rows
+        online.rows_without_key += keyless
+        late = None
+        if self._is_late and parts == 1 and rows >= _MANY_ROWS:
+            late = self._late_keys(relation)
+        online.write(self._latest_rows(relation, parts, late), self._guard, self._progress)
+        if not self._again or online.is_streamed:
+            return
+        # A vanished key has no row left in the window itself.
+        served = online.unexpired(missing(self._served, [window]))
+        config, oldest = online.store.config, online.oldest
+        with closing(
+            Fallbacks(config, self._layout, self._gate, served, oldest, window)
+        ) as fallbacks:
             if late is not None and self._again == [window] == online.split_at_ttl([window]):
                 if late.vanished:
-                    online.replace_vanished(late.vanished, window, self._fallback(), self._guard)
+                    online.replace_vanished(late.vanished, window, fallbacks.rows, self._guard)
             else:
-                online.clear_vanished(relation, self._again, self._fallback, self._guard)
+                online.clear_vanished(relation, self._again, fallbacks.rows, self._guard)
 
     def _latest_rows(
         self, relation: Relation, parts: int, late: "_LateKeys | None"
@@ -127,7 +136,8 @@ class Materialization:
         limits: dict[str, Any] = {"not_before": online.oldest, "batch_rows": online.batch_rows}
         if late is not None:
             few = late.to_write.num_rows < _MANY_ROWS
-            yield from latest_rows_of(relation, self._layout, late.to_write, once=few, **limits)
+            limits |= {"once": few, "windows": [self._window]}
+            yield from latest_rows_of(relation, self._layout, late.to_write, **limits)
             return
         for number in range(parts):
             part = (number, parts)
@@ -154,13 +164,9 @@ class Materialization:
             vanished=sorted(stored.within.difference(keys)),
         )
 
-    def _fallback(self) -> Sequence[Window]:
-        """The windows whose rows may replace vanished ones."""
-        return self._may_serve(self._online.unexpired(self._served))
-
     def _write_computed_rows(self) -> None:
         online, view = self._online, self._layout.view
-        computed = ComputedWindow(online, self._window)
+        computed = ComputedWindow(online, self._window, self._opened)
         computed.write(self._guard)
         if self._progress is not None and len(computed):
             self._progress(len(computed))
@@ -168,8 +174,7 @@ class Materialization:
             computed.write_offline()
         if self._again and not online.is_streamed:
             # Whole windows: computed from the part that the TTL leaves, a row would differ.
-            whole = partial(self._may_serve, self._served)
-            computed.clear_vanished(self._again, whole, self._guard)
+            computed.clear_vanished(self._again, self._served, self._gate, self._guard)
 
 
 @dataclass(frozen=True)

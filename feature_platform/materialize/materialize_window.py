@@ -1,7 +1,7 @@
 """`materialize_window`: put exactly one half-open window of a feature view online."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from feature_platform.encoding.view_layout import view_layout
 from feature_platform.errors import WindowError
 from feature_platform.materialize.materialization import Materialization
 from feature_platform.materialize.online_view import OnlineView
+from feature_platform.materialize.window_gate import WindowGate, open_sources
 from feature_platform.online.store_errors import online_store_errors
 from feature_platform.registry.registry_locks import view_lock
 from feature_platform.registry.windows_on_record import load_view, record_window, windows_of
@@ -59,8 +60,7 @@ def materialize_window(
     end: datetime,
     *,
     progress: Callable[[int], None] | None = None,
-    before: Callable[[], object] | None = None,
-    may_serve: Callable[[Sequence[Window]], Sequence[Window]] | None = None,
+    gate: WindowGate | None = None,
 ) -> MaterializationResult:
     """Put the window ``[start, end)`` of a feature view online, and record it in the registry.
 
@@ -76,10 +76,9 @@ def materialize_window(
         start: First moment of the window, aware.
         end: First moment after the window, aware, not in the future.
         progress: Called with the number of keys just written, every batch.
-        before: Called once the view is locked, before the source is read; if it raises, nothing
-            has been written.
-        may_serve: Called if keys have vanished from the window: from the materialized windows to
-            those whose rows may be served in their place. None allows all of them.
+        gate: Judges the opened rows of the window before any of them is written, and those that
+            vanished keys fall back on; if it refuses the window, nothing has been written. None
+            lets all pass.
 
     Raises:
         WindowError: An end is naive, the window is empty or reversed, or ends in the future.
@@ -91,16 +90,17 @@ def materialize_window(
     """
     began = time.monotonic()
     window = _past_window(view, start, end)
+    gate = gate or WindowGate()
     with view_lock(store, view):
-        if before is not None:
-            before()
         found = load_view(store, view)
         layout = view_layout(found)
-        with online_store_errors(store, view), OnlineView(store, layout) as online:
-            work = Materialization(online, window, windows_of(found), may_serve, progress)
-            work.run()
-            record_window(store, view, window)
-            online.unmark(window)
+        with open_sources(store.config, layout, gate, [window]) as opened:
+            gate.require(opened, window)
+            with online_store_errors(store, view), OnlineView(store, layout) as online:
+                work = Materialization(online, window, windows_of(found), gate, opened, progress)
+                work.run()
+                record_window(store, view, window)
+                online.unmark(window)
     return MaterializationResult(
         view=view,
         window=window,

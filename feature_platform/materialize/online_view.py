@@ -8,16 +8,14 @@ import pyarrow as pa
 
 from feature_platform.core.feast_seams import online_store_of
 from feature_platform.core.windows import Window, merge, missing
-from feature_platform.encoding.encoded_rows import encode_batch, encode_feast_rows
+from feature_platform.encoding.encoded_rows import EncodedRows, encode_batch, encode_feast_rows
 from feature_platform.encoding.feast_rows import Row, feast_rows
 from feature_platform.encoding.view_layout import ViewLayout
-from feature_platform.materialize.vanished_keys import remaining_rows, vanished_keys
+from feature_platform.materialize.vanished_keys import vanished_keys
 from feature_platform.online.crash_marker import mark, marked_windows
 from feature_platform.online.generic_writer import GenericWriter
 from feature_platform.online.guarded_writer import EVER, Guard
 from feature_platform.online.stores import writer_for
-from feature_platform.sources.kept_relations import KeptRelations
-from feature_platform.sources.latest_rows import source_columns
 from feature_platform.sources.relation import Relation
 
 if TYPE_CHECKING:
@@ -25,6 +23,9 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 50_000
 GENERIC_ROWS = 2_000
+
+Fallback = Callable[[list[bytes]], Iterable[EncodedRows]]
+"""Gives the latest row that keys have left elsewhere; a key without one is missing."""
 
 
 class OnlineView:
@@ -39,7 +40,6 @@ class OnlineView:
 
     Attributes:
         writer: The bulk writer; None if this type of store is written through Feast.
-        relations: The source's rows, each set of windows read once.
         oldest: Rows with an earlier event time are not written (TTL); None without a TTL.
         is_streamed: Whether a stream writes the view too.
         key_version: ``entity_key_serialization_version`` of the repo.
@@ -54,7 +54,6 @@ class OnlineView:
         self.store = store
         self.layout = layout
         self.writer = writer_for(online_store_of(store), store.config)
-        self.relations = KeptRelations(store.config, layout.source, source_columns(layout))
         self.oldest = datetime.now(UTC) - layout.ttl if layout.ttl else None
         self.is_streamed = layout.view.stream_source is not None
         self.key_version = store.config.entity_key_serialization_version
@@ -69,7 +68,6 @@ class OnlineView:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.relations.close()
         if self.writer is not None:
             self.writer.close()
 
@@ -121,35 +119,30 @@ class OnlineView:
         self,
         relation: Relation,
         windows: Iterable[Window],
-        served: Callable[[], Sequence[Window]],
+        fallback: Fallback,
         guard: Guard,
     ) -> None:
         """Replace or delete keys that are online from the windows and not in the source any more.
 
-        The relation holds at least the windows; `served` gives the windows that vanished keys may
-        fall back on, and is called if there are any.
+        The relation holds at least the windows.
         """
         if self.writer is None:
             self.rebuild_due = True
             return
-        fallback: Sequence[Window] | None = None
         for part in self.split_at_ttl(windows):
             found = vanished_keys(relation, self.writer, self.layout, part, self.key_version)
             for keys in found:
-                if fallback is None:
-                    fallback = served()
                 self.replace_vanished(keys, part, fallback, guard)
 
     def replace_vanished(
-        self, keys: list[bytes], window: Window, served: Sequence[Window], guard: Guard
+        self, keys: list[bytes], window: Window, fallback: Fallback, guard: Guard
     ) -> None:
-        """Write the latest row that keys have left in `served`; delete the others from `window`."""
+        """Write the latest row that keys have left; delete the others from `window`."""
         if self.writer is None:
             return
-        config, view = self.store.config, self.layout.view
-        rows = remaining_rows(config, self.relations, self.layout, keys, served, self.oldest)
-        for batch in rows:
-            self.writer.write(view, encode_batch(batch, self.layout, self.key_version), guard)
+        view = self.layout.view
+        for rows in fallback(keys):
+            self.writer.write(view, rows, guard)
         # A key that got a row of another window is not in this one any more, and stays.
         self.writer.delete(view, keys, window)
         self.keys_vanished += len(keys)

@@ -90,7 +90,7 @@ def compare_online(
     served = merge(windows or windows_of(found))
     compared = 0
     mismatches: list[Mismatch] = []
-    with _expected(store, layout, served, limit, seed) as (total, parts):
+    with _expected(store, layout, served, limit, seed, keep=bool(windows)) as (total, parts):
         for rows in parts:
             compared += len(rows)
             mismatches += _compare(store, layout, rows, served)
@@ -99,7 +99,13 @@ def compare_online(
 
 @contextmanager
 def _expected(
-    store: "FeatureStore", layout: ViewLayout, served: Sequence[Window], limit: int, seed: int
+    store: "FeatureStore",
+    layout: ViewLayout,
+    served: Sequence[Window],
+    limit: int,
+    seed: int,
+    *,
+    keep: bool,
 ) -> Iterator[tuple[int, Iterator[list[Row]]]]:
     """The number of keys, and the rows of those to compare, some at a time."""
     if why_transformed(layout.view):
@@ -115,7 +121,10 @@ def _expected(
         )
         return
     windows = _windows_to_read(store, layout, served)
-    with open_sample(store.config, layout, windows, limit=limit, seed=seed) as (total, batches):
+    with open_sample(store.config, layout, windows, limit=limit, seed=seed, keep=keep) as (
+        total,
+        batches,
+    ):
         yield (
             total,
             (

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,6 +15,7 @@ from feature_platform.errors import OnlineStoreError, WindowError
 from feature_platform.materialize.computed_partitions import partitions_of, rebuild_computed
 from feature_platform.materialize.online_view import OnlineView
 from feature_platform.materialize.rebuild_work import RebuildWork, rebuild_plan
+from feature_platform.materialize.window_gate import WindowGate, open_sources
 from feature_platform.online.guarded_writer import FAR_AHEAD
 from feature_platform.online.store_errors import online_store_errors
 from feature_platform.registry.registry_locks import view_lock
@@ -58,7 +60,7 @@ def rebuild_online(
     as_of: datetime | None = None,
     empty_first: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    before: Callable[[], object] | None = None,
+    gate: WindowGate | None = None,
 ) -> RebuildResult:
     """Write the latest row of every key over all materialized windows, in one pass per view.
 
@@ -76,7 +78,7 @@ def rebuild_online(
             they are written again. In stores that cannot name keys that have left the source, only
             this removes them.
         progress: Called after each part with the number of parts done and in all.
-        before: Called once the view is locked, before anything is read or changed; may raise.
+        gate: Judges the opened rows of all windows before anything is changed; None lets all pass.
 
     Raises:
         WindowError: `as_of` is naive.
@@ -91,31 +93,34 @@ def rebuild_online(
             f"the moment {as_of} has no time zone",
             "give an aware datetime, for example 2026-03-01T00:00:00+00:00",
         )
-    with view_lock(store, view):
-        if before is not None:
-            before()
+    gate = gate or WindowGate()
+    with view_lock(store, view), ExitStack() as stack:
         found = load_view(store, view)
         layout, present = view_layout(found), windows_of(found)
-        windows, plan = _until(present, as_of), ""
-        is_computed = bool(why_transformed(found))
-        if is_computed:
+        windows = _until(present, as_of)
+        source, plan = None, ""
+        if why_transformed(found):
             _require_rebuildable(store, found, as_of)
         else:
-            plan = rebuild_plan(store, layout, windows, as_of, empty_first=empty_first)
+            opened = stack.enter_context(open_sources(store.config, layout, gate, windows))
+            for window in windows:
+                gate.require(opened, window)
+            source = opened[layout.source.name]
+            plan = rebuild_plan(store, layout, source, windows, as_of, empty_first=empty_first)
         if windows != present:
             # Before anything is deleted: after a crash the later windows count as missing.
             change_windows(store, view, lambda recorded: _until(recorded, as_of))
         with online_store_errors(store, view), OnlineView(store, layout) as online:
             _make_table(store, found)
             empty = partial(_empty, online) if empty_first else None
-            if is_computed:
-                rebuild_computed(online, present, progress, empty)
+            if source is None:
+                rebuild_computed(online, present, progress, empty, gate)
                 resumed_at, parts = 0, len(partitions_of(found, present))
             else:
                 # Rows from `as_of` on, recorded or not: a crashed call may have removed the record.
                 later = [] if as_of is None else [Window(as_of, FAR_AHEAD)]
                 undone = merge([*later, *online.unrecorded(present)])
-                work = RebuildWork(online, windows, plan)
+                work = RebuildWork(online, source, windows, plan)
                 resumed_at, parts = work.run(merge([*present, *undone]), progress, empty)
                 for window in undone:
                     work.take_back(window)
@@ -129,7 +134,7 @@ def rebuild_online(
         parts=parts,
         resumed_at=resumed_at,
         seconds=time.monotonic() - began,
-        leaves_vanished=not empty_first and (is_computed or online.writer is None),
+        leaves_vanished=not empty_first and (source is None or online.writer is None),
     )
 
 

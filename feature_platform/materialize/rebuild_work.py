@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, cast
 import duckdb
 
 from feature_platform.core.windows import Window
+from feature_platform.encoding.encoded_rows import encode_batch
 from feature_platform.encoding.view_layout import ViewLayout
+from feature_platform.materialize.fallbacks import latest_of_keys
 from feature_platform.materialize.online_view import OnlineView
 from feature_platform.materialize.vanished_keys import any_lost
 from feature_platform.online.guarded_writer import EVER, Guard
@@ -19,14 +21,16 @@ from feature_platform.sources.latest_rows import (
     parts_of,
     source_columns,
 )
+from feature_platform.sources.opened_window import OpenedWindow
 from feature_platform.sources.source_columns import time_columns
-from feature_platform.sources.window_digests import window_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     import pyarrow as pa
     from feast import FeatureStore
+
+    from feature_platform.encoding.encoded_rows import EncodedRows
 
 PROGRESS = "rebuild"
 """The note of how many parts of an interrupted rebuild are done."""
@@ -35,17 +39,19 @@ PROGRESS = "rebuild"
 class RebuildWork:
     """Writes the latest row of every key over all windows that are to be online.
 
-    The source is opened once for all parts of the keys.
-
     Args:
         online: The view.
+        source: The rows of the windows; nothing else is read.
         windows: Merged windows.
         plan: See `rebuild_plan`.
     """
 
-    def __init__(self, online: OnlineView, windows: Sequence[Window], plan: str) -> None:
+    def __init__(
+        self, online: OnlineView, source: OpenedWindow, windows: Sequence[Window], plan: str
+    ) -> None:
         self._online = online
         self._layout = online.layout
+        self._source = source
         self._windows = windows
         self._plan = plan
 
@@ -71,29 +77,26 @@ class RebuildWork:
             empty()
         had_rows = empty is None and self._holds_rows()
         if not count and self._windows:
-            count = parts_of(online.relations.of(self._windows), self._layout, self._windows)
+            count = parts_of(self._source.relation, self._layout, self._windows)
         for number in range(done, count):
             self.write_part((number, count), governed)
             if progress is not None:
                 progress(number + 1, count)
         # Rows of a stream stay, and so do keys that the online store cannot name.
         if had_rows and self._windows and online.writer is not None and not online.is_streamed:
-            online.clear_vanished(
-                online.relations.of(self._windows),
-                self._windows,
-                lambda: online.unexpired(self._windows),
-                online.guard(self._windows),
-            )
+            guard = online.guard(self._windows)
+            online.clear_vanished(self._source.relation, self._windows, self._fallback, guard)
         return done, count
 
     def write_part(self, part: tuple[int, int], governed: Sequence[Window]) -> None:
         """Write the keys of one part (number and count), and note that it is done."""
         batches = latest_rows_of_all(
-            self._online.relations.of(self._windows),
+            self._source.relation,
             self._layout,
             not_before=self._online.oldest,
             batch_rows=self._online.batch_rows,
             part=part,
+            windows=self._windows,
         )
         self._online.write(batches, self._online.guard(governed))
         number, count = part
@@ -106,7 +109,14 @@ class RebuildWork:
             return
         guard = Guard(governed=(window,))  # rows of a stream too
         for keys in online.writer.keys_within(self._layout.view, window):
-            online.replace_vanished(keys.to_pylist(), window, self._windows, guard)
+            online.replace_vanished(keys.to_pylist(), window, self._fallback, guard)
+
+    def _fallback(self, keys: Sequence[bytes]) -> "Iterator[EncodedRows]":
+        online = self._online
+        batches = latest_of_keys(
+            online.store.config, self._layout, self._source, self._windows, keys, online.oldest
+        )
+        return (encode_batch(batch, self._layout, online.key_version) for batch in batches)
 
     def finish(self) -> None:
         """Remove the note of what is done."""
@@ -139,7 +149,7 @@ class RebuildWork:
         if online.writer is None or not unexpired:
             return False
         span = Window(unexpired[0].start, unexpired[-1].end)
-        relation = online.relations.of(self._windows)
+        relation = self._source.relation
         written = (
             batch
             for number in range(done)
@@ -151,6 +161,7 @@ class RebuildWork:
 def rebuild_plan(
     store: "FeatureStore",
     layout: ViewLayout,
+    source: OpenedWindow,
     windows: Sequence[Window],
     as_of: datetime | None,
     *,
@@ -162,7 +173,7 @@ def rebuild_plan(
     the latest.
     """
     read = [*source_columns(layout), *(name for name in time_columns(layout.source) if name)]
-    digests = window_digests(store, layout.source, windows, list(dict.fromkeys(read)), exclude=())
+    digests = source.digests(windows, list(dict.fromkeys(read)), exclude=())
     columns = [
         [each.name, each.source, each.value_type.name] for each in (*layout.keys, *layout.features)
     ]

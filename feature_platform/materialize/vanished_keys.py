@@ -1,32 +1,19 @@
 """Keys that are online from a window and whose rows have left the source."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from feature_platform.core.sql import record_batches, spilling_connection
 from feature_platform.core.windows import Window
 from feature_platform.encoding.encoded_rows import batch_keys
-from feature_platform.encoding.entity_keys import key_columns_of, of_layout
 from feature_platform.encoding.view_layout import ViewLayout
 from feature_platform.online.guarded_writer import EVER, OnlineWriter
-from feature_platform.sources.kept_relations import KeptRelations
-from feature_platform.sources.latest_rows import (
-    distinct_keys,
-    latest_rows,
-    latest_rows_of,
-    source_columns,
-)
-from feature_platform.sources.newest_rows import newest_rows_of
-from feature_platform.sources.relation import Relation, open_relation
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from feast.repo_config import RepoConfig
+from feature_platform.sources.latest_rows import distinct_keys
+from feature_platform.sources.relation import Relation
 
 _ONLINE = "online_keys"
 _SOURCE = "window_keys"
@@ -80,48 +67,6 @@ def any_lost(
         return connection.execute(lost).fetchone() is not None
 
 
-def remaining_rows(  # noqa: PLR0917  what is read, and which rows of it
-    config: "RepoConfig",
-    kept: KeptRelations,
-    layout: ViewLayout,
-    keys: Sequence[bytes],
-    served: Sequence[Window],
-    not_before: "datetime | None",
-) -> Iterator[pa.RecordBatch]:
-    """Stream the latest row that the source still has of some keys, over all served windows.
-
-    A warehouse selects the rows of the keys, unless they are many. Any other source is read once
-    for all calls.
-
-    Args:
-        config: The repo's configuration.
-        kept: The source's rows.
-        layout: The view.
-        keys: Serialized keys; those of the view's earlier join keys have no row any more.
-        served: The windows to read.
-        not_before: Leave out rows with an earlier event time (TTL).
-    """
-    if not layout.source_keys:
-        for window in reversed(served):
-            rows = list(latest_rows(kept.of(served), layout, window, not_before=not_before))
-            if rows:
-                yield from rows
-                return
-        return
-    keys = of_layout(keys, layout.join_keys)
-    if not keys:
-        return
-    names = [key.name for key in layout.keys]
-    wanted = pa.table(_typed(key_columns_of(keys, names), layout))
-    newest = newest_rows_of(config, layout, wanted)
-    if newest is None:
-        yield from latest_rows_of(kept.of(served), layout, wanted, not_before=not_before)
-        return
-    columns = source_columns(layout)
-    with open_relation(config, layout.source, served, columns, newest) as relation:
-        yield from latest_rows_of(relation, layout, wanted, not_before=not_before)
-
-
 @contextmanager
 def _keys_of_both(online: Iterable[pa.Array], source: Iterable[pa.Array]) -> Iterator[Any]:
     """A DuckDB connection with both sets of keys as tables."""
@@ -133,14 +78,3 @@ def _keys_of_both(online: Iterable[pa.Array], source: Iterable[pa.Array]) -> Ite
                 connection.execute(f"INSERT INTO {table} SELECT entity_key FROM new_keys")
                 connection.unregister("new_keys")
         yield connection
-
-
-def _typed(columns: dict[str, list[Any]], layout: ViewLayout) -> dict[str, pa.Array]:
-    typed = {}
-    for key in layout.keys:
-        values = columns[key.name]
-        if key.value_type.name == "UNIX_TIMESTAMP":
-            typed[key.name] = pa.array(values, pa.timestamp("s", tz="UTC"))
-        else:
-            typed[key.name] = pa.array(values)
-    return typed

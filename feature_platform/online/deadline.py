@@ -7,33 +7,51 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 
-@contextmanager
-def deadline(seconds: float, connected: Callable[[], int]) -> Iterator[None]:
-    """Shut down a socket if the block takes longer, so that the client waiting on it fails.
+class TimeLimit:
+    """Shuts down a socket when its time is up, so that the client waiting on it fails.
 
     Args:
-        seconds: How long the block may take.
+        seconds: The time.
         connected: Returns the file descriptor of the socket; called when the time is up.
+    """
+
+    def __init__(self, seconds: float, connected: Callable[[], int]) -> None:
+        self._seconds = seconds
+        self._connected = connected
+        self._expired = threading.Event()
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def cancel(self) -> bool:
+        """Stop it; whether the time was up already."""
+        self._timer.cancel()
+        return self._expired.is_set()
+
+    def error(self) -> TimeoutError:
+        """What to raise in place of the client's own error."""
+        return TimeoutError(f"no answer within {self._seconds:g} s")
+
+    def _cut(self) -> None:
+        self._expired.set()
+        # A duplicate: closing it does not close the client's own descriptor.
+        with suppress(Exception), socket.socket(fileno=os.dup(self._connected())) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def deadline(seconds: float, connected: Callable[[], int]) -> Iterator[None]:
+    """A `TimeLimit` on the block.
 
     Raises:
         TimeoutError: The time was up; the client's own error is its cause.
     """
-    expired = threading.Event()
-
-    def cut() -> None:
-        expired.set()
-        # A duplicate: closing it does not close the client's own descriptor.
-        with suppress(OSError), socket.socket(fileno=os.dup(connected())) as copy:
-            copy.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
+    limit = TimeLimit(seconds, connected)
     try:
         yield
     except Exception as error:
-        if expired.is_set():
-            raise TimeoutError(f"no answer within {seconds:g} s") from error
+        if limit.cancel():
+            raise limit.error() from error
         raise
     finally:
-        timer.cancel()
+        limit.cancel()

@@ -1,7 +1,9 @@
 """Online reads without a protobuf object per cell: stored values are copied into the response."""
 
+import asyncio
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -31,6 +33,11 @@ class StoredRow:
     time: bytes
 
 
+def missing_row(features: int) -> StoredRow:
+    """What stands for a key that is not stored."""
+    return StoredRow([None] * features, b"")
+
+
 def in_order(
     cells: Iterable[tuple[bytes, str, bytes, int]],
     keys: Sequence[bytes],
@@ -52,7 +59,7 @@ def in_order(
             found[key] = ({feature: value}, moment)
         else:
             row[0][feature] = value
-    missing = StoredRow([None] * len(names), b"")
+    missing = missing_row(len(names))
     return [
         StoredRow([found[key][0].get(name) for name in names], time_of(found[key][1]))
         if key in found
@@ -77,6 +84,16 @@ class FastReads:
         """Read features of a view: a row for each serialized key, in their order."""
         raise NotImplementedError
 
+    def _errors(self, config: Any, table: Any) -> AbstractContextManager[None]:  # noqa: ARG002 - for subclasses
+        """The context in which a view is fetched, which may raise its errors as others."""
+        return nullcontext()
+
+    async def _fetch_async(
+        self, config: Any, table: Any, keys: list[bytes], names: list[str]
+    ) -> Sequence[StoredRow]:
+        """`_fetch` for an event loop: in a thread, unless a subclass has a client for it."""
+        return await asyncio.to_thread(self._fetch, config, table, keys, names)
+
     def _read_features_per_fv(  # noqa: PLR0917 - Feast's signature
         self,
         config: Any,
@@ -87,22 +104,86 @@ class FastReads:
         full_feature_names: bool,  # noqa: FBT001
         include_feature_view_version_metadata: bool,  # noqa: FBT001
     ) -> None:
-        version = config.entity_key_serialization_version
         for table, requested in grouped_refs:
-            unique, places, count = unique_entities(
-                table, join_key_values, entity_name_to_join_key_map
-            )
-            keys = [_serialized(entity, version) for entity in unique]
-            _add_names(
+            read = _asked(config, table, requested, join_key_values, entity_name_to_join_key_map)
+            rows: Sequence[StoredRow] = []
+            if read.keys:
+                with self._errors(config, table):
+                    rows = self._fetch(config, table, read.keys, requested)
+            read.answer(
                 online_features_response,
-                table,
-                requested,
+                rows,
                 full_names=full_feature_names,
                 with_version=include_feature_view_version_metadata,
             )
-            rows = self._fetch(config, table, keys, requested) if keys else []
-            _add_vectors(online_features_response, rows, places, count, len(requested))
-            _count_statuses(table.name, rows, places, count * len(requested))
+
+    async def _read_features_per_fv_async(  # noqa: PLR0917 - Feast's signature
+        self,
+        config: Any,
+        grouped_refs: Any,
+        join_key_values: Any,
+        entity_name_to_join_key_map: Any,
+        online_features_response: Any,
+        full_feature_names: bool,  # noqa: FBT001
+        include_feature_view_version_metadata: bool,  # noqa: FBT001
+    ) -> None:
+        reads = [
+            _asked(config, table, requested, join_key_values, entity_name_to_join_key_map)
+            for table, requested in grouped_refs
+        ]
+
+        async def fetched(read: _Read) -> Sequence[StoredRow]:
+            if not read.keys:
+                return []
+            with self._errors(config, read.table):
+                return await self._fetch_async(config, read.table, read.keys, read.requested)
+
+        found = await asyncio.gather(*(fetched(read) for read in reads))
+        for read, rows in zip(reads, found, strict=True):
+            read.answer(
+                online_features_response,
+                rows,
+                full_names=full_feature_names,
+                with_version=include_feature_view_version_metadata,
+            )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a request asks of one view.
+
+    Attributes:
+        table: The view.
+        requested: The names of its features.
+        keys: The serialized keys, each once.
+        places: For each key, its places in the request.
+        count: How many rows the request has.
+    """
+
+    table: Any
+    requested: list[str]
+    keys: list[bytes]
+    places: Sequence[list[int]]
+    count: int
+
+    def answer(
+        self, response: Any, rows: Sequence[StoredRow], *, full_names: bool, with_version: bool
+    ) -> None:
+        """Add the rows that were found to the response."""
+        _add_names(
+            response, self.table, self.requested, full_names=full_names, with_version=with_version
+        )
+        _add_vectors(response, rows, self.places, self.count, len(self.requested))
+        _count_statuses(self.table.name, rows, self.places, self.count * len(self.requested))
+
+
+def _asked(
+    config: Any, table: Any, requested: list[str], join_key_values: Any, join_keys: Any
+) -> _Read:
+    unique, places, count = unique_entities(table, join_key_values, join_keys)
+    version = config.entity_key_serialization_version
+    keys = [_serialized(entity, version) for entity in unique]
+    return _Read(table, requested, keys, places, count)
 
 
 def _serialized(entity: dict[str, Any], version: int) -> bytes:

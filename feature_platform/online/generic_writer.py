@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 from feature_platform.core.feast_seams import provider_of
 from feature_platform.core.times import in_utc
 from feature_platform.encoding.feast_rows import Row
+from feature_platform.errors import FeaturePlatformError, OnlineStoreError, type_and_line
 from feature_platform.online.guarded_writer import Guard
+from feature_platform.online.stores import backend_of
+from feature_platform.online.written_rows import shown_key
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -46,8 +49,31 @@ class GenericWriter:
             for row, (stored_time, _) in zip(rows, stored, strict=True)
             if stored_time is None or _may_replace(row[2], in_utc(stored_time), guard)
         ]
-        if allowed:
+        if not allowed:
+            return
+        backend = backend_of(str(self._config.online_store.type))
+        backend.require_fit(self._config, view, allowed)
+        try:
             self._provider.online_write_batch(self._config, view, allowed, None)
+        except FeaturePlatformError:
+            raise
+        except Exception as error:
+            fault = backend.fault(error)
+            if fault is None or not fault.is_too_large:
+                raise
+            key, values, _, _ = max(allowed, key=lambda row: sum(map(_bytes, row[1].values())))
+            largest = max(values, key=lambda name: _bytes(values[name]))
+            raise OnlineStoreError(
+                f"feature view '{view.name}'",
+                f"the online store {fault.problem} ({type_and_line(error)}); the largest row is "
+                f"that of key {shown_key(key)}, and its largest feature '{largest}' takes "
+                f"{_bytes(values[largest]):,} bytes",
+                fault.remedy,
+            ) from error
+
+
+def _bytes(value: Any) -> int:
+    return int(value.ByteSize())
 
 
 def _may_replace(new: datetime, stored: datetime, guard: Guard) -> bool:

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from feature_platform.online.store_faults import Signs, StoreFault, fault_of
+
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
 
+    from feature_platform.encoding.feast_rows import Row
     from feature_platform.online.guarded_writer import OnlineWriter
     from feature_platform.online.online_size import OnlineSize
 
@@ -22,6 +25,7 @@ class OnlineBackend:
     Attributes:
         types: Each ``online_store.type`` that it serves, and the full name of each class.
         plugin: Full name of the class that `feature_platform.plugins` offers to Feast, if any.
+        signs: By what errors of its driver are told apart.
         packages: Modules of the client that `extra` installs.
         extra: An extra of feature-platform. A store of another distribution has none: its
             distribution declares what it needs.
@@ -29,6 +33,7 @@ class OnlineBackend:
 
     types: tuple[str, ...] = ()
     plugin: str = ""
+    signs: tuple[Signs, ...] = ()
     packages: tuple[str, ...] = ()
     extra: str = ""
 
@@ -44,8 +49,22 @@ class OnlineBackend:
         is then written through Feast, by `GenericWriter`.
         """
 
+    def prepare(self, online: Any) -> None:
+        """Give Feast's ``OnlineStore`` instance the time-outs that it lacks, before it is used."""
+
     def size(self, store: "FeatureStore", views: Sequence[str]) -> "OnlineSize | None":
         """How many keys and bytes the store holds; None if it cannot be measured."""
+
+    def fault(self, error: BaseException) -> StoreFault | None:
+        """What an error of its driver means; None where that is not known."""
+        return fault_of(error, self.signs)
+
+    def require_fit(self, config: "RepoConfig", view: Any, rows: "Sequence[Row]") -> None:
+        """Check that rows fit the store, before any of them is written through Feast.
+
+        Raises:
+            OnlineStoreError: One does not; it names its key, and the feature that is too large.
+        """
 
     def addresses(self, options: Any) -> list[tuple[str, int]]:
         """Hosts and ports that the ``online_store`` section `options` names."""

@@ -39,13 +39,18 @@ def online_size(store: "FeatureStore", views: Sequence[str]) -> OnlineSize | Non
     Raises:
         OnlineStoreError: The store cannot be reached.
     """
+    backend = backend_of(str(store.config.online_store.type))
     try:
-        return backend_of(str(store.config.online_store.type)).size(store, views)
+        return backend.size(store, views)
     except OnlineStoreError:
         raise
     except Exception as error:
+        fault = backend.fault(error)
+        why = f"it {fault.problem}, {type(error).__name__}" if fault else type(error).__name__
         raise OnlineStoreError(
             f"online store of project '{store.project}'",
-            f"its size cannot be read ({type(error).__name__})",
-            "run feature-platform doctor, which says what can be reached",
+            f"its size cannot be read ({why})",
+            fault.remedy
+            if fault
+            else "run feature-platform doctor, which says what can be reached",
         ) from error

@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import OnlineStoreError, type_and_line
+from feature_platform.online.naming_writer import NamingWriter
 from feature_platform.online.online_backend import OnlineBackend
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ def backend_of(name: str) -> OnlineBackend:
     return next((each for each in online_backends() if each.serves(name)), OnlineBackend())
 
 
+def prepare_online_store(online: Any) -> None:
+    """Give an ``OnlineStore`` instance the time-outs that Feast leaves out."""
+    kind = type(online)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    backend = backend_of(name)
+    if name in backend.types:  # the classes of this package have them
+        backend.prepare(online)
+
+
 def writer_for(online: Any, config: "RepoConfig") -> "OnlineWriter | None":
     """The guarded bulk writer for an online store; see `OnlineBackend.writer`.
 
@@ -60,4 +70,6 @@ def writer_for(online: Any, config: "RepoConfig") -> "OnlineWriter | None":
         config: The repo's configuration.
     """
     kind = type(online)
-    return backend_of(f"{kind.__module__}.{kind.__qualname__}").writer(online, config)
+    backend = backend_of(f"{kind.__module__}.{kind.__qualname__}")
+    writer = backend.writer(online, config)
+    return None if writer is None else NamingWriter(writer, backend)

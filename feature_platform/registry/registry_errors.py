@@ -103,10 +103,13 @@ def apply_errors(store: "FeatureStore") -> Iterator[None]:
 
 def _without_tables(store: "FeatureStore", error: Exception) -> OnlineStoreError:
     kind = str(store.config.online_store.type)
+    backend = backend_of(kind)
+    fault = backend.fault(error)
     return OnlineStoreError(
         f"online store '{kind}'",
         f"it could not make the tables of the feature views ({type_and_line(error)})",
-        backend_of(kind).update_remedy(error),
+        fault.remedy if fault else backend.update_remedy(error),
+        is_transient=fault.is_transient if fault else None,
     )
 
 

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 20.0
+"""How long an object store may take to answer."""
+
+
 class RegistryFile(Protocol):
     """One complete registry message with a version that every write changes."""
 
@@ -131,9 +136,17 @@ class S3File:
 
     def __init__(self, url: str, extra: dict[str, Any]) -> None:
         import boto3  # type: ignore[import-untyped]
+        from botocore.config import Config  # type: ignore[import-untyped]
 
         parts = urlsplit(url)
-        self._client = boto3.client("s3", endpoint_url=os.environ.get("FEAST_S3_ENDPOINT_URL"))
+        endpoint = os.environ.get("FEAST_S3_ENDPOINT_URL")
+        # Before Feast, whose client waits for five minutes, reads it.
+        patience = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=ANSWER_SECONDS,
+            retries={"mode": "standard"},  # three attempts
+        )
+        self._client = boto3.client("s3", endpoint_url=endpoint, config=patience)
         self._at = {"Bucket": parts.hostname, "Key": parts.path.lstrip("/")}
         self._extra = extra
 

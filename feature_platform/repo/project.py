@@ -9,11 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.core.feast_seams import create_registry_with
+from feature_platform.core.feast_seams import create_registry_with, prepare_online_store_with
 from feature_platform.errors import MissingPackageError, RepoError, first_line
-from feature_platform.online.stores import backend_of
+from feature_platform.online.stores import backend_of, prepare_online_store
 from feature_platform.registry.registry_files import make_registry_object
 from feature_platform.registry.registry_locks import creation_lock
+from feature_platform.registry.registry_time_outs import answer_in_time, connect_in_time
 from feature_platform.repo.code_locations import CodeLocation, Definitions
 from feature_platform.repo.inference import inferred, with_all_keys
 from feature_platform.repo.missing_packages import how_to_install, missing_package
@@ -199,12 +200,17 @@ class FeastProject:
         # Without repo_path Feast resolves a file registry against the working directory.
         store = FeatureStore(repo_path=str(self.repo_dir), config=self.config.model_copy(deep=True))
 
+        connect_in_time(store.config)
+
         def create_alone(create: Callable[[], Any]) -> Any:
             with creation_lock(store):
                 make_registry_object(store)
-                return create()
+                registry = create()
+            answer_in_time(registry)
+            return registry
 
         create_registry_with(store, create_alone)
+        prepare_online_store_with(store, prepare_online_store)
         return store
 
     @cached_property

@@ -8,12 +8,13 @@ from difflib import get_close_matches
 from typing import Literal, cast, get_args
 
 from feature_platform.core.durations import read_duration
+from feature_platform.core.future_tolerance import FUTURE_TOLERANCE, future_tolerance
 from feature_platform.errors import RepoError
 from feature_platform.repo.cadences import CADENCES, Cadence
 
 PREFIX = "dagster/"
 DriftMode = Literal["warn", "block", "off"]
-_OF_VIEWS = ("partitions", "cron", "freshness", "owner", "drift")
+_OF_VIEWS = ("partitions", "cron", "freshness", "owner", "drift", "future_tolerance")
 _OF_SOURCES = ("min_rows",)
 
 
@@ -29,6 +30,7 @@ class ViewSettings:
             `feature_platform.orchestration.graph.cadence.promise`.
         owner: An e-mail address or a team; None falls back to Feast's own ``owner``.
         drift: Whether drift blocks the online write or only warns; ``off`` disables the check.
+        future_tolerance: How far ahead of now an event time may be.
     """
 
     partitions: Cadence = "daily"
@@ -36,6 +38,7 @@ class ViewSettings:
     freshness: timedelta | None = None
     owner: str | None = None
     drift: DriftMode = "warn"
+    future_tolerance: timedelta = FUTURE_TOLERANCE
 
     @property
     def length(self) -> timedelta:
@@ -62,6 +65,7 @@ def read_settings(view: str, tags: Mapping[str, str]) -> ViewSettings:
         freshness=age,
         owner=ours.get("owner"),
         drift=cast("DriftMode", _choice(subject, ours, "drift", get_args(DriftMode))),
+        future_tolerance=future_tolerance(view, tags),
     )
 
 

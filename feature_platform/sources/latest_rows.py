@@ -61,10 +61,15 @@ def latest_rows_of_all(
     not_before: datetime | None = None,
     batch_rows: int = 65_536,
     part: tuple[int, int] = (0, 1),
+    windows: Sequence[Window] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Stream the latest row of each key over all rows of the relation; see `latest_rows`."""
-    statement = _latest(relation, layout, _in_part(layout, part), not_before)
-    yield from relation.batches(statement, batch_rows)
+    """Stream the latest row of each key over all rows, or some windows; see `latest_rows`."""
+    condition = f"{_in_part(layout, part)}{_in_windows(relation, windows)}"
+    yield from relation.batches(_latest(relation, layout, condition, not_before), batch_rows)
+
+
+def _in_windows(relation: Relation, windows: Sequence[Window] | None) -> str:
+    return "" if windows is None else f" AND {inside(relation.timestamp, windows)}"
 
 
 def _in_part(layout: ViewLayout, part: tuple[int, int]) -> str:
@@ -100,6 +105,7 @@ def latest_rows_of(
     not_before: datetime | None = None,
     batch_rows: int = 65_536,
     once: bool = False,
+    windows: Sequence[Window] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Stream the latest row of some keys over all rows of the relation.
 
@@ -110,6 +116,7 @@ def latest_rows_of(
         not_before: Leave out latest rows with an earlier event time (TTL).
         batch_rows: Rows per batch at most, roughly.
         once: Read the source once and keep the rows of the keys in memory, for few keys.
+        windows: Only look in these; None looks everywhere.
 
     Yields:
         Batches as those of `latest_rows`; keys without a row are missing.
@@ -119,6 +126,7 @@ def latest_rows_of(
     relation.connection.register("wanted_keys", keys)
     named = ", ".join(identifier(key.name) for key in layout.keys if key.source is not None)
     condition = f"({_key_list(layout)}) IN (SELECT ({named}) FROM wanted_keys)"
+    condition += _in_windows(relation, windows)
     statement = _latest(relation, layout, condition, not_before, once=once)
     yield from relation.batches(statement, batch_rows)
 

@@ -35,6 +35,7 @@ def open_sample(
     *,
     limit: int,
     seed: int,
+    keep: bool = False,
 ) -> Iterator[tuple[int, Iterator[pa.RecordBatch]]]:
     """The latest rows of all keys of some windows, or of a sample of them.
 
@@ -47,6 +48,7 @@ def open_sample(
         windows: Half-open windows.
         limit: Take all keys up to this many, else this many of them.
         seed: Chooses the sample, independently of the order of rows.
+        keep: Copy the rows of files, which is then their only read; for windows of one run.
 
     Yields:
         The number of keys in the rows that were read, and batches as those of `latest_rows`.
@@ -63,7 +65,7 @@ def open_sample(
             yield int(total), latest_rows_of_all(relation, layout)
         return
     for some in warehouse_of(config, layout.source).sample_steps(served):
-        with open_relation(config, layout.source, some, columns) as relation:
+        with open_relation(config, layout.source, some, columns, keep=keep) as relation:
             total, batches = sampled_latest_rows(relation, layout, limit=limit, seed=seed)
             if total >= limit or some == served:
                 yield total, batches

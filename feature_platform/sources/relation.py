@@ -1,4 +1,4 @@
-"""The rows of a source's windows as a DuckDB view, wherever the source is stored."""
+"""The rows of a source's windows in DuckDB, wherever the source is stored."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from feature_platform.core.windows import Window, merge
 from feature_platform.sources.raw_columns import column_types, inside_raw, normalized
 from feature_platform.sources.source_columns import time_columns
 from feature_platform.sources.source_errors import require_columns, unreadable
-from feature_platform.sources.warehouse import NewestRows, WantedRows
+from feature_platform.sources.warehouse import NewestRows, Snapshot, WantedRows
 from feature_platform.sources.warehouses import warehouse_of
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
 VIEW = "source_rows"
-"""The name of the view inside `Relation.connection`."""
+"""The name of the view or table inside `Relation.connection`."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """The rows of some windows of a source, as the view `source_rows` of a DuckDB connection.
+    """The rows of some windows of a source, as `source_rows` of a DuckDB connection.
 
     Attributes:
         connection: An in-memory DuckDB whose time zone is UTC.
@@ -80,6 +80,9 @@ def open_relation(
     windows: Sequence[Window],
     columns: Sequence[str] | None = None,
     newest: NewestRows | None = None,
+    *,
+    keep: bool = False,
+    snapshot: Snapshot | None = None,
 ) -> Iterator[Relation]:
     """Open the rows of `source` whose event time lies in one of `windows`.
 
@@ -93,17 +96,23 @@ def open_relation(
         windows: Half-open windows of event time; they may overlap.
         columns: Source columns that are needed; None means all.
         newest: The rows that suffice, for a warehouse that can choose; all may be there as well.
+        keep: Copy the rows of files too, so that all queries read the same; see `open_window`.
+        snapshot: Of the source; None reads it as it is now.
 
     Raises:
         SourceError: The table, a column, or a file of it is missing or unreadable.
     """
-    wanted = WantedRows(config, source, merge(windows), columns, newest)
+    wanted = WantedRows(config, source, merge(windows), columns, newest, snapshot)
+    warehouse = warehouse_of(config, source)
     with spilling_connection() as connection:
-        origin = warehouse_of(config, source).duckdb_rows(connection, wanted)
-        yield _with_view(connection, wanted, origin)
+        origin = warehouse.duckdb_rows(connection, wanted)
+        kind = "TABLE" if keep and warehouse.is_read_in_place else "VIEW"
+        yield _with_rows(connection, wanted, origin, kind)
 
 
-def _with_view(connection: duckdb.DuckDBPyConnection, wanted: WantedRows, origin: str) -> Relation:
+def _with_rows(
+    connection: duckdb.DuckDBPyConnection, wanted: WantedRows, origin: str, kind: str
+) -> Relation:
     source = wanted.source.name
     types = column_types(connection, source, origin)
     timestamp, created = time_columns(wanted.source)
@@ -112,8 +121,11 @@ def _with_view(connection: duckdb.DuckDBPyConnection, wanted: WantedRows, origin
     chosen = list(dict.fromkeys([*needed, *times]))
     require_columns(source, types, chosen)
     selected = [normalized(name, types[name], is_time=name in times) for name in chosen]
-    connection.execute(
-        f"CREATE TEMP VIEW {VIEW} AS SELECT {', '.join(selected)} FROM {origin} "
-        f"WHERE {inside_raw(source, timestamp, types[timestamp], wanted.windows)}"
-    )
+    try:
+        connection.execute(
+            f"CREATE TEMP {kind} {VIEW} AS SELECT {', '.join(selected)} FROM {origin} "
+            f"WHERE {inside_raw(source, timestamp, types[timestamp], wanted.windows)}"
+        )
+    except (duckdb.Error, OSError) as error:
+        raise unreadable(source, error) from error
     return Relation(connection, source, {name: types[name] for name in chosen}, timestamp, created)

@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,6 +52,7 @@ class WantedRows:
         windows: Half-open windows of event time, merged; may be none.
         columns: Source columns besides the time columns; None is all.
         newest: The rows that suffice, for a warehouse that can choose; all rows are right too.
+        snapshot: Where to read them, if the source is opened.
     """
 
     config: "RepoConfig"
@@ -58,6 +60,31 @@ class WantedRows:
     windows: "Sequence[Window]"
     columns: Sequence[str] | None
     newest: NewestRows | None = None
+    snapshot: "Snapshot | None" = None
+
+
+class Snapshot(Protocol):
+    """A source at one moment, in a warehouse that can go on answering from it."""
+
+    def sums(
+        self,
+        windows: "Sequence[Window]",
+        columns: Sequence[str] | None,
+        exclude: Collection[str | None],
+    ) -> tuple[list[str], list[Sums]]:
+        """Hash the rows of each window where they are stored.
+
+        Args:
+            windows: Half-open windows, overlapping or not.
+            columns: The columns that count; None counts all.
+            exclude: Columns that do not count.
+
+        Returns:
+            The columns counted, in alphabetical order, and one sum per window, in the order given.
+
+        Raises:
+            SourceError: The table or a column is missing, or the warehouse cannot be reached.
+        """
 
 
 class Warehouse(ABC):
@@ -74,6 +101,8 @@ class Warehouse(ABC):
     """Modules of the client that `extra` installs."""
     extra: ClassVar[str] = ""
     """An extra of feature-platform; empty for a warehouse of another distribution."""
+    is_read_in_place: ClassVar[bool] = False
+    """Whether each query of DuckDB reads the rows anew where they are stored."""
 
     def examine(self, config: "RepoConfig") -> str:  # noqa: ARG002 - for subclasses
         """What ``feature-platform doctor`` says of it besides its addresses; raises if unusable."""
@@ -95,32 +124,28 @@ class Warehouse(ABC):
             SourceError: The table, a column, or a file of it is missing or unreadable.
         """
 
-    def window_sums(
+    @contextmanager
+    def snapshot(
         self,
         config: "RepoConfig",
         source: "DataSource",
         windows: "Sequence[Window]",
-        columns: Sequence[str] | None,
-        exclude: Collection[str | None],
-    ) -> tuple[list[str], list[Sums]] | None:
-        """Hash the rows of each window where they are stored.
+        *,
+        held: bool = True,
+    ) -> "Iterator[Snapshot | None]":
+        """Hold on to windows of a source as they are now; None where rows have to be copied.
 
         Args:
             config: The repo's configuration.
             source: A source that is stored here.
-            windows: Half-open windows, overlapping or not.
-            columns: The columns that count; None counts all.
-            exclude: Columns that do not count.
-
-        Returns:
-            The columns counted, in alphabetical order, and one sum per window, in the order given;
-            None where the rows have to be read to be hashed.
+            windows: Merged half-open windows.
+            held: Whether all answers must be of one moment; one answer needs no such.
 
         Raises:
-            SourceError: The table or a column is missing, or the warehouse cannot be reached.
+            SourceError: The warehouse cannot be reached.
         """
-        del config, source, windows, columns, exclude
-        return None
+        del config, source, windows, held
+        yield None
 
     def rows_without_event_time(self, config: "RepoConfig", source: "DataSource") -> int | None:
         """Count the rows that are in no window; None if they can only be queried by time.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from feature_platform.core.sql import identifier, inside, instant
-from feature_platform.core.windows import Window
+from feature_platform.core.windows import Window, merge
 from feature_platform.sources.relation import VIEW, Relation, open_relation
 from feature_platform.sources.source_columns import time_columns
 from feature_platform.sources.warehouse import Sums
@@ -18,9 +18,6 @@ from feature_platform.sources.warehouses import warehouse_of
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.data_source import DataSource
-
-# Types whose text is ambiguous ("a, b" is one element or two) are hashed as JSON.
-_NESTED = ("[", "STRUCT", "MAP", "UNION", "JSON", "VARIANT")
 
 
 @dataclass(frozen=True)
@@ -74,9 +71,10 @@ def window_digests(
 ) -> list[WindowDigest]:
     """Hash the content of many windows in one pass over the source.
 
-    A SQL warehouse hashes its tables itself. Other sources are read: a row's text is its columns in
-    alphabetical order, each after its length, and the window's hash sums the two halves of the MD5
-    of every text. So neither the order of rows nor their files matter, and a repeated row counts.
+    A SQL warehouse hashes its tables itself. Other sources are read: DuckDB hashes each row twice,
+    with its columns in alphabetical order and in the reverse order, and the window's hash sums
+    both. So neither the order of rows nor their files matter, and a repeated row counts. After an
+    upgrade of DuckDB that hashes differently, windows count as changed once.
 
     Args:
         store: The Feast store.
@@ -96,9 +94,10 @@ def window_digests(
         return []
     config = store.config
     dropped = {time_columns(source)[1]} if exclude is None else set(exclude)
-    hashed = warehouse_of(config, source).window_sums(config, source, windows, columns, dropped)
-    if hashed is not None:
-        return digests_of(windows, *hashed)
+    warehouse = warehouse_of(config, source)
+    with warehouse.snapshot(config, source, merge(windows), held=False) as snapshot:
+        if snapshot is not None:
+            return digests_of(windows, *snapshot.sums(windows, columns, dropped))
     with open_relation(config, source, windows, columns) as relation:
         chosen = relation.columns if columns is None else columns
         return relation_digests(relation, windows, [name for name in chosen if name not in dropped])
@@ -110,7 +109,7 @@ def relation_digests(
     """The digests of `window_digests` for rows that are already open.
 
     Args:
-        relation: The rows of the windows, and no others.
+        relation: The rows of the windows, and maybe others.
         windows: Half-open windows, overlapping or not.
         columns: The columns that count.
 
@@ -118,9 +117,7 @@ def relation_digests(
         One digest per window, in the order given.
     """
     counted = sorted(columns)
-    texts = ", ".join(_text(relation, name) for name in counted)
-    row = f"concat({texts})" if texts else "''"
-    return digests_of(windows, counted, _sums(relation, row, windows))
+    return digests_of(windows, counted, _sums(relation, counted, windows))
 
 
 def digests_of(
@@ -140,48 +137,39 @@ def digests_of(
     ]
 
 
-def _sums(relation: Relation, row: str, windows: Sequence[Window]) -> list[Sums]:
-    """Row count and the two MD5 sums of each window."""
+def _sums(relation: Relation, columns: Sequence[str], windows: Sequence[Window]) -> list[Sums]:
+    """Row count and the two sums of hashes of each window."""
+    names = [identifier(name) for name in columns] or ["0"]
+    hashes = f"hash({', '.join(names)}) AS low, hash({', '.join(reversed(names))}, 1) AS high"
+    sums = "count(*), coalesce(sum(low), 0), coalesce(sum(high), 0)"
     time = identifier(relation.timestamp)
-    sums = "count(*), coalesce(sum(md5_number_lower(t)), 0), coalesce(sum(md5_number_upper(t)), 0)"
     ordered = sorted(windows)
-    if any(left.end > right.start for left, right in itertools.pairwise(ordered)):
+    overlap = any(left.end > right.start for left, right in itertools.pairwise(ordered))
+    if overlap or len(ordered) == 1:
         # Overlapping windows count a row several times: one query per window, on one connection.
         return [
             _as_sums(
                 relation.rows(
-                    f"SELECT {sums} FROM (SELECT {row} AS t FROM {VIEW} "
+                    f"SELECT {sums} FROM (SELECT {hashes} FROM {VIEW} "
                     f"WHERE {inside(relation.timestamp, [window])})"
                 )[0]
             )
             for window in windows
         ]
     starts = ", ".join(
-        f"({number}, {instant(window.start)})" for number, window in enumerate(windows)
+        f"({number}, {instant(window.start)})" for number, window in enumerate(ordered)
     )
-    # The view has only rows of the windows, so the last start before a row is its window's.
+    # The last start before a row is its window's, if the row is before its end.
+    ends = f"list_value({', '.join(instant(window.end) for window in ordered)})"
     rows = relation.rows(
-        f"SELECT n, {sums} FROM (SELECT {time} AS moment, {row} AS t FROM {VIEW}) AS s "
-        f"ASOF JOIN (VALUES {starts}) AS w(n, start) ON s.moment >= w.start GROUP BY n"
+        f"SELECT n, {sums} FROM (SELECT {time} AS moment, {hashes} FROM {VIEW}) AS s "
+        f"ASOF JOIN (VALUES {starts}) AS w(n, start) ON s.moment >= w.start "
+        f"WHERE s.moment < {ends}[n + 1] GROUP BY n"
     )
     by_number = {int(found[0]): _as_sums(found[1:]) for found in rows}
-    return [by_number.get(number, Sums()) for number in range(len(windows))]
+    by_window = {window: by_number.get(number, Sums()) for number, window in enumerate(ordered)}
+    return [by_window[window] for window in windows]
 
 
 def _as_sums(row: tuple[object, ...]) -> Sums:
     return Sums(*(int(str(value)) for value in row))
-
-
-def _text(relation: Relation, name: str) -> str:
-    """SQL text of a column that no other value shares, however the value is stored."""
-    column = identifier(name)
-    kind = relation.columns[name]
-    if name in (relation.timestamp, relation.created) or kind.startswith("TIMESTAMP"):
-        text = f"epoch_us({column})::VARCHAR"
-    elif kind == "BLOB":
-        text = f"hex({column})"
-    elif any(mark in kind for mark in _NESTED):
-        text = f"to_json({column})::VARCHAR"
-    else:
-        text = f"{column}::VARCHAR"
-    return f"coalesce(length({text}) || ':' || {text}, '~')"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +67,43 @@ def test_a_server_that_asks_to_wait_is_left_alone_that_long(
     assert len(receiver.refused) == 1
     desk.tick(wait=timedelta(seconds=2))
     assert len(receiver.refused) == 2
+
+
+@pytest.mark.parametrize("channel", ["hook", "pager", "team"])
+@pytest.mark.parametrize("asked", ["7200", "Wed, 11 Mar 2026 14:00:00 GMT"])
+def test_a_server_is_left_alone_for_two_hours_and_until_a_date_of_its_own_clock(
+    asked: str, channel: str, make_desk: Callable[[str], "Desk"], receiver: "Receiver"
+):
+    desk = make_desk(f"  - to: {channel}")
+    desk.secrets["SLACK"] = f"{receiver.url}/services/T0/B0/hidden-4242"
+    slack = "channels:\n  team: {type: slack, url_env: SLACK}\n"
+    desk.routes.write_text(desk.routes.read_text().replace("channels:\n", slack))
+    receiver.behave = lambda _request: "429"
+    receiver.retry_after = asked
+    receiver.clock = datetime(2026, 3, 11, 12, tzinfo=UTC)
+    desk.see("sources/clicks", bad=True)
+    tries = len(receiver.refused)
+    receiver.behave = lambda _request: "200"
+    desk.tick(wait=2 * HOUR - MINUTE)
+    assert len(receiver.refused) == tries
+    assert receiver.taken == []
+    desk.tick(wait=2 * MINUTE)
+    assert len(receiver.taken) == 1
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "soon", "-5", "9" * 5000, "Wed, 99 Mar 2026", "Mon, 01 Jan 1990 00:00:00 GMT"]
+)
+def test_a_wait_that_makes_no_sense_silences_a_channel_for_a_day_at_most(
+    asked: str, make_desk: Callable[[str], "Desk"], receiver: "Receiver"
+):
+    desk = make_desk("  - to: hook")
+    receiver.behave = lambda _request: "429"
+    receiver.retry_after = asked
+    desk.see("sources/clicks", bad=True)
+    receiver.behave = lambda _request: "200"
+    desk.tick(wait=24 * HOUR + MINUTE)
+    assert receiver.told() == [OPEN]
 
 
 def test_one_message_that_is_refused_does_not_hold_up_the_others(
@@ -218,7 +255,7 @@ def test_what_breaks_at_once_on_one_asset_is_one_message_but_an_alert_each_at_pa
     ]
     desk.tick(*broken)
     assert [len(each["messages"]) for each in receiver.hooks()] == [2]
-    alerts = [each.json["dedup_key"] for each in receiver.taken if each.path == "/v2/enqueue"]
+    alerts = [each.alert for each in receiver.taken if each.path == "/v2/enqueue"]
     assert alerts == [KEY, "fraud/sources/clicks#keys"]
 
 

@@ -115,7 +115,7 @@ def _assert_pagerduty_saw(receiver: "Receiver", expected: Counter[str]) -> None:
     for request in receiver.taken:
         if request.path != "/v2/enqueue":
             continue
-        key = request.json["dedup_key"]
+        key = request.alert
         if request.json["event_action"] == "trigger":
             opened[key] += key not in open_now
             open_now.add(key)

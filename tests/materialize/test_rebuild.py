@@ -9,6 +9,7 @@ from feature_platform.errors import RegistryError, WindowError
 from feature_platform.materialize.materialize_window import materialize_window
 from feature_platform.materialize.rebuild import rebuild_online
 from feature_platform.materialize.rebuild_work import RebuildWork
+from feature_platform.materialize.window_gate import OpenedSources, WindowGate
 from feature_platform.registry.registry_locks import view_lock
 from feature_platform.registry.windows_on_record import materialized_windows
 
@@ -83,22 +84,24 @@ def test_an_interrupted_rebuild_goes_on_where_it_ended(
     assert served(store, *range(20)) == [float(user) for user in range(20)]
 
 
-def test_what_runs_before_a_rebuild_has_the_view_to_itself_and_may_refuse(repo: SampleRepo) -> None:
+def test_the_gate_of_a_rebuild_has_the_view_to_itself_and_may_refuse(repo: SampleRepo) -> None:
     repo.write(ROWS)
     store = repo.applied()
     materialize_window(store, "user_stats", day(1), day(3))
     _lost(repo)
     store = repo.applied()
 
-    def refuse() -> None:
-        with (
-            pytest.raises(RegistryError, match="another process held its lock"),
-            view_lock(repo.open(), "user_stats", timeout=0.05),
-        ):
-            pass
-        raise PermissionError
+    class Refusing(WindowGate):
+        def require(self, opened: OpenedSources, span: Window) -> None:
+            del opened, span
+            with (
+                pytest.raises(RegistryError, match="another process held its lock"),
+                view_lock(repo.open(), "user_stats", timeout=0.05),
+            ):
+                pass
+            raise PermissionError
 
     with pytest.raises(PermissionError):
-        rebuild_online(store, "user_stats", as_of=day(2), before=refuse)
+        rebuild_online(store, "user_stats", as_of=day(2), gate=Refusing())
     assert served(store, 1, 2) == [None, None]
     assert materialized_windows(store, "user_stats") == [Window(day(1), day(3))]

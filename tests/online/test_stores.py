@@ -437,14 +437,14 @@ def test_a_postgres_that_hangs_ends_in_an_error(
 ) -> None:
     import psycopg
 
-    from feature_platform.online.postgres import writer as postgres_writer
+    from feature_platform.online.postgres import connections
 
     repo = SampleRepo(
         tmp_path / "repo", online=postgres_server.online(postgres_server.new_database())
     )
     repo.write([row(1, day(1), 1.0)])
     store = repo.applied()
-    monkeypatch.setattr(postgres_writer, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 1.0)
     # A lock that is never given back is what a hanging server looks like from here.
     with psycopg.connect(postgres_server.conninfo(store.config.online_store.database)) as other:
         other.execute("LOCK TABLE shop_user_stats")

@@ -181,5 +181,5 @@ def test_an_online_store_that_cannot_be_read_back_is_named(repo: SampleRepo) -> 
     with closing(sqlite3.connect(repo.folder / "online.db")) as database:
         database.execute("DROP TABLE shop_user_stats")
         database.commit()
-    with pytest.raises(OnlineStoreError, match=r"online store 'sqlite' failed .*no such table"):
+    with pytest.raises(OnlineStoreError, match=r"'sqlite' lacks the view's table .*no such table"):
         compare_online(store, "user_stats")

@@ -2,18 +2,21 @@
 
 import importlib
 import logging
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo, model_validator
 
-from feature_platform.alerts.outbox import Delivery
+from feature_platform.alerts.outbox import LONGEST_ASKED, Delivery
 from feature_platform.core.config_files import ConfigModel, invalid, read_text
+from feature_platform.core.times import in_utc
 from feature_platform.errors import MissingPackageError
 
 TIMEOUT = 5.0
@@ -79,7 +82,7 @@ class Channel(ConfigModel, ABC):
         """
 
 
-def _read_variable(name: Any, info: ValidationInfo, what: str) -> str:
+def _read_variable(name: Any, info: ValidationInfo, what: str, shortest: int) -> str:
     if not isinstance(name, str) or not name.isidentifier():
         # Not repeated in the error: somebody may have put the secret itself there.
         raise invalid(
@@ -93,17 +96,17 @@ def _read_variable(name: Any, info: ValidationInfo, what: str) -> str:
             f"names {name}, which the environment does not have",
             f"set {name} to {what} wherever the code location is loaded",
         )
-    if len(value) < _SHORTEST:
+    if len(value) < shortest:
         raise invalid(
-            f"names {name}, whose value has fewer than {_SHORTEST} characters",
+            f"names {name}, whose value has fewer than {shortest} characters",
             f"set {name} to {what}, whole",
         )
     return value
 
 
-def from_environment(what: str) -> BeforeValidator:
+def from_environment(what: str, *, shortest: int = _SHORTEST) -> BeforeValidator:
     """Read a field, the name of an environment variable, as its value: `what`, in remedies."""
-    return BeforeValidator(partial(_read_variable, what=what))
+    return BeforeValidator(partial(_read_variable, what=what, shortest=shortest))
 
 
 def web_address(address: Any, *, secret: bool = False, plain_here: bool = True) -> str:
@@ -142,8 +145,12 @@ SecretAddress = Annotated[
 """An address in the environment."""
 
 
-def answered(status: int, retry_after: str | None = None) -> None:
-    """Judge the status of an HTTP answer.
+def answered(status: int, headers: Mapping[str, str]) -> None:
+    """Judge an HTTP answer.
+
+    Args:
+        status: Its status.
+        headers: Its headers, in any case.
 
     Raises:
         ChannelError: It is not 2xx.
@@ -152,12 +159,27 @@ def answered(status: int, retry_after: str | None = None) -> None:
         return
     # A wrong address or key stays wrong for every message: as good as an outage.
     outage = status >= 500 or status in (401, 403, 404, 408, 410, 429) or status < 400  # noqa: PLR2004
-    seconds = int(retry_after) if retry_after and retry_after.isdecimal() else None
-    raise ChannelError(
-        f"answered with status {status}",
-        outage=outage,
-        after=None if seconds is None else timedelta(seconds=min(seconds, 86400)),
-    )
+    raise ChannelError(f"answered with status {status}", outage=outage, after=_asked(headers))
+
+
+def _asked(headers: Mapping[str, str]) -> timedelta | None:
+    """How long a server asked to be left alone: in seconds, or up to a date of its own clock."""
+    found = {name.lower(): str(value).strip() for name, value in headers.items()}
+    asked = found.get("retry-after", "")
+    if re.fullmatch(r"[0-9]{1,12}", asked):
+        return min(timedelta(seconds=int(asked)), LONGEST_ASKED)
+    until = _http_date(asked)
+    if until is None:
+        return None
+    wait = until - (_http_date(found.get("date", "")) or datetime.now(UTC))
+    return min(max(wait, timedelta()), LONGEST_ASKED)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        return in_utc(parsedate_to_datetime(text))
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def in_time(send: Callable[[], None]) -> None:

@@ -16,17 +16,21 @@ from feature_platform.alerts.channels.base import (
     web_address,
 )
 from feature_platform.alerts.messages.message import Message
+from feature_platform.alerts.messages.plain_text import cut
 from feature_platform.alerts.outbox import Delivery
 
 # PagerDuty refuses longer summaries and dedup keys.
 _MAX_SUMMARY = 1024
 _MAX_KEY = 255
+# So that an event keeps below the 512 KB that it takes, whatever JSON makes of its characters.
+_MAX_DETAIL = 5000
+_MAX_LINK = 2000
 # Its client takes nothing else.
 _HTTPS = BeforeValidator(partial(web_address, plain_here=False))
 
 
 class PagerDutyChannel(Channel):
-    """Triggers and resolves alerts of one service; asset and check are the dedup key."""
+    """Triggers and resolves alerts of one service, by deployment, asset and check."""
 
     takes_many: ClassVar[bool] = False
     client: ClassVar[str] = "pagerduty"
@@ -52,15 +56,15 @@ class PagerDutyChannel(Channel):
             try:
                 # One, since groups are refused here; but a channel may have been another before.
                 for message in delivery.messages:
-                    dedup_key = message.key[-_MAX_KEY:]
+                    # An older version made none, and its alerts end under the key they began with.
+                    dedup_key = message.dedup_key or message.key[-_MAX_KEY:]
                     if message.kind == "resolve":
                         client.resolve(dedup_key)
                     else:
                         client.send_event("trigger", dedup_key, **_event(message))
             except pagerduty.HttpError as error:
                 if error.response is not None:
-                    retry_after = error.response.headers.get("retry-after")
-                    answered(error.response.status_code, retry_after)
+                    answered(error.response.status_code, error.response.headers)
                 raise ChannelError("answered, but not as PagerDuty does", outage=True) from None
             except pagerduty.Error:
                 raise ChannelError("could not be reached", outage=True) from None
@@ -74,17 +78,19 @@ def _event(message: Message) -> dict[str, Any]:
     )
     return {
         "payload": {
-            "summary": f"{message.title}: {message.what}"[:_MAX_SUMMARY],
+            "summary": cut(f"{message.title}: {message.what}", _MAX_SUMMARY),
             "source": message.project,
             "component": message.asset,
             "severity": "error" if message.severity == "error" else "warning",
             "timestamp": message.since,
             "custom_details": {
-                **{label.lower(): text for label, text in message.lines()},
+                **{label.lower(): cut(text, _MAX_DETAIL) for label, text in message.lines()},
                 "incident": message.incident,
             },
         },
         "links": [
-            {"href": href, "text": text} for href, text in links if href and href.startswith("http")
+            {"href": href, "text": text}
+            for href, text in links
+            if href and href.startswith("http") and len(href) <= _MAX_LINK
         ],
     }

@@ -75,10 +75,10 @@ class WebhookChannel(Channel):
         opener = urllib.request.build_opener(_NoRedirect)
         try:
             with opener.open(request, timeout=TIMEOUT) as response:
-                answered(response.status, response.headers.get("Retry-After"))
+                answered(response.status, dict(response.headers.items()))
         except urllib.error.HTTPError as error:
             with error:
-                answered(error.code, error.headers.get("Retry-After"))
+                answered(error.code, dict(error.headers.items()))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

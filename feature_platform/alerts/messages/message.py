@@ -1,5 +1,6 @@
 """Messages about incidents: one when an incident opens, one when it is resolved."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -7,11 +8,13 @@ from typing import Literal
 from urllib.parse import quote
 
 from feature_platform.alerts.messages.incidents import WHOLE, Incident, Severity, Subject
+from feature_platform.alerts.messages.plain_text import clean, cut
 from feature_platform.alerts.messages.repair import remedy, repair_command
 
 MessageKind = Literal["open", "resolve"]
 
 _MAX_TEXT = 1500
+_MAX_READABLE = 200
 _SHOWN_WINDOWS = 3
 
 
@@ -22,7 +25,7 @@ class Message:
     Attributes:
         kind: ``open`` or ``resolve``.
         incident: Id of the incident.
-        key: Asset and condition; PagerDuty's dedup key.
+        key: Asset and condition.
         severity: ``warn`` or ``error``.
         project: The Feast project.
         asset: The asset's key, its parts joined by slashes.
@@ -39,6 +42,8 @@ class Message:
         run: The run in Dagster's UI.
         command: The command that repairs it.
         runbook: The page that explains the repair.
+        dedup_key: Deployment, asset and condition in at most 255 ASCII characters, for services
+            that end an incident by its key; empty in messages of older versions.
     """
 
     kind: MessageKind
@@ -60,6 +65,7 @@ class Message:
     run: str | None
     command: str
     runbook: str
+    dedup_key: str = ""
 
     def to_json(self) -> str:
         """As it is stored on disk."""
@@ -106,30 +112,43 @@ class Places:
     runbooks: str = "docs/runbooks"
 
 
-def compose(incident: Incident, subject: Subject, kind: MessageKind, places: Places) -> Message:
-    """The message about an incident as it now is."""
+def compose(
+    incident: Incident, subject: Subject, kind: MessageKind, places: Places, deployment: str = ""
+) -> Message:
+    """The message about an incident as it now is, of a deployment that has this name."""
     evidence = incident.evidence
     return Message(
         kind=kind,
         incident=incident.id,
         key=incident.key,
         severity=incident.severity,
-        project=subject.project,
-        asset=incident.asset,
-        title=_title(incident, subject, kind),
+        project=clean(subject.project),
+        asset=clean(incident.asset),
+        title=clean(_title(incident, subject, kind)),
         what=_cut(evidence.sentence),
         since=_moment(incident.opened_at),
         until=None if incident.resolved_at is None else _moment(incident.resolved_at),
         value=_cut(evidence.value) if evidence.value else None,
         threshold=_cut(evidence.threshold) if evidence.threshold else None,
         effect=_effect(incident, subject) if kind == "open" else "",
-        windows=_windows(incident.scopes),
-        owner=", ".join(subject.owners) or _unowned(subject),
+        windows=_cut(_windows(incident.scopes)),
+        owner=_cut(", ".join(subject.owners) or _unowned(subject)),
         link=_asset_link(incident, places.ui),
-        run=f"{places.ui}/runs/{evidence.run_id}" if places.ui and evidence.run_id else None,
-        command=repair_command(incident, subject),
+        run=f"{places.ui}/runs/{_quoted(evidence.run_id)}"
+        if places.ui and evidence.run_id
+        else None,
+        command=clean(repair_command(incident, subject)),
         runbook=f"{places.runbooks}/{remedy(incident.condition, subject).page}",
+        dedup_key=_dedup_key(deployment, incident.key),
     )
+
+
+def _dedup_key(deployment: str, key: str) -> str:
+    """Readable as far as there is room, and told from all others by a hash of the whole."""
+    digest = hashlib.sha256(json.dumps([deployment, key]).encode()).hexdigest()[:24]
+    shown = "/".join(part for part in (deployment, key) if part)
+    readable = clean(shown).encode("ascii", "replace").decode()
+    return f"{readable[:_MAX_READABLE]} {digest}"
 
 
 def _unowned(subject: Subject) -> str:
@@ -175,10 +194,14 @@ def _asset_link(incident: Incident, ui: str | None) -> str | None:
         return None
     if incident.condition.kind == "tick":
         return f"{ui}/automation"  # it is no asset
-    link = f"{ui}/assets/{quote(incident.asset)}"
+    link = f"{ui}/assets/{_quoted(incident.asset)}"
     if incident.condition.kind == "check":
-        return f"{link}?view=checks&checkDetail={quote(incident.condition.check)}"
+        return f"{link}?view=checks&checkDetail={_quoted(incident.condition.check)}"
     return link
+
+
+def _quoted(text: str) -> str:
+    return quote(text, errors="replace")
 
 
 def _moment(moment: datetime) -> str:
@@ -186,4 +209,4 @@ def _moment(moment: datetime) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
+    return cut(clean(text), _MAX_TEXT)

@@ -1,8 +1,8 @@
 """Feast's PostgreSQL online store with guarded bulk writes and time-outs."""
 
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from feast.infra.online_stores.postgres_online_store.postgres import (
@@ -14,6 +14,8 @@ from feature_platform.encoding.encoded_rows import EncodedRows
 from feature_platform.online.fast_read import StoredRow, in_order, stamp_of
 from feature_platform.online.guarded_store import GuardedStore
 from feature_platform.online.guarded_writer import Guard
+from feature_platform.online.postgres import connections
+from feature_platform.online.postgres.connections import in_time
 from feature_platform.online.postgres.writer import PostgresWriter
 from feature_platform.online.view_tables import is_plain, view_table
 
@@ -41,12 +43,8 @@ class GuardedPostgreSQLOnlineStore(GuardedStore, PostgreSQLOnlineStore):  # type
 
     @contextmanager
     def _get_conn(self, config: Any, autocommit: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - Feast's signature
-        with super()._get_conn(_with_feast_type(config), autocommit) as connection:
-            yield connection
-
-    @asynccontextmanager
-    async def _get_conn_async(self, config: Any, autocommit: bool = False) -> AsyncIterator[Any]:  # noqa: FBT001, FBT002 - Feast's signature
-        async with super()._get_conn_async(_with_feast_type(config), autocommit) as connection:
+        held = super()._get_conn(_with_feast_type(config), autocommit)
+        with in_time(self, config.online_store, held) as connection:
             yield connection
 
     def _is_guarded(self, config: Any) -> bool:
@@ -55,17 +53,34 @@ class GuardedPostgreSQLOnlineStore(GuardedStore, PostgreSQLOnlineStore):  # type
     def _fetch(
         self, config: Any, table: Any, keys: list[bytes], names: list[str]
     ) -> list[StoredRow]:
+        from psycopg import OperationalError
+
         # The time as a number, or the driver would make a datetime of each.
         query = (
             "SELECT entity_key, feature_name, value, "
             f"(extract(epoch FROM event_ts) * 1000000)::int8 FROM {view_table(config, table)} "
             "WHERE entity_key = ANY(%s) AND feature_name = ANY(%s)"
         )
+        try:
+            cells = self._cells(config, query, (keys, names))
+        except OperationalError:
+            # Servers and proxies close idle connections, which shows on the next use.
+            if not self._has_lost_connection():
+                raise
+            cells = self._cells(config, query, (keys, names))
+        return in_order(cells, keys, names, stamp_of)
+
+    def _cells(self, config: Any, query: str, parameters: Any) -> list[Any]:
+        held = super()._get_conn(_with_feast_type(config), autocommit=True)
         with (
-            self._get_conn(config, autocommit=True) as connection,
+            in_time(self, config.online_store, held, connections.READ_SECONDS) as connection,
             connection.cursor(binary=True) as cursor,
         ):
-            return in_order(cursor.execute(query, (keys, names)), keys, names, stamp_of)
+            found: list[Any] = cursor.execute(query, parameters).fetchall()
+            return found
+
+    def _has_lost_connection(self) -> bool:
+        return self._conn is None or bool(self._conn.closed)
 
     def _write(self, config: Any, table: Any, rows: EncodedRows, guard: Guard) -> None:
         """Write rows, over a new connection if the old one turns out to be closed.

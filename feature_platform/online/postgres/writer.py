@@ -21,11 +21,9 @@ from feature_platform.encoding.buffers import constant, fixed_width, join
 from feature_platform.encoding.encoded_rows import NO_TIME, EncodedRows
 from feature_platform.online.deadline import deadline
 from feature_platform.online.guarded_writer import FAR_AHEAD, Guard, OnlineKeys
+from feature_platform.online.postgres import connections
 from feature_platform.online.view_tables import view_table
 
-CONNECT_SECONDS = 10
-ANSWER_SECONDS = 60.0
-"""How long the server may take for one batch, or one page of a scan."""
 _STAGE = "feature_platform_rows"
 _NOTES = "feature_platform_notes"
 _NOTES_TABLE = f"CREATE TABLE IF NOT EXISTS {_NOTES} (subject text PRIMARY KEY, note text)"
@@ -37,7 +35,7 @@ _SCAN_ROWS = 50_000
 _SPLIT_CELLS = 10_000
 _COPY_BYTES = 1 << 20
 _BATCH_CELLS = 500_000
-"""Values per transaction, so that views of any width keep to `ANSWER_SECONDS`."""
+"""Values per transaction, so that views of any width keep to `connections.ANSWER_SECONDS`."""
 _STAGED_FEATURES = 100
 """Features per row of the temporary table; several hundred would not fit a page."""
 _PAGE = 8160
@@ -234,11 +232,11 @@ def _connect(config: Any) -> Any:
     import psycopg
 
     address, options = postgres_address(config.online_store)
-    return psycopg.connect(address, connect_timeout=CONNECT_SECONDS, **options)
+    return psycopg.connect(address, connect_timeout=connections.CONNECT_SECONDS, **options)
 
 
 def _deadline(connection: Any) -> AbstractContextManager[None]:
-    return deadline(ANSWER_SECONDS, lambda: int(connection.pgconn.socket))
+    return deadline(connections.ANSWER_SECONDS, lambda: int(connection.pgconn.socket))
 
 
 def _halves(rows: EncodedRows) -> tuple[EncodedRows, EncodedRows]:

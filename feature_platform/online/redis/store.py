@@ -1,23 +1,16 @@
 """Feast's Redis online store with guarded bulk writes and time-outs."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Literal
 
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 
-from feature_platform.core.feast_seams import redis_nodes
 from feature_platform.encoding.encoded_rows import EncodedRows
 from feature_platform.online.fast_read import StoredRow
 from feature_platform.online.guarded_store import GuardedStore
 from feature_platform.online.guarded_writer import Guard
+from feature_platform.online.redis.clients import async_redis_client, redis_client
 from feature_platform.online.redis.writer import RedisWriter
-
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 15.0
-"""Time-outs of a connection and of a call, unless the connection string sets others
-(``socket_connect_timeout``, ``socket_timeout``)."""
-_RETRIES = 2
 
 
 class GuardedRedisOnlineStoreConfig(RedisOnlineStoreConfig):  # type: ignore[misc]
@@ -38,11 +31,23 @@ class GuardedRedisOnlineStore(GuardedStore, RedisOnlineStore):  # type: ignore[m
     """
 
     _client: Any = None
+    _client_async: Any = None
+    _loop: Any = None
+
+    # Over the asynchronous client, not in a thread.
+    online_read_async = RedisOnlineStore.online_read_async
 
     def _get_client(self, online_store_config: Any) -> Any:
         if not self._client:
             self._client = redis_client(online_store_config)
         return self._client
+
+    async def _get_client_async(self, online_store_config: Any) -> Any:
+        """The client of the running event loop: one of another loop fails."""
+        loop = asyncio.get_running_loop()
+        if self._client_async is None or self._loop is not loop:
+            self._client_async, self._loop = async_redis_client(online_store_config), loop
+        return self._client_async
 
     def _writer(self, config: Any) -> RedisWriter:
         return RedisWriter(self._get_client(config.online_store), config)
@@ -55,37 +60,20 @@ class GuardedRedisOnlineStore(GuardedStore, RedisOnlineStore):  # type: ignore[m
     ) -> list[StoredRow]:
         return self._writer(config).fetch(table, keys, names)
 
-    async def online_write_batch_async(
-        self,
-        config: Any,
-        table: Any,
-        data: list[Any],
-        progress: Callable[[int], Any] | None,
-    ) -> None:
-        """`online_write_batch` in a thread."""
-        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+    async def _fetch_async(
+        self, config: Any, table: Any, keys: list[bytes], names: list[str]
+    ) -> list[StoredRow]:
+        client = await self._get_client_async(config.online_store)
+        return await RedisWriter(client, config).fetch_async(table, keys, names)
 
-
-def redis_client(config: RedisOnlineStoreConfig) -> Any:
-    """A client as Feast makes one, with time-outs and few retries.
-
-    Args:
-        config: The ``online_store`` section of a Redis store.
-    """
-    from redis import Redis
-    from redis.backoff import ExponentialBackoff
-    from redis.cluster import ClusterNode, RedisCluster
-    from redis.retry import Retry
-    from redis.sentinel import Sentinel
-
-    nodes, options = redis_nodes(config.connection_string)
-    options.setdefault("socket_timeout", ANSWER_SECONDS)
-    options.setdefault("socket_connect_timeout", CONNECT_SECONDS)
-    options.setdefault("retry", Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES))
-    kind = getattr(config.redis_type, "value", config.redis_type)
-    if kind == "redis_cluster":
-        return RedisCluster(startup_nodes=[ClusterNode(**node) for node in nodes], **options)
-    if kind == "redis_sentinel":
-        hosts = [(node["host"], int(node["port"])) for node in nodes]
-        return Sentinel(hosts, **options).master_for(config.sentinel_master)
-    return Redis(host=nodes[0]["host"], port=int(nodes[0]["port"]), **options)
+    def _get_features_for_entity(
+        self, values: Any, feature_view: str, requested_features: list[str]
+    ) -> tuple[Any, Any]:
+        """As Feast does, but nothing for a key that is not stored, as other stores answer."""
+        found = dict(zip(requested_features, values, strict=True))
+        if found.get(f"_ts:{feature_view}") is None:
+            return None, None
+        row: tuple[Any, Any] = super()._get_features_for_entity(
+            values, feature_view, requested_features
+        )
+        return row

@@ -15,7 +15,7 @@ from feature_platform.core.feast_seams import redis_key_hash
 from feature_platform.core.windows import Window
 from feature_platform.encoding.buffers import constant, join
 from feature_platform.encoding.encoded_rows import EncodedRows, microseconds
-from feature_platform.online.fast_read import StoredRow
+from feature_platform.online.fast_read import StoredRow, missing_row
 from feature_platform.online.guarded_writer import Guard, OnlineKeys, scanned_from
 from feature_platform.online.redis.script import (
     DELETE,
@@ -41,7 +41,8 @@ class RedisWriter:
     without a Python object per value.
 
     Args:
-        client: ``redis.Redis`` or ``redis.cluster.RedisCluster``.
+        client: ``redis.Redis`` or ``redis.cluster.RedisCluster``; of ``redis.asyncio`` for
+            `fetch_async` alone.
         config: The repo's configuration.
     """
 
@@ -100,24 +101,34 @@ class RedisWriter:
         self._run(DELETE, head, lambda: iter([(stored, constant(b"", len(keys)))]), _CELLS_PER_CALL)
 
     def fetch(self, view: Any, keys: Sequence[bytes], names: Sequence[str]) -> list[StoredRow]:
-        """Read some features of some keys, in the order of the keys; nulls for an absent key."""
-        fields = [*(self._field(view, name) for name in names), self._time_field(view)]
-        stored = [key + self._project for key in keys]
-        return [
-            StoredRow([value or b"" for value in values], without_created(moment or b""))
-            for *values, moment in self._hmget(stored, fields)
-        ]
-
-    def _hmget(self, keys: list[bytes], fields: list[bytes]) -> list[list[bytes | None]]:
+        """Read some features of some keys, in the order of the keys."""
+        stored, fields = self._stored(view, keys, names)
         if self._is_cluster():
-            pipe = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipe.hmget(key, fields)
-            return list(pipe.execute())
-        # One call for all keys: most of a pipeline's time is spent on the replies.
-        answers = self._client.eval(READ, len(keys), *keys, *fields)
-        width = len(fields)
-        return [answers[at : at + width] for at in range(0, len(answers), width)]
+            return _rows(self._hmget(stored, fields).execute())
+        return _rows(_by_key(self._client.eval(READ, len(stored), *stored, *fields), len(fields)))
+
+    async def fetch_async(
+        self, view: Any, keys: Sequence[bytes], names: Sequence[str]
+    ) -> list[StoredRow]:
+        """`fetch`, where the client is one of ``redis.asyncio``."""
+        stored, fields = self._stored(view, keys, names)
+        if self._is_cluster():
+            return _rows(await self._hmget(stored, fields).execute())
+        found = await self._client.eval(READ, len(stored), *stored, *fields)
+        return _rows(_by_key(found, len(fields)))
+
+    def _stored(
+        self, view: Any, keys: Sequence[bytes], names: Sequence[str]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Keys and fields as they are stored; the last field is that of the time."""
+        fields = [*(self._field(view, name) for name in names), self._time_field(view)]
+        return [key + self._project for key in keys], fields
+
+    def _hmget(self, keys: list[bytes], fields: list[bytes]) -> Any:
+        pipe = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipe.hmget(key, fields)
+        return pipe
 
     def note(self, view: Any, topic: str) -> str | None:
         """The note that `set_note` stored."""
@@ -223,6 +234,19 @@ class RedisWriter:
 
     def _field(self, view: Any, feature: str) -> bytes:
         return redis_key_hash(f"{self._name(view)}:{feature}")
+
+
+def _by_key(answers: list[bytes | None], width: int) -> list[list[bytes | None]]:
+    """One answer for all keys, which costs less than one each, cut by key."""
+    return [answers[at : at + width] for at in range(0, len(answers), width)]
+
+
+def _rows(answers: Iterable[Sequence[bytes | None]]) -> list[StoredRow]:
+    """Rows from the fields of each key, the time last: without one the key is not stored."""
+    return [
+        missing_row(len(values)) if moment is None else StoredRow(values, without_created(moment))
+        for *values, moment in answers
+    ]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from feature_platform.core.feast_seams import sqlite_connection_of
 from feature_platform.errors import OnlineStoreError
 from feature_platform.online.online_backend import OnlineBackend
 from feature_platform.online.online_size import OnlineSize
+from feature_platform.online.store_faults import WITHOUT_TABLE, Signs, StoreFault
 from feature_platform.online.view_tables import is_plain, view_tables
 
 if TYPE_CHECKING:
@@ -32,6 +33,66 @@ class SqliteBackend(OnlineBackend):
     """A SQLite file."""
 
     types = ("sqlite", "feast.infra.online_stores.sqlite.SqliteOnlineStore")
+    signs = (
+        Signs(
+            StoreFault(
+                "has no disk space left",
+                "free space on the disk of its file; see the runbook online-store-fills-up",
+            ),
+            texts=("database or disk is full", "no space left on device"),
+        ),
+        Signs(
+            StoreFault(
+                "cannot be written: its file or folder is read-only",
+                "let this user write the file and its folder, on a disk that is not mounted "
+                "read-only",
+            ),
+            classes=("PermissionError",),
+            texts=("readonly database", "read-only file system"),
+        ),
+        Signs(
+            StoreFault(
+                "cannot be opened: no such folder, or no permission for it",
+                "create the folder of its path, and let this user read and write it",
+            ),
+            texts=("unable to open database file",),
+        ),
+        Signs(
+            StoreFault(
+                "is being written by another process for too long",
+                "let the other process finish, or stop it; the next run writes what is missing",
+                is_transient=True,
+            ),
+            texts=("database is locked", "database table is locked"),
+        ),
+        Signs(
+            StoreFault(
+                "got a value larger than the gigabyte that it takes",
+                "shorten or split the largest feature",
+                is_too_large=True,
+            ),
+            texts=("string or blob too big", "blob is too large", "string longer than"),
+        ),
+        Signs(
+            StoreFault(
+                "has a file that is damaged, or is no database",
+                "restore it from a backup, or remove it and run feature-platform rebuild-online",
+            ),
+            texts=("file is not a database", "malformed"),
+        ),
+        Signs(
+            StoreFault(
+                "cannot read or write its disk",
+                "check the disk, and that it is no network file system (or set wal: false)",
+                is_transient=True,
+            ),
+            texts=("disk i/o error",),
+        ),
+        Signs(
+            WITHOUT_TABLE,
+            texts=("no such table",),
+        ),
+    )
     plugin = "feature_platform.online.sqlite.store.GuardedSqliteOnlineStore"
 
     def writer(self, online: Any, config: "RepoConfig") -> "OnlineWriter | None":

@@ -1,14 +1,13 @@
 """Feature view assets: a partition puts exactly one window online, once it has passed its gates."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from feature_platform.core.windows import Window, merge, missing
+from feature_platform.core.windows import Window
 from feature_platform.errors import OnlineStoreError
 from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.graph.content_hashes import (
@@ -25,12 +24,14 @@ from feature_platform.orchestration.graph.translator_data import FeatureViewData
 from feature_platform.repo.computability import why_transformed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from feast import FeatureStore
 
     from feature_platform.materialize.materialize_window import MaterializationResult
     from feature_platform.orchestration.checks.drift_gate import DriftReport
     from feature_platform.orchestration.checks.source_gate import SourceGate
-    from feature_platform.sources.window_digests import WindowDigest
+    from feature_platform.orchestration.checks.view_gate import ViewGate
 
 
 class FeatureViewConfig(dg.Config):
@@ -69,6 +70,7 @@ def build_feature_view_asset(
     def feature_view_asset(
         context: dg.AssetExecutionContext, config: FeatureViewConfig
     ) -> dg.MaterializeResult[Any]:
+        from feature_platform.orchestration.checks.view_gate import ViewGate
         from feature_platform.registry.registrable import require_refreshed_services
         from feature_platform.registry.registry_apply import ensure_registered
 
@@ -81,20 +83,21 @@ def build_feature_view_asset(
                 context.log.info("'%s' was not in the registry; applied the repo: %s", view, change)
             require_refreshed_services(store, view)
             run = GateRun(context.instance, store, config.allow_failed_checks, context.log)
-            write = _GatedWrite(view, windows, gates, drift, run)
+            gate = ViewGate(view, gates, drift, run)
+            write = partial(_materialize, store, view, gate)
             if why_transformed(data.obj):
                 # Each partition is computed by itself, so that its rows do not depend on the range
                 # of the run; all of them are checked first, so that all are served or none.
-                write.check(whole)
-                write.passed.clear()
-                result = _total([write.materialize(span) for span in spans])
+                if len(spans) > 1:
+                    _require_all(store, view, gate, whole)
+                result = _total([write(span) for span in spans])
             else:
-                result = write.materialize(whole)
+                result = write(whole)
         if result.rebuild_due:
             # Also as an observation, so that alerts need not read every materialization.
             context.log_event(rebuild_due_observation(spec.key, whole))
         for key, window in windows.items():
-            inside = [digest for digest in write.passed if window.overlaps(digest.window)]
+            inside = [digest for digest in gate.passed if window.overlaps(digest.window)]
             context.add_asset_metadata(
                 {
                     ROW_COUNT: sum(digest.rows for digest in inside),
@@ -113,44 +116,23 @@ def build_feature_view_asset(
     return feature_view_asset
 
 
-@dataclass(frozen=True)
-class _GatedWrite:
-    """Writes windows of a run through the gates of a view, which fill `passed`."""
+def _require_all(store: "FeatureStore", view: str, gate: "ViewGate", whole: Window) -> None:
+    from feature_platform.encoding.view_layout import view_layout
+    from feature_platform.materialize.window_gate import open_sources
+    from feature_platform.registry.windows_on_record import load_view
 
-    view: str
-    windows: Mapping[str, Window]
-    gates: "Sequence[SourceGate]"
-    drift: "DriftReport | None"
-    run: GateRun
-    passed: "list[WindowDigest]" = field(default_factory=list)
+    layout = view_layout(load_view(store, view))
+    with open_sources(store.config, layout, gate, [whole]) as opened:
+        gate.require(opened, whole)
+    gate.passed.clear()
 
-    def check(self, span: Window) -> None:
-        for gate in self.gates:
-            self.passed.extend(gate.require(self.run, span))
-        if self.drift is not None:
-            self.drift.require(self.run, self.windows)
 
-    def servable(self, written: Window, spans: Sequence[Window]) -> list[Window]:
-        """The parts of `spans`, all online, that pass; `written` has just been checked."""
-        others = missing(spans, [written])
-        for gate in self.gates:
-            others = gate.servable(self.run, others)
-        if self.drift is not None:
-            others = self.drift.servable(self.run, others)
-        return merge([*others, *(part for each in spans if (part := each.intersection(written)))])
+def _materialize(
+    store: "FeatureStore", view: str, gate: "ViewGate", span: Window
+) -> "MaterializationResult":
+    from feature_platform.materialize.materialize_window import materialize_window
 
-    def materialize(self, span: Window) -> "MaterializationResult":
-        from feature_platform.materialize.materialize_window import materialize_window
-
-        return materialize_window(
-            self.run.store,
-            self.view,
-            span.start,
-            span.end,
-            # Under the view's lock: the content that is checked is written next.
-            before=partial(self.check, span),
-            may_serve=None if self.run.allow_failed else partial(self.servable, span),
-        )
+    return materialize_window(store, view, span.start, span.end, gate=gate)
 
 
 def _held_online(store: "FeatureStore", view: str, log: logging.Logger) -> dict[str, Any]:

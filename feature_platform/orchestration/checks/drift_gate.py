@@ -17,7 +17,7 @@ from feature_platform.drift.drift_settings import DriftSettings
 from feature_platform.orchestration.checks.drift_checks import drift_check_results
 from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.checks.report_checks import report_check_specs
-from feature_platform.orchestration.graph.content_hashes import source_digests
+from feature_platform.orchestration.graph.content_hashes import opened_digests
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.recorded_verdicts import record_results
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from feature_platform.drift.drift_judge import DriftJudge
     from feature_platform.drift.drift_results import WindowDrift
+    from feature_platform.sources.opened_window import OpenedWindow
 
 # A longer run writes pages only for its last window and for those whose verdict is not ok.
 _MOST_PAGES = 31
@@ -71,58 +72,76 @@ class DriftReport:
         return DriftJudge(self.data.project, self.data.name, self.settings)
 
     def judge_windows(
-        self, store: "FeatureStore", windows: Mapping[str, Window]
+        self,
+        store: "FeatureStore",
+        windows: Mapping[str, Window],
+        opened: "OpenedWindow | None" = None,
     ) -> "dict[str, WindowDrift]":
-        """Judge the windows of a run in one pass; by partition key."""
-        hashes = self._hashes(store, windows) if self.blocking else None
-        found = self.judge().judge(store, list(windows.values()), hashes=hashes)
+        """Judge the windows of a run in one pass; by partition key.
+
+        If drift blocks the view, the windows are opened first, so that verdict and hash are of one
+        content.
+        """
+        spans = list(windows.values())
+        if opened is None and self.blocking:
+            from feature_platform.sources.opened_window import open_window
+
+            with open_window(store.config, self.data.source.obj, spans) as rows:
+                return self.judge_windows(store, windows, rows)
+        hashes = self._hashes(opened, windows) if opened is not None else None
+        found = self.judge().judge(store, spans, hashes=hashes, opened=opened)
         by_window = {each.window: each for each in found}
         return {key: by_window[window] for key, window in windows.items()}
 
-    def require(self, run: GateRun, windows: Mapping[str, Window]) -> None:
-        """Raise if a window has drifted. One that cannot be judged is served, with a warning.
+    def require(
+        self, run: GateRun, opened: "OpenedWindow", windows: Mapping[str, Window], *, record: bool
+    ) -> None:
+        """Raise if an opened window has drifted. One that cannot be judged is served.
+
+        Args:
+            run: Who asks.
+            opened: The source's rows of at least the windows.
+            windows: By partition key.
+            record: Whether new verdicts are recorded, and windows that cannot be judged warned of.
 
         Raises:
             GateError: A window has drifted; names view, window, feature, and the numbers.
         """
-        found = self._known(run.store, windows)
-        if len(found) < len(windows):
+        found = self._known(run.store, opened, windows)
+        lacking = {key: each for key, each in windows.items() if key not in found}
+        if lacking:
             run.log.info("drift of '%s' has no verdict on these rows: judging", self.data.name)
-            found = self.judge_windows(run.store, windows)
-            self.record(run.instance, found)
+            # Windows of one run are in each other's history.
+            judged = self.judge_windows(run.store, windows if record else lacking, opened)
+            if record:
+                self.record(run.instance, judged)
+            found |= judged
         for each in found.values():
-            if each.verdict == "insufficient" and each.comparisons:
+            if record and each.verdict == "insufficient" and each.comparisons:
                 run.log.warning("drift of window %s: %s", each.window, each.sentence)
         self._refuse_drifted(run, found.values())
 
-    def require_online(self, run: GateRun, spans: Sequence[Window]) -> None:
-        """As `require`, for windows that are online and about to be written again."""
-        self._refuse_drifted(run, self._online(run.store, spans))
-
-    def servable(self, run: GateRun, spans: Sequence[Window]) -> list[Window]:
-        """The parts of `spans`, all online, whose rows in the source have not drifted."""
-        found: list[Window] = []
-        for each in self._online(run.store, spans):
-            if each.blocks:
-                run.log.warning("window %s is not used as a fallback: %s", each.window, each.blocks)
-            else:
-                found.append(each.window)
-        return [part for span in spans for each in found if (part := span.intersection(each))]
-
-    def _online(self, store: "FeatureStore", spans: Sequence[Window]) -> "list[WindowDrift]":
-        """The verdict on each window of `spans`; windows without one are judged now."""
+    def servable(
+        self, run: GateRun, opened: "OpenedWindow", spans: Sequence[Window]
+    ) -> list[Window]:
+        """The parts of `spans`, all online, whose opened rows have not drifted."""
         windows = {
             key: each
             for span in spans
             for key, each in partitions_within(self.data.partitions, span).items()
         }
-        if not windows:
-            return []
-        found = self._known(store, windows)
+        found = self._known(run.store, opened, windows)
         lacking = {key: each for key, each in windows.items() if key not in found}
         if lacking:
-            found |= self.judge_windows(store, lacking)
-        return [found[key] for key in windows]
+            found |= self.judge_windows(run.store, lacking, opened)
+        passed: list[Window] = []
+        for key in windows:
+            each = found[key]
+            if each.blocks:
+                run.log.warning("window %s is not used as a fallback: %s", each.window, each.blocks)
+            else:
+                passed.append(each.window)
+        return [part for span in spans for each in passed if (part := span.intersection(each))]
 
     def results(
         self, found: "Mapping[str, WindowDrift]", pages: Mapping[str, Path]
@@ -151,15 +170,15 @@ class DriftReport:
             history.append(each)
         return pages
 
-    def _hashes(self, store: "FeatureStore", windows: Mapping[str, Window]) -> dict[Window, str]:
-        digests = source_digests(store, self.data.source, list(windows.values()))
+    def _hashes(self, opened: "OpenedWindow", windows: Mapping[str, Window]) -> dict[Window, str]:
+        digests = opened_digests(opened, self.data.source, list(windows.values()))
         return {window: digest.content_hash for window, digest in digests.items()}
 
     def _known(
-        self, store: "FeatureStore", windows: Mapping[str, Window]
+        self, store: "FeatureStore", opened: "OpenedWindow", windows: Mapping[str, Window]
     ) -> "dict[str, WindowDrift]":
         """Recorded verdicts on these rows, by these settings and references."""
-        judge, hashes = self.judge(), self._hashes(store, windows)
+        judge, hashes = self.judge(), self._hashes(opened, windows)
         found: dict[str, WindowDrift] = {}
         for key, window in windows.items():
             known = judge.results.read(window)

@@ -56,13 +56,23 @@ def compared_windows(
 ) -> list[Window] | None:
     """The windows to compare; None compares the rows of all windows that are online.
 
-    A view that Feast computes is compared on the partitions of the run, else on its newest one
-    online: its rows are computed again, which takes as long as materializing them.
+    A run of partitions compares the keys that have rows from its first partition on, so that its
+    cost does not follow the length of the history. A view that Feast computes is compared on the
+    partitions of the run, else on its newest one online: its rows are computed again, which takes
+    as long as materializing them.
     """
+    is_partitioned = {"dagster/partition", "dagster/asset_partition_range_start"} & set(tags)
+    of_run = list(run_windows(tags, data.partitions).values()) if is_partitioned else []
     if not why_transformed(data.obj):
-        return None
-    if {"dagster/partition", "dagster/asset_partition_range_start"} & set(tags):
-        return list(run_windows(tags, data.partitions).values())
+        if not of_run:
+            return None
+        return [
+            Window(max(each.start, of_run[0].start), each.end)
+            for each in materialized_windows(store, data.name)
+            if each.end > of_run[0].start
+        ]
+    if of_run:
+        return of_run
     online = materialized_windows(store, data.name)[-1:]
     return [
         part

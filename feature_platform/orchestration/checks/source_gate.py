@@ -13,10 +13,11 @@ from feature_platform.core.windows import Window, missing
 from feature_platform.errors import GateError
 from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.checks.source_checks import SourceChecks
-from feature_platform.orchestration.graph.content_hashes import source_digests
+from feature_platform.orchestration.graph.content_hashes import opened_digests
 from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.registry.windows_on_record import load_view
 from feature_platform.repo.project import sources_of
+from feature_platform.sources.opened_window import OpenedWindow
 from feature_platform.sources.source_columns import time_columns
 
 if TYPE_CHECKING:
@@ -32,8 +33,13 @@ class SourceGate:
     view: str
     checks: SourceChecks
 
-    def require(self, run: GateRun, span: Window) -> "list[WindowDigest]":
-        """The digests of the source windows inside `span`, which must have passed.
+    def partitions(self, spans: Sequence[Window]) -> list[Window]:
+        """The source's partitions that overlap one of `spans`."""
+        found = [partitions_within(self.checks.partitions, span) for span in spans]
+        return sorted({window for each in found for window in each.values()})
+
+    def require(self, run: GateRun, opened: OpenedWindow, span: Window) -> "list[WindowDigest]":
+        """The digests of the opened source windows inside `span`, which must have passed.
 
         Raises:
             GateError: A window failed a check; names view, window, check, and what was observed.
@@ -44,14 +50,14 @@ class SourceGate:
             first = self.checks.partitions.start.date().isoformat()
             why = f"to be checked (it lies before the first partition, {first})"
             self._refuse(run, [f"{unchecked[0]} failed {why}"])
-        digests = source_digests(run.store, self.checks.data, list(windows.values()))
-        reasons = self._failures(run, windows, digests)
+        digests = opened_digests(opened, self.checks.data, list(windows.values()))
+        reasons = self._failures(run, opened, windows, digests)
         if reasons:
             self._refuse(run, [f"{windows[key]} failed {why}" for key, why in reasons.items()])
         return [digests[window] for window in windows.values()]
 
-    def servable(self, run: GateRun, spans: Sequence[Window]) -> list[Window]:
-        """The parts of `spans` whose rows in the source pass now.
+    def servable(self, run: GateRun, opened: OpenedWindow, spans: Sequence[Window]) -> list[Window]:
+        """The parts of `spans` whose opened rows pass.
 
         A key whose newest row vanishes falls back on an earlier window, which may have changed
         since it was materialized.
@@ -59,16 +65,26 @@ class SourceGate:
         passed: list[Window] = []
         for span in spans:
             windows = partitions_within(self.checks.partitions, span)
-            digests = source_digests(run.store, self.checks.data, list(windows.values()))
-            reasons = self._failures(run, windows, digests)
+            digests = opened_digests(opened, self.checks.data, list(windows.values()))
+            reasons = self._failures(run, opened, windows, digests)
             for key, why in reasons.items():
                 run.log.warning("window %s is not used as a fallback: %s", windows[key], why)
             passed += [window for key, window in windows.items() if key not in reasons]
         return [part for span in spans for window in passed if (part := span.intersection(window))]
 
+    def other_table(self) -> GateError:
+        """The error that the registry's view reads another table than the repo's."""
+        return GateError(
+            f"feature view '{self.view}'",
+            f"its source '{self.checks.data.obj.name}' is another table in the registry than in "
+            "the repo, or has other time columns there",
+            "materialize the registry asset (feast apply), then rerun",
+        )
+
     def _failures(
         self,
         run: GateRun,
+        opened: OpenedWindow,
         windows: Mapping[str, Window],
         digests: "Mapping[Window, WindowDigest]",
     ) -> dict[str, str]:
@@ -80,7 +96,10 @@ class SourceGate:
         if unknown:
             name = self.checks.name
             run.log.info("%d windows of '%s' have no verdict: checking", len(unknown), name)
-            verdicts = list(self.checks.run(run.instance, run.store, unknown, digests))
+            runner = self.checks.runner(run.instance, run.store, unknown)
+            verdicts = [
+                runner.check(opened, key, digests[window]) for key, window in unknown.items()
+            ]
             self.checks.record(run.instance, verdicts)
             reasons |= {verdict.partition: verdict.blocks for verdict in verdicts}
         return {key: why for key, why in reasons.items() if why}
@@ -90,12 +109,7 @@ class SourceGate:
         registered = sources_of(load_view(store, self.view))
         ours = self.checks.data.obj
         if _reads(ours) not in map(_reads, registered):
-            raise GateError(
-                f"feature view '{self.view}'",
-                f"its source '{ours.name}' is another table in the registry than in the repo, or "
-                "has other time columns there",
-                "materialize the registry asset (feast apply), then rerun",
-            )
+            raise self.other_table()
 
     def _refuse(self, run: GateRun, failed: Sequence[str]) -> None:
         others = f" and {len(failed) - 1} more windows" if len(failed) > 1 else ""

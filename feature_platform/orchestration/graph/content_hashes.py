@@ -12,6 +12,7 @@ from feature_platform.repo.project import source_of
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+    from feature_platform.sources.opened_window import OpenedWindow
     from feature_platform.sources.window_digests import WindowDigest
 
 CONTENT_HASH = "feature_platform/content_hash"
@@ -40,6 +41,14 @@ def source_digests(
     from feature_platform.sources.window_digests import window_digests
 
     found = window_digests(store, data.obj, windows, hashed_columns(data))
+    return {digest.window: digest for digest in found}
+
+
+def opened_digests(
+    opened: "OpenedWindow", data: SourceData, windows: Sequence[Window]
+) -> "dict[Window, WindowDigest]":
+    """Row count and content hash of each window among opened rows."""
+    found = opened.digests(windows, hashed_columns(data))
     return {digest.window: digest for digest in found}
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from feature_platform.core.windows import Window
 from feature_platform.materialize.read_back import compare_online
 from feature_platform.materialize.rebuild import RebuildResult, rebuild_online
 from feature_platform.orchestration.checks.drift_gate import DriftReport
@@ -15,11 +14,11 @@ from feature_platform.orchestration.checks.gate_runs import GateRun
 from feature_platform.orchestration.checks.online_check import compared_windows, online_evaluation
 from feature_platform.orchestration.checks.source_checks import SourceChecks
 from feature_platform.orchestration.checks.source_gate import SourceGate
+from feature_platform.orchestration.checks.view_gate import ViewGate
 from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.graph.rebuild_due import report_rebuilt
 from feature_platform.orchestration.graph.translator_data import DriftData
 from feature_platform.registry.registrable import require_refreshed_services
-from feature_platform.registry.windows_on_record import materialized_windows
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -72,13 +71,14 @@ class ViewRebuilds:
         """
         view = self.location.graph.materializable[name]
         key = self.location.translator.key_of(view)
+        require_refreshed_services(self.store, name)
         result = rebuild_online(
             self.store,
             name,
             as_of=self.as_of,
             empty_first=self.empty_first,
             progress=progress,
-            before=lambda: self._require_checks(name),
+            gate=self._gate(name),
         )
         if not result.leaves_vanished:
             report_rebuilt(self.instance, key, result.keys_written)
@@ -87,25 +87,17 @@ class ViewRebuilds:
         self.instance.report_runless_asset_event(found)
         return RebuiltView(result, found.passed, str(found.description))
 
-    def _require_checks(self, name: str) -> None:
-        """Raise unless the view may be rebuilt and all windows pass, as in a materialization."""
-        require_refreshed_services(self.store, name)
+    def _gate(self, name: str) -> ViewGate:
+        """The gate that a materialization of the view has too."""
         graph, translator = self.location.graph, self.location.translator
-        run = GateRun(self.instance, self.store, self.allow_failed)
-        spans = [
-            Window(window.start, min(window.end, self.as_of or window.end))
-            for window in materialized_windows(self.store, name)
-            if self.as_of is None or window.start < self.as_of
-        ]
         gates = [
             SourceGate(name, SourceChecks(each, translator.key_of(each)))
             for each in graph.materializable[name].sources
         ]
-        for span in spans:
-            for gate in gates:
-                gate.require(run, span)
         drift = graph.drifts.get(name)
+        report = None
         if isinstance(drift, DriftData):
-            report = DriftReport(drift, translator, self.location.drift_settings)
-            if report.blocking:
-                report.require_online(run, spans)
+            found = DriftReport(drift, translator, self.location.drift_settings)
+            report = found if found.blocking else None
+        run = GateRun(self.instance, self.store, self.allow_failed)
+        return ViewGate(name, gates, report, run, rebuilds=True)

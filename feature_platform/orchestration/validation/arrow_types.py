@@ -5,9 +5,11 @@ values of others: a list in a scalar column becomes null, a null in a list of st
 string, an integer column with nulls the strings "1.0" and "2.0".
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from feature_platform.core.times import to_microseconds
 from feature_platform.errors import SourceError
 
 Mask = npt.NDArray[np.bool_]
@@ -25,6 +28,7 @@ FLOAT64_MAX = float(np.finfo(np.float64).max)
 # A double beyond this may have been another whole number before it was rounded.
 _EXACT_IN_DOUBLE = 2**53
 _INTEGERS = {"Int32": (-(2**31), 2**31 - 1), "Int64": (-(2**63), 2**63 - 1)}
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _COLLECTION = re.compile(r"(Array|Set)\((.+)\)")
 
 
@@ -44,12 +48,18 @@ class FeastType:
 
 
 @dataclass(frozen=True)
-class Misfit:
-    """Why a column cannot be served as its Feast type; `rows` is true where a row offends."""
+class ValueRule:
+    """What Feast would change, or refuse, in a column of some Arrow type.
+
+    Attributes:
+        problem: What offending rows are, in words.
+        expected: What the declared type takes.
+        test: True for each offending row of an array, without dictionary or extension type.
+    """
 
     problem: str
     expected: str
-    rows: Mask
+    test: Callable[[pa.Array], Mask]
 
 
 def feast_type(name: str) -> FeastType:
@@ -71,35 +81,78 @@ def feast_type(name: str) -> FeastType:
     return FeastType(name, base)
 
 
-def misfit(column: pa.ChunkedArray, declared: FeastType) -> Misfit | None:
-    """Why a column of a source cannot be served as its declared type; None if it can.
+def value_rules(kind: pa.DataType, declared: FeastType) -> list[ValueRule]:
+    """The rules that a column of a type must meet to be served as its declared type.
 
     A column of nulls fits every type. Rounding to the precision of a float is allowed, a value out
-    of range is not.
+    of range is not. If rows break several rules, the first says why.
     """
-    column = unpacked(column)
-    kind = column.type
     if pt.is_null(kind) or declared.base == "Invalid":
-        return None
+        return []
     if not _carries(kind, declared):
         # Every row with a value offends.
-        rows = _mask(pc.is_valid(column))
-        return Misfit(f"of type {kind}", _carriers(declared), rows) if rows.any() else None
-    for problem, expected, test in _value_rules(kind, declared):
-        rows = by_chunk(column, test)
-        if rows.any():
-            return Misfit(problem, expected, rows)
-    return None
+        return [ValueRule(f"of type {kind}", _carriers(declared), has_value)]
+    return [ValueRule(*each) for each in _value_rules(kind, declared)]
 
 
-def unpacked(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column without dictionary encoding or extension type."""
-    kind = column.type
+def has_value(values: pa.Array) -> Mask:
+    """True for rows with a value."""
+    return _mask(pc.is_valid(values))
+
+
+def is_null(values: pa.Array) -> Mask:
+    """True for rows without a value."""
+    return _mask(pc.is_null(values))
+
+
+def not_between(values: pa.Array, low: datetime | None, high: datetime, *, closed: bool) -> Mask:
+    """True for timestamps and dates outside of an interval; not for nulls.
+
+    They are compared as numbers of their own unit, so that no time is too late for the comparison.
+
+    Args:
+        values: Timestamps or dates; those without a zone are UTC.
+        low: The first moment inside; None for no lower bound. Aware.
+        high: The first moment after the interval, or the last inside of it. Aware.
+        closed: Whether `high` is inside.
+    """
+    kind = values.type
+    if pt.is_date(kind):
+        values = values.cast(pa.timestamp("s" if pt.is_date32(kind) else "ms"))
+    per_second = _PER_SECOND[values.type.unit]
+    numbers = values.cast(pa.int64())
+
+    def at(moment: datetime, *, up: bool) -> int:
+        micros = to_microseconds(moment) * per_second
+        return -(-micros // 10**6) if up else micros // 10**6
+
+    if closed:
+        outside = pc.greater(numbers, at(high, up=False))
+    else:
+        outside = pc.greater_equal(numbers, at(high, up=True))
+    if low is not None:
+        outside = pc.or_(outside, pc.less(numbers, at(low, up=True)))
+    return _mask(outside)
+
+
+def not_json(values: pa.Array) -> Mask:
+    """True for texts that Feast cannot read as JSON."""
+    return np.array([text is not None and not _is_json(text) for text in values.to_pylist()], bool)
+
+
+def unpacked_array(values: pa.Array) -> pa.Array:
+    """The array without dictionary encoding or extension type."""
+    kind = values.type
     if pt.is_dictionary(kind):
-        return column.cast(kind.value_type)
-    if isinstance(kind, pa.BaseExtensionType):
-        return pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type)
-    return column
+        return values.cast(kind.value_type)
+    return values.storage if isinstance(kind, pa.BaseExtensionType) else values
+
+
+def unpacked_type(kind: pa.DataType) -> pa.DataType:
+    """The type that `unpacked_array` gives."""
+    if pt.is_dictionary(kind):
+        return kind.value_type
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
 def is_instant(kind: pa.DataType) -> bool:
@@ -128,12 +181,6 @@ def not_finite(values: pa.Array, limit: float) -> Mask:
         return _in_lists(values, lambda items: not_finite(items, limit))
     wide = values.cast(pa.float64())
     return _mask(pc.invert(pc.less_equal(pc.abs(wide), limit)))
-
-
-def by_chunk(column: pa.ChunkedArray, test: Callable[[pa.Array], Mask]) -> Mask:
-    """Apply a test of arrays to all chunks of a column."""
-    parts = [test(chunk) for chunk in column.chunks]
-    return np.concatenate(parts) if parts else np.zeros(0, np.bool_)
 
 
 def _item_type(kind: pa.DataType) -> pa.DataType:
@@ -173,7 +220,7 @@ def _value_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
         return [("neither 0 nor 1", f"{name}: true, false, 0 or 1", lambda a: _outside(a, 0, 1))]
     if pt.is_integer(kind) and base in {"String", "UnixTimestamp"}:
         # Feast reads integers with nulls as floats: "1.0" for 1, and no time for a time.
-        return [("null in a column of integers", f"{name}: integers without nulls", _nulls)]
+        return [("null in a column of integers", f"{name}: integers without nulls", is_null)]
     return []
 
 
@@ -198,9 +245,13 @@ def _integer_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
 def _list_rules(kind: pa.DataType, declared: FeastType) -> list[_ValueRule]:
     if declared.item is None or declared.item.base in {"Struct", "Map", "Json", "Invalid"}:
         return []
-    null = "holding a null among its elements"
+    holds_null = "holding a null among its elements"
     rules: list[_ValueRule] = [
-        (null, f"{declared.name}: lists without nulls in them", lambda a: _in_lists(a, _nulls))
+        (
+            holds_null,
+            f"{declared.name}: lists without nulls in them",
+            lambda a: _in_lists(a, is_null),
+        )
     ]
     for problem, expected, test in _value_rules(_item_type(kind), declared.item):
         rules.append(
@@ -223,10 +274,6 @@ def _in_lists(lists: pa.Array, test: Callable[[pa.Array], Mask]) -> Mask:
     parents = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
     found[parents[test(items)]] = True
     return found
-
-
-def _nulls(values: pa.Array) -> Mask:
-    return _mask(pc.is_null(values))
 
 
 def _outside(values: pa.Array, low: int, high: int) -> Mask:
@@ -255,6 +302,14 @@ def _not_whole(values: pa.Array, low: int, high: int) -> Mask:
 
 def _mask(condition: Any) -> Mask:
     return np.asarray(pc.fill_null(condition, fill_value=False), np.bool_)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

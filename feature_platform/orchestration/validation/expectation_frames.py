@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from feature_platform.orchestration.validation.arrow_types import is_instant, unpacked
+from feature_platform.orchestration.validation.arrow_types import is_instant, unpacked_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,8 @@ def expectation_frame(table: pa.Table, contents: Collection[str]) -> "pd.DataFra
 
 
 def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    column = unpacked(column)
+    chunks = [unpacked_array(chunk) for chunk in column.chunks]
+    column = pa.chunked_array(chunks) if chunks else column
     kind = column.type
     if is_instant(kind):
         return _utc(column)

@@ -1,28 +1,23 @@
-"""Validation of one window of a source table with Great Expectations."""
+"""Validation of one window of a source table: the default checks, and the repo's own suite."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from feature_platform.core.windows import Window
 from feature_platform.errors import SourceError, WindowError
-from feature_platform.orchestration.validation.arrow_types import unpacked
+from feature_platform.orchestration.validation.check_declarations import ROW_COUNT, SUITE
 from feature_platform.orchestration.validation.default_checks import (
     EXISTS,
-    UNIQUE,
-    UNIQUE_TOGETHER,
     Expected,
     SourceSchema,
     expectations,
+    row_count,
 )
-from feature_platform.orchestration.validation.expectation_frames import expectation_frame
 from feature_platform.orchestration.validation.gx import (
     ExpectationRunner,
     ExpectationSpec,
@@ -36,10 +31,11 @@ from feature_platform.orchestration.validation.outcomes import (
     value_as_json,
 )
 from feature_platform.orchestration.validation.row_counts import usual_rows
+from feature_platform.orchestration.validation.row_tallies import CheckedRows, RowTally, tally
 
 
 class SourceValidator:
-    """Validates windows of one source, one after the other, in one Great Expectations context.
+    """Validates windows of one source, one after the other.
 
     Holds no data between windows. Not for use by several threads.
 
@@ -64,7 +60,7 @@ class SourceValidator:
 
     def validate(
         self,
-        frame: pa.Table,
+        rows: CheckedRows,
         window: Window,
         *,
         now: datetime,
@@ -73,8 +69,11 @@ class SourceValidator:
     ) -> tuple[CheckOutcome, ...]:
         """Validate one window.
 
+        The default checks are made in one pass over the rows, in constant memory. A suite is
+        evaluated by Great Expectations on a data frame of the window.
+
         Args:
-            frame: All rows of the window, by the source's column names. Times without a zone are
+            rows: All rows of the window, by the source's column names. Times without a zone are
                 UTC.
             window: The half-open window of event time that the rows should lie in.
             now: The present, aware; a later event time is in the future.
@@ -90,43 +89,99 @@ class SourceValidator:
             SourceError: Two columns of the table have the same name, or the schema names a type
                 that Feast does not have.
         """
-        _require_unambiguous(frame, self.schema.source)
+        columns = rows.schema
+        _require_unambiguous(columns, self.schema.source)
         if now.utcoffset() is None:
             raise WindowError(
                 f"window {window}",
                 f"the present it is compared with, {now}, has no time zone",
                 "give an aware datetime, for example datetime.now(UTC)",
             )
-        usual = usual_rows(window, row_counts or {}, self.min_rows)
         now = now.astimezone(UTC)
-        plan = expectations(frame, self.schema, window, now, untimed, usual, self.suite)
-        # Great Expectations evaluates those of all checks in one run.
-        everything = chain.from_iterable(plan.values())
-        specs = [each.spec for each in everything if each.result is None]
-        contents = expectation_frame(frame, self._contents(frame, specs))
-        results = iter(self._runner.run(contents, specs))
+        plan = expectations(columns, self.schema, window, now, untimed, self.suite)
+        tests = {
+            id(each): [
+                RowTally(each.spec.columns[0], test, self.schema.identity) for test in each.tests
+            ]
+            for check in plan.values()
+            for each in check
+            if each.tests
+        }
+        count = tally(rows.batches(), [each for found in tests.values() for each in found])
+        plan[ROW_COUNT] = row_count(usual_rows(window, row_counts or {}, self.min_rows), count)
+        found = _Outcomes(rows, count, self.schema.identity)
         return tuple(
             CheckOutcome(
                 check.name,
-                tuple(
-                    _outcome(frame, self.schema.identity, each, each.result or next(results))
-                    for each in expected
-                ),
+                tuple(self._suite(rows, expected, found))
+                if check is SUITE
+                else tuple(found.of(each, tests.get(id(each), ())) for each in expected),
             )
             for check, expected in plan.items()
         )
 
-    def _contents(self, frame: pa.Table, specs: Sequence[ExpectationSpec]) -> set[str]:
-        """The columns whose values an expectation may read."""
-        read = {name for spec in specs if spec.type != EXISTS for name in spec.columns}
-        if self.suite:
-            # A row condition may name any column, in several syntaxes.
-            read |= {field.name for field in frame.schema if not pt.is_nested(field.type)}
-        return read
+    def _suite(
+        self, rows: CheckedRows, expected: Sequence[Expected], found: "_Outcomes"
+    ) -> Iterator[ExpectationOutcome]:
+        from feature_platform.orchestration.validation.expectation_frames import expectation_frame
+
+        table = pa.Table.from_batches(rows.batches(), rows.schema)
+        # A row condition may name any column, in several syntaxes.
+        named = {name for each in expected for name in each.spec.columns}
+        read = named | {each.name for each in rows.schema if not pt.is_nested(each.type)}
+        specs = [each.spec for each in expected if each.result is None]
+        results = iter(self._runner.run(expectation_frame(table, read), specs))
+        for each in expected:
+            result = each.result or next(results)
+            places = pa.array(result.positions[:MAX_ROWS], pa.int64())
+            yield found.outcome(each, result, table.take(places))
 
 
-def _require_unambiguous(frame: pa.Table, source: str) -> None:
-    names = frame.column_names
+class _Outcomes:
+    """Outcomes of expectations on one window."""
+
+    def __init__(self, rows: CheckedRows, count: int, identity: Sequence[str]) -> None:
+        self._rows = rows
+        self._count = count
+        self._identity = identity
+
+    def of(self, each: Expected, tallies: Sequence[RowTally]) -> ExpectationOutcome:
+        """The outcome of an expectation of a default check."""
+        if each.result is not None:
+            return self.outcome(each, each.result)
+        if each.unique:
+            count, some = self._rows.repeated(each.unique, MAX_ROWS)
+            return self.outcome(each, self._counted(count), some)
+        for tally_ in tallies:
+            if tally_.count:
+                test = tally_.test
+                why = Expected(each.spec, test.expected, test.offence, each.observed)
+                return self.outcome(why, self._counted(tally_.count), tally_.rows)
+        return self.outcome(each, self._counted(0))
+
+    def outcome(
+        self, each: Expected, result: SpecResult, offenders: pa.Table | None = None
+    ) -> ExpectationOutcome:
+        """The outcome of an expectation, with at most five offending rows."""
+        rows = rows_as_json(offenders) if offenders is not None and not result.passed else ()
+        return ExpectationOutcome(
+            expectation=each.spec.type,
+            column=", ".join(each.spec.columns) or None,
+            passed=result.passed,
+            observed=_observed(each, result),
+            expected=each.expected,
+            sentence=_sentence(each, result, rows, self._identity),
+            unexpected_count=result.unexpected,
+            unexpected_rows=rows,
+            severity=each.spec.severity,
+        )
+
+    def _counted(self, unexpected: int) -> SpecResult:
+        return SpecResult(passed=not unexpected, counted=self._count, unexpected=unexpected)
+
+
+def _require_unambiguous(columns: pa.Schema, source: str) -> None:
+    names = columns.names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SourceError(
@@ -134,26 +189,6 @@ def _require_unambiguous(frame: pa.Table, source: str) -> None:
             f"has more than one column '{twice[0]}'",
             "give each column of the table or query a name of its own",
         )
-
-
-def _outcome(
-    frame: pa.Table, identity: Sequence[str], each: Expected, result: SpecResult
-) -> ExpectationOutcome:
-    positions = result.positions
-    if positions and each.spec.type in {UNIQUE, UNIQUE_TOGETHER}:
-        positions = _with_twins(frame, each.spec.columns, positions)
-    rows = rows_as_json(frame, positions) if not result.passed else ()
-    return ExpectationOutcome(
-        expectation=each.spec.type,
-        column=", ".join(each.spec.columns) or None,
-        passed=result.passed,
-        observed=_observed(each, result),
-        expected=each.expected,
-        sentence=_sentence(each, result, rows, identity),
-        unexpected_count=result.unexpected,
-        unexpected_rows=rows,
-        severity=each.spec.severity,
-    )
 
 
 def _observed(each: Expected, result: SpecResult) -> Any:
@@ -186,21 +221,3 @@ def _sentence(
     example = f", e.g. {json.dumps(found or dict(rows[0]), ensure_ascii=False)}" if rows else ""
     count = f"{result.unexpected} of {result.counted} rows"
     return f"{start} failed: {count} {each.offence}{example}"
-
-
-def _with_twins(
-    frame: pa.Table, columns: Sequence[str], positions: Sequence[int]
-) -> tuple[int, ...]:
-    """The offending rows, each followed by the rows that equal it in `columns`."""
-    shown: list[int] = []
-    for position in positions:
-        if position in shown or len(shown) >= MAX_ROWS:
-            continue
-        same = np.ones(frame.num_rows, np.bool_)
-        for name in columns:
-            column = unpacked(frame.column(name))
-            value = column[position]
-            match = pc.is_null(column) if not value.is_valid else pc.equal(column, value)
-            same &= pc.fill_null(match, fill_value=False).to_numpy()
-        shown += [int(row) for row in np.flatnonzero(same)]
-    return tuple(shown[:MAX_ROWS])

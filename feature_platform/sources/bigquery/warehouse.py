@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from feature_platform.core.feast_seams import bigquery_client, bigquery_storage_client
+from feature_platform.core.times import in_utc
 from feature_platform.sources.bigquery.dialect import BigQueryDialect
-from feature_platform.sources.sql.sql_warehouse import BuildResource, SqlWarehouse
+from feature_platform.sources.source_columns import time_columns
+from feature_platform.sources.sql.sql_warehouse import BuildResource, SqlSnapshot, SqlWarehouse
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
     from feast.repo_config import RepoConfig
+
+    from feature_platform.core.windows import Window
 
 # Each stream holds a batch in memory.
 _STREAMS = 4
@@ -74,6 +78,23 @@ class BigQuerySession:
             stamps.append(f"{table.full_table_id} {table.etag} {table.modified} {table.num_rows}")
         return " ".join(stamps)
 
+    def has_time_travel(self, table: str) -> bool:
+        """Whether it is a table, not a view, and has no rows that are still being streamed in."""
+        found = self._table(table)
+        return found is not None and found.table_type == "TABLE" and found.streaming_buffer is None
+
+    def now(self) -> str:
+        """The present moment of BigQuery's clock, as a literal."""
+        ((moment,),) = self.rows("SELECT CURRENT_TIMESTAMP()")
+        return BigQueryDialect().instant(in_utc(moment))
+
+    def result_table(self, sql: str) -> str:
+        """Run a query; the name of the table that has its result."""
+        job = self.client.query(sql)
+        job.result(max_results=0)
+        table = job.destination
+        return f"{table.project}.{table.dataset_id}.{table.table_id}"
+
     def _table(self, name: str) -> Any:
         """Metadata of a table, which costs nothing; None if there is no such table."""
         from google.api_core.exceptions import NotFound
@@ -117,6 +138,42 @@ class BigQueryWarehouse(SqlWarehouse):
         project = store.billing_project_id or store.project_id
         with closing(bigquery_client(project, store.location)) as client:
             yield BigQuerySession(client)
+
+    @contextmanager
+    def snapshot(
+        self,
+        config: "RepoConfig",
+        source: "DataSource",
+        windows: "Sequence[Window]",
+        *,
+        held: bool = True,
+    ) -> Iterator[SqlSnapshot]:
+        """Time travel for a table; of anything else, the result of a query on its windows.
+
+        Views and queries have no time travel. BigQuery keeps the result of a query in a table that
+        nobody writes to, for a day.
+        """
+        if not held:
+            with super().snapshot(config, source, windows) as found:
+                yield found
+            return
+        own = str(source.get_table_query_string())
+        with self.opened(config, source) as session:
+            assert isinstance(session, BigQuerySession)  # noqa: S101 - ours
+            table = self.table_of(source)
+            if table is not None and session.has_time_travel(table):
+                origin = f"(SELECT * FROM {own} FOR SYSTEM_TIME AS OF {session.now()})"
+            else:
+                time = self.dialect.identifier(time_columns(source)[0])
+                at = self.dialect.instant
+                inside = " OR ".join(
+                    f"({time} >= {at(each.start)} AND {time} < {at(each.end)})" for each in windows
+                )
+                result = session.result_table(
+                    f"SELECT * FROM {own} AS source_rows WHERE {inside or 'FALSE'}"
+                )
+                origin = f"`{result}`"
+            yield SqlSnapshot(self, session, source, origin)
 
     def run_scripts(self, config: "RepoConfig", scripts: Sequence[str], resources: Any) -> None:
         """Run them through dagster-gcp's resource ``bigquery``."""

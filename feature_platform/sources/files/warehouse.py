@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class FileWarehouse(Warehouse):
     """Parquet files, whichever offline store is configured; see `Warehouse`."""
 
+    is_read_in_place = True
+
     def holds(self, source: "DataSource") -> bool:
         """Whether it is a file source of Parquet."""
         return parquet_source(source) is not None

@@ -26,6 +26,8 @@ _SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "synchronize_seqscans": "off",
 }
+# The first statement that reads takes the snapshot.
+_TRANSACTION = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 # Rows become Python objects before they become columns: few at a time.
 _FETCHED_ROWS = 2_000
 # PostgreSQL counts writes per table when their transaction ends; TRUNCATE and rewrites change the
@@ -112,11 +114,11 @@ class PostgresWarehouse(SqlWarehouse):
 
     @contextmanager
     def session(self, config: "RepoConfig") -> Iterator[PostgresSession]:
-        """Begin a read-only transaction on a connection of its own."""
+        """Begin a read-only transaction on a connection of its own, which sees one snapshot."""
         with closing(postgres_connection(config.offline_store)) as connection:
             # LOCAL: a pooler may hand the connection to others after this transaction.
             settings = [f"SET LOCAL {name} = {literal(value)}" for name, value in _SETTINGS.items()]
-            connection.execute("; ".join(["SET TRANSACTION READ ONLY", *settings]))
+            connection.execute("; ".join([_TRANSACTION, *settings, "SELECT 1"]))
             yield PostgresSession(connection)
 
     def run_scripts(self, config: "RepoConfig", scripts: Sequence[str], resources: Any) -> None:

@@ -7,7 +7,7 @@ same warehouse computed, so each uses the functions it has.
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -33,7 +33,11 @@ NUMBER = "window_number"
 
 
 class Session(Protocol):
-    """A connection that reads; times without a zone are UTC in it."""
+    """A connection that reads; times without a zone are UTC in it.
+
+    All of its queries see the tables as they are at the first, unless the warehouse overrides
+    `SqlWarehouse.snapshot`.
+    """
 
     def rows(self, sql: str) -> Sequence[Sequence[Any]]:
         """Run a query and return its (few) rows."""
@@ -149,53 +153,29 @@ class SqlWarehouse(Warehouse):
 
     def duckdb_rows(self, connection: "duckdb.DuckDBPyConnection", wanted: WantedRows) -> str:
         """Stream the rows into files; only the newest ones, if those suffice."""
-        return duckdb_rows_of(
-            connection, wanted, lambda windows, columns: self._batches(wanted, windows, columns)
-        )
+        snapshot = wanted.snapshot
+        if isinstance(snapshot, SqlSnapshot):
+            return duckdb_rows_of(
+                connection,
+                wanted,
+                lambda windows, columns: snapshot.batches(wanted, windows, columns),
+            )
+        with self.snapshot(wanted.config, wanted.source, wanted.windows, held=False) as opened:
+            return self.duckdb_rows(connection, replace(wanted, snapshot=opened))
 
-    def _batches(
-        self, wanted: WantedRows, windows: Sequence[Window], columns: list[str]
-    ) -> "Iterator[tuple[Window, pa.Table]]":
-        columns = [name for name in columns if name != KEYS_TOTAL]
-
-        def query(window: Window, columns: Sequence[str]) -> str:
-            # Feast includes the end, the window does not, and both count microseconds.
-            job = retrieval_job(wanted, columns, window.start, window.end - MICROSECOND)
-            return str(job.to_sql())
-
-        queries = [(window, query(window, columns)) for window in windows]
-        if wanted.newest is not None:
-            rows = [sql for _, sql in queries]
-            keys = [query(window, wanted.newest.keys) for window in windows]
-            sql = newest_sql(self, wanted.newest, time_columns(wanted.source)[0], rows, keys)
-            queries = [(Window(windows[0].start, windows[-1].end), sql)]
-        with self.session(wanted.config) as session:
-            for window, sql in queries:
-                for table in session.batches(sql):
-                    yield window, table
-
-    def window_sums(
+    @contextmanager
+    def snapshot(
         self,
         config: "RepoConfig",
         source: "DataSource",
         windows: Sequence[Window],
-        columns: Sequence[str] | None,
-        exclude: Collection[str | None],
-    ) -> tuple[list[str], list[Sums]]:
-        """Hash them with one statement, unless windows overlap; see `Warehouse`."""
-        timestamp, _ = time_columns(source)
-        origin = source.get_table_query_string()
+        *,
+        held: bool = True,
+    ) -> Iterator["SqlSnapshot"]:
+        """A session of its own; see `Warehouse`."""
+        del windows, held
         with self.opened(config, source) as session:
-            present = session.columns(f"SELECT * FROM {origin} AS source_rows LIMIT 0")
-            chosen = present if columns is None else columns
-            counted = sorted(name for name in chosen if name not in exclude)
-            require_columns(source.name, present, [*counted, timestamp])
-            found: dict[Window, Sums] = {}
-            for layer in _layers(windows):
-                rows = self._numbered(origin, timestamp, layer)
-                sums = self.sums_by_number(session, rows, dict.fromkeys(counted, ""))
-                found |= {window: sums.get(number, Sums()) for number, window in enumerate(layer)}
-        return counted, [found[window] for window in windows]
+            yield SqlSnapshot(self, session, source, str(source.get_table_query_string()))
 
     def sums_by_number(
         self, session: Session, rows: str, columns: Mapping[str, str]
@@ -218,7 +198,7 @@ class SqlWarehouse(Warehouse):
         )
         return {int(number): Sums(int(count), int(a), int(b)) for number, count, a, b in found}
 
-    def _numbered(self, origin: str, timestamp: str, windows: Sequence[Window]) -> str:
+    def numbered(self, origin: str, timestamp: str, windows: Sequence[Window]) -> str:
         """A query: the rows of a table in windows, ordered and disjoint, each with its number."""
         time, instant = self.dialect.identifier(timestamp), self.dialect.instant
         place = self.bucket(time, [instant(window.start) for window in windows])
@@ -252,6 +232,70 @@ class SqlWarehouse(Warehouse):
         with self.opened(config, source) as session:
             found = session.stamp(tables)
         return None if found is None else [found]
+
+
+@dataclass(frozen=True)
+class SqlSnapshot:
+    """A source as one session sees it; see `Snapshot`.
+
+    Attributes:
+        warehouse: Where it is stored.
+        session: What is asked.
+        source: The batch source.
+        origin: What stands after FROM to read it, in place of the source's own table or query.
+    """
+
+    warehouse: SqlWarehouse
+    session: Session
+    source: "DataSource"
+    origin: str
+
+    def sums(
+        self,
+        windows: Sequence[Window],
+        columns: Sequence[str] | None,
+        exclude: Collection[str | None],
+    ) -> tuple[list[str], list[Sums]]:
+        """Hash them with one statement, unless windows overlap; see `Snapshot`."""
+        timestamp, _ = time_columns(self.source)
+        try:
+            present = self.session.columns(f"SELECT * FROM {self.origin} AS source_rows LIMIT 0")
+            chosen = present if columns is None else columns
+            counted = sorted(name for name in chosen if name not in exclude)
+            require_columns(self.source.name, present, [*counted, timestamp])
+            found: dict[Window, Sums] = {}
+            for layer in _layers(windows):
+                rows = self.warehouse.numbered(self.origin, timestamp, layer)
+                sums = self.warehouse.sums_by_number(self.session, rows, dict.fromkeys(counted, ""))
+                found |= {window: sums.get(number, Sums()) for number, window in enumerate(layer)}
+        except FeaturePlatformError:
+            raise
+        except Exception as error:  # each driver raises its own
+            raise offline_store_failed(self.source.name, error) from error
+        return counted, [found[window] for window in windows]
+
+    def batches(
+        self, wanted: WantedRows, windows: Sequence[Window], columns: list[str]
+    ) -> "Iterator[tuple[Window, pa.Table]]":
+        """The wanted rows of some windows, each batch with the window it was asked for."""
+        columns = [name for name in columns if name != KEYS_TOTAL]
+        own = str(self.source.get_table_query_string())
+
+        def query(window: Window, columns: Sequence[str]) -> str:
+            # Feast includes the end, the window does not, and both count microseconds.
+            job = retrieval_job(wanted, columns, window.start, window.end - MICROSECOND)
+            return str(job.to_sql()).replace(own, self.origin)
+
+        queries = [(window, query(window, columns)) for window in windows]
+        if wanted.newest is not None:
+            rows = [sql for _, sql in queries]
+            keys = [query(window, wanted.newest.keys) for window in windows]
+            timestamp, _ = time_columns(self.source)
+            sql = newest_sql(self.warehouse, wanted.newest, timestamp, rows, keys)
+            queries = [(Window(windows[0].start, windows[-1].end), sql)]
+        for window, sql in queries:
+            for table in self.session.batches(sql):
+                yield window, table
 
 
 def _layers(windows: Sequence[Window]) -> list[list[Window]]:

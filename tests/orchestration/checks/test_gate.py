@@ -12,8 +12,9 @@ from worlds.repos import change_rows, change_table
 from feature_platform.core.windows import Window
 from feature_platform.errors import GateError, RepoError
 from feature_platform.orchestration.checks.gate_runs import GateRun
-from feature_platform.orchestration.checks.source_checks import SourceChecks
+from feature_platform.orchestration.checks.source_checks import CheckRunner, SourceChecks
 from feature_platform.orchestration.checks.source_gate import SourceGate
+from feature_platform.sources.opened_window import open_window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,7 +175,7 @@ def test_the_verdict_on_record_is_taken_for_the_same_content(
     assert sample.run(SOURCE, partition="2026-03-01").success
     assert sample.run(VIEW, partition="2026-03-03").success
     # The first day was checked by its checks, the third by the gate: neither is again.
-    monkeypatch.setattr(SourceChecks, "run", never)
+    monkeypatch.setattr(CheckRunner, "check", never)
     assert sample.run(VIEW, partition="2026-03-01").success
     assert sample.run(VIEW, partition="2026-03-03").success
     assert on_hand(sample) == [200, 201, 202, 203]
@@ -182,7 +183,7 @@ def test_the_verdict_on_record_is_taken_for_the_same_content(
 
 def test_so_is_a_verdict_against_it(sample: "Sample", monkeypatch: pytest.MonkeyPatch):
     assert not sample.run(VIEW, partition="2026-03-02").success
-    monkeypatch.setattr(SourceChecks, "run", never)
+    monkeypatch.setattr(CheckRunner, "check", never)
     result = sample.run(VIEW, partition="2026-03-02")
     assert "failed check 'keys'" in reasons(result)[0]
 
@@ -191,7 +192,7 @@ def test_a_crashed_check_that_never_gave_its_verdict_is_no_verdict(
     sample: "Sample", monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(SourceChecks, "run", never)
+        patch.setattr(CheckRunner, "check", never)
         assert not sample.run(SOURCE, partition="2026-03-01").success
     assert sample.run(VIEW, partition="2026-03-01").success
     assert on_hand(sample) == [0, 1, 2, 3]
@@ -345,8 +346,11 @@ def test_a_window_before_the_first_partition_has_passed_nothing(sample: "Sample"
     gate = SourceGate("stock", SourceChecks(sample.graph.sources["voorraad"], sample.key(SOURCE)))
     early = Window(datetime(2019, 1, 1, tzinfo=UTC), datetime(2019, 1, 2, tzinfo=UTC))
     store = sample.project.store()
-    with dg.DagsterInstance.ephemeral() as instance:
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        open_window(store.config, gate.checks.data.obj, [early]) as opened,
+    ):
         run = GateRun(instance, store)
         with pytest.raises(GateError, match="before the first partition"):
-            gate.require(run, early)
-        assert gate.servable(run, [early]) == []
+            gate.require(run, opened, early)
+        assert gate.servable(run, opened, [early]) == []

@@ -13,10 +13,11 @@ from worlds.repos import change_column, change_rows
 
 from feature_platform.core.windows import Window
 from feature_platform.orchestration.checks.source_checks import SourceChecks
-from feature_platform.orchestration.graph.content_hashes import ROW_COUNT, source_digests
+from feature_platform.orchestration.graph.content_hashes import ROW_COUNT
 from feature_platform.orchestration.graph.recorded_verdicts import VERDICTS
 from feature_platform.orchestration.graph.translator import DagsterFeastTranslator
 from feature_platform.repo.view_sources import source_columns
+from feature_platform.sources.opened_window import open_window
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
@@ -219,8 +220,11 @@ def test_what_is_known_of_windows_before_costs_one_query(
 
     monkeypatch.setattr(sample.instance, "fetch_materializations", counted)
     store = sample.project.store()
-    digests = source_digests(store, checks.data, list(windows.values()))
-    first, *_ = checks.run(sample.instance, store, windows, digests)
+    runner = checks.runner(sample.instance, store, windows)
+    assert len(asked) == 1
+    with open_window(store.config, checks.data.obj, list(windows.values())) as opened:
+        (digest, *_) = opened.digests(list(windows.values()))
+        first = runner.check(opened, "2026-03-08", digest)
     assert len(asked) == 1
     assert [each.name for each in first.outcomes if each.blocks] == ["row_count"]
 

@@ -49,11 +49,11 @@ def test_a_failing_check_says_errors_before_warnings():
     assert outcome.sentence == "broken; odd"
 
 
-def test_rows_are_at_most_five_in_the_order_asked_for():
-    frame = pa.table({"n": list(range(10))})
+def test_rows_are_at_most_five_in_their_order():
+    table = pa.table({"n": [9, 3, 0, 1, 2, 4]})
 
-    assert [row["n"] for row in rows_as_json(frame, [9, 3, 0, 1, 2, 4])] == [9, 3, 0, 1, 2]
-    assert rows_as_json(frame, []) == ()
+    assert [row["n"] for row in rows_as_json(table)] == [9, 3, 0, 1, 2]
+    assert rows_as_json(table.slice(0, 0)) == ()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_rows_are_at_most_five_in_the_order_asked_for():
     ids=str,
 )  # fmt: skip
 def test_every_arrow_type_has_a_form_that_json_can_hold(column: pa.Array, shown: object):
-    (row,) = rows_as_json(pa.table({"x": column}), [0])
+    (row,) = rows_as_json(pa.table({"x": column}))
 
     assert row == {"x": shown}
     json.dumps(row, allow_nan=False)

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 import yaml
+from worlds.arrow_rows import ArrowRows
 from worlds.places import FRAUD_REPO
 
 from feature_platform.core.windows import Window
@@ -186,7 +187,7 @@ def suite_outcome(amounts: Sequence[float], specs: Sequence[ExpectationSpec]) ->
     times = pa.array([START] * len(amounts), pa.timestamp("us", "UTC"))
     schema = SourceSchema("payments", (), "t", None, (("amount", "Float64"),))
     table = pa.table({"t": times, "amount": pa.array(amounts, pa.float64())})
-    return SourceValidator(schema, specs).validate(table, WINDOW, now=WINDOW.end)[-1]
+    return SourceValidator(schema, specs).validate(ArrowRows(table), WINDOW, now=WINDOW.end)[-1]
 
 
 USERS = {
@@ -212,7 +213,7 @@ def fraud_outcome(source: str, rows: Mapping[str, Any]) -> Any:
     times = pa.array([START] * 3, pa.timestamp("us", "UTC"))
     table = pa.table({**rows, "event_timestamp": times})
     specs = load_suite(OURS / f"{source}.json")
-    return SourceValidator(schema, specs).validate(table, WINDOW, now=WINDOW.end)[-1]
+    return SourceValidator(schema, specs).validate(ArrowRows(table), WINDOW, now=WINDOW.end)[-1]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ def test_the_windows_that_the_fraud_repo_builds_pass_its_suites(
     schema = SourceSchema(source, (key,), "event_timestamp", created, ((key, "String"),))
     specs = load_suite(OURS / f"{source}.json")
 
-    outcomes = SourceValidator(schema, specs).validate(table, window, now=window.end)
+    outcomes = SourceValidator(schema, specs).validate(ArrowRows(table), window, now=window.end)
 
     assert table.num_rows > 10
     assert [outcome.sentence for outcome in outcomes if not outcome.passed] == []

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from feature_platform.core.windows import Window
 from feature_platform.encoding.encoded_rows import EncodedRows
-from feature_platform.materialize import materialization, online_view
 from feature_platform.materialize import materialize_window as materialize
+from feature_platform.materialize import online_view
 from feature_platform.online.generic_writer import GenericWriter
 from feature_platform.online.guarded_writer import Guard, OnlineKeys
+from feature_platform.sources import opened_window
 
 POINTS = 16
 """More than a materialization of three keys passes."""
@@ -57,7 +58,7 @@ def disturbed(place: int, act: Callable[[], None]) -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, stand_in in (
             (online_view, "writer_for", _writer_for(points)),
-            (materialization, "open_relation", _before(points, materialization.open_relation)),
+            (opened_window, "open_relation", _before(points, opened_window.open_relation)),
             (materialize, "record_window", _around(points, materialize.record_window)),
         ):
             stack.enter_context(patch.object(module, name, stand_in))

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,6 +32,12 @@ class Request:
     def json(self) -> Any:
         return json.loads(self.raw)
 
+    @property
+    def alert(self) -> str:
+        """Asset and condition in a dedup key, without the deployment before and the hash behind."""
+        key: str = self.json["dedup_key"]
+        return key.partition("/")[2].rpartition(" ")[0]
+
 
 @dataclass
 class Receiver:
@@ -41,6 +48,8 @@ class Receiver:
     taken: list[Request] = field(default_factory=list)
     refused: list[Request] = field(default_factory=list)
     behave: Callable[[Request], str] = lambda _request: "200"
+    retry_after: str = "120"  # of a 429
+    clock: datetime | None = None  # what its Date header says; None for the time
     release: threading.Event = field(default_factory=threading.Event)
 
     def hooks(self, path: str = "/hook") -> list[Any]:
@@ -81,9 +90,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(int(how))
         self.send_header("Content-Length", str(len(body)))
         if how == "429":
-            self.send_header("Retry-After", "120")
+            self.send_header("Retry-After", self.receiver.retry_after)
         self.end_headers()
         self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        clock = self.receiver.clock
+        return format_datetime(clock, usegmt=True) if clock else super().date_time_string(timestamp)
 
     def log_message(self, *_args: Any) -> None:
         pass

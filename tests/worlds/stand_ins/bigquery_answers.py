@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import sqlglot
+from sqlglot import exp
 from worlds.stand_ins.loopback import listening
 
 MACROS = """
@@ -42,12 +43,36 @@ class Answers:
     queries: list[str] = field(default_factory=list)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
+    versions: list[tuple[datetime, str, str]] = field(default_factory=list)
     port: int = 0
+
+    def change(self, table: str, sql: str) -> None:
+        """Run DuckDB's SQL; time travel to before it finds the table as it was."""
+        copy = f"{table}_{len(self.versions)}"
+        self.connection.execute(f"CREATE TABLE {copy} AS FROM {table}")
+        self.versions.append((datetime.now(UTC), table, copy))
+        self.connection.execute(sql)
+
+    def translated(self, sql: str) -> str:
+        """A query in DuckDB's dialect, with the tables as they were at the moments it names."""
+        query = sqlglot.parse_one(sql, read="bigquery")
+        for table in query.find_all(exp.Table):
+            version = table.args.get("version")
+            name = ".".join(part.name for part in table.parts[-2:])
+            if version is not None:
+                moment = datetime.fromisoformat(version.expression.this.name)
+                copies = [
+                    copy for until, of, copy in self.versions if of == name and until > moment
+                ]
+                name = copies[0] if copies else name
+            if "." in name:
+                alias = table.args.get("alias")
+                table.replace(exp.to_table(name, alias=alias and alias.name))
+        return query.sql(dialect="duckdb")
 
     def rows(self, sql: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
         """Columns and types, and rows, of a query in BigQuery's dialect."""
-        (translated,) = sqlglot.transpile(sql, read="bigquery", write="duckdb")
-        found = self.connection.cursor().execute(translated)
+        found = self.connection.cursor().execute(self.translated(sql))
         return [(str(name), str(kind)) for name, kind, *_ in found.description], found.fetchall()
 
     def answer(self, path: str, said: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
@@ -65,9 +90,11 @@ class Answers:
         configuration = said.get("configuration", {})
         sql = said.get("query") or configuration["query"]["query"]
         if configuration and not configuration.get("dryRun"):
-            self.jobs[said["jobReference"]["jobId"]] = sql
+            number = said["jobReference"]["jobId"]
+            self.jobs[number] = sql
             self.queries.append(sql)
-            return 200, self._done(said["jobReference"]["jobId"])
+            self.connection.execute(f'CREATE TABLE anon."{number}" AS {self.translated(sql)}')
+            return 200, self._done(number)
         if configuration.get("dryRun"):
             statistics = {"query": {"schema": self._schema(self.rows(sql)[0])}}
             body = {"jobReference": job, "status": {"state": "DONE"}, "statistics": statistics}
@@ -79,7 +106,17 @@ class Answers:
         """A job that has ended."""
         return {
             "jobReference": {"projectId": "cloud", "jobId": number, "location": "EU"},
-            "configuration": {"jobType": "QUERY", "query": {"query": self.jobs[number]}},
+            "configuration": {
+                "jobType": "QUERY",
+                "query": {
+                    "query": self.jobs[number],
+                    "destinationTable": {
+                        "projectId": "cloud",
+                        "datasetId": "anon",
+                        "tableId": number,
+                    },
+                },
+            },
             "status": {"state": "DONE"},
             "statistics": {"query": {"statementType": "SELECT"}},
         }
@@ -115,7 +152,7 @@ def _cell(value: Any) -> str | None:
 def answering() -> Iterator[Answers]:
     """It listens until the block ends."""
     connection = duckdb.connect(":memory:")
-    connection.execute(f"SET TimeZone = 'UTC'; {MACROS}")
+    connection.execute(f"SET TimeZone = 'UTC'; CREATE SCHEMA anon; {MACROS}")
     answers = Answers(connection)
 
     class Handler(BaseHTTPRequestHandler):
