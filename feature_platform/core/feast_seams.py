@@ -5,15 +5,18 @@ of Feast's classes may override its private methods; nothing else may use privat
 imported when a function is called, not when this module is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
     from feast import FeatureService, FeatureStore, FeatureView
     from feast.data_source import DataSource
     from feast.repo_config import RepoConfig
+    from feast.repo_contents import RepoContents
 
 
 def provider_of(store: "FeatureStore") -> Any:
@@ -24,6 +27,18 @@ def provider_of(store: "FeatureStore") -> Any:
 def online_store_of(store: "FeatureStore") -> Any:
     """The ``OnlineStore`` instance of a store."""
     return provider_of(store).online_store
+
+
+def parse_files(repo_dir: "Path", files: "Iterable[Path]") -> "RepoContents":
+    """``parse_repo`` of some files instead of all that Feast finds below the folder."""
+    from feast import repo_operations
+
+    stock = repo_operations.get_repo_files
+    repo_operations.get_repo_files = lambda _: files
+    try:
+        return repo_operations.parse_repo(repo_dir)
+    finally:
+        repo_operations.get_repo_files = stock
 
 
 def redis_client_of(store: "FeatureStore") -> Any:

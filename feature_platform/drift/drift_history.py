@@ -33,13 +33,15 @@ _RESTLESS_SHARE, _RESTLESS_RUNS = 1 / 3, 4
 class _Choice:
     """The windows of one feature's reference, oldest first, with a note; or why there is none.
 
-    If they are too few, those of `spread` tell the variance between windows.
+    If they are too few, those of `spread` tell the variance between windows. `is_warming` if too
+    few windows are online yet.
     """
 
     windows: Sequence[WindowProfiles] = ()
     note: str = ""
     spread: Sequence[WindowProfiles] = ()
     problem: str = ""
+    is_warming: bool = False
 
 
 class History:
@@ -103,7 +105,13 @@ class History:
                 features[name] = with_spread_of(features[name], choice.spread)
         problems = {name: each.problem for name, each in choices.items() if each.problem}
         notes = {name: each.note for name, each in choices.items() if each.note}
-        return replace(made, features=features, problems={**made.problems, **problems}, notes=notes)
+        return replace(
+            made,
+            features=features,
+            problems={**made.problems, **problems},
+            notes=notes,
+            warming=frozenset(name for name, each in choices.items() if each.is_warming),
+        )
 
     def _choose(
         self, name: str, window: Window, usable: Sequence[Window], filled: Sequence[WindowProfiles]
@@ -129,7 +137,8 @@ class History:
         return _Choice(
             problem=f"{len(filled)} of the {len(usable)} windows before it are online and hold "
             f"rows, {self.kind.at_least} are needed; materialize earlier windows, or set a "
-            f"reference (feature-platform drift --view {self.state.view} --set-reference)"
+            f"reference (feature-platform drift --view {self.state.view} --set-reference)",
+            is_warming=True,
         )
 
     def _without_drift(

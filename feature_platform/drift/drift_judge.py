@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from feature_platform.core.windows import Window
 from feature_platform.drift.drift_history import History
-from feature_platform.drift.drift_results import WindowDrift, streaks
+from feature_platform.drift.drift_results import WARM_UP, WindowDrift, streaks
 from feature_platform.drift.drift_settings import (
     FixedWindow,
     Named,
@@ -134,7 +134,8 @@ class DriftJudge(ViewState):
         if found.rules != self.rules(found.window):
             return False
         if self.has_moving_reference:
-            return all(each.reason != "no_reference" for each in found.comparisons)
+            lacking = ("no_reference", WARM_UP)
+            return all(each.reason not in lacking for each in found.comparisons)
         reference = self.reference or self._fixed_reference(store)
         return found.reference_version == (reference.version if reference.features else "")
 
@@ -211,11 +212,15 @@ def _explained(
         )
     if comparison is None or comparison.reason == "no_reference":
         problem = reference.problems.get(feature) or "the reference does not have it"
+        said = f"{feature} cannot be judged, it has no reference: {problem}."
+        is_warming = feature in reference.warming
+        if is_warming:
+            said = f"{feature} is not judged yet, while its reference warms up: {problem}."
         return Comparison(
             feature,
             "insufficient",
-            f"{feature} cannot be judged, it has no reference: {problem}.",
-            reason="no_reference",
+            said,
+            reason=WARM_UP if is_warming else "no_reference",
             current_rows=found.rows,
             window=window,
         )

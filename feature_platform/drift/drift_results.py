@@ -12,6 +12,8 @@ from feature_platform.statistics import Comparison, Verdict
 from feature_platform.statistics.comparison import WORST_FIRST
 
 SCHEMA_VERSION = 1
+WARM_UP = "warm_up"
+"""The reason of a comparison for which too few windows are online yet: it ends by itself."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,15 @@ class WindowDrift:
         """The worst verdict; ``insufficient`` without features."""
         return next((verdict for verdict, n in self.counts.items() if n), "insufficient")
 
+    def passes(self, comparison: Comparison) -> bool:
+        """Whether a feature has not drifted, or its reference warms up."""
+        return comparison.reason == WARM_UP or self.verdict_of(comparison) == "ok"
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong with any feature."""
+        return all(map(self.passes, self.comparisons))
+
     @property
     def worst_first(self) -> list[Comparison]:
         """The comparisons by verdict, then by distance from their thresholds."""
@@ -77,6 +88,8 @@ class WindowDrift:
         counts, total = self.counts, len(self.comparisons)
         if not total:
             return f"'{self.view}' has no feature to compare."
+        if all(each.reason == WARM_UP for each in self.comparisons):
+            return self.comparisons[0].sentence
         if counts["ok"] == total:
             return f"All {total} features match the reference ({self.reference})."
         found = ", ".join(

@@ -171,6 +171,7 @@ class ViewDrift:
         consecutive: Windows in a row that must have drifted before it is an error, not a warning.
         accept_after: Windows in a row that a feature has drifted in after which the change is
             accepted automatically; None for never. For trailing references.
+        leave_out: Features that are not compared.
     """
 
     reference: Annotated[
@@ -179,6 +180,7 @@ class ViewDrift:
     thresholds: Annotated[Thresholds | None, BeforeValidator(_thresholds)] = None
     consecutive: Annotated[StrictInt, Field(le=_MOST)] = 1
     accept_after: Annotated[StrictInt, Field(le=_MOST)] | None = None
+    leave_out: Sequence[Text] = ()
 
     def __post_init__(self) -> None:
         if self.consecutive < 1:

@@ -32,6 +32,7 @@ class ViewReference:
         origin: What it was made from, such as the version of a training set.
         created: When it was set, aware.
         notes: Remarks on the reference of a feature for the reader; not stored.
+        warming: Those of `problems` that end by themselves, with more windows online; not stored.
     """
 
     label: str
@@ -41,6 +42,7 @@ class ViewReference:
     origin: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     notes: Mapping[str, str] = field(default_factory=dict)
+    warming: frozenset[str] = frozenset()
 
     @property
     def version(self) -> str:

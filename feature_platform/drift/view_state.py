@@ -11,6 +11,7 @@ from feature_platform.drift.accepted import AcceptedStore
 from feature_platform.drift.drift_files import Files
 from feature_platform.drift.drift_results import ResultStore
 from feature_platform.drift.drift_settings import DriftSettings, SameWeekday, Trailing, ViewDrift
+from feature_platform.drift.left_out import left_out
 from feature_platform.drift.references import ReferenceStore, ViewReference, reference_of_each
 from feature_platform.drift.window_profiles import (
     ProfileStore,
@@ -83,8 +84,14 @@ class ViewState:
 
     @cached_property
     def columns(self) -> Mapping[str, str]:
-        """Source column by feature."""
-        return feature_columns(self.project.view(self.view))
+        """Source column by feature that is compared."""
+        known = feature_columns(self.project.view(self.view))
+        return {name: column for name, column in known.items() if name not in self.left_out}
+
+    @cached_property
+    def left_out(self) -> Mapping[str, str]:
+        """Features that are not compared, and why."""
+        return left_out(self.project.view(self.view), self.settings)
 
     def profiles_of(self, store: "FeatureStore", windows: Sequence[Window]) -> list[WindowProfiles]:
         """Stored profiles, then those of the other windows, from one read of the source."""

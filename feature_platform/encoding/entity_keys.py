@@ -1,7 +1,7 @@
 """Feast's serialized entity keys, encoded by column."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,30 @@ def encode_keys(
     if version != _VERSION or any(piece is None for piece in pieces):
         return _by_feast(names, columns, value_types, version)
     return join(constant(_head([name for name, _, _ in ordered]), count), *pieces)
+
+
+def of_layout(keys: Sequence[bytes], value_types: Mapping[str, Any]) -> list[bytes]:
+    """Those of some serialized keys of version 3 that have these join keys, of these types.
+
+    A view whose entity was changed still has rows under its earlier keys.
+
+    Args:
+        keys: Serialized keys.
+        value_types: Join key to Feast's ``ValueType``.
+    """
+    from feast.infra.key_encoding_utils import deserialize_entity_key
+
+    head = _head(sorted(value_types))
+    wanted = {name: f"{kind.name.lower()}_val" for name, kind in value_types.items()}
+    found = []
+    for key in keys:
+        if not key.startswith(head):
+            continue
+        message = deserialize_entity_key(key, entity_key_serialization_version=_VERSION)
+        kinds = [value.WhichOneof("val") for value in message.entity_values]
+        if dict(zip(message.join_keys, kinds, strict=True)) == wanted:
+            found.append(key)
+    return found
 
 
 def key_columns_of(keys: Sequence[bytes], names: Sequence[str]) -> dict[str, list[Any]]:

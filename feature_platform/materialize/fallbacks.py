@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from feature_platform.core.windows import Window, merge
 from feature_platform.encoding.encoded_rows import EncodedRows, encode_batch
-from feature_platform.encoding.entity_keys import key_columns_of
+from feature_platform.encoding.entity_keys import key_columns_of, of_layout
 from feature_platform.encoding.view_layout import ViewLayout
 from feature_platform.materialize.window_gate import WindowGate, open_sources
 from feature_platform.sources.latest_rows import latest_rows_of, latest_rows_of_all
@@ -108,6 +108,9 @@ def latest_of_keys(  # noqa: PLR0917  what is read, and which rows of it
     if not layout.source_keys:
         yield from latest_rows_of_all(opened.relation, layout, **limits)
         return
+    keys = of_layout(keys, layout.join_keys)
+    if not keys:
+        return  # of the view's earlier join keys, of which no row is left
     names = [key.name for key in layout.keys]
     wanted = pa.table(_typed(key_columns_of(keys, names), layout))
     newest = newest_rows_of(config, layout, wanted)

@@ -4,7 +4,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import RepoError
-from feature_platform.registry.registrable import why_not_registrable
+from feature_platform.registry.registrable import require_refreshed, why_not_registrable
 from feature_platform.registry.registry_change import (
     RegistryChange,
     without_false_positives,
@@ -15,6 +15,7 @@ from feature_platform.registry.registry_errors import (
     registry_errors,
 )
 from feature_platform.registry.registry_versions import (
+    changing_keys,
     changing_versions,
     keep_versions,
     windows_removed,
@@ -42,9 +43,9 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
     """Make the registry, and the online store's tables, match the repo: ``feast apply``.
 
     Feast's own plan and apply run under the lock that recording a window takes too, so neither
-    overwrites the other. Recorded windows are kept, except those of views that move to another
-    version where each version has an online table of its own
-    (``enable_online_feature_view_versioning``).
+    overwrites the other. Recorded windows are kept, except those of views whose join keys change,
+    and of views that move to another version where each version has an online table of its own
+    (``enable_online_feature_view_versioning``): nothing of those is online.
 
     Args:
         store: The Feast store.
@@ -57,11 +58,10 @@ def apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChang
         RegistryError: The registry cannot be reached, or other writers always came first.
         OnlineStoreError: The online store could not make the tables.
         SourceError: A table that types have to be inferred from does not exist.
-        RepoError: The transformation of a batch view has changed, which Feast cannot apply.
+        RepoError: The transformation of a batch view has changed, which Feast cannot apply; or a
+            service is to be served from precomputed vectors, which nothing here refreshes.
     """
-    if not store.config.registry.enable_online_feature_view_versioning:
-        return change_registry(store, lambda: _apply(store, repo_contents))
-    with windows_removed(store, lambda: _changing_versions(store, repo_contents)):
+    with windows_removed(store, lambda: _changing(store, repo_contents)):
         return change_registry(store, lambda: _apply(store, repo_contents))
 
 
@@ -88,12 +88,16 @@ def ensure_registered(
     return apply(store, repo_contents)
 
 
-def _changing_versions(store: "FeatureStore", repo_contents: "RepoContents") -> list[str]:
+def _changing(store: "FeatureStore", repo_contents: "RepoContents") -> list[str]:
+    """Registered views of which nothing is online once the contents are applied."""
     with apply_errors(store):
         refresh(store)
         contents = _prepared(store, repo_contents)
-        store.plan(contents)  # infers what the repo does not declare
-        return changing_versions(store, contents)
+        found = changing_keys(store, contents)
+        if store.config.registry.enable_online_feature_view_versioning:
+            store.plan(contents)  # infers what the repo does not declare
+            found += changing_versions(store, contents)
+        return sorted(set(found))
 
 
 def _apply(store: "FeatureStore", repo_contents: "RepoContents") -> RegistryChange:
@@ -135,6 +139,7 @@ def _prepared(store: "FeatureStore", contents: "RepoContents") -> "RepoContents"
                 f"{why}: applied, it would lock everybody out",
                 "compute it in the SQL of its source, or in a transformation of mode 'pandas'",
             )
+    require_refreshed(contents.feature_services)
     copied = copy.deepcopy(contents)
     if not copied.projects:
         copied.projects.append(Project(name=store.project))

@@ -17,6 +17,8 @@ from feature_platform.registry.registry_locks import creation_lock
 from feature_platform.registry.registry_time_outs import answer_in_time, connect_in_time
 from feature_platform.repo.code_locations import CodeLocation, Definitions
 from feature_platform.repo.inference import inferred, with_all_keys
+from feature_platform.repo.missing_packages import how_to_install, missing_package
+from feature_platform.repo.repo_files import definition_files
 from feature_platform.repo.repo_import import as_feast_would, import_repo
 
 if TYPE_CHECKING:
@@ -31,6 +33,12 @@ _PACKAGES = {
     "duckdb": (("ibis", "duckdb"), ""),
     "gs": (("google.cloud.storage",), "gcp"),
     "s3": (("boto3",), "aws"),
+}
+# Feast's function that imports the class which a section's type names.
+_CONFIG_CLASSES = {
+    "online_store": "get_online_config_from_type",
+    "offline_store": "get_offline_config_from_type",
+    "batch_engine": "get_batch_engine_config_from_type",
 }
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
@@ -109,13 +117,13 @@ class FeastProject:
                 "export them, or choose another profile",
             )
         self._require_packages(raw)
-        return self._load_config()
+        return self._load_config(raw)
 
     def _invalid(self, problem: str, remedy: str = "") -> RepoError:
         subject = f"configuration '{self.config_path.name}'"
         return RepoError(subject, problem, remedy or f"correct {self.config_path}")
 
-    def _load_config(self) -> "RepoConfig":
+    def _load_config(self, raw: Mapping[str, Any]) -> "RepoConfig":
         os.environ.setdefault("FEAST_USAGE", "False")
         from feast.errors import FeastError
         from feast.repo_config import FeastConfigError, load_repo_config
@@ -125,10 +133,40 @@ class FeastProject:
                 config = load_repo_config(self.repo_dir, self.config_path)
                 # Feast validates a store's options when they are first read.
                 _ = config.online_store, config.offline_store, config.registry
-        except (FeastError, FeastConfigError, ValueError, TypeError) as error:
+                _ = config.batch_engine
+        except (FeastError, FeastConfigError, ValueError, TypeError, ImportError) as error:
+            if lacking := self._without_package(raw, error):
+                raise lacking from error
             raise self._invalid(f"Feast refuses it: {first_line(error)}") from error
         _anchor_registry(config, self.repo_dir)
         return config
+
+    def _without_package(self, raw: Mapping[str, Any], error: Exception) -> Exception | None:
+        """The error for the store or engine whose driver is not installed; None if none lacks it.
+
+        Feast does not say which section of the configuration it was reading.
+        """
+        from feast import repo_config
+
+        for section, name in _CONFIG_CLASSES.items():
+            kind = _kind(raw.get(section))
+            try:
+                if kind:
+                    getattr(repo_config, name)(kind)
+            except Exception as found:  # noqa: BLE001 - a module may raise anything
+                if package := missing_package(found):
+                    return MissingPackageError(
+                        f"configuration '{self.config_path.name}'",
+                        f"{section} '{kind}' needs the package {package}, which is not installed",
+                        f"{how_to_install(package, found, kind)}, or choose another {section}",
+                    )
+        if package := missing_package(error):
+            return MissingPackageError(
+                f"configuration '{self.config_path.name}'",
+                f"it needs the package {package}, which is not installed",
+                how_to_install(package, error),
+            )
+        return None
 
     def unset_variables(self) -> list[str]:
         """Environment variables that the profile uses and that are not set, in order."""
@@ -255,16 +293,13 @@ class FeastProject:
 
     @cached_property
     def _definitions(self) -> Definitions:
-        from feast.repo_operations import get_repo_files
-
-        return Definitions.read(get_repo_files(self.repo_dir))
+        return Definitions.read(definition_files(self.repo_dir))
 
     def _require_packages(self, raw: Mapping[str, Any]) -> None:
         from feature_platform.sources.warehouses import warehouse_named
 
         for section in ("offline_store", "online_store", "registry"):
-            chosen = raw.get(section)
-            kind = chosen.get("type") if isinstance(chosen, dict) else chosen
+            chosen, kind = raw.get(section), _kind(raw.get(section))
             if section == "registry":
                 address = chosen.get("path", "") if isinstance(chosen, dict) else str(chosen or "")
                 kind = "postgres" if address.startswith("postgresql") else address.split(":")[0]
@@ -320,6 +355,11 @@ def _anchor_registry(config: "RepoConfig", repo_dir: Path) -> None:
     if path.startswith(prefix) and not path.startswith(f"{prefix}/") and path != prefix:
         file = repo_dir / path.removeprefix(prefix)
         registry.path = f"{prefix}{file}"
+
+
+def _kind(section: Any) -> str:
+    """The type that a section of the configuration chooses; empty if it takes the default."""
+    return str((section.get("type") if isinstance(section, dict) else section) or "")
 
 
 def _installed(module: str) -> bool:

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_platform.errors import RepoError, first_line
+from feature_platform.core.feast_seams import parse_files
+from feature_platform.errors import RepoError, type_and_line
+from feature_platform.repo.missing_packages import how_to_install, missing_package
+from feature_platform.repo.repo_files import IGNORE_FILE, definition_files, is_own
 
 if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
@@ -19,20 +22,50 @@ def import_repo(repo_dir: Path, config_path: Path, project: str) -> "RepoContent
     Raises:
         RepoError: A file cannot be imported, or two objects of a kind share a name.
     """
-    from feast.repo_operations import parse_repo
-
+    reading = _Reading(definition_files(repo_dir))
     try:
         with as_feast_would(repo_dir, config_path), _own_modules(repo_dir):
-            contents = parse_repo(repo_dir)
-    except Exception as error:
-        raise RepoError(
-            f"feature repo '{repo_dir.name}'",
-            f"its definitions cannot be imported: {_where(error, repo_dir)}"
-            f"{type(error).__name__}: {first_line(error)}",
-            "correct the file; `feast plan` shows the same error",
-        ) from error
+            contents = parse_files(repo_dir, reading)
+    except (Exception, SystemExit) as error:  # a script may end by sys.exit
+        raise _not_importable(error, reading.file, repo_dir) from error
     _refuse_duplicates(project, contents)
     return contents
+
+
+class _Reading:
+    """Files, one after the other; `file` is the one that was asked for last."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self.file: Path | None = None
+
+    def __iter__(self) -> Iterator[Path]:
+        for file in self._files:
+            self.file = file
+            yield file
+
+
+def _not_importable(error: BaseException, file: Path | None, repo_dir: Path) -> RepoError:
+    """The error for a file that raised `error`, with the line of the repo's own code."""
+    name = _relative(file, repo_dir) if file else ""
+    where = _where(error, repo_dir)
+    said = f"{where}{type_and_line(error)}" if where else f"{name}: {type_and_line(error)}"
+    if where and name and not where.startswith(f"{name}:"):
+        said += f" (imported by {name})"
+    install = ""
+    if package := missing_package(error):
+        install = f"{how_to_install(package, error)}, or "
+    return RepoError(
+        f"feature repo '{repo_dir.name}'",
+        f"its definitions cannot be imported: {said}",
+        f"{install}correct the file; if {name or 'it'} defines nothing for Feast, such as a "
+        f"notebook or a script, name it in {repo_dir / IGNORE_FILE}",
+    )
+
+
+def _relative(path: Path, repo_dir: Path) -> str:
+    # A link may lead out of the repo.
+    return str(path.relative_to(repo_dir)) if path.is_relative_to(repo_dir) else str(path)
 
 
 @contextmanager
@@ -74,7 +107,7 @@ def _own_modules(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
-            if file and Path(file).is_relative_to(folder) and name not in before:
+            if file and name not in before and is_own(Path(file), folder):
                 del sys.modules[name]
         sys.modules.update(before)
 
@@ -108,14 +141,14 @@ def _refuse_duplicates(project: str, contents: "RepoContents") -> None:
 
 
 def _where(error: BaseException, folder: Path) -> str:
-    """``file:line: `` of the innermost frame inside `folder`; empty if there is none."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}:{error.lineno}: "
+    """``file:line: `` of the innermost frame of the repo's own code; empty if there is none."""
     found = ""
     trace = error.__traceback__
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
-        if path.is_relative_to(folder):
+        if is_own(path, folder):
             found = f"{path.relative_to(folder)}:{trace.tb_lineno}: "
         trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename and is_own(Path(error.filename), folder):
+        return f"{_relative(Path(error.filename), folder)}:{error.lineno}: "
     return found

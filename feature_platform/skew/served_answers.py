@@ -36,14 +36,16 @@ class Answers:
 def served_online(store: "FeatureStore", service: ServedService, requests: Requests) -> Answers:
     """Read the service with ``get_online_features``, as a model does.
 
-    Inputs of on-demand views are read too. If the requests lack the keys of some view, the other
-    views are read one by one, without on-demand views.
+    Inputs of on-demand views are read too. If the requests lack the keys of some view, or a view is
+    not filled, the other views are read one by one, without on-demand views.
     """
-    whole = all(requests.answers(view) for view in service.views.values())
+    whole = not service.unfilled and all(requests.answers(view) for view in service.views.values())
     alone = service.inputs if whole else (*service.features, *service.inputs)
     answers = Answers()
-    for start in range(0, len(requests), _READ_AT_ONCE):
-        part = requests.some(range(start, min(start + _READ_AT_ONCE, len(requests))))
+    # Feast answers with the first row alone where a view computes one request at a time.
+    step = 1 if any(view.singleton for view in service.on_demand) else _READ_AT_ONCE
+    for start in range(0, len(requests), step):
+        part = requests.some(range(start, min(start + step, len(requests))))
         try:
             if whole:
                 _read_service(store, service, part, answers)

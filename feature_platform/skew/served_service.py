@@ -1,7 +1,7 @@
 """A feature service resolved against the registry: its views, keys and on-demand views."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from feature_platform.core.feast_seams import views_to_use
 from feature_platform.core.windows import Window
 from feature_platform.encoding.view_layout import ViewLayout, view_layout
-from feature_platform.errors import FeaturePlatformError, RegistryError
+from feature_platform.errors import FeaturePlatformError, RegistryError, RepoError
+from feature_platform.registry.registrable import why_not_filled
 from feature_platform.registry.registry_errors import unreachable
 from feature_platform.registry.windows_on_record import load_view, windows_of
 from feature_platform.repo.computability import why_transformed
@@ -74,7 +75,8 @@ class ServedService:
     """A feature service, resolved against the registry; its views by the service's name for them.
 
     `inputs` are those of on-demand views that are not served. Responses have ``<view>__<feature>``
-    if `full_names`, since short names would collide.
+    if `full_names`, since short names would collide. `unfilled` says why the service is not read as
+    a whole: it asks for an on-demand view that nobody has written, which some stores fail to read.
     """
 
     service: "FeatureService"
@@ -83,6 +85,7 @@ class ServedService:
     features: tuple[ServedFeature, ...]
     inputs: tuple[ServedFeature, ...]
     full_names: bool
+    unfilled: str = ""
 
     @property
     def name(self) -> str:
@@ -104,7 +107,12 @@ class ServedService:
 
 
 def served_service(store: "FeatureStore", name: str) -> ServedService:
-    """Resolve a service as Feast does for online features; RegistryError if it cannot be."""
+    """Resolve a service as Feast does for online features.
+
+    Raises:
+        RegistryError: It cannot be resolved.
+        RepoError: Feast cannot serve it, since a request field is called like a join key.
+    """
     from feast.errors import FeastObjectNotFoundException
 
     try:
@@ -134,9 +142,16 @@ def served_service(store: "FeatureStore", name: str) -> ServedService:
     counted = Counter(field.name for each in projections for field in each.features)
     full = any(count > 1 for count in counted.values())
     computed = {view.projection.name_to_use(): view for view in on_demand}
-    features = _features(projections, found, computed, full_names=full)
+    reasons = (
+        f"of '{alias}', which the service asks for too: {why}"
+        for alias, view in computed.items()
+        if (why := why_not_filled(view))
+    )
+    unfilled = next(reasons, "")
+    features = _features(projections, found, computed, full_names=full, unfilled=unfilled)
     sources = [view.projection for view in plain]
     known = {each.name for each in features}
+    _refuse_shared_names(name, found.values(), on_demand)
     return ServedService(
         service=service,
         views=found,
@@ -148,7 +163,23 @@ def served_service(store: "FeatureStore", name: str) -> ServedService:
             if each.name not in known
         ),
         full_names=full,
+        unfilled=unfilled,
     )
+
+
+def _refuse_shared_names(
+    service: str, views: Iterable[ServedView], on_demand: Iterable[Any]
+) -> None:
+    keys = {key: view.name for view in views for key in view.keys}
+    for each in on_demand:
+        for field in sorted(keys.keys() & each.get_request_data_schema().keys()):
+            raise RepoError(
+                f"feature service '{service}'",
+                f"the request field '{field}' of on-demand feature view '{each.name}' is called "
+                f"like a join key of feature view '{keys[field]}': Feast takes what a request "
+                "sends for the field alone, and cannot find the key",
+                f"rename the field in the view's RequestSource; send '{field}' under both names",
+            )
 
 
 def _view(view: Any, projection: Any) -> ServedView:
@@ -192,6 +223,7 @@ def _features(
     computed: Mapping[str, Any],
     *,
     full_names: bool,
+    unfilled: str = "",
 ) -> tuple[ServedFeature, ...]:
     found = []
     for projection in projections:
@@ -207,17 +239,19 @@ def _features(
                     feature=field.name,
                     value_type=field.dtype.to_value_type(),
                     computed=on_demand is not None,
-                    refusal=_refusal(views, on_demand, view),
+                    refusal=_refusal(views, on_demand, view, unfilled),
                 )
             )
     return tuple(found)
 
 
-def _refusal(views: Mapping[str, ServedView], on_demand: Any | None, view: str) -> str:
+def _refusal(
+    views: Mapping[str, ServedView], on_demand: Any | None, view: str, unfilled: str
+) -> str:
     if on_demand is None:
         return views[view].refusal if view in views else "it is not a feature view"
-    if on_demand.write_to_online_store:
-        return "it is computed when it is written, not when it is asked for"
+    if why := why_not_filled(on_demand) or unfilled:
+        return why
     if on_demand.aggregations:
         return "it aggregates the rows of a request"
     for source in on_demand.source_feature_view_projections.values():

@@ -20,6 +20,7 @@ from feature_platform.skew.sampled_requests import Requests
 from feature_platform.skew.served_service import ServedService, ServedView
 from feature_platform.sources.latest_rows import source_columns
 from feature_platform.sources.relation import open_relation
+from feature_platform.training.singleton_views import computed_row_by_row
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -158,6 +159,7 @@ def _transformed(
             full = f"{view.name}__{feature}"
             if full in truth.columns:
                 columns[full if service.full_names else feature] = truth.columns[full]
+    computed_row_by_row([on_demand])
     table = on_demand.transform_arrow(pa.table(columns), service.full_names)
     found = {}
     for feature in on_demand.projection.features:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from feature_platform.repo.project import FeastProject
 
+KnownBy = Literal["event", "created"]
+"""Which time of a source's row says when it was known."""
 Bind = Any
 """``bind(connection, window)`` of a repo's ``raw_tables.py``; None without one."""
 
@@ -44,6 +46,9 @@ class EntityRows:
         partitions: Length of the windows of snapshots; None makes one snapshot of all rows.
         lookahead: How far after a window's end `sql` may read labels that come late, such as
             chargebacks. Features are not affected.
+        known_by: ``created`` joins only what had been written by the moment, by the sources'
+            created time; ``event`` whatever happened by then, written later or not. None is
+            ``event`` and has the check ``no_leak`` warn of what was written later.
 
     Raises:
         RepoError: Not exactly one of the three is given, or SQL without partitions.
@@ -56,6 +61,7 @@ class EntityRows:
     label: str | None = None
     partitions: Cadence | None = None
     lookahead: Duration = timedelta(0)
+    known_by: KnownBy | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("path", "sql", "label_view") if getattr(self, name)]

@@ -13,6 +13,7 @@ from feature_platform.core.sql import identifier
 from feature_platform.core.windows import Window
 from feature_platform.repo.service_layout import LAST_TIME, ServiceView, service_views
 from feature_platform.sources.relation import VIEW, Relation, open_relation
+from feature_platform.training.entity_rows import KnownBy
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -27,6 +28,7 @@ class ProbedView:
 
     Rows are `found` if the source has a row of their key in time. They are `leaks` if they have the
     values of a row that came later, and not those of the newest in time; `others` have neither.
+    `known_later` of those found hold what had not been written at their time, by created time.
     `ages` are quantiles of the age of the joined row, `examples` up to five leaks or others.
     """
 
@@ -37,6 +39,7 @@ class ProbedView:
     others: int
     ages: Mapping[float, timedelta]
     examples: tuple[str, ...] = ()
+    known_later: int = 0
 
     @property
     def well(self) -> bool:
@@ -52,25 +55,33 @@ def probe_training_set(
     *,
     limit: int = 10_000,
     seed: int = 0,
+    known_by: KnownBy | None = None,
 ) -> list[ProbedView]:
     """Compare rows of a training set with what the sources have at their time.
 
     The newest source row of a key is found by comparing all of them: event time not after that of
     the entity row and not older than the TTL, then the greatest (event time, created time). If
     several share both times, any of them counts. Of more than `limit` rows a sample is probed.
+    `known_by` is what the set was made with: by created time, a row counts once it was written.
     """
     rows = training
     if rows.num_rows > limit:
         chosen = np.random.default_rng(seed).choice(rows.num_rows, limit, replace=False)
         rows = rows.take(pa.array(np.sort(chosen)))
     return [
-        _probe(store, view, rows, timestamp)
+        _probe(store, view, rows, timestamp, known_by)
         for view in service_views(store, service)
         if _columns(view, rows)
     ]
 
 
-def _probe(store: "FeatureStore", view: ServiceView, rows: pa.Table, timestamp: str) -> ProbedView:
+def _probe(
+    store: "FeatureStore",
+    view: ServiceView,
+    rows: pa.Table,
+    timestamp: str,
+    known_by: KnownBy | None,
+) -> ProbedView:
     if not rows.num_rows:
         return ProbedView(view.alias, 0, 0, 0, 0, {})
     times = pc.min_max(rows.column(timestamp)).as_py()
@@ -80,10 +91,12 @@ def _probe(store: "FeatureStore", view: ServiceView, rows: pa.Table, timestamp: 
     with open_relation(store.config, view.source, [window], view.source_columns) as relation:
         relation.connection.register("probed", _probed(view, rows, timestamp))
         columns = _columns(view, rows)
-        found = relation.rows(_statement(relation, view, columns, rows.schema))
-    ages = np.array([age for _, age, _, _ in found if age is not None], np.int64)
-    leaks = [n for n, _, right, leaked in found if not right and leaked]
-    others = [n for n, _, right, leaked in found if not right and not leaked]
+        by_created = known_by == "created" and relation.created is not None
+        statement = _statement(relation, view, columns, rows.schema, by_created=by_created)
+        found = relation.rows(statement)
+    ages = np.array([age for _, age, *_ in found if age is not None], np.int64)
+    leaks = [n for n, _, right, leaked, _ in found if not right and leaked]
+    others = [n for n, _, right, leaked, _ in found if not right and not leaked]
     shown = rows.take(pa.array(sorted([*leaks, *others])[:5], pa.int64())).to_pylist()
     return ProbedView(
         view.alias,
@@ -96,6 +109,7 @@ def _probe(store: "FeatureStore", view: ServiceView, rows: pa.Table, timestamp: 
             for q in (_QUANTILES if len(ages) else ())
         },
         examples=tuple(str(each) for each in shown),
+        known_later=sum(right and later for _, _, right, _, later in found),
     )
 
 
@@ -118,9 +132,17 @@ def _probed(view: ServiceView, rows: pa.Table, timestamp: str) -> pa.Table:
 
 
 def _statement(
-    relation: Relation, view: ServiceView, columns: Mapping[str, str], schema: pa.Schema
+    relation: Relation,
+    view: ServiceView,
+    columns: Mapping[str, str],
+    schema: pa.Schema,
+    *,
+    by_created: bool,
 ) -> str:
-    """SQL: number of each row, age of its newest source row, whether equal to it, or to a later."""
+    """SQL: number of each row, age of its newest source row, whether equal to it, or to a later.
+
+    And whether the newest had been created only later.
+    """
     time = f"s.{identifier(relation.timestamp)}"
     created = f"s.{identifier(relation.created)}" if relation.created else "NULL::TIMESTAMPTZ"
     same_key = [f"s.{identifier(key)} = p.k{place}" for place, key in enumerate(view.source_keys)]
@@ -132,7 +154,10 @@ def _statement(
     )
     empty = " AND ".join(_is_empty(f"p.f{place}", kind) for place, kind in enumerate(kinds))
     ttl = f" AND t - event <= {view.ttl // _MICROSECOND}" if view.ttl else ""
-    in_time = f"(event <= t{ttl})"
+    # A missing created time is known at no moment, as in the join.
+    known = "epoch_us(created) <= t" if by_created else "true"
+    in_time = f"(event <= t{ttl} AND {known})"
+    too_late = f"(event > t OR ({known}) IS NOT TRUE)"
     return f"""
         WITH pairs AS (
             SELECT p.n, epoch_us(p.t) AS t, epoch_us({time}) AS event, {created} AS created,
@@ -145,13 +170,14 @@ def _statement(
             FROM pairs WHERE {in_time}
         ),
         newest AS (
-            SELECT n, any_value(t - event) AS age, bool_or(equal) AS equal
+            SELECT n, any_value(t - event) AS age, bool_or(equal) AS equal,
+                coalesce(any_value(epoch_us(created)) > any_value(t), false) AS known_later
             FROM ranked WHERE place = 1 GROUP BY n
         ),
-        later AS (SELECT n, bool_or(equal) AS equal FROM pairs WHERE event > t GROUP BY n)
+        later AS (SELECT n, bool_or(equal) AS equal FROM pairs WHERE {too_late} GROUP BY n)
         SELECT p.n, newest.age,
             CASE WHEN newest.n IS NULL THEN ({empty}) ELSE newest.equal END,
-            coalesce(later.equal, false)
+            coalesce(later.equal, false), coalesce(newest.known_later, false)
         FROM probed AS p LEFT JOIN newest USING (n) LEFT JOIN later USING (n)
         ORDER BY p.n
     """

@@ -12,10 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feature_platform.core.feast_seams import provider_of
 from feature_platform.core.windows import Window
 from feature_platform.errors import FeaturePlatformError, RepoError, SourceError, type_and_line
 from feature_platform.repo.service_layout import ServiceView, service_views
-from feature_platform.training.entity_rows import entity_hash, entity_table, nullable_dtype
+from feature_platform.training.entity_rows import (
+    KnownBy,
+    entity_hash,
+    entity_table,
+    nullable_dtype,
+)
+from feature_platform.training.singleton_views import computed_row_by_row
 from feature_platform.training.snapshot_changes import what_changed
 from feature_platform.training.snapshots import Snapshot, latest_snapshot, publish_snapshot
 from feature_platform.training.training_set_inputs import (
@@ -81,6 +88,7 @@ def build_training_set(
     origin: str = "a data frame",
     label: str | None = None,
     partition: str | None = None,
+    known_by: KnownBy | None = None,
     progress: Progress = lambda _: None,
 ) -> TrainingSet:
     """Join a service's features point in time to entity rows, and store the result.
@@ -98,10 +106,11 @@ def build_training_set(
         origin: Where the entity rows come from, for the manifest.
         label: The label column, for the manifest.
         partition: The partition of the entity rows.
+        known_by: See `EntityRows`.
         progress: Called with what is being done.
 
     Raises:
-        RepoError: There is no such service.
+        RepoError: There is no such service, or the offline store knows no created times.
         SourceError: Entity rows lack a column or have a wrong type, a source cannot be read, or
             the offline store lost rows.
     """
@@ -114,7 +123,7 @@ def build_training_set(
     progress(f"joining {table.num_rows} entity rows")
     root = Path(out).resolve() / service / (partition or "")
     with chdir(project.repo_dir):  # some offline stores resolve relative paths there
-        features = joined_features(store, wanted, table, timestamp)
+        features = joined_features(store, wanted, table, timestamp, known_by)
     joined = _beside(table, features, service)
     if label is not None and label not in joined.column_names:
         raise SourceError(
@@ -128,6 +137,7 @@ def build_training_set(
         "project": project.name,
         "partition": partition,
         "rows": joined.num_rows,
+        "known_by": known_by,
         "entity_rows": {
             "origin": origin,
             "sha256": entity_hash(table),
@@ -157,11 +167,18 @@ def build_training_set(
 
 
 def joined_features(
-    store: "FeatureStore", service: "FeatureService", entities: pa.Table, timestamp: str
+    store: "FeatureStore",
+    service: "FeatureService",
+    entities: pa.Table,
+    timestamp: str,
+    known_by: KnownBy | None = None,
 ) -> pa.Table:
     """The features alone, one row per entity row, in order."""
     from feast.errors import FeatureNameCollisionError
 
+    by_created = {"filter_by_created_timestamp": True} if known_by == "created" else {}
+    if by_created:
+        _require_created_times(store, service)
     needed = needed_columns(store, service) & set(entities.column_names)
     asked = entities.select([name for name in entities.column_names if name in needed])
     asked = asked.append_column("event_timestamp", entities.column(timestamp))
@@ -170,9 +187,12 @@ def joined_features(
     kind = store.config.offline_store.type
     try:
         try:
-            job = store.get_historical_features(frame, service)
+            job = store.get_historical_features(frame, service, **by_created)
         except FeatureNameCollisionError:
-            job = store.get_historical_features(frame, service, full_feature_names=True)
+            job = store.get_historical_features(
+                frame, service, full_feature_names=True, **by_created
+            )
+        computed_row_by_row(job.on_demand_feature_views)
         found = job.to_arrow()
     except Exception as error:
         require_tables(store, service)
@@ -193,6 +213,16 @@ def joined_features(
             "use an offline store that keeps every entity row, such as duckdb",
         )
     return _typed(found.drop_columns(asked.column_names), store, service)
+
+
+def _require_created_times(store: "FeatureStore", service: "FeatureService") -> None:
+    if not provider_of(store).offline_store.supports_filter_by_created_timestamp:
+        raise RepoError(
+            f"training set of '{service.name}'",
+            "known_by is 'created', and the offline store "
+            f"'{store.config.offline_store.type}' cannot leave out what was written later",
+            "use feature_platform.plugins.PointInTimeOfflineStore, or known_by: event",
+        )
 
 
 def _service(project: "FeastProject", store: "FeatureStore", name: str) -> "FeatureService":

@@ -175,7 +175,8 @@ def test_an_error_in_the_repos_python_names_file_and_line(shell: Shell, stock: "
     assert line == (
         "feature repo 'field_mappings': its definitions cannot be imported: "
         f"stock.py:{number}: NameError: name 'skew' is not defined; "
-        "correct the file; `feast plan` shows the same error"
+        "correct the file; if stock.py defines nothing for Feast, such as a notebook or a script, "
+        f"name it in {stock.repo}/.feastignore"
     )
 
 

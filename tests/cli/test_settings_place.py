@@ -242,7 +242,9 @@ def test_a_training_set_of_the_definitions_needs_no_further_option(
     assert Path(made["data"]).is_relative_to(world.sample.repo / "kept")
     assert world.refused(
         "-f", "defs.py", "--service", "pricing", "--label", "x", command="training-set"
-    ).endswith("--timestamp and --label are for --entities; add --entities, or leave them out")
+    ).endswith(
+        "--timestamp, --label and --known-by are for --entities; add --entities, or leave them out"
+    )
     assert "say where its entity rows come from; add --entities" in world.refused(
         "--repo", str(world.sample.repo), "--service", "pricing", command="training-set"
     )

@@ -56,7 +56,7 @@ def test_it_says_what_was_built_and_that_nothing_is_from_the_future(
     again = json.loads(command(sample, labels, tmp_path / "out", "--json").stdout)
     assert again["rows"] == 4
     assert again["probe"] == [
-        {"view": "rider_in_city", "rows": 4, "found": 3, "leaks": 0, "others": 0}
+        {"view": "rider_in_city", "rows": 4, "found": 3, "leaks": 0, "others": 0, "known_later": 0}
     ]
     assert pd.read_parquet(again["data"])["trips"].notna().tolist() == [True, True, True, False]
 

@@ -1,6 +1,7 @@
 """`build_feast_definitions` as a whole."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from worlds.places import SAMPLE_REPOS
 
 from feature_platform import EntityRows, FeastProject, build_feast_definitions
 from feature_platform.errors import RepoError
+from feature_platform.orchestration.validation.check_declarations import FRESH, TTL
+from feature_platform.orchestration.watch.automation_settings import AutomationSettings
 
 if TYPE_CHECKING:
     from worlds.samples import Sample
@@ -37,6 +40,33 @@ def test_a_start_date_that_is_no_day_is_refused(date: str, make_sample: Callable
     assert str(caught.value) == f"start date: '{date}' is not a day; write it as YYYY-MM-DD"
 
 
+def test_a_start_date_in_the_future_is_refused(make_sample: Callable[..., "Sample"]):
+    project = make_sample("no_entities").project
+    today = datetime.now(UTC).date()
+    assert build_feast_definitions(project, str(today - timedelta(days=1)))
+    later = str(today + timedelta(days=2))
+    with pytest.raises(
+        RepoError, match=f"start date: '{later}' is in the future .today is "
+    ) as told:
+        build_feast_definitions(project, later)
+    assert told.value.remedy == "use the first day of which the sources have rows"
+
+
+@pytest.mark.parametrize(
+    ("automation", "there"),
+    [(None, True), (AutomationSettings(), True), (AutomationSettings(freshness=False), False)],
+)
+def test_freshness_and_ttl_are_checked_with_automation_or_without(
+    automation: AutomationSettings | None, *, there: bool, make_sample: Callable[..., "Sample"]
+):
+    definitions = make_sample("shared_source").definitions(automation=automation)
+    graph = definitions.get_repository_def().asset_graph
+    found = {(key.asset_key.path[-1], key.name) for key in graph.asset_check_keys}
+    for view in ("activity", "spending"):
+        for check in (FRESH, TTL):
+            assert ((view, check.name) in found) is there
+
+
 def test_partitions_begin_with_the_start_date(make_sample: Callable[..., "Sample"]):
     definitions = build_feast_definitions(make_sample("no_entities").project, "2025-12-24")
     specs = {spec.key.path[-1]: spec for spec in definitions.resolve_all_asset_specs()}
@@ -58,6 +88,7 @@ def test_sources_and_their_checks_run_in_one_step_each(make_sample: Callable[...
         "clickstream__feature_views__spending__online_equals_offline",
         "clickstream__drift__activity",
         "clickstream__drift__spending",
+        "clickstream__freshness",
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -78,6 +79,7 @@ def command(place: SettingsPlace, *, as_json: bool) -> int:
 def _examine(place: SettingsPlace) -> Iterator[Finding]:
     """Every finding; each needs those before it, so the first trouble may be the last finding."""
     yield from _versions()
+    yield _preload()
     try:
         location = place.load()
     except FeaturePlatformError as error:
@@ -114,6 +116,7 @@ def _examine(place: SettingsPlace) -> Iterator[Finding]:
         yield Finding("definitions", well=False, said=_without_credentials(said), remedy=remedy)
         return
     yield found
+    yield from _served_copies(project)
     yield from _sources(project)
     yield from _dagster_home()
     for name, check in (
@@ -144,6 +147,28 @@ def _versions() -> Iterator[Finding]:
         yield Finding(package, well=True, said=said)
 
 
+def _preload() -> Finding:
+    """What steps are forked with, imported in a process of its own: a module may exit."""
+    from feature_platform.orchestration.graph.executor import PRELOADED
+
+    done = subprocess.run(  # noqa: S603 - a module of ours
+        [sys.executable, "-m", PRELOADED], capture_output=True, text=True, check=False
+    )
+    try:
+        found = json.loads(done.stdout.splitlines()[-1])
+        problems, left_out = found["problems"], found["left_out"]
+    except (IndexError, ValueError):
+        problems, left_out = {PRELOADED: f"its process ended with code {done.returncode}"}, {}
+    said = [f"{module} cannot be imported: {why}" for module, why in problems.items()]
+    said += [f"{module} is left out: {why}" for module, why in left_out.items()]
+    return Finding(
+        "imports of steps",
+        well=not problems,
+        said="; ".join(said) or "imported once per run",
+        remedy="install what it needs, or uninstall it" if said else "",
+    )
+
+
 def _definitions(location: FeastCodeLocation) -> Finding:
     from feature_platform.orchestration.builder import build_feast_definitions
 
@@ -158,6 +183,20 @@ def _definitions(location: FeastCodeLocation) -> Finding:
     if refused:
         said += f"; not materialized: {', '.join(refused)}"
     return Finding("definitions", well=True, said=said)
+
+
+def _served_copies(project: FeastProject) -> Iterator[Finding]:
+    """What Feast would serve from copies that nothing of the project writes."""
+    from feature_platform.registry.registrable import FILL, require_refreshed, why_not_filled
+
+    for view in project.contents.on_demand_feature_views:
+        if why := why_not_filled(view):
+            yield Finding(f"on-demand feature view {view.name}", well=False, said=why, remedy=FILL)
+    for service in project.services.values():
+        try:
+            require_refreshed([service])
+        except FeaturePlatformError as error:
+            yield _trouble(f"feature service {service.name}", error)
 
 
 def _sources(project: FeastProject) -> Iterator[Finding]:

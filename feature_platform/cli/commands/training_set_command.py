@@ -1,6 +1,7 @@
 """``feature-platform training-set``: a service's features as of each entity row, kept for good."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from feature_platform.orchestration.code_location import FeastCodeLocation
     from feature_platform.repo.project import FeastProject
+    from feature_platform.training.entity_rows import KnownBy
     from feature_platform.training.leak_probe import ProbedView
     from feature_platform.training.training_set import TrainingSet
 
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
     ),
     click.option("--timestamp", help="Time column of --entities.  [default: event_timestamp]"),
     click.option("--label", help="Column of --entities that is learned; noted in the manifest."),
+    click.option(
+        "--known-by",
+        type=click.Choice(["event", "created"]),
+        help="Whether a source's row of --entities counts from its event time, or once it was "
+        "written, by its created time.  [default: event, with a warning]",
+    ),
 )
 def command(
     place: SettingsPlace,
@@ -42,6 +50,7 @@ def command(
     out: str | None,
     timestamp: str | None,
     label: str | None,
+    known_by: "KnownBy | None",
     as_json: bool,
 ) -> int:
     """Join a service's features to entity rows, point in time correct, as a versioned snapshot."""
@@ -54,9 +63,9 @@ def command(
     location = place.load()
     project = location.project
     examples = (
-        _examples_of_file(entities, timestamp, label)
+        _examples_of_file(entities, timestamp, label, known_by)
         if entities
-        else _examples_of_definitions(location, service, timestamp, label)
+        else _examples_of_definitions(location, service, (timestamp, label, known_by))
     )
     store = project.store()
     _require_applied(project)
@@ -69,11 +78,16 @@ def command(
             timestamp=examples.timestamp,
             origin=examples.origin,
             label=examples.label,
+            known_by=examples.known_by,
             progress=status.update,
         )
         status.update("probing")
         probed = probe_training_set(
-            store, store.get_feature_service(service), made.to_arrow(), examples.timestamp
+            store,
+            store.get_feature_service(service),
+            made.to_arrow(),
+            examples.timestamp,
+            known_by=examples.known_by,
         )
         saved = register(store, made)
     if as_json:
@@ -92,31 +106,36 @@ class _Examples:
         origin: What the manifest and errors call it.
         timestamp: Column with the time as of which the features are wanted.
         label: Column that is learned; None if there is none.
+        known_by: Which time of a source's row says when it was known; None if nobody said.
     """
 
     rows: "pa.Table"
     origin: str
     timestamp: str = "event_timestamp"
     label: str | None = None
+    known_by: "KnownBy | None" = None
 
 
-def _examples_of_file(path: str, timestamp: str | None, label: str | None) -> _Examples:
+def _examples_of_file(
+    path: str, timestamp: str | None, label: str | None, known_by: "KnownBy | None"
+) -> _Examples:
     from feature_platform.training.entity_rows import read_parquet
 
     rows = read_parquet(Path.cwd(), path)
-    return _Examples(rows, Path(path).name, timestamp or _Examples.timestamp, label)
+    name = Path(path).name
+    return _Examples(rows, name, timestamp or _Examples.timestamp, label, known_by)
 
 
 def _examples_of_definitions(
-    location: "FeastCodeLocation", service: str, timestamp: str | None, label: str | None
+    location: "FeastCodeLocation", service: str, given: Sequence[str | None]
 ) -> _Examples:
     from feature_platform.training.entity_rows import read_entity_rows
 
     subject = f"training set of '{service}'"
-    if timestamp is not None or label is not None:
+    if any(each is not None for each in given):
         raise RepoError(
             subject,
-            "--timestamp and --label are for --entities",
+            "--timestamp, --label and --known-by are for --entities",
             "add --entities, or leave them out",
         )
     found = location.all_training_sets.get(service)
@@ -133,7 +152,7 @@ def _examples_of_definitions(
             "materialize its asset, or add --entities for one snapshot",
         )
     rows = read_entity_rows(location.project, found)
-    return _Examples(rows, found.origin, found.timestamp, found.label)
+    return _Examples(rows, found.origin, found.timestamp, found.label, found.known_by)
 
 
 def _require_applied(project: "FeastProject") -> None:
@@ -178,6 +197,11 @@ def _print(made: "TrainingSet", probed: "list[ProbedView]", saved: str | None) -
                 f"  {view.view}: {view.rows} rows probed, none from the future"
                 f" ({view.found} with a value{median})"
             )
+            if view.known_later:
+                click.echo(
+                    f"  {view.view}: {view.known_later} of {view.rows} rows hold what was written "
+                    "after their time (--known-by created leaves it out)"
+                )
         else:
             click.secho(
                 f"  {view.view}: {view.leaks} of {view.rows} rows from the future, "
@@ -202,6 +226,7 @@ def _plain(made: "TrainingSet", probed: "list[ProbedView]", saved: str | None) -
                 "found": view.found,
                 "leaks": view.leaks,
                 "others": view.others,
+                "known_later": view.known_later,
             }
             for view in probed
         ],

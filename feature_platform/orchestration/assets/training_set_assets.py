@@ -87,6 +87,7 @@ def build_training_set_asset(
                     origin=rows.origin,
                     label=rows.label,
                     partition=key,
+                    known_by=rows.known_by,
                     progress=partial(context.log.info, "%s: %s", key or data.name),
                 )
                 table = made.to_arrow()
@@ -96,6 +97,7 @@ def build_training_set_asset(
                     table,
                     rows.timestamp,
                     seed=int(made.version, 16),
+                    known_by=rows.known_by,
                 )
                 register(store, made)
                 built.append(judge(made, table, probed, entities.num_rows, rows.label))

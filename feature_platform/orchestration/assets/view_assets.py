@@ -74,6 +74,7 @@ def build_feature_view_asset(
         context: dg.AssetExecutionContext, config: FeatureViewConfig
     ) -> dg.MaterializeResult[Any]:
         from feature_platform.orchestration.checks.view_gate import ViewGate
+        from feature_platform.registry.registrable import require_refreshed_services
         from feature_platform.registry.registry_apply import ensure_registered
 
         windows = run_windows(context.run.tags, partitions)
@@ -84,6 +85,7 @@ def build_feature_view_asset(
             store = project.store()
             if change := ensure_registered(store, project.contents, view):
                 context.log.info("'%s' was not in the registry; applied the repo: %s", view, change)
+            require_refreshed_services(store, view)
             run = GateRun(context.instance, store, config.allow_failed_checks, context.log)
             gate = ViewGate(view, gates, drift, run)
             write = partial(_materialize, store, view, gate)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from feature_platform.drift.drift_results import WindowDrift
     from feature_platform.statistics import Comparison
 
+LEFT_OUT = "feature_platform/left_out"
 # Sentences in a description.
 _MOST_LINES = 5
 
@@ -48,16 +49,32 @@ def drift_check_results(
     data: DriftData,
     key: dg.AssetKey,
     pages: Mapping[str, Path],
+    left_out: Mapping[str, str] | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
-    """One result per check, over the windows of a run; drift and HTML pages by partition key."""
+    """One result per check, over the windows of a run; drift and HTML pages by partition key.
+
+    The check that sums them up has why features are `left_out` in its metadata.
+    """
     whole = {
-        partition: _Judged(each, each.verdict, each.sentence, each.worst_first)
+        partition: _Judged(
+            each, "ok" if each.passed else each.verdict, each.sentence, each.worst_first
+        )
         for partition, each in found.items()
     }
-    yield _result(key, DRIFT.name, whole, pages, _summary)
+    summary = _result(key, DRIFT.name, whole, pages, _summary)
+    if left_out:
+        said = "; ".join(f"{feature}: {why}" for feature, why in left_out.items())
+        metadata = {**summary.metadata, LEFT_OUT: dg.MetadataValue.text(said)}
+        summary = summary._replace(metadata=metadata)
+    yield summary
     for feature, name in feature_check_names(data).items():
         judged = {
-            partition: _Judged(each, each.verdict_of(one), each.sentence_of(one), [one])
+            partition: _Judged(
+                each,
+                "ok" if each.passes(one) else each.verdict_of(one),
+                each.sentence_of(one),
+                [one],
+            )
             for partition, each in found.items()
             for one in each.comparisons
             if one.feature == feature

@@ -5,7 +5,8 @@ window without one is judged at the gate, and the verdict is recorded.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,14 @@ class DriftReport:
     @property
     def specs(self) -> list[dg.AssetCheckSpec]:
         """Its checks."""
-        return report_check_specs(self.data, self.key)
+        return report_check_specs(self.compared, self.key)
+
+    @cached_property
+    def compared(self) -> DriftData:
+        """The data without the features that are left out."""
+        kept = self.judge().columns
+        lineage = {name: each for name, each in self.data.lineage.items() if name in kept}
+        return replace(self.data, lineage=lineage)
 
     @property
     def blocking(self) -> bool:
@@ -109,7 +117,7 @@ class DriftReport:
                 self.record(run.instance, judged)
             found |= judged
         for each in found.values():
-            if record and each.verdict == "insufficient":
+            if record and each.verdict == "insufficient" and each.comparisons:
                 run.log.warning("drift of window %s: %s", each.window, each.sentence)
         self._refuse_drifted(run, found.values())
 
@@ -139,7 +147,8 @@ class DriftReport:
         self, found: "Mapping[str, WindowDrift]", pages: Mapping[str, Path]
     ) -> Iterator[dg.AssetCheckResult]:
         """One result per check."""
-        return drift_check_results(found, self.data, self.key, pages)
+        left_out = self.judge().left_out
+        return drift_check_results(found, self.compared, self.key, pages, left_out)
 
     def write_pages(
         self, instance: dg.DagsterInstance, found: "Mapping[str, WindowDrift]"

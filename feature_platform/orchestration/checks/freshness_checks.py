@@ -202,9 +202,12 @@ def ttl_evaluation(view: FeatureViewData, key: dg.AssetKey) -> dg.AssetCheckEval
 def build_freshness_checks(
     graph: FeastGraph, translator: DagsterFeastTranslator, settings: AutomationSettings | None
 ) -> list[dg.AssetChecksDefinition]:
-    """Both checks of all views in one step, which evaluates those that are selected."""
-    views = graph.materializable
-    if not views or settings is None or not settings.freshness:
+    """Both checks of all views in one step, which evaluates those that are selected.
+
+    Without automation too, by its defaults; only ``freshness: false`` leaves them out.
+    """
+    views, settings = graph.materializable, settings or AutomationSettings()
+    if not views or not settings.freshness:
         return []
     grace, lookback = settings.grace, settings.lookback
     by_key = {translator.key_of(view): view for view in views.values()}

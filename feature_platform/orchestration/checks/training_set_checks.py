@@ -83,7 +83,7 @@ def check_result(spec: dg.AssetCheckSpec, built: Sequence[BuiltSet]) -> dg.Asset
         asset_key=spec.asset_key,
         check_name=spec.name,
         passed=not troubles,
-        severity=check.declaration.severity,
+        severity=check.severity(built) if check.severity else check.declaration.severity,
         description="; ".join(troubles[:5]) or check.well(built),
         metadata=check.metadata(built),
     )
@@ -101,13 +101,44 @@ def _leaks(each: BuiltSet) -> list[str]:
                 f"{view.others} of {view.rows} rows hold values of {view.view} other than the "
                 "newest of their time"
             )
+        if view.known_later and each.made.snapshot.manifest["known_by"] is None:
+            found.append(
+                f"{_later(view)}; say known_by: created in the training set's settings to leave it "
+                "out, or known_by: event if it could have been known"
+            )
     return found
+
+
+def _later(view: "ProbedView") -> str:
+    return (
+        f"{view.known_later} of {view.rows} rows hold values of {view.view} that were written "
+        "after their time"
+    )
+
+
+def _leaks_severity(built: Sequence[BuiltSet]) -> dg.AssetCheckSeverity:
+    """A leak is an error; what was written later, of what had happened, is a warning."""
+    wrong = any(not view.well for each in built for view in each.probed)
+    return dg.AssetCheckSeverity.ERROR if wrong else dg.AssetCheckSeverity.WARN
+
+
+def _no_leaks(built: Sequence[BuiltSet]) -> str:
+    later = [_later(view) for each in built for view in each.probed if view.known_later]
+    by = built[0].made.snapshot.manifest["known_by"] if built else None
+    said = f"every probed row of {_rows(built)} holds what was newest at its time"
+    said += " and had been written by then" if by == "created" else ", by event time"
+    return "; ".join([said, *later[:5]])
 
 
 def _probe_metadata(built: Sequence[BuiltSet]) -> dict[str, Any]:
     rows = sum(view.rows for each in built for view in each.probed)
     examples = [text for each in built for view in each.probed for text in view.examples]
-    metadata: dict[str, Any] = {"feature_platform/rows_probed": rows}
+    metadata: dict[str, Any] = {
+        "feature_platform/rows_probed": rows,
+        "feature_platform/rows_known_later": sum(
+            view.known_later for each in built for view in each.probed
+        ),
+    }
     if examples:
         metadata["feature_platform/examples"] = dg.MetadataValue.md(
             "\n".join(f"- `{text}`" for text in examples[:5])
@@ -213,14 +244,16 @@ class _Check:
     troubles: Callable[[BuiltSet], list[str]]
     well: Callable[[Sequence[BuiltSet]], str]
     metadata: Callable[[Sequence[BuiltSet]], dict[str, Any]] = lambda _: {}
+    severity: Callable[[Sequence[BuiltSet]], dg.AssetCheckSeverity] | None = None
 
 
 _CHECKS = (
     _Check(
         NO_LEAK,
         _leaks,
-        lambda built: f"every probed row of {_rows(built)} holds what was newest at its time",
+        _no_leaks,
         _probe_metadata,
+        _leaks_severity,
     ),
     _Check(ROWS_KEPT, _lost, lambda built: f"{_rows(built)} rows, one for each entity row"),
     _Check(

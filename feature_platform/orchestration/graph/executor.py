@@ -1,5 +1,6 @@
 """The executor: one process per step, forked from a server that has imported everything once."""
 
+import os
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,8 @@ from dagster import multiple_process_executor_requirements
 
 # A name, not an import: the module imports what stands above this one.
 PRELOADED = "feature_platform.orchestration.assets.preload"
+LOCATION = "FEATURE_PLATFORM_CODE_LOCATION"
+"""The environment variable that tells `PRELOADED` the module of the code location."""
 
 
 @dg.executor(
@@ -23,8 +26,10 @@ def preloaded_executor(init_context: dg.InitExecutorContext) -> Any:
     if "start_method" not in config:
         job: Any = init_context.job
         location = job.get_module() if hasattr(job, "get_module") else None
-        modules = [PRELOADED, *([location] if location else [])]
-        config["start_method"] = {"forkserver": {"preload_modules": modules}}
+        # An exception in a module that the server itself imports would end the server, so
+        # PRELOADED imports the code location too, and survives it.
+        os.environ[LOCATION] = location or ""
+        config["start_method"] = {"forkserver": {"preload_modules": [PRELOADED]}}
     create = dg.multiprocess_executor.executor_creation_fn
     assert create is not None  # noqa: S101 - Dagster's own executor has one
     return create(init_context._replace(executor_config=config))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ class FeastGraph:
         start_date: First day of the partitions, ``YYYY-MM-DD``, UTC.
 
     Raises:
-        RepoError: The start date is not a day.
+        RepoError: The start date is not a day, or is in the future.
     """
 
     project: FeastProject
@@ -75,6 +75,14 @@ class FeastGraph:
         if not valid:
             raise RepoError(
                 "start date", f"'{self.start_date}' is not a day", "write it as YYYY-MM-DD"
+            )
+        today = datetime.now(UTC).date()
+        if date.fromisoformat(self.start_date) > today:
+            raise RepoError(
+                "start date",
+                f"'{self.start_date}' is in the future (today is {today} in UTC): until then no "
+                "window is materialized, and nothing says so",
+                "use the first day of which the sources have rows",
             )
 
     @cached_property
@@ -201,7 +209,8 @@ class FeastGraph:
                 f"choose one of: {', '.join(sorted(self.services)) or '(the repo has none)'}",
             )
         partitions = self._partitions(cadence) if cadence else None
-        return TrainingSetData(**vars(known), partitions=partitions)
+        shared = {name: value for name, value in vars(known).items() if name != "refusal"}
+        return TrainingSetData(**shared, partitions=partitions)
 
     def settings(self, view: str) -> ViewSettings:
         """The settings of a feature view."""

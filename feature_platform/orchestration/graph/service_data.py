@@ -1,6 +1,7 @@
 """Records of what is made of views: on-demand views, feature services, and their skew reports."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from feature_platform.orchestration.graph.translator_data import (
     SkewData,
     table_columns,
 )
+from feature_platform.registry.registrable import FILL, why_not_filled, why_not_refreshed
 from feature_platform.repo.computability import why_transformed
 from feature_platform.repo.inference import UNKNOWN
 from feature_platform.repo.project import FeastProject
@@ -40,7 +42,7 @@ def on_demand_data(view: Any, project: FeastProject, views: _Views) -> OnDemandV
         for parent, each in zip(parents, projections, strict=True)
         for field in each.features
     ]
-    return OnDemandViewData(
+    data = OnDemandViewData(
         name=view.name,
         project=project,
         obj=view,
@@ -48,6 +50,8 @@ def on_demand_data(view: Any, project: FeastProject, views: _Views) -> OnDemandV
         columns=table_columns(view.features),
         lineage={field.name: inputs for field in view.features},
     )
+    why = why_not_filled(view)
+    return replace(data, refusal=f"{why}; {FILL}", filled=False) if why else data
 
 
 def service_data(
@@ -75,6 +79,7 @@ def service_data(
         upstream=list(parents.values()),
         columns=[dg.TableColumn(name, kind) for name, kind in types.items()],
         lineage=lineage,
+        refusal=why_not_refreshed(service) or None,
     )
 
 
@@ -96,7 +101,7 @@ def skew_data(service: "FeatureService", project: FeastProject, views: _Views) -
         obj=service,
         upstream=list(read.values()),
         lineage=lineage,
-        refusal=refusals[0] if refusals and all(refusals) else None,
+        refusal=why_not_refreshed(service) or (refusals[0] if refusals and all(refusals) else None),
     )
 
 

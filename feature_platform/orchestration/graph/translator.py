@@ -182,6 +182,8 @@ def _key_part(name: str) -> str:
 
 def _description(data: FeastTranslatorData) -> str:
     text = _DESCRIPTIONS[data.kind]
+    if isinstance(data, OnDemandViewData) and not data.filled:
+        text = "Read from the online store, not computed at the time of a request."
     if isinstance(data, SourceData) and data.project.sql_file(data.name):
         text = "One window of the source table: built by the repo's SQL."
     # A report describes itself, not the object it is about.
@@ -194,6 +196,8 @@ def _description(data: FeastTranslatorData) -> str:
             return f"{text}\n\nCannot be materialized: {data.refusal}."
         case SkewData(refusal=str(why)):
             return f"{text}\n\nCannot be materialized: {why}."
+        case FeatureServiceData(refusal=str(why)):
+            return f"{text}\n\nCannot be served: {why}."
     return text
 
 

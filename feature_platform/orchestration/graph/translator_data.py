@@ -105,17 +105,24 @@ class RefusedViewData(FeastObjectData):
 
 @dataclass(frozen=True, kw_only=True)
 class OnDemandViewData(FeastObjectData):
-    """An on-demand feature view."""
+    """An on-demand feature view.
+
+    Attributes:
+        refusal: Why it cannot be materialized.
+        filled: Whether it is computed at request time; else it is read from the online store.
+    """
 
     kind: ClassVar[ObjectKind] = "on_demand_feature_view"
-    refusal: ClassVar[str] = "it is computed at request time"
+    refusal: str = "it is computed at request time"
+    filled: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureServiceData(FeastObjectData):
-    """A feature service."""
+    """A feature service; `refusal` is why it cannot be served from what runs here write."""
 
     kind: ClassVar[ObjectKind] = "feature_service"
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

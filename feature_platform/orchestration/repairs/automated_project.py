@@ -19,6 +19,7 @@ from feature_platform.orchestration.watch.observed_events import Underway, under
 from feature_platform.orchestration.watch.sensor_context import SensorContext
 from feature_platform.orchestration.watch.sensor_memory import remembered
 from feature_platform.repo.project import FeastProject
+from feature_platform.repo.repo_files import own_files
 from feature_platform.training.entity_rows import EntityRows
 
 
@@ -86,7 +87,7 @@ class AutomatedProject:
 
 def repo_hash(project: FeastProject) -> str:
     """A hash of the files that define a repo, as they are now."""
-    files = [project.config_path, *sorted(project.repo_dir.rglob("*.py"))]
+    files = [project.config_path, *own_files(project.repo_dir)]
     digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(project.repo_dir)).encode())

@@ -18,6 +18,7 @@ from feature_platform.orchestration.checks.view_gate import ViewGate
 from feature_platform.orchestration.code_location import FeastCodeLocation
 from feature_platform.orchestration.graph.rebuild_due import report_rebuilt
 from feature_platform.orchestration.graph.translator_data import DriftData
+from feature_platform.registry.registrable import require_refreshed_services
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -70,6 +71,7 @@ class ViewRebuilds:
         """
         view = self.location.graph.materializable[name]
         key = self.location.translator.key_of(view)
+        require_refreshed_services(self.store, name)
         result = rebuild_online(
             self.store,
             name,

@@ -18,6 +18,7 @@ from feature_platform.orchestration.graph.partitions import partitions_within
 from feature_platform.orchestration.graph.translator import op_name
 from feature_platform.orchestration.runs.silent_runs import silent_logger
 from feature_platform.orchestration.runs.step_failures import Step, failures_of, steps_of
+from feature_platform.orchestration.validation.check_declarations import FRESH, TTL
 from feature_platform.orchestration.watch.killed_runs import end_killed_runs, this_process
 
 # Metadata values that JSON can hold; the others are made for the UI.
@@ -146,13 +147,13 @@ def run_views(
                 together.add(key)
             elif source.name not in current:
                 apart[key] = source.partitions
-    jobs = [_Job("materialize", together, partition_range(partitions, window))]
+    whole = partition_range(partitions, window)
+    jobs = [_Job("materialize", together, whole, [translator.key_of(view) for view in selected])]
     if apart:
         found = partition_range(next(iter(apart.values())), window)
         jobs.insert(0, _Job("sources", set(apart), found))
     definitions = dg.Definitions.merge(
-        # Whoever types a command waits for the result: no retries. The checks that automation adds
-        # are about the newest window, whichever window is materialized.
+        # Whoever types a command waits for the result: no retries.
         build_feast_definitions(
             **location.arguments(alerts=None, automation=None, schedules=False, retry_policy=None)
         ),
@@ -193,15 +194,20 @@ def run_views(
 class _Job:
     """Assets to run together.
 
+    The checks of freshness are about the newest window, whichever window is materialized: they are
+    left out.
+
     Attributes:
         name: The job's name.
         keys: Keys of the assets.
         partitions: First and last partition key.
+        views: Those of the keys that are feature views.
     """
 
     name: str
     keys: set[dg.AssetKey]
     partitions: tuple[str, str]
+    views: Sequence[dg.AssetKey] = ()
 
     def define(self, unchecked: set[dg.AssetKey]) -> Any:
         """The job without the checks of the assets in `unchecked`.
@@ -209,6 +215,11 @@ class _Job:
         They are sources whose failed checks would end the run; the views check them themselves.
         """
         selection: dg.AssetSelection = dg.AssetSelection.assets(*self.keys)
+        late = {
+            dg.AssetCheckKey(key, each) for key in self.views for each in (FRESH.name, TTL.name)
+        }
+        if late:
+            selection = selection - dg.AssetSelection.checks(*late)
         if unchecked:
             selection = selection - dg.AssetSelection.checks_for_assets(*unchecked)
         return dg.define_asset_job(self.name, selection)

@@ -48,6 +48,11 @@ REGISTRY = CheckDeclaration(
     remedy=Remedy("feast apply"),
 )
 
+FILLED = CheckDeclaration(
+    "on_demand_views_are_filled",
+    "No on-demand view is read from the online store, where nothing of this project writes it.",
+)
+
 SCHEMA = CheckDeclaration(
     "schema", "Columns and types that the feature views declare are there.", blocking=True
 )
@@ -118,7 +123,7 @@ LABEL = CheckDeclaration("label", "The label is there in every row, and is not a
 SOURCE_CHECKS = (SCHEMA, KEYS, EVENT_TIME, NUMBERS, ROW_COUNT, SUITE)
 """Checks of a source, in the order they are made; ``suite`` only if the repo has one."""
 CHECKS: Mapping[str, Sequence[CheckDeclaration]] = {
-    "registry": (REGISTRY,),
+    "registry": (REGISTRY, FILLED),
     "source": SOURCE_CHECKS,
     "feature_view": (ONLINE, FRESH, TTL),
     "drift": (DRIFT,),

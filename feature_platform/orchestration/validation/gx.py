@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
+from feature_platform.core.guarded_imports import without_broken_extras
 from feature_platform.orchestration.validation.outcomes import MAX_ROWS, Severity
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ def needs_database(kind: Any) -> bool:
 def import_great_expectations() -> Any:
     """The package, with its analytics off and its log quiet; the import takes seconds."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations
+    with without_broken_extras():
+        import great_expectations
 
     logger = logging.getLogger("great_expectations")
     if logger.level == logging.NOTSET:

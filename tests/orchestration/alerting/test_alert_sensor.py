@@ -87,6 +87,7 @@ def watch(
 ) -> Iterator[Watch]:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         sample = make_sample("field_mappings")
+        sample.promise_old_rows("stock.py", "source=voorraad,")
         sample.instance = instance
         yield Watch(sample, write_routes("to: hook"))
 
