@@ -1,7 +1,7 @@
 """Training sets: features of a service joined point in time to entity rows, as a snapshot."""
 
 from collections.abc import Callable, Sequence
-from contextlib import chdir
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _ROW = "fp_entity_row"
 _MICROSECOND = timedelta(microseconds=1)
+# Joins until the sources have stayed the same meanwhile.
+_ATTEMPTS = 3
 
 Progress = Callable[[str], None]
 """Called with what is being done, in a few words."""
@@ -123,7 +125,7 @@ def build_training_set(
     progress(f"joining {table.num_rows} entity rows")
     root = Path(out).resolve() / service / (partition or "")
     with chdir(project.repo_dir):  # some offline stores resolve relative paths there
-        features = joined_features(store, wanted, table, timestamp, known_by)
+        features, sources = _joined_at_rest(store, wanted, views, table, timestamp, known_by)
     joined = _beside(table, features, service)
     if label is not None and label not in joined.column_names:
         raise SourceError(
@@ -131,7 +133,6 @@ def build_training_set(
             f"have no label column '{label}' (they have {', '.join(table.column_names)})",
             "add it, or name the label's column",
         )
-    progress("hashing the sources")
     manifest = {
         "service": service,
         "project": project.name,
@@ -152,7 +153,7 @@ def build_training_set(
             view.alias: {"view": view.name, "definition": view.definition, "version": view.version}
             for view in views
         },
-        "sources": _source_facts(store, views, table.column(timestamp)),
+        "sources": sources,
         "code": {name: version(name) for name in ("feature-platform", "feast", "pyarrow")},
     }
     before = latest_snapshot(root)
@@ -163,6 +164,36 @@ def build_training_set(
         snapshot,
         previous=before.version if before else None,
         changes=what_changed(before, snapshot) if before else (),
+    )
+
+
+def _joined_at_rest(  # noqa: PLR0917  as `joined_features`
+    store: "FeatureStore",
+    service: "FeatureService",
+    views: Sequence[ServiceView],
+    entities: pa.Table,
+    timestamp: str,
+    known_by: KnownBy | None,
+) -> tuple[pa.Table, dict[str, dict[str, Any]]]:
+    """The features, and the facts of sources that did not change while they were joined.
+
+    The offline store reads the sources by itself, so they are hashed before and after.
+    """
+    times = entities.column(timestamp)
+    facts = None
+    with suppress(FeaturePlatformError):  # the join says better what is wrong
+        facts = _source_facts(store, views, times)
+    for _ in range(_ATTEMPTS):
+        features = joined_features(store, service, entities, timestamp, known_by)
+        after = _source_facts(store, views, times)
+        if after == facts:
+            return features, after
+        facts = after
+    raise SourceError(
+        f"feature service '{service.name}'",
+        f"its sources changed while they were joined, {_ATTEMPTS} times",
+        "build the training set when nothing writes to them",
+        is_transient=True,
     )
 
 
