@@ -230,11 +230,12 @@ class CheckRunner:
     def _recorded_counts(
         self, instance: dg.DagsterInstance, windows: Mapping[str, Window]
     ) -> dict[Window, int]:
-        """Row counts of the windows that these are compared with, from their materializations."""
+        """Row counts of these windows, and those they are compared with, as last materialized."""
         asked = {earlier for window in windows.values() for earlier in earlier_windows(window)}
+        asked |= set(windows.values())
         before = {
             self._checks.partitions.get_partition_key_for_timestamp(each.start.timestamp()): each
-            for each in asked.difference(windows.values())
+            for each in asked
             if each.start >= self._checks.partitions.start
         }
         if not before:

@@ -162,9 +162,11 @@ def expectations(  # noqa: PLR0917
 def row_count(usual: UsualRows, rows: int) -> list[Expected]:
     """The window has enough rows; far more than usual only warn."""
     said = f" (usual: {usual.usual})" if usual.usual else ""
+    remedy = f"; if {rows} is right, set the source's tag dagster/min_rows: {rows}"
+    short = rows < usual.least
     least = Expected(
         ExpectationSpec(ROWS_BETWEEN, {"min_value": usual.least}),
-        f"at least {usual.least} row{'' if usual.least == 1 else 's'}{said}",
+        f"at least {usual.least} row{'' if usual.least == 1 else 's'}{said}{remedy if short else ''}",
         result=SpecResult(passed=rows >= usual.least, observed=rows),
     )
     if usual.most is None:

@@ -21,6 +21,8 @@ _WEEKS_NEEDED = 4
 # With fewer, the minimum and maximum of these days are used, once they include each weekday.
 _RECENT_DAYS = 14
 _WEEK = 7
+# Other windows of the same weekday that are all empty make an empty one usual, in a first range too.
+_EMPTY_NEEDED = 2
 # Under a quarter of the usual count is too few, over four times as many are too many.
 _FACTOR = 4.0
 # Less probable counts are not explained by chance: once in ten years of hourly windows.
@@ -54,6 +56,13 @@ def earlier_windows(window: Window) -> list[Window]:
     ]
 
 
+def _of_its_weekday(window: Window) -> list[Window]:
+    """The windows of the same weekday and hour, up to eight weeks before and after."""
+    most = _DAYS // _WEEK
+    weeks = [timedelta(weeks=week) for week in range(-most, most + 1) if week]
+    return [Window(window.start + each, window.end + each) for each in weeks]
+
+
 def usual_rows(
     window: Window, counts: Mapping[Window, int], min_rows: int | None = None
 ) -> UsualRows:
@@ -68,7 +77,7 @@ def usual_rows(
 
     Args:
         window: The window.
-        counts: Row counts of other windows, as far as known.
+        counts: Row counts of other windows, as far as known; later ones of the same run too.
         min_rows: Minimum number of rows, if the source's tag sets it.
     """
     by_day = {
@@ -80,6 +89,11 @@ def usual_rows(
         # Days before the source's first row do not count.
         began = max(days for days, rows in by_day.items() if rows)
         by_day = {days: rows for days, rows in by_day.items() if days <= began}
+    around = [counts[each] for each in _of_its_weekday(window) if each in counts]
+    if min_rows is None and len(around) >= _EMPTY_NEEDED and not any(around):
+        if any(counts.values()):
+            said = f"0, as in the {len(around)} windows of the same weekday around it"
+            return UsualRows(0, usual=said)
     like = [rows for days, rows in by_day.items() if days % _WEEK == 0]
     recent = {days: rows for days, rows in by_day.items() if days <= _RECENT_DAYS}
     is_known_by_weekday = len(like) >= _WEEKS_NEEDED

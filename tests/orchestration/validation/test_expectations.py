@@ -76,6 +76,14 @@ def before(*rows: int, every: int = 1) -> dict[Window, int]:
     }
 
 
+def after(*rows: int, every: int = 1) -> dict[Window, int]:
+    """Rows of the windows after: a day (or so many) apart, the nearest first."""
+    return {
+        Window(WINDOW.start + timedelta(days=days), WINDOW.end + timedelta(days=days)): count
+        for days, count in zip(range(every, every * len(rows) + 1, every), rows, strict=True)
+    }
+
+
 def failed(outcomes: Mapping[str, CheckOutcome]) -> set[str]:
     return {name for name, outcome in outcomes.items() if not outcome.passed}
 
@@ -472,9 +480,10 @@ def test_an_empty_window_fails_on_its_row_count_alone(times: pa.Array):
 
     assert failed(outcomes) == {"row_count"}
     failure = only(outcomes["row_count"])
-    assert (failure.observed, failure.expected, failure.column) == (0, "at least 1 row", None)
+    said = "at least 1 row; if 0 is right, set the source's tag dagster/min_rows: 0"
+    assert (failure.observed, failure.expected, failure.column) == (0, said, None)
     assert failure.sentence == (
-        "table: expect_table_row_count_to_be_between failed: found 0, expected at least 1 row"
+        f"table: expect_table_row_count_to_be_between failed: found 0, expected {said}"
     )
 
 
@@ -487,6 +496,9 @@ def test_an_empty_window_fails_on_its_row_count_alone(times: pa.Array):
         (before(*[1000] * 4, every=7) | before(*[9] * 6), 250),  # now the same weekday counts
         (before(0, 9, 1000, 1000, 1000, every=7), 250),  # outliers do not move the median
         (before(*[0] * 4, every=7), 0),  # closed on this weekday
+        (after(0, 0, every=7) | after(9), 0),  # so it is in what comes later of a first range
+        (after(0, every=7) | after(9), 1),  # one other is not enough
+        (after(0, 0, every=7), 1),  # nothing says that there are rows at all
     ],
 )
 def test_how_few_rows_will_do_is_known_from_the_windows_like_it(
@@ -504,7 +516,8 @@ def test_a_window_with_few_rows_is_told_what_is_usual():
 
     assert failure.sentence == (
         "table: expect_table_row_count_to_be_between failed: found 8, expected at least 25 rows "
-        "(usual: 100, the median of the 8 windows of the same weekday before it)"
+        "(usual: 100, the median of the 8 windows of the same weekday before it); if 8 is right, "
+        "set the source's tag dagster/min_rows: 8"
     )
 
 
