@@ -102,15 +102,14 @@ def latest_of_keys(  # noqa: PLR0917  what is read, and which rows of it
 
     A warehouse selects the rows of the keys, unless they are many.
     """
-    if not windows:
+    # No row is left of the view's earlier join keys.
+    keys = of_layout(keys, layout.join_keys)
+    if not windows or not keys:
         return
     limits: dict[str, Any] = {"not_before": not_before, "windows": windows}
     if not layout.source_keys:
         yield from latest_rows_of_all(opened.relation, layout, **limits)
         return
-    keys = of_layout(keys, layout.join_keys)
-    if not keys:
-        return  # of the view's earlier join keys, of which no row is left
     names = [key.name for key in layout.keys]
     wanted = pa.table(_typed(key_columns_of(keys, names), layout))
     newest = newest_rows_of(config, layout, wanted)
