@@ -163,10 +163,10 @@ def row_count(usual: UsualRows, rows: int) -> list[Expected]:
     """The window has enough rows; far more than usual only warn."""
     said = f" (usual: {usual.usual})" if usual.usual else ""
     remedy = f"; if {rows} is right, set the source's tag dagster/min_rows: {rows}"
-    short = rows < usual.least
+    wanted = f"at least {usual.least} row{'' if usual.least == 1 else 's'}{said}"
     least = Expected(
         ExpectationSpec(ROWS_BETWEEN, {"min_value": usual.least}),
-        f"at least {usual.least} row{'' if usual.least == 1 else 's'}{said}{remedy if short else ''}",
+        f"{wanted}{remedy if rows < usual.least else ''}",
         result=SpecResult(passed=rows >= usual.least, observed=rows),
     )
     if usual.most is None:

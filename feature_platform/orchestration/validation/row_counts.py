@@ -21,7 +21,7 @@ _WEEKS_NEEDED = 4
 # With fewer, the minimum and maximum of these days are used, once they include each weekday.
 _RECENT_DAYS = 14
 _WEEK = 7
-# Other windows of the same weekday that are all empty make an empty one usual, in a first range too.
+# So many other windows of the same weekday, all of them empty, make an empty one usual.
 _EMPTY_NEEDED = 2
 # Under a quarter of the usual count is too few, over four times as many are too many.
 _FACTOR = 4.0
@@ -90,10 +90,10 @@ def usual_rows(
         began = max(days for days, rows in by_day.items() if rows)
         by_day = {days: rows for days, rows in by_day.items() if days <= began}
     around = [counts[each] for each in _of_its_weekday(window) if each in counts]
-    if min_rows is None and len(around) >= _EMPTY_NEEDED and not any(around):
-        if any(counts.values()):
-            said = f"0, as in the {len(around)} windows of the same weekday around it"
-            return UsualRows(0, usual=said)
+    is_closed = len(around) >= _EMPTY_NEEDED and not any(around) and any(counts.values())
+    if is_closed and min_rows is None:
+        said = f"0, as in the {len(around)} windows of the same weekday around it"
+        return UsualRows(0, usual=said)
     like = [rows for days, rows in by_day.items() if days % _WEEK == 0]
     recent = {days: rows for days, rows in by_day.items() if days <= _RECENT_DAYS}
     is_known_by_weekday = len(like) >= _WEEKS_NEEDED
