@@ -32,13 +32,13 @@ dev: $(INSTALLED)  ## Dagster's UI and daemon on http://127.0.0.1:3000
 	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
 
 test: $(INSTALLED)  ## The fast suite, in random order
-	$(BIN)/python -m pytest -n 2 -m "not server and not browser and not slow"
+	$(BIN)/python -m pytest -n 2 -m "not server and not browser and not slow" $(COVERAGE)
 
 test-all: $(INSTALLED)  ## What needs servers, a browser, or time
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "server or browser or slow"
 
-coverage: $(INSTALLED)  ## The fast suite, with the branches it covers; fails below the floor
-	$(BIN)/python -m pytest -n 2 -m "not server and not browser and not slow" --cov
+coverage:  ## The fast suite, with the branches it covers; fails below the floor
+	$(MAKE) test COVERAGE=--cov
 
 soak: $(INSTALLED)  ## Histories of materializations with fresh seeds, for SOAK_MINUTES (60)
 	$(BIN)/python -W ignore tests/soak.py
