@@ -123,7 +123,7 @@ def test_labels_and_views_computed_on_writing_are_said_to_have_no_truth(shop: Sh
     shop.materialize("users")
     found = shop.skew()
     assert "labels are pushed to it" in found["labels__quality"].sentence
-    assert "computed when it is written" in found["written__stored"].sentence
+    assert "nothing of this project writes it" in found["written__stored"].sentence
     assert found["users__visits"].verdict == "ok"
 
 
