@@ -6,7 +6,6 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from feature_platform.errors import OnlineStoreError, type_and_line
-from feature_platform.online.checked_writer import CheckedWriter
 from feature_platform.online.online_backend import OnlineBackend
 
 if TYPE_CHECKING:
@@ -72,4 +71,9 @@ def writer_for(online: Any, config: "RepoConfig") -> "OnlineWriter | None":
     kind = type(online)
     backend = backend_of(f"{kind.__module__}.{kind.__qualname__}")
     writer = backend.writer(online, config)
-    return None if writer is None else CheckedWriter(writer, backend)
+    if writer is None:
+        return None
+    # Arrow comes with it, which `--help` does without.
+    from feature_platform.online.checked_writer import CheckedWriter
+
+    return CheckedWriter(writer, backend)
