@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+import pyarrow.types as pt
 from pyarrow import fs
 
 from feature_platform.offline.ticks import MISSING, Ints, Unit, tick_of, ticks, unit_of
@@ -297,11 +299,29 @@ def _bounds(described: Any, unit: Unit) -> tuple[int, int] | None:
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
-    """The schema with the types of values in place of dictionaries."""
-    return pa.schema(
-        (field.name, field.type.value_type if pa.types.is_dictionary(field.type) else field.type)
-        for field in schema
-    )
+    """The schema with types that Arrow can filter, take and join, at any depth.
+
+    Dictionaries and run-end encoded columns are read as their values, views as what they view.
+    """
+    return pa.schema((field.name, _plain_type(field.type)) for field in schema)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  a line a layout
+    if pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
+        return _plain_type(kind.value_type)
+    if pt.is_string_view(kind):
+        return pa.string()
+    if pt.is_binary_view(kind):
+        return pa.binary()
+    if pt.is_list(kind) or pt.is_list_view(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    if pt.is_large_list(kind) or pt.is_large_list_view(kind):
+        return pa.large_list(_plain_type(kind.value_type))
+    if pt.is_struct(kind):
+        return pa.struct([(field.name, _plain_type(field.type)) for field in kind])
+    if pt.is_map(kind):
+        return pa.map_(_plain_type(kind.key_type), _plain_type(kind.item_type))
+    return kind
 
 
 def _unified(schemas: list[pa.Schema]) -> pa.Schema:
@@ -324,10 +344,19 @@ def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if batch.schema.types == schema.types:
         return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
     arrays = [
-        column if column.type == field.type else column.cast(field.type)
-        for column, field in zip(batch.columns, schema, strict=True)
+        _cast(column, field.type) for column, field in zip(batch.columns, schema, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if column.type == kind:
+        return column
+    if pt.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
+    if "list_view" in str(column.type):
+        return pa.array(column.to_pylist(), kind)  # Arrow's cast gives nulls broken offsets
+    return column.cast(kind)
 
 
 def processors() -> int:

@@ -336,8 +336,8 @@ def test_partitions_that_begin_in_the_future(shell: Shell, stock: "Sample"):
     arguments = ("--repo", str(stock.repo), "--start-date", "2226-03-01", *WINDOW)
     result = shell.run("materialize", *arguments)
     assert result.exit_code == 2
-    assert "no partition is complete yet: they begin at 2226-03-01" in result.stderr
-    assert "choose an earlier start date" in result.stderr
+    assert "start date: '2226-03-01' is in the future" in result.stderr
+    assert "use the first day of which the sources have rows" in result.stderr
 
 
 def test_a_rebuild_as_of_the_future(shell: Shell, stock: "Sample"):

@@ -100,8 +100,9 @@ def test_a_file_that_cannot_be_imported_is_named_with_what_ends_it(
     with pytest.raises(RepoError) as caught:
         _ = sample.project.views
     assert said in str(caught.value)
+    installs = "pip install torchvizz, or " if kind == "needs a package" else ""
     assert caught.value.remedy == (
-        "correct the file; if notebooks/explore.py defines nothing for Feast, such as a notebook "
+        f"{installs}correct the file; if notebooks/explore.py defines nothing for Feast, such as a notebook "
         f"or a script, name it in {sample.repo}/.feastignore"
     )
     result = CliRunner().invoke(main, ["status", "--repo", str(sample.repo)])
