@@ -102,8 +102,8 @@ def test_a_file_that_cannot_be_imported_is_named_with_what_ends_it(
     assert said in str(caught.value)
     installs = "pip install torchvizz, or " if kind == "needs a package" else ""
     assert caught.value.remedy == (
-        f"{installs}correct the file; if notebooks/explore.py defines nothing for Feast, such as a notebook "
-        f"or a script, name it in {sample.repo}/.feastignore"
+        f"{installs}correct the file; if notebooks/explore.py defines nothing for Feast, such as "
+        f"a notebook or a script, name it in {sample.repo}/.feastignore"
     )
     result = CliRunner().invoke(main, ["status", "--repo", str(sample.repo)])
     assert result.exit_code == 2
