@@ -11,9 +11,11 @@ import pytest
 from worlds.toy_warehouse import ToySession, ToyWarehouse, connected, installed
 
 from feature_platform.core.windows import Window
+from feature_platform.errors import SourceError
 from feature_platform.materialize.read_back import compare_online
 from feature_platform.orchestration.validation.check_declarations import FRESH, TTL
 from feature_platform.sources.event_times import newest_event, rows_without_event_time
+from feature_platform.sources.opened_window import open_window
 from feature_platform.sources.pulled.warehouse import PulledWarehouse
 from feature_platform.sources.warehouses import sql_warehouse_of, warehouse_of
 from feature_platform.sources.window_digests import read_window_table, window_digests
@@ -198,6 +200,28 @@ def test_what_the_sql_gives_is_hashed_as_the_table_that_is_built_from_it(
     assert source_stamp(store, source, build) != stamp
     same = zip(window_digests(store, source, DAYS), as_built(), strict=True)
     assert [old == new for old, new in same] == [True, True, False]
+
+
+def test_an_error_of_whoever_works_on_an_opened_window_is_not_the_warehouses(
+    sample: "Sample", toy: duckdb.DuckDBPyConnection
+):
+    assert sample.run("registry").success
+    store = sample.project.store()
+    source = store.get_data_source("filled")
+
+    def work() -> None:
+        with open_window(store.config, source, DAYS) as opened:
+            assert [each.rows for each in opened.digests(DAYS)] == [3, 3, 3]
+            raise KeyError("of the work")
+
+    with pytest.raises(KeyError, match="of the work"):
+        work()
+    toy.execute("DROP TABLE filled")
+    with (
+        open_window(store.config, source, DAYS) as opened,
+        pytest.raises(SourceError, match="source 'filled': the offline store could not read it"),
+    ):
+        opened.digests(DAYS)
 
 
 def test_without_its_package_the_same_source_is_pulled(

@@ -1,7 +1,7 @@
 """Batch sources in BigQuery."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,12 @@ from feature_platform.core.feast_seams import bigquery_client, bigquery_storage_
 from feature_platform.core.times import in_utc
 from feature_platform.sources.bigquery.dialect import BigQueryDialect
 from feature_platform.sources.source_columns import time_columns
-from feature_platform.sources.sql.sql_warehouse import BuildResource, SqlSnapshot, SqlWarehouse
+from feature_platform.sources.sql.sql_warehouse import (
+    BuildResource,
+    SqlSnapshot,
+    SqlWarehouse,
+    warehouse_errors,
+)
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
@@ -157,23 +162,25 @@ class BigQueryWarehouse(SqlWarehouse):
             with super().snapshot(config, source, windows) as found:
                 yield found
             return
-        own = str(source.get_table_query_string())
-        with self.opened(config, source) as session:
-            assert isinstance(session, BigQuerySession)  # noqa: S101 - ours
-            table = self.table_of(source)
-            if table is not None and session.has_time_travel(table):
-                origin = f"(SELECT * FROM {own} FOR SYSTEM_TIME AS OF {session.now()})"
-            else:
-                time = self.dialect.identifier(time_columns(source)[0])
-                at = self.dialect.instant
-                inside = " OR ".join(
-                    f"({time} >= {at(each.start)} AND {time} < {at(each.end)})" for each in windows
-                )
-                result = session.result_table(
-                    f"SELECT * FROM {own} AS source_rows WHERE {inside or 'FALSE'}"
-                )
-                origin = f"`{result}`"
+        with ExitStack() as stack:
+            with warehouse_errors(source):
+                session = stack.enter_context(self.session(config))
+                origin = self._held_origin(session, source, windows)
             yield SqlSnapshot(self, session, source, origin)
+
+    def _held_origin(
+        self, session: BigQuerySession, source: "DataSource", windows: "Sequence[Window]"
+    ) -> str:
+        own, table = str(source.get_table_query_string()), self.table_of(source)
+        if table is not None and session.has_time_travel(table):
+            return f"(SELECT * FROM {own} FOR SYSTEM_TIME AS OF {session.now()})"
+        time = self.dialect.identifier(time_columns(source)[0])
+        at = self.dialect.instant
+        inside = " OR ".join(
+            f"({time} >= {at(each.start)} AND {time} < {at(each.end)})" for each in windows
+        )
+        rows = f"SELECT * FROM {own} AS source_rows WHERE {inside or 'FALSE'}"
+        return f"`{session.result_table(rows)}`"
 
     def run_scripts(self, config: "RepoConfig", scripts: Sequence[str], resources: Any) -> None:
         """Run them through dagster-gcp's resource ``bigquery``."""

@@ -6,7 +6,7 @@ same warehouse computed, so each uses the functions it has.
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -74,6 +74,17 @@ class BuildResource:
     extra: str
 
 
+@contextmanager
+def warehouse_errors(source: "DataSource") -> Iterator[None]:
+    """Convert whatever a driver raises into a `SourceError` that names the source."""
+    try:
+        yield
+    except FeaturePlatformError:
+        raise
+    except Exception as error:
+        raise offline_store_failed(source.name, error) from error
+
+
 class SqlWarehouse(Warehouse):
     """A warehouse that Feast's offline store queries with SQL; see `Warehouse`.
 
@@ -138,18 +149,13 @@ class SqlWarehouse(Warehouse):
 
     @contextmanager
     def opened(self, config: "RepoConfig", source: "DataSource") -> Iterator[Session]:
-        """A session for questions about a source.
+        """A session for questions about a source, and for nothing else.
 
         Raises:
             SourceError: The warehouse cannot be reached, or refuses a query.
         """
-        try:
-            with self.session(config) as session:
-                yield session
-        except FeaturePlatformError:
-            raise
-        except Exception as error:  # each driver raises its own
-            raise offline_store_failed(source.name, error) from error
+        with warehouse_errors(source), self.session(config) as session:
+            yield session
 
     def duckdb_rows(self, connection: "duckdb.DuckDBPyConnection", wanted: WantedRows) -> str:
         """Stream the rows into files; only the newest ones, if those suffice."""
@@ -174,7 +180,9 @@ class SqlWarehouse(Warehouse):
     ) -> Iterator["SqlSnapshot"]:
         """A session of its own; see `Warehouse`."""
         del windows, held
-        with self.opened(config, source) as session:
+        with ExitStack() as stack:
+            with warehouse_errors(source):
+                session = stack.enter_context(self.session(config))
             yield SqlSnapshot(self, session, source, str(source.get_table_query_string()))
 
     def sums_by_number(
@@ -258,7 +266,7 @@ class SqlSnapshot:
     ) -> tuple[list[str], list[Sums]]:
         """Hash them with one statement, unless windows overlap; see `Snapshot`."""
         timestamp, _ = time_columns(self.source)
-        try:
+        with warehouse_errors(self.source):
             present = self.session.columns(f"SELECT * FROM {self.origin} AS source_rows LIMIT 0")
             chosen = present if columns is None else columns
             counted = sorted(name for name in chosen if name not in exclude)
@@ -268,10 +276,6 @@ class SqlSnapshot:
                 rows = self.warehouse.numbered(self.origin, timestamp, layer)
                 sums = self.warehouse.sums_by_number(self.session, rows, dict.fromkeys(counted, ""))
                 found |= {window: sums.get(number, Sums()) for number, window in enumerate(layer)}
-        except FeaturePlatformError:
-            raise
-        except Exception as error:  # each driver raises its own
-            raise offline_store_failed(self.source.name, error) from error
         return counted, [found[window] for window in windows]
 
     def batches(
