@@ -1,6 +1,12 @@
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from feature_platform.cli.commands import doctor_command
+
+# The same for all tests, and takes seconds; `test_preload` is about it.
+_examined_once = cache(doctor_command._preload)
 
 
 @pytest.fixture(autouse=True)
@@ -9,3 +15,4 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("REPO", "PROFILE", "START_DATE"):
         monkeypatch.delenv(f"FEATURE_PLATFORM_{name}", raising=False)
+    monkeypatch.setattr(doctor_command, "_preload", _examined_once)

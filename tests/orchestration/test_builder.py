@@ -127,6 +127,7 @@ def test_whatever_can_be_materialized_takes_a_range_of_partitions_in_one_run(
     assert set(policies.values()) == {dg.BackfillPolicy.single_run()}
 
 
+@pytest.mark.slow
 def test_dagsters_own_command_materializes_a_range_with_the_registry_in_the_selection(
     make_sample: Callable[..., "Sample"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -58,6 +58,7 @@ def test_a_step_starts_with_feast_and_great_expectations_imported(tmp_path: Path
     assert (printed, code) == ("[[]]\n", 0), errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [EXITS, "raise OSError('a port is taken')\n", "import nowhere\n"])
 def test_a_code_location_that_fails_or_exits_ahead_of_steps_costs_no_run(text: str, tmp_path: Path):
     printed, code, errors = forked(tmp_path, "their_definitions", {"their_definitions.py": text})
@@ -72,11 +73,13 @@ SPARK = {
 }
 
 
+@pytest.mark.slow
 def test_a_package_that_exits_while_great_expectations_tries_it_costs_nothing(tmp_path: Path):
     printed, code, errors = forked(tmp_path, files=SPARK)
     assert (printed, code) == ("[[]]\n", 0), errors
 
 
+@pytest.mark.slow
 def test_the_doctor_names_a_package_that_exits_and_one_that_cannot_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
