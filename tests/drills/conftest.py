@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from worlds.stand_ins.alert_receiver import Receiver
 
 
+# As the dagster.yaml that is shipped: `doctor` asks for it.
+MONITORED = {"run_monitoring": {"enabled": True, "free_slots_after_run_end_seconds": 60}}
+
+
 @pytest.fixture
 def make_scene(
     make_repo: Callable[[Mapping[str, str]], "Sample"],
@@ -34,7 +38,9 @@ def make_scene(
 
         def make(files: Mapping[str, str], days: int, **more: Any) -> Scene:
             sample = make_repo(files)
-            sample.instance = stack.enter_context(dg.instance_for_test(temp_dir=str(home)))
+            sample.instance = stack.enter_context(
+                dg.instance_for_test(MONITORED, temp_dir=str(home))
+            )
             scene = Scene(sample, receiver=receiver, routes=routes, **more)
             sample.start_date = scene.key(-days)
             monkeypatch.setenv("DAGSTER_HOME", str(home))
