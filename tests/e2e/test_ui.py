@@ -86,7 +86,7 @@ def test_a_partition_is_materialized_from_the_page_and_read_off_it(user: Any) ->
         .filter(has=page.get_by_text("user_transaction_features", exact=True))
         .filter(has_text="SQLite")
     )
-    expect(node).to_contain_text("1 / 1 Passed")
+    expect(node).to_contain_text("3 / 3 Passed")
     node.get_by_text("user_transaction_features", exact=True).click()
     page.get_by_role("link", name="View in Asset Catalog").click()
 
@@ -129,6 +129,7 @@ def test_a_partition_is_materialized_from_the_page_and_read_off_it(user: Any) ->
 
     # What is served equals the source, key by key.
     page.get_by_role("tab", name="Checks").click()
+    user.choose_check("online_equals_offline")
     expect(page.get_by_text(f"{rows} of {rows} keys compared, all equal")).to_be_visible()
 
     # The source's window is the same rows, with the same content, and passed its checks.
