@@ -49,6 +49,7 @@ class OpenedWindow:
         self._columns = columns
         self._snapshot = snapshot
         self._stack = stack
+        self._digests: dict[object, list[WindowDigest]] = {}
 
     @cached_property
     def relation(self) -> Relation:
@@ -78,9 +79,24 @@ class OpenedWindow:
         columns: Sequence[str] | None = None,
         exclude: Collection[str] | None = None,
     ) -> list[WindowDigest]:
-        """The digests of some of the windows, as those of `window_digests`."""
+        """The digests of some of the windows, as those of `window_digests`.
+
+        Several gates ask for the same ones; they are computed once.
+        """
         if not windows:
             return []
+        counted = None if columns is None else tuple(columns)
+        asked = (tuple(windows), counted, None if exclude is None else frozenset(exclude))
+        if asked not in self._digests:
+            self._digests[asked] = self._digested(windows, columns, exclude)
+        return list(self._digests[asked])
+
+    def _digested(
+        self,
+        windows: Sequence[Window],
+        columns: Sequence[str] | None,
+        exclude: Collection[str] | None,
+    ) -> list[WindowDigest]:
         dropped = {time_columns(self.source)[1]} if exclude is None else set(exclude)
         if self._snapshot is not None:
             return digests_of(windows, *self._snapshot.sums(windows, columns, dropped))
